@@ -1,0 +1,66 @@
+package percpu
+
+import (
+	"sync/atomic"
+
+	"quiesce/internal/sys"
+)
+
+// CPU is the state of one P that readers and contexts use. Every field is
+// written by plain stores of the goroutine that is pinned to the P, and read
+// by grace-period drivers, who order their reads by sys.Membarrier (package
+// rcu has the argument). All of it fits one cache line.
+type CPU struct {
+	Nest uint64 // depth of pinned sections; > 0 is an RCU read-side section
+	QS   uint64 // quiescent states: counts ends of outermost pinned sections
+
+	Lock   [2]uint64 // preemptible readers that entered on this P, by index
+	Unlock [2]uint64 // preemptible readers that left on this P, by index
+
+	Reader uint32 // not 0: preemptible readers of this P are counted (see Readers)
+
+	IRQOff     uint32 // depth of sections with interrupts disabled
+	IRQPending uint32 // Hardirq calls that wait for interrupts to be enabled
+	Hardirq    uint32 // depth of Hardirq handlers that run
+
+	_ [Line - 6*8 - 4*4]byte
+}
+
+// cpus is Go memory (zero pages until touched) at a link-time constant
+// address: a slot's address costs a shift and an add.
+var cpus [MaxP]CPU
+
+// readers is the high-water mark of the P numbers on which preemptible
+// readers entered. Pinned sections need none: on a P that is gone Nest is 0,
+// and Ps that exist are below GOMAXPROCS.
+var readers atomic.Int32
+
+// Of returns the state of P id.
+func Of(id int) *CPU { return &cpus[id&mask] }
+
+// Pin pins the goroutine and returns its P's state.
+func Pin() *CPU { return &cpus[sys.ProcPin()&mask] }
+
+// RegisterReader raises the high-water mark of preemptible readers over P id
+// and marks its state, so that its readers need not do it again. The caller
+// is pinned to P id.
+func RegisterReader(id int) {
+	raise(&readers, int32(id)+1)
+	cpus[id&mask].Reader = 1
+}
+
+// Readers returns the high-water mark of preemptible readers.
+func Readers() int { return int(readers.Load()) }
+
+// FindReaders raises the high-water mark over Ps on which readers only left,
+// which don't look at the mark. It reads every P's state, some 100 µs.
+//
+//go:norace
+func FindReaders() {
+	for id := Readers(); id < MaxP; id++ {
+		c := &cpus[id]
+		if atomic.LoadUint64(&c.Unlock[0])|atomic.LoadUint64(&c.Unlock[1]) != 0 {
+			raise(&readers, int32(id)+1)
+		}
+	}
+}

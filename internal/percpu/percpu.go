@@ -1,0 +1,108 @@
+// Package percpu gives every P a slot of its own, padded against false
+// sharing. A slot is owned by whoever is pinned to its P; the owner needs no
+// atomics. Other goroutines take a slot over by the revoking protocol of the
+// package that defines it.
+//
+// Address space for MaxP slots is taken at once and memory comes by page
+// fault when a slot is first touched, so that no table grows: a raw atomic
+// section never waits for one, and GOMAXPROCS may change in either direction
+// at any time. A slot keeps its content when its P goes away. Slots that were
+// ever used are found by the high-water mark that owners raise on their slow
+// path (Register); a scan up to Used therefore misses nothing.
+package percpu
+
+import (
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/internal/sys"
+)
+
+// MaxP is the number of Ps for which slots are reserved.
+const MaxP = 1 << 16
+
+// Line is the distance that keeps two Ps' data apart: two cache lines,
+// because amd64 prefetches lines in pairs.
+const Line = 128
+
+// mask keeps a P's number in range without a bounds check, which would be a
+// panic in a pinned section.
+const mask = MaxP - 1
+
+// Slots is an array of MaxP values of T, which should fill whole Lines.
+// T must not hold Go pointers: the memory is outside the Go heap.
+type Slots[T any] struct {
+	base unsafe.Pointer
+	used atomic.Int32
+}
+
+// Init reserves the address space. Slots start as zero.
+func (s *Slots[T]) Init() error {
+	var t T
+	p, err := getRange(MaxP * unsafe.Sizeof(t))
+	s.base = p
+	return err
+}
+
+// At returns the slot of P id.
+func (s *Slots[T]) At(id int) *T {
+	var t T
+	return (*T)(unsafe.Add(s.base, uintptr(id&mask)*unsafe.Sizeof(t)))
+}
+
+// Register raises the high-water mark over P id. Any context.
+func (s *Slots[T]) Register(id int) { raise(&s.used, int32(id)+1) }
+
+// Used is one more than the highest P number that was registered.
+func (s *Slots[T]) Used() int { return int(s.used.Load()) }
+
+// Release gives the memory back and keeps the address space for a later Init
+// of the same size. Nobody may touch the slots any more.
+func (s *Slots[T]) Release() {
+	var t T
+	if s.base != nil {
+		putRange(s.base, MaxP*unsafe.Sizeof(t), uintptr(s.Used())*unsafe.Sizeof(t))
+		s.base = nil
+	}
+}
+
+func raise(mark *atomic.Int32, to int32) {
+	for {
+		u := mark.Load()
+		if u >= to || mark.CompareAndSwap(u, to) {
+			return
+		}
+	}
+}
+
+// Ranges given back, by size: reserved address space is never unmapped.
+var ranges struct {
+	sync.Mutex
+	free map[uintptr][]unsafe.Pointer
+}
+
+func getRange(size uintptr) (unsafe.Pointer, error) {
+	ranges.Lock()
+	if l := ranges.free[size]; len(l) > 0 {
+		p := l[len(l)-1]
+		ranges.free[size] = l[:len(l)-1]
+		ranges.Unlock()
+		return p, nil
+	}
+	ranges.Unlock()
+	return sys.ReserveOpen(size)
+}
+
+func putRange(p unsafe.Pointer, size, used uintptr) {
+	used = (used + 1<<16 - 1) &^ (1<<16 - 1) // whole pages on every system
+	if used > 0 && sys.Discard(p, min(used, size)) != nil {
+		clear(unsafe.Slice((*byte)(p), used))
+	}
+	ranges.Lock()
+	if ranges.free == nil {
+		ranges.free = make(map[uintptr][]unsafe.Pointer)
+	}
+	ranges.free[size] = append(ranges.free[size], p)
+	ranges.Unlock()
+}

@@ -1,0 +1,53 @@
+package sys
+
+import (
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+// Reserve takes size bytes of address space with no access and no memory.
+func Reserve(size uintptr) (unsafe.Pointer, error) {
+	return alloc(nil, size, windows.MEM_RESERVE, windows.PAGE_NOACCESS)
+}
+
+// ReserveOpen takes size bytes of address space that read as zero. Windows
+// charges them against the commit limit at once.
+func ReserveOpen(size uintptr) (unsafe.Pointer, error) {
+	return alloc(nil, size, windows.MEM_RESERVE|windows.MEM_COMMIT, windows.PAGE_READWRITE)
+}
+
+// Open makes [p, p+size) of a reserved range readable and writable.
+func Open(p unsafe.Pointer, size uintptr) error {
+	_, err := alloc(p, size, windows.MEM_COMMIT, windows.PAGE_READWRITE)
+	return err
+}
+
+func alloc(p unsafe.Pointer, size uintptr, typ, prot uint32) (unsafe.Pointer, error) {
+	a, err := windows.VirtualAlloc(uintptr(p), size, typ, prot)
+	if err != nil {
+		return nil, os.NewSyscallError("VirtualAlloc", err)
+	}
+	return *(*unsafe.Pointer)(unsafe.Pointer(&a)), nil
+}
+
+// Populate commits [p, p+size) so that no later access faults.
+func Populate(p unsafe.Pointer, size uintptr) error {
+	touch(p, size)
+	return nil
+}
+
+// Discard gives the memory of [p, p+size) back; it reads as zero afterwards.
+func Discard(p unsafe.Pointer, size uintptr) error {
+	if err := windows.VirtualFree(uintptr(p), size, windows.MEM_DECOMMIT); err != nil {
+		return os.NewSyscallError("VirtualFree", err)
+	}
+	return Open(p, size)
+}
+
+// Sleep blocks the thread for ns nanoseconds without a Go timer. It must not
+// be called pinned.
+func Sleep(ns int64) {
+	windows.SleepEx(uint32((ns+999_999)/1_000_000), false)
+}

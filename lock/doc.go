@@ -1,0 +1,33 @@
+// Package lock has the kernel's lock kinds for Go's Ps.
+//
+//	kind   waits by                 may be taken in             holder is
+//	Raw    spinning                 any context                 pinned
+//	Spin   parking (preempt_rt=1)   tasks, Threaded, Softirq    preemptible
+//	       spinning (preempt_rt=0)  any but under a Raw         pinned
+//	Mutex  parking                  tasks, Threaded             preemptible
+//	Local  parking (preempt_rt=1)   tasks, Threaded, Softirq    preemptible, keeps one P's slot
+//	       not at all (=0)          any but under a Raw         pinned
+//
+// Which one: Raw for a few instructions that must be reachable from raw
+// atomic contexts; Mutex for everything else; Spin where the kernel's rule
+// "spinlock_t sleeps on RT" is wanted, as the allocator does.
+//
+// Taking a parking lock while pinned works as long as nobody else holds it,
+// and ends the process with "schedule: holding locks" when somebody does.
+// That is the kernel's "scheduling while atomic", and the reason for
+// gfp.NoLocks.
+//
+// The zero value of every lock is unlocked and usable. Init names its class
+// for messages. A lock must not be copied after first use.
+//
+// Lock words are sequentially consistent atomics: an unlock happens before
+// the next lock, in Go's memory model.
+package lock
+
+// nameOr is the class name in messages.
+func nameOr(name, kind string) string {
+	if name == "" {
+		return "unnamed " + kind
+	}
+	return kind + " " + name
+}

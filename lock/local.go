@@ -1,0 +1,144 @@
+package lock
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+	"quiesce/preempt"
+)
+
+// Local gives exclusive use of one P's slot: the kernel's local_lock. With
+// preempt_rt=0 the holder is pinned and nobody else can want the slot. With
+// preempt_rt=1 the slot has a sleeping lock: the holder stays preemptible and
+// keeps its slot although it may go on on another P ("-rt maps it to disabled
+// migration"). Slot tells which one it holds, from 0 to 65,535.
+//
+// A goroutine holds at most one slot of a Local at a time.
+type Local struct {
+	// Slots are made when a P first takes one, in blocks, so that the zero
+	// value is usable and no table is ever moved. Go memory, because a
+	// sync.Mutex is inside; making a block while pinned is allowed.
+	blocks [percpu.MaxP / localBlock]atomic.Pointer[[localBlock]localSlot]
+	used   atomic.Int32 // number of blocks from 0 that may be there
+	name   string       // immutable after Init
+}
+
+const localBlock = 256
+
+type localSlot struct {
+	mu    sync.Mutex     // preempt_rt=1
+	owner atomic.Uintptr // the goroutine that holds the slot (sys.G), or 0
+	pin   preempt.Pinned // owned by the holder, preempt_rt=0
+	_     [percpu.Line - 8 - 8 - 8]byte
+}
+
+// Init names the lock's class. It must not be held.
+func (l *Local) Init(name string) { l.name = name }
+
+// Lock takes the slot of the P that the goroutine runs on. With preempt_rt=1
+// it may park: not in a raw atomic context.
+func (l *Local) Lock() {
+	if !preempt.RT() {
+		p := preempt.Disable()
+		s := l.slot(here())
+		if s.owner.Load() != 0 {
+			panic("quiesce: " + nameOr(l.name, "lock.Local") + " taken twice by one goroutine")
+		}
+		s.owner.Store(sys.G())
+		s.pin = p
+		return
+	}
+	s := l.slot(here())
+	s.mu.Lock()
+	s.owner.Store(sys.G())
+}
+
+// TryLock takes this P's slot if nobody holds it. Any context.
+func (l *Local) TryLock() bool {
+	if !preempt.RT() {
+		p := preempt.Disable()
+		s := l.slot(here())
+		if s.owner.Load() != 0 {
+			p.Enable()
+			return false
+		}
+		s.owner.Store(sys.G())
+		s.pin = p
+		return true
+	}
+	s := l.slot(here())
+	if !s.mu.TryLock() {
+		return false
+	}
+	s.owner.Store(sys.G())
+	return true
+}
+
+// Unlock releases the slot that the goroutine holds; it panics if it holds
+// none.
+func (l *Local) Unlock() {
+	_, s := l.find()
+	s.owner.Store(0)
+	if preempt.RT() {
+		s.mu.Unlock()
+		return
+	}
+	p := s.pin
+	s.pin = preempt.Pinned{}
+	p.Enable()
+}
+
+// Slot is the number of the slot that the goroutine holds; it panics if it
+// holds none.
+func (l *Local) Slot() int {
+	id, _ := l.find()
+	return id
+}
+
+// find looks where the holder most likely still is first.
+func (l *Local) find() (int, *localSlot) {
+	g := sys.G()
+	id := here()
+	if s := l.slot(id); s.owner.Load() == g {
+		return id, s
+	}
+	for b := range l.used.Load() {
+		blk := l.blocks[b].Load()
+		if blk == nil {
+			continue
+		}
+		for i := range blk {
+			if blk[i].owner.Load() == g {
+				return int(b)*localBlock + i, &blk[i]
+			}
+		}
+	}
+	panic("quiesce: unlock of " + nameOr(l.name, "lock.Local") + ", which this goroutine does not hold")
+}
+
+func (l *Local) slot(id int) *localSlot {
+	b := &l.blocks[id/localBlock%len(l.blocks)]
+	blk := b.Load()
+	if blk == nil {
+		// The mark first: whoever uses the block must be found by find.
+		for n := int32(id/localBlock) + 1; ; {
+			u := l.used.Load()
+			if u >= n || l.used.CompareAndSwap(u, n) {
+				break
+			}
+		}
+		b.CompareAndSwap(nil, new([localBlock]localSlot))
+		blk = b.Load()
+	}
+	return &blk[id%localBlock]
+}
+
+// here is the P's number at this moment; unpinned callers may be elsewhere
+// when they use it, which is why the slot has a lock.
+func here() int {
+	id := sys.ProcPin()
+	sys.ProcUnpin()
+	return id
+}

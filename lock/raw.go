@@ -1,0 +1,106 @@
+package lock
+
+import (
+	"sync/atomic"
+
+	"quiesce/internal/sys"
+	"quiesce/preempt"
+)
+
+// Raw is a spinning lock whose holder is pinned: the kernel's
+// raw_spinlock_t. It may be taken in any context. What it protects must be a
+// few memory operations: everybody who waits for it is pinned too.
+type Raw struct {
+	held atomic.Uint32
+	irq  bool             // taken by LockIRQ; owned by the holder
+	pin  preempt.Pinned   // owned by the holder
+	off  preempt.IRQState // owned by the holder, set when irq
+	name string           // immutable after Init
+}
+
+// Init names the lock's class. It must not be held.
+func (l *Raw) Init(name string) { l.name = name }
+
+// Lock pins the goroutine and spins until the lock is its own. Any context.
+// Taking a lock that this goroutine holds already ends the process.
+func (l *Raw) Lock() {
+	p := preempt.Disable()
+	if !l.held.CompareAndSwap(0, 1) {
+		l.spin(p)
+	}
+	l.pin = p
+}
+
+// TryLock takes the lock if nobody holds it. Any context.
+func (l *Raw) TryLock() bool {
+	p := preempt.Disable()
+	if !l.held.CompareAndSwap(0, 1) {
+		p.Enable()
+		return false
+	}
+	l.pin = p
+	return true
+}
+
+// Unlock releases the lock and unpins. It panics if the lock is not held.
+func (l *Raw) Unlock() {
+	if l.held.Load() == 0 || l.irq {
+		l.badUnlock()
+	}
+	p := l.pin
+	l.pin = preempt.Pinned{}
+	l.held.Store(0)
+	p.Enable()
+}
+
+// LockIRQ is Lock with interrupts disabled until UnlockIRQ (the kernel's
+// raw_spin_lock_irqsave).
+func (l *Raw) LockIRQ() {
+	s := preempt.DisableIRQ()
+	l.Lock()
+	l.irq, l.off = true, s
+}
+
+// UnlockIRQ ends a section begun with LockIRQ. Hardirq handlers that waited
+// run now.
+func (l *Raw) UnlockIRQ() {
+	if l.held.Load() == 0 || !l.irq {
+		l.badUnlock()
+	}
+	s := l.off
+	l.irq, l.off = false, preempt.IRQState{}
+	l.Unlock()
+	s.Restore()
+}
+
+// spin waits for the lock, pinned. The holder is pinned as well, so only the
+// operating system can hold it up; after a while its thread is given way by a
+// raw system call, which never blocks.
+//
+//go:norace
+func (l *Raw) spin(p preempt.Pinned) {
+	for n := uint32(1); ; n++ {
+		for i := uint32(0); l.held.Load() != 0; i++ {
+			// The holder is pinned to its P. If that is this P, the
+			// holder is this goroutine, which would wait for ever.
+			if l.pin == p {
+				panic("quiesce: " + nameOr(l.name, "lock.Raw") + " taken twice by one goroutine")
+			}
+			if i < 64 {
+				sys.Pause(min(n*4, 64))
+			} else {
+				sys.Yield()
+			}
+		}
+		if l.held.CompareAndSwap(0, 1) {
+			return
+		}
+	}
+}
+
+func (l *Raw) badUnlock() {
+	if l.held.Load() == 0 {
+		panic("quiesce: unlock of unlocked " + nameOr(l.name, "lock.Raw"))
+	}
+	panic("quiesce: " + nameOr(l.name, "lock.Raw") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")
+}

@@ -1,0 +1,151 @@
+package preempt
+
+import (
+	"sync/atomic"
+
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+)
+
+// IRQState is the token of a section with interrupts disabled.
+type IRQState struct{ p Pinned }
+
+// DisableIRQ disables interrupts on this P until Restore: pinned, and a
+// Hardirq asked for meanwhile is kept until the outermost Restore. Any
+// context. The kernel's local_irq_save.
+//
+//go:norace
+func DisableIRQ() IRQState {
+	p := Disable()
+	p.cpu.IRQOff++
+	return IRQState{p}
+}
+
+// Restore ends the section. When it was the outermost on this P, the Hardirq
+// calls that it held back run now, on this goroutine. The kernel's
+// local_irq_restore.
+//
+//go:norace
+func (s IRQState) Restore() {
+	c := s.p.cpu
+	c.IRQOff--
+	if c.IRQOff == 0 && c.IRQPending != 0 {
+		runPending(c)
+	}
+	s.p.Enable()
+}
+
+// Hardirq runs fn as a hard interrupt handler: pinned, interrupts disabled.
+// Where interrupts are disabled on this P already, fn is queued and runs when
+// they are enabled again, which may be after Hardirq returned. fn must keep
+// the rules of pinned sections. Any context.
+//
+//go:norace
+func Hardirq(fn func()) {
+	p := Disable()
+	if queueIfOff(p.cpu, fn) {
+		p.Enable()
+		return
+	}
+	handle(p.cpu, fn)
+	if p.cpu.IRQPending != 0 {
+		runPending(p.cpu)
+	}
+	p.Enable()
+}
+
+// Threaded runs fn as a threaded interrupt handler: in the calling goroutine,
+// preemptible, free to take sleeping locks. It must be called where sleeping
+// is allowed. The kernel's request_threaded_irq handler.
+func Threaded(fn func()) { fn() }
+
+// RT reports whether sleeping spin locks are in force (the kernel's
+// PREEMPT_RT): the default here, because a Go program is preemptible
+// everywhere. QUIESCE=preempt_rt=0 at start chooses the other way.
+func RT() bool { return rt }
+
+var rt = func() bool {
+	v, ok := sys.Option("preempt_rt")
+	return !ok || v != "0"
+}()
+
+// Softirq runs fn as a softirq handler. With preempt_rt=1 that is a
+// preemptible context in which a lock.Spin may be taken; with preempt_rt=0 it
+// is pinned. Sleeping in fn is against the rules either way.
+func Softirq(fn func()) {
+	if rt {
+		fn()
+		return
+	}
+	p := Disable()
+	fn()
+	p.Enable()
+}
+
+// The handlers that wait for interrupts to be enabled, by P. They are Go
+// funcs, so they live on the Go heap; the P's word IRQPending, which is its
+// own, says whether there are any. The lock is only ever held pinned and for
+// a few instructions, so spinning for it is bounded.
+var pending struct {
+	lock atomic.Uint32
+	fns  map[*percpu.CPU][]func()
+}
+
+func lockPending() {
+	for !pending.lock.CompareAndSwap(0, 1) {
+		sys.Pause(10)
+	}
+}
+
+//go:norace
+func queueIfOff(c *percpu.CPU, fn func()) bool {
+	if c.IRQOff == 0 {
+		return false
+	}
+	c.IRQPending++
+	lockPending()
+	if pending.fns == nil {
+		pending.fns = make(map[*percpu.CPU][]func())
+	}
+	pending.fns[c] = append(pending.fns[c], fn)
+	pending.lock.Store(0)
+	return true
+}
+
+// runPending runs the queued handlers, and those that they queue.
+//
+//go:norace
+func runPending(c *percpu.CPU) {
+	for c.IRQPending != 0 {
+		c.IRQPending = 0
+		lockPending()
+		fns := pending.fns[c]
+		delete(pending.fns, c)
+		pending.lock.Store(0)
+		for _, fn := range fns {
+			handle(c, fn)
+		}
+	}
+}
+
+// handle runs one handler with interrupts off, so that a Hardirq asked for
+// inside it waits for the handler's end.
+//
+//go:norace
+func handle(c *percpu.CPU, fn func()) {
+	c.IRQOff++
+	c.Hardirq++
+	fn()
+	c.Hardirq--
+	c.IRQOff--
+}
+
+// InHardirq reports whether this goroutine runs a Hardirq handler. Any
+// context. The kernel's in_hardirq.
+//
+//go:norace
+func InHardirq() bool {
+	in := percpu.Pin().Hardirq != 0
+	sys.ProcUnpin()
+	return in
+}

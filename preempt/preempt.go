@@ -1,0 +1,44 @@
+package preempt
+
+import (
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+)
+
+// Pinned is the token of a section with preemption disabled. It carries the
+// P's state, so that leaving needs no second look-up.
+type Pinned struct{ cpu *percpu.CPU }
+
+// Disable pins the goroutine to its P until Enable: a raw atomic context and
+// an RCU read-side section. Sections nest, and may end in another order than
+// they began. Any context. The kernel's preempt_disable.
+//
+//go:norace
+func Disable() Pinned {
+	c := percpu.Pin()
+	c.Nest++
+	return Pinned{c}
+}
+
+// Enable ends the section. It must be called once, on the goroutine that
+// called Disable. The kernel's preempt_enable.
+//
+//go:norace
+func (p Pinned) Enable() {
+	c := p.cpu
+	c.Nest--
+	if c.Nest == 0 {
+		c.QS++
+	}
+	sys.ProcUnpin()
+}
+
+// Atomic reports whether this goroutine is in a pinned section of this
+// package or of lock. Any context. The kernel's in_atomic.
+//
+//go:norace
+func Atomic() bool {
+	in := percpu.Pin().Nest != 0
+	sys.ProcUnpin()
+	return in
+}

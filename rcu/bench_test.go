@@ -1,0 +1,114 @@
+package rcu
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"quiesce/internal/sys"
+	"quiesce/preempt"
+)
+
+// The comparison of every figure runs beside it: a bare pin pair, and what Go
+// programs use instead.
+
+func BenchmarkReader(b *testing.B) {
+	b.Run("bare-pin-pair", func(b *testing.B) {
+		for range b.N {
+			sys.ProcPin()
+			sys.ProcUnpin()
+		}
+	})
+	b.Run("preempt.Disable", func(b *testing.B) {
+		for range b.N {
+			p := preempt.Disable()
+			p.Enable()
+		}
+	})
+	b.Run("rcu.ReadLock", func(b *testing.B) {
+		for range b.N {
+			g := ReadLock()
+			g.Unlock()
+		}
+	})
+	b.Run("sync.RWMutex", func(b *testing.B) {
+		var mu sync.RWMutex
+		for range b.N {
+			mu.RLock()
+			mu.RUnlock()
+		}
+	})
+}
+
+func BenchmarkReaderParallel(b *testing.B) {
+	b.Run("rcu.ReadLock", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				g := ReadLock()
+				g.Unlock()
+			}
+		})
+	})
+	b.Run("sync.RWMutex", func(b *testing.B) {
+		var mu sync.RWMutex
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				mu.RLock()
+				mu.RUnlock()
+			}
+		})
+	})
+}
+
+func BenchmarkGracePeriod(b *testing.B) {
+	b.Run("membarrier", func(b *testing.B) {
+		for range b.N {
+			sys.Membarrier()
+		}
+	})
+	b.Run("Synchronize", func(b *testing.B) {
+		for range b.N {
+			Synchronize()
+		}
+	})
+	for _, flavour := range []string{"pinned", "preemptible"} {
+		b.Run("busy-reader/"+flavour, func(b *testing.B) {
+			var stop atomic.Bool
+			var wg sync.WaitGroup
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				for !stop.Load() {
+					if flavour == "pinned" {
+						p := preempt.Disable()
+						sys.Pause(15)
+						p.Enable()
+					} else {
+						g := ReadLock()
+						sys.Pause(15)
+						g.Unlock()
+					}
+				}
+			}()
+			b.Run("membarrier", func(b *testing.B) {
+				for range b.N {
+					sys.Membarrier()
+				}
+			})
+			b.Run("Synchronize", func(b *testing.B) {
+				for range b.N {
+					Synchronize()
+				}
+			})
+			stop.Store(true)
+			wg.Wait()
+		})
+	}
+	b.Run("Call-to-callback", func(b *testing.B) {
+		done := make(chan struct{})
+		for range b.N {
+			Call(func() { done <- struct{}{} })
+			<-done
+		}
+	})
+}

@@ -1,0 +1,146 @@
+package rcu
+
+import (
+	"sync/atomic"
+
+	"quiesce/internal/sys"
+	"quiesce/lock"
+)
+
+// Callbacks are kept in arrays, one chain of arrays per shard. They hold Go
+// funcs and so live on the Go heap; making an array while pinned is allowed.
+const (
+	shards    = 64  // Ps share a shard beyond this many
+	arraySize = 255 // callbacks to an array, 2 KB with the count
+)
+
+type array struct {
+	n   int
+	fns [arraySize]func()
+}
+
+// shard is one P's (or several Ps') queue. Its lock is held for a few stores.
+type shard struct {
+	mu   lock.Raw
+	full []*array // protected by mu
+	cur  *array   // protected by mu
+	_    [64]byte
+}
+
+var calls struct {
+	shard   [shards]shard
+	working atomic.Bool
+	queued  atomic.Uint64
+	invoked atomic.Uint64
+}
+
+// Call runs fn after a grace period, on a worker goroutine, unpinned. fn may
+// block and may call Call, but holds up the callbacks behind it; it must not
+// call Barrier. Callbacks registered on one P run in their order. Any
+// context; never sleeps. The kernel's call_rcu.
+func Call(fn func()) {
+	if fn == nil {
+		panic("quiesce: rcu.Call of a nil func")
+	}
+	id := sys.ProcPin()
+	s := &calls.shard[id%shards]
+	s.mu.Lock()
+	sys.ProcUnpin()
+	s.add(fn)
+	s.mu.Unlock()
+	calls.queued.Add(1)
+	startCalls()
+}
+
+func (s *shard) add(fn func()) {
+	if s.cur == nil || s.cur.n == arraySize {
+		if s.cur != nil {
+			s.full = append(s.full, s.cur)
+		}
+		s.cur = new(array)
+	}
+	s.cur.fns[s.cur.n] = fn
+	s.cur.n++
+}
+
+func startCalls() {
+	if !calls.working.Load() && calls.working.CompareAndSwap(false, true) {
+		go runCalls()
+	}
+}
+
+// runCalls is the worker: take everything, one grace period, run everything.
+func runCalls() {
+	for {
+		for batch := takeCalls(); len(batch) > 0; batch = takeCalls() {
+			// The cookie comes after the last callback was taken.
+			wait(snap(), false)
+			for _, a := range batch {
+				for i, fn := range a.fns[:a.n] {
+					a.fns[i] = nil
+					fn()
+					calls.invoked.Add(1)
+				}
+			}
+		}
+		calls.working.Store(false)
+		if !callsPending() || !calls.working.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+func takeCalls() (batch []*array) {
+	for i := range calls.shard {
+		s := &calls.shard[i]
+		s.mu.Lock()
+		full, cur := s.full, s.cur
+		s.full, s.cur = nil, nil
+		s.mu.Unlock()
+		batch = append(batch, full...)
+		if cur != nil {
+			batch = append(batch, cur)
+		}
+	}
+	return batch
+}
+
+func callsPending() bool {
+	for i := range calls.shard {
+		s := &calls.shard[i]
+		s.mu.Lock()
+		p := s.cur != nil
+		s.mu.Unlock()
+		if p {
+			return true
+		}
+	}
+	return false
+}
+
+// Barrier waits until every callback registered before has returned. It does
+// not wait for slab's FreeRCU, which has barriers of its own. Unpinned,
+// outside of read-side sections, not in a callback. The kernel's rcu_barrier.
+func Barrier() {
+	var left atomic.Int32
+	done := make(chan struct{})
+	left.Store(1)
+	last := func() {
+		if left.Add(-1) == 0 {
+			close(done)
+		}
+	}
+	// A marker behind the last callback of every shard, empty ones included:
+	// their callbacks may be running.
+	for i := range calls.shard {
+		left.Add(1)
+		s := &calls.shard[i]
+		s.mu.Lock()
+		s.add(last)
+		s.mu.Unlock()
+	}
+	calls.queued.Add(shards)
+	startCalls()
+	last()
+	<-done
+}

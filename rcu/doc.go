@@ -1,0 +1,101 @@
+// Package rcu is read-copy update: readers that take no lock and execute no
+// atomic instruction, and updaters that wait until every reader that could
+// still see an unlinked object has left.
+//
+// # Terms
+//
+// A read-side critical section is what runs between ReadLock and Unlock, or
+// pinned (preempt.Disable, a lock.Raw held, interrupts off, a Hardirq
+// handler). A grace period is a time during which every section that was
+// running at its start has ended. A quiescent state of a P is a moment
+// outside of every pinned section. A cookie names a grace period that has not
+// ended yet; Poll tells whether it has.
+//
+// # Guarantees
+//
+// (A) A section that began before a grace period began has ended when the
+// grace period ends. (B) Whatever an updater did before it asked for a grace
+// period is visible to every section that this grace period did not wait
+// for. (C) Whatever a section did is visible after the end of a grace period
+// that waited for it. (D) A grace period ends once the sections that it waits
+// for have ended; later ones do not hold it up. One grace period covers both
+// flavours of readers.
+//
+// # Readers
+//
+// Every word is written by plain stores of the goroutine that is pinned to
+// the P that owns it (percpu.CPU).
+//
+//	pinned entry       Nest++
+//	pinned exit        Nest--; QS++ when it was the outermost
+//	preemptible entry  i = index; Lock[i]++      both while pinned
+//	preemptible exit   Unlock[i]++               while pinned, on any P
+//
+// # Grace periods
+//
+// One driver at a time, under gp.mu:
+//
+//	 1  seq becomes odd                      (atomic read-modify-write)
+//	 2  U[j] = sum of Unlock[j], j = 0, 1
+//	 3  membarrier A
+//	 4  L[j] = sum of Lock[j], j = 0, 1
+//	 5  per P: qs = QS, then wait for this P if Nest != 0
+//	 6  until U[other] == L[other]: sum Unlock, membarrier, sum Lock
+//	 7  if U[index] != L[index]: index changes over, and the same for the old
+//	 8  per P of step 5: until Nest == 0 or QS != qs
+//	 9  membarrier B, where a plain store is not a release (arm64)
+//	10  seq becomes even
+//
+// Why (B) holds: a section whose entry store is not seen in step 4 or 5 made
+// it visible after membarrier A on its processor; its loads came later still,
+// so they see what the updater stored before step 1. Stores to Lock that
+// carry a stale index (the reader was held up between the load of the index
+// and its increment, perhaps for several grace periods) are why both indexes
+// are summed in every grace period; changing the index over is for (D) only.
+//
+// Why (A) and (C) hold for preemptible readers: an exit counted in U has its
+// entry counted in L, since the membarrier between the two sums makes every
+// entry visible whose exit was. So U == L says that every entry in L had its
+// exit counted, and the membarrier after the sum of exits completed the loads
+// that came before them.
+//
+// For pinned readers: QS changes only at the end of an outermost section, and
+// was read before Nest. A changed QS or a zero Nest thus means that the
+// section seen in step 5 is over. On amd64 that plain store is a release. On
+// arm64 the loads of the section may still be on their way: membarrier B
+// completes them.
+//
+// Saving QS and comparing, rather than waiting for Nest to fall to zero
+// alone, is what lets a P that is always in some section pass.
+//
+// Ps that appear or go away: GOMAXPROCS changes while the world is stopped,
+// which no pinned section survives. Step 5 reads GOMAXPROCS after membarrier
+// A; a P that exists only later had its first section after that, with the
+// stopped world in between. Counters of preemptible readers stay behind on a
+// P that is gone and are summed up to a high-water mark that a reader raises
+// when it is the first to enter on a P: an atomic read-modify-write before its
+// loads, so that a driver that read the mark too early owes it nothing. An
+// exit on a P above the mark is not counted, which can only delay step 6 or 7.
+//
+// # Cookies
+//
+// seq is odd while a grace period runs. A cookie is the even value of seq
+// that marks the end of the next whole grace period: seq+2 when idle, seq+3
+// while one runs, since that one may have begun before the caller unlinked
+// its object. It is computed from an atomic read-modify-write of seq. Step 1
+// is one as well, so the two are ordered: either step 1 sees the caller's
+// stores, or the cookie counts the running grace period as too early. A plain
+// load of seq could be satisfied while the unlinking store still waits in the
+// store buffer, and is a use-after-free even on amd64.
+//
+// # Who runs what
+//
+// Synchronize drives grace periods on the caller's goroutine; callers who
+// arrive meanwhile wait for the same ones (the mutex is the funnel). Cookies
+// of StartPoll are driven by a worker goroutine, and callbacks of Call run on
+// another, unpinned, in their order of registration per P. Both start when
+// there is work and end when there is none. They wait by a system call, not
+// by a timer, which would belong to a synctest bubble.
+//
+// Lock order: gp.mu → nothing. A callback shard's lock.Raw → nothing.
+package rcu

@@ -1,0 +1,87 @@
+package rcu
+
+import (
+	"sync/atomic"
+
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+)
+
+// Guard is the proof of a read-side critical section. It carries what Unlock
+// needs, so it may be unlocked on another P or by another goroutine than the
+// one that locked.
+type Guard struct{ idx uint64 }
+
+// index is the counter pair that new readers use, 0 or 1.
+var index atomic.Uint64
+
+// ReadLock begins a read-side critical section. The goroutine stays
+// preemptible; blocking inside is tolerated but holds up every grace period,
+// and with it the memory of all who free by RCU. Sections nest. Any context.
+// The kernel's rcu_read_lock.
+//
+// The branch on the P's own flag, with its way out of line, was measured
+// against a look at the counter (1.5 ns more) and at a global mark (0.6).
+//
+//go:norace
+//go:nosplit
+func ReadLock() Guard {
+	c := percpu.Pin()
+	if c.Reader == 0 {
+		return firstReadLock()
+	}
+	i := index.Load()
+	c.Lock[i&1]++
+	sys.ProcUnpin()
+	return Guard{i}
+}
+
+// firstReadLock is ReadLock on a P on which no reader entered before, pinned.
+//
+//go:norace
+//go:noinline
+func firstReadLock() Guard {
+	id := sys.ProcPin()
+	percpu.RegisterReader(id)
+	i := index.Load()
+	percpu.Of(id).Lock[i&1]++
+	sys.ProcUnpin()
+	sys.ProcUnpin()
+	return Guard{i}
+}
+
+// Unlock ends the section. It must be called exactly once. Any context. The
+// kernel's rcu_read_unlock.
+//
+//go:norace
+//go:nosplit
+func (g Guard) Unlock() {
+	percpu.Pin().Unlock[g.idx&1]++
+	sys.ProcUnpin()
+}
+
+// sumUnlocks adds up the exits of both indexes. An exit on a P above the
+// high-water mark is missed, which can only make the driver wait: the entries
+// are all there, and FindReaders finds such a P in the end.
+//
+//go:norace
+func sumUnlocks() (sum [2]uint64) {
+	for id := range percpu.Readers() {
+		c := percpu.Of(id)
+		sum[0] += atomic.LoadUint64(&c.Unlock[0])
+		sum[1] += atomic.LoadUint64(&c.Unlock[1])
+	}
+	return sum
+}
+
+// sumLocks adds up the entries of both indexes.
+//
+//go:norace
+func sumLocks() (sum [2]uint64) {
+	for id := range percpu.Readers() {
+		c := percpu.Of(id)
+		sum[0] += atomic.LoadUint64(&c.Lock[0])
+		sum[1] += atomic.LoadUint64(&c.Lock[1])
+	}
+	return sum
+}

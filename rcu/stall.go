@@ -1,0 +1,72 @@
+package rcu
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"quiesce/internal/percpu"
+)
+
+// StallTimeout is the age from which a reader that holds up a grace period is
+// reported, once per grace period, through slog's default logger. Set it
+// before the first grace period. The kernel's rcu_cpu_stall_timeout.
+var StallTimeout = 10 * time.Second
+
+var stalls atomic.Uint64
+
+func reportPinned(ws []waitFor, ns int64) {
+	for _, w := range ws {
+		report("pinned", w.id, 1, ns)
+	}
+}
+
+// reportPreemptible names the Ps on which readers of index j entered that
+// have not left. Where a reader left on another P than it entered on, the
+// difference of one P says nothing; the sum is right all the same.
+//
+//go:norace
+func reportPreemptible(j uint64, ns int64) {
+	var sum int64
+	p, most := -1, int64(0)
+	for id := range percpu.Readers() {
+		c := percpu.Of(id)
+		d := int64(atomic.LoadUint64(&c.Lock[j]) - atomic.LoadUint64(&c.Unlock[j]))
+		sum += d
+		if d > most {
+			p, most = id, d
+		}
+	}
+	report("preemptible", p, sum, ns)
+}
+
+func report(flavour string, p int, readers int64, ns int64) {
+	stalls.Add(1)
+	slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a reader holds up the grace period",
+		slog.String("flavour", flavour),
+		slog.Int("P", p),
+		slog.Int64("readers", readers),
+		slog.Duration("since", time.Duration(ns)),
+		slog.Uint64("seq", seq.Load()))
+}
+
+// Stats is a snapshot of what RCU has done in this process.
+type Stats struct {
+	GracePeriods uint64 // completed
+	Expedited    uint64 // calls of SynchronizeExpedited and CondSynchronizeExpedited
+	Callbacks    uint64 // registered by Call
+	Invoked      uint64 // callbacks that have returned
+	Stalls       uint64 // readers reported
+}
+
+// ReadStats returns the counters. Any context.
+func ReadStats() Stats {
+	return Stats{
+		GracePeriods: seq.Load() / 2,
+		Expedited:    gp.expedited.Load(),
+		Callbacks:    calls.queued.Load(),
+		Invoked:      calls.invoked.Load(),
+		Stalls:       stalls.Load(),
+	}
+}
