@@ -58,13 +58,31 @@ func (s *Slots[T]) Register(id int) { raise(&s.used, int32(id)+1) }
 func (s *Slots[T]) Used() int { return int(s.used.Load()) }
 
 // Release gives the memory back and keeps the address space for a later Init
-// of the same size. Nobody may touch the slots any more.
+// of the same size. Whoever still uses the slots, against the rules, gets
+// zero ones that are shared by all that were released.
 func (s *Slots[T]) Release() {
 	var t T
-	if s.base != nil {
-		putRange(s.base, MaxP*unsafe.Sizeof(t), uintptr(s.Used())*unsafe.Sizeof(t))
-		s.base = nil
+	size := MaxP * unsafe.Sizeof(t)
+	ranges.Lock()
+	old, grave := s.base, ranges.grave[size]
+	ranges.Unlock()
+	if grave == nil {
+		g, err := sys.ReserveOpen(size)
+		if err != nil {
+			return // keep the range: it can't be recycled while it may be used
+		}
+		ranges.Lock()
+		if ranges.grave == nil {
+			ranges.grave = make(map[uintptr]unsafe.Pointer)
+		}
+		ranges.grave[size], grave = g, g
+		ranges.Unlock()
 	}
+	if old == nil || old == grave {
+		return
+	}
+	s.base = grave
+	putRange(old, size, uintptr(s.Used())*unsafe.Sizeof(t))
 }
 
 func raise(mark *atomic.Int32, to int32) {
@@ -79,7 +97,8 @@ func raise(mark *atomic.Int32, to int32) {
 // Ranges given back, by size: reserved address space is never unmapped.
 var ranges struct {
 	sync.Mutex
-	free map[uintptr][]unsafe.Pointer
+	free  map[uintptr][]unsafe.Pointer
+	grave map[uintptr]unsafe.Pointer
 }
 
 func getRange(size uintptr) (unsafe.Pointer, error) {

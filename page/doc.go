@@ -1,0 +1,2 @@
+// Package page is the page allocator.
+package page

@@ -1,0 +1,314 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+	"quiesce/lock"
+)
+
+const (
+	// Shift is the binary logarithm of Size.
+	Shift = 12
+	// Size is the size of a page in bytes.
+	Size = 1 << Shift
+	// MaxOrder is the highest order: blocks of 1<<MaxOrder pages, 2 MiB.
+	MaxOrder = 9
+
+	sectionShift = 7
+	section      = 1 << sectionShift // pages that get their metadata at once
+	metaSize     = 32                // bytes of Meta
+	bitBytes     = Size / 16 / 8     // bytes of each bitmap for one page
+	sectionMeta  = section * (metaSize + 3*bitBytes)
+
+	maxReserve = 64 << 30 // offsets in 16-byte units fit 32 bits
+)
+
+// Config describes an allocator. The zero value is one without a limit.
+type Config struct {
+	// Limit is the number of bytes that the allocator may hold populated:
+	// pages handed out, free pages that still have memory, pages on lists,
+	// and metadata. 0 means no limit.
+	Limit int64
+	// Reserve is the size of the address range; 0 means 64 GiB, which is the
+	// maximum. It is rounded up to a section of 512 KiB.
+	Reserve int64
+	// ReclaimTimeout is how long a gfp.Kernel allocation waits for memory
+	// before it returns nil; 0 means a second.
+	ReclaimTimeout time.Duration
+	// Name stands in messages; "" means "page".
+	Name string
+}
+
+// Allocator hands out blocks of 1<<order pages from a range of its own. Its
+// methods may be called by many goroutines at a time.
+type Allocator struct {
+	base unsafe.Pointer // of the data; immutable, as is all up to zone
+	size uintptr        // bytes of the range
+	meta unsafe.Pointer // base of the Metas
+	rng  *region        // what base and meta belong to, and the bitmaps
+
+	name    string
+	limit   int64 // 0: none
+	mark    int64 // the low watermark: bytes below the limit that need gfp.Atomic
+	timeout int64 // ns
+	granule int   // order of the smallest block that can be populated or discarded
+	cap     [listOrders]uint32
+	batch   [listOrders]uint32
+
+	slots  percpu.Slots[pcp] // see lists.go
+	closed atomic.Bool
+
+	deferred      atomic.Uint32 // head of the stack of deferred frees, through Meta.next
+	deferredPages atomic.Int64  // pages on it
+	draining      atomic.Bool   // the drain goroutine runs
+
+	zone zone
+
+	takers lock.Mutex // who revokes lists; see lists.go
+	grow   lock.Mutex // who moves the frontier; see range.go
+
+	reclaimMu  lock.Mutex // protects changes of reclaimers
+	reclaimers atomic.Pointer[[]Reclaimer]
+	warned     atomic.Int64 // sys.Nanotime of the last failure warning
+
+	count counters
+}
+
+// New makes an allocator: it takes the address range, and memory for page 0
+// and the first section's metadata. Unpinned.
+func New(c Config) (*Allocator, error) {
+	return newAllocator(c, bits.Len(uint(os.Getpagesize()/Size))-1)
+}
+
+func newAllocator(c Config, granule int) (*Allocator, error) {
+	if c.Name == "" {
+		c.Name = "page"
+	}
+	if c.Reserve == 0 {
+		c.Reserve = maxReserve
+	}
+	if c.ReclaimTimeout == 0 {
+		c.ReclaimTimeout = time.Second
+	}
+	granule = max(granule, 0)
+	floor := int64(sectionMeta+Size) << granule
+	fail := func(format string, args ...any) (*Allocator, error) {
+		return nil, fmt.Errorf("quiesce: allocator %s: "+format, append([]any{c.Name}, args...)...)
+	}
+	switch {
+	case c.Limit < 0:
+		return fail("Limit is negative: %d", c.Limit)
+	case c.Limit > 0 && c.Limit < floor:
+		return fail("Limit of %d bytes is below the %d that page 0 and the first metadata need", c.Limit, floor)
+	case c.Reserve < 0:
+		return fail("Reserve is negative: %d", c.Reserve)
+	case c.Reserve > maxReserve:
+		return fail("Reserve of %d bytes is above the maximum of %d", c.Reserve, int64(maxReserve))
+	case c.ReclaimTimeout < 0:
+		return fail("ReclaimTimeout is negative: %v", c.ReclaimTimeout)
+	}
+	unit := uintptr(section*Size) << granule
+	size := (uintptr(c.Reserve) + unit - 1) &^ (unit - 1)
+
+	a := &Allocator{size: size, name: c.Name, limit: c.Limit, timeout: int64(c.ReclaimTimeout), granule: granule}
+	a.mark = watermark(c.Limit)
+	a.sizeLists()
+	a.zone.lock.Init("page.zone")
+	a.takers.Init("page.takers")
+	a.grow.Init("page.grow")
+	a.reclaimMu.Init("page.reclaimers")
+	if err := a.slots.Init(); err != nil {
+		return fail("no address space for the page lists: %w", err)
+	}
+	rng, err := getRegion(size, c.Limit > 0)
+	if err != nil {
+		a.slots.Release()
+		return fail("no address space: %w", err)
+	}
+	a.rng, a.base, a.meta = rng, rng.data, rng.meta
+	if err := a.first(); err != nil {
+		a.slots.Release()
+		a.recycle()
+		return fail("no memory for the first section: %w", err)
+	}
+	return a, nil
+}
+
+// watermark is the reserve of a limit: the last 1/64 (untuned), and none of
+// a limit that it would leave with less than 4 pages of reserve.
+func watermark(limit int64) int64 {
+	if limit < 64*4*Size {
+		return 0
+	}
+	return limit / 64 &^ (Size - 1)
+}
+
+// defaultAllocator is made at program start, because its first use may be in
+// a raw atomic context, where no system call can be made.
+var defaultAllocator = newDefault()
+
+// Default returns the allocator that the package makes at program start. Its
+// limit is QUIESCE=limit=<bytes>, with K, M and G for powers of 1024.
+func Default() *Allocator { return defaultAllocator }
+
+func newDefault() *Allocator {
+	c := Config{Name: "default"}
+	if v, ok := sys.Option("limit"); ok {
+		n, err := parseBytes(v)
+		if err != nil {
+			panic("quiesce: bad option QUIESCE=limit=" + v + ": " + err.Error())
+		}
+		c.Limit = n
+	}
+	for c.Reserve = maxReserve; ; c.Reserve /= 4 { // RLIMIT_AS may leave less
+		a, err := New(c)
+		if err == nil {
+			return a
+		}
+		if c.Reserve <= 64<<20 {
+			panic(err.Error())
+		}
+	}
+}
+
+var errBytes = errors.New("want a number of bytes, with an optional K, M or G")
+
+func parseBytes(s string) (int64, error) {
+	shift := 0
+	if s != "" {
+		switch s[len(s)-1] {
+		case 'k', 'K':
+			shift = 10
+		case 'm', 'M':
+			shift = 20
+		case 'g', 'G':
+			shift = 30
+		}
+	}
+	if shift != 0 {
+		s = s[:len(s)-1]
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > (1<<63-1)>>shift {
+		return 0, errBytes
+	}
+	return n << shift, nil
+}
+
+// Alloc returns 1<<order pages, aligned to their size, or nil if there is no
+// memory that the flags let it have, or order is not in 0..MaxOrder. Any
+// context with gfp.NoLocks; see package gfp for the others. A caller that is
+// pinned otherwise than by packages preempt and lock must give NoLocks. The
+// kernel's alloc_pages.
+func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
+	if uint(order) > MaxOrder || a.closed.Load() {
+		return nil
+	}
+	var page uint32
+	if order < listOrders {
+		page = a.popList(order)
+	}
+	if page == 0 {
+		if page = a.allocSlow(order, f); page == 0 {
+			return nil
+		}
+	}
+	p := a.addr(page)
+	if f&gfp.Zero != 0 {
+		clear(unsafe.Slice((*byte)(p), Size<<order))
+	}
+	return p
+}
+
+// Free gives back a block that Alloc returned for the same order. Any
+// context: it takes no lock that can sleep. A pointer that is not such a
+// block panics. The kernel's free_pages.
+func (a *Allocator) Free(p unsafe.Pointer, order int) {
+	off := uintptr(p) - uintptr(a.base)
+	page := uint32(off >> Shift)
+	if off >= a.size || off&(Size-1) != 0 || uint(order) > MaxOrder || page >= a.zone.added.Load() || a.closed.Load() ||
+		!atomic.CompareAndSwapUint32(&a.Meta(page).word, blockWord(inUse, order), blockWord(cached, order)) {
+		a.badFree(p, order)
+	}
+	if order >= listOrders || !a.pushList(page, order) {
+		a.count.frees.Add(1)
+		a.pushDeferred(page, page, 1<<order)
+	}
+}
+
+// badFree says what is wrong with a Free. Its panic is a string, because in
+// a pinned section anything else is printed as an address.
+func (a *Allocator) badFree(p unsafe.Pointer, order int) {
+	what := "the pointer is foreign: not in this allocator's range"
+	off := uintptr(p) - uintptr(a.base)
+	switch {
+	case a.closed.Load():
+		what = "the allocator is closed"
+	case off >= a.size:
+	case off&(Size-1) != 0:
+		what = "the pointer is misaligned: not the start of a page"
+	case uint32(off>>Shift) >= a.zone.added.Load():
+		what = "the pointer is foreign: that page was never handed out"
+	default:
+		w := atomic.LoadUint32(&a.Meta(uint32(off >> Shift)).word)
+		switch {
+		case w&stateMask == inUse:
+			what = "wrong order: it was allocated with order " + strconv.Itoa(wordOrder(w))
+		case w&stateMask == sentinel:
+			what = "page 0 is never handed out"
+		case w&stateMask == tail:
+			what = "double free, or not the first page of its block"
+		default:
+			what = "double free: the block is free already"
+		}
+	}
+	panic(fmt.Sprintf("quiesce: allocator %s: free of %#x, order %d: %s", a.name, uintptr(p), order, what))
+}
+
+// Base is the address of page 0.
+func (a *Allocator) Base() unsafe.Pointer { return a.base }
+
+// Contains reports whether p points into the allocator's range. Any context.
+func (a *Allocator) Contains(p unsafe.Pointer) bool {
+	return uintptr(p)-uintptr(a.base) < a.size
+}
+
+// PageOf returns the number of the page that p, which the range contains,
+// points into. Any context.
+func (a *Allocator) PageOf(p unsafe.Pointer) uint32 {
+	return uint32((uintptr(p) - uintptr(a.base)) >> Shift)
+}
+
+// Meta returns the metadata of a page that was handed out at least once, or
+// of page 0. Any context.
+func (a *Allocator) Meta(page uint32) *Meta {
+	return (*Meta)(unsafe.Add(a.meta, uintptr(page)*metaSize))
+}
+
+// Bits returns the bases of three bitmaps over the whole range, one bit for
+// 16 bytes: the bit's number is the offset from Base divided by 16. They
+// belong to whoever owns the page, start as zero and are not touched here.
+func (a *Allocator) Bits() (alloc, pend, wait unsafe.Pointer) {
+	return a.rng.bits[0], a.rng.bits[1], a.rng.bits[2]
+}
+
+// LockZone takes the zone lock, for tests and demonstrations that need it
+// contended.
+func (a *Allocator) LockZone() { a.zone.lock.Lock() }
+
+// UnlockZone releases the zone lock that LockZone took.
+func (a *Allocator) UnlockZone() { a.zone.lock.Unlock() }
+
+func (a *Allocator) addr(page uint32) unsafe.Pointer {
+	return unsafe.Add(a.base, uintptr(page)<<Shift)
+}

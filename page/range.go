@@ -1,0 +1,356 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/sys"
+)
+
+// region is the address space of an allocator: the data, and one region for
+// each kind of metadata. It is never unmapped; one that an allocator was
+// closed on waits for the next.
+type region struct {
+	data   unsafe.Pointer
+	meta   unsafe.Pointer
+	bits   [3]unsafe.Pointer
+	size   uintptr // bytes of data; immutable
+	opened uintptr // bytes of data that are accessible, with their metadata; grow lock
+	small  bool    // immutable; huge pages are kept out, because a limit counts pages
+}
+
+// openStep is the most that is opened at a time: a system call and, on
+// systems that charge accessible memory, a charge for 64 MiB. Untuned.
+const openStep = 64 << 20
+
+const bitsRatio = Size / bitBytes // bytes of data for a byte of each bitmap
+
+var regions struct {
+	sync.Mutex
+	free []*region
+}
+
+// getRegion returns a region of at least size bytes: the smallest of those
+// given back, or a new one.
+func getRegion(size uintptr, small bool) (*region, error) {
+	regions.Lock()
+	best := -1
+	for i, r := range regions.free {
+		if r.small == small && r.size >= size && (best < 0 || r.size < regions.free[best].size) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		r := regions.free[best]
+		last := len(regions.free) - 1
+		regions.free[best] = regions.free[last]
+		regions.free = regions.free[:last]
+		regions.Unlock()
+		return r, nil
+	}
+	regions.Unlock()
+
+	r := &region{size: size, small: small}
+	for _, part := range r.parts(size) {
+		p, err := sys.Reserve(part.size)
+		if err != nil {
+			return nil, err // what was reserved stays so: nothing is unmapped
+		}
+		if small {
+			if err := sys.SmallPages(p, part.size); err != nil {
+				return nil, err
+			}
+		}
+		*part.base = p
+	}
+	return r, nil
+}
+
+type part struct {
+	base *unsafe.Pointer
+	size uintptr
+}
+
+// parts lists the five address ranges that belong to bytes of data.
+func (r *region) parts(bytes uintptr) [5]part {
+	return [5]part{
+		{&r.data, bytes},
+		{&r.meta, bytes / Size * metaSize},
+		{&r.bits[0], bytes / bitsRatio},
+		{&r.bits[1], bytes / bitsRatio},
+		{&r.bits[2], bytes / bitsRatio},
+	}
+}
+
+// open makes the first bytes of the data, and their metadata, accessible.
+func (r *region) open(bytes, step uintptr) error {
+	if bytes <= r.opened {
+		return nil
+	}
+	to := min(max(bytes, r.opened+step), r.size)
+	old, now := r.parts(r.opened), r.parts(to)
+	for i := range now {
+		if err := sys.Open(unsafe.Add(*now[i].base, old[i].size), now[i].size-old[i].size); err != nil {
+			return err
+		}
+	}
+	r.opened = to
+	return nil
+}
+
+// populateMeta gives memory to the metadata of the pages from..to.
+func (r *region) populateMeta(from, to uint32) error {
+	lo, hi := r.parts(uintptr(from)<<Shift), r.parts(uintptr(to)<<Shift)
+	for i := 1; i < len(lo); i++ {
+		if err := sys.Populate(unsafe.Add(*lo[i].base, lo[i].size), hi[i].size-lo[i].size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop takes the memory of the pages from..to and of their metadata away:
+// all reads as zero afterwards.
+func (r *region) drop(from, to uint32, data bool) {
+	lo, hi := r.parts(uintptr(from)<<Shift), r.parts(uintptr(to)<<Shift)
+	for i := range lo {
+		p, n := unsafe.Add(*lo[i].base, lo[i].size), hi[i].size-lo[i].size
+		if i == 0 && !data || n == 0 {
+			continue
+		}
+		if sys.Discard(p, n) != nil { // locked memory, for instance
+			clear(unsafe.Slice((*byte)(p), n))
+		}
+	}
+}
+
+// recycle gives the region back for a later allocator.
+func (a *Allocator) recycle() {
+	a.rng.drop(0, a.zone.added.Load(), true)
+	regions.Lock()
+	regions.free = append(regions.free, a.rng)
+	regions.Unlock()
+}
+
+// first adds the first section and makes page 0. Where the system populates
+// several pages at a time, those beside page 0 are free.
+func (a *Allocator) first() error {
+	a.grow.Lock()
+	defer a.grow.Unlock()
+	if err := a.addSections(1, gfp.Atomic); err != nil {
+		return err
+	}
+	z := &a.zone
+	z.lock.Lock()
+	a.charge(Size << a.granule) // New checked the limit
+	z.lock.Unlock()
+	if err := sys.Populate(a.base, Size<<a.granule); err != nil {
+		return err
+	}
+	a.Meta(0).set(transit, a.granule, 0)
+	a.markPopulated(0, 0)
+	a.Meta(0).set(sentinel, 0, 0)
+	return nil
+}
+
+// step is how much is opened at a time: less for a small limit.
+func (a *Allocator) step() uintptr {
+	if a.limit > 0 && a.limit < openStep {
+		return uintptr(a.limit)&^(section*Size-1) + section*Size
+	}
+	return openStep
+}
+
+var errLimit = errors.New("the limit is reached")
+var errRange = errors.New("the address range is used up")
+
+// growTo adds the sections that make a block of the order, unless somebody
+// moved the frontier from seen meanwhile. It returns whether it is worth
+// looking for a block again. Unpinned.
+func (a *Allocator) growTo(order int, f gfp.Flags, seen uint32) bool {
+	a.grow.Lock()
+	defer a.grow.Unlock()
+	if a.zone.added.Load() != seen {
+		return true
+	}
+	// Up to the next boundary of the order, which completes a block with
+	// what is free below or begins a new one.
+	n := uint32(1)
+	if order > sectionShift {
+		per := uint32(1) << (order - sectionShift)
+		n = per - seen>>sectionShift%per
+	}
+	return a.addSections(n, f) == nil
+}
+
+// addSections moves the frontier by at least n sections: opens them, gives
+// memory to their metadata, charged before, and puts their pages into the
+// buddy without memory. Grow lock held.
+func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
+	z := &a.zone
+	group := uint32(1) << a.granule // whole system pages of metadata
+	n = (n + group - 1) &^ (group - 1)
+	from := z.added.Load()
+	to := from + n<<sectionShift
+	if uint64(to)<<Shift > uint64(a.size) {
+		return errRange
+	}
+	cost := int64(n) * sectionMeta
+	for {
+		z.lock.Lock()
+		a.drain()
+		lack := int64(-1)
+		if a.room(cost+Size<<a.granule, f) {
+			lack = a.charge(cost)
+		}
+		z.lock.Unlock()
+		if lack == 0 {
+			break
+		}
+		if lack < 0 || a.scavenge(lack) == 0 {
+			return errLimit
+		}
+	}
+	err := a.rng.open(uintptr(to)<<Shift, a.step())
+	if err == nil {
+		if err = a.rng.populateMeta(from, to); err != nil {
+			a.rng.drop(from, to, false)
+		}
+	}
+	z.lock.Lock()
+	defer z.lock.Unlock()
+	if err != nil {
+		a.uncharge(cost)
+		return err
+	}
+	z.metadata.Add(cost)
+	z.added.Store(to)
+	for page := from; page < to; page += section {
+		if page == 0 { // without the block of page 0
+			for order := a.granule; order < sectionShift; order++ {
+				a.put(1<<order, order, 0)
+			}
+			continue
+		}
+		a.put(page, sectionShift, 0)
+	}
+	return nil
+}
+
+// scavenge takes memory away from free blocks until bytes are gained, if
+// there are so many. It takes the zone lock, and discards outside of it.
+// Unpinned.
+func (a *Allocator) scavenge(bytes int64) (got int64) {
+	z := &a.zone
+	var chain uint32
+	var taken int64 // pages
+	z.lock.Lock()
+	a.drain()
+	for lack := bytes; lack > 0; {
+		page := a.victim(lack)
+		if page == 0 {
+			break
+		}
+		m := a.Meta(page)
+		lack -= int64(wordCount(m.load())) * Size
+		taken += 1 << wordOrder(m.load())
+		m.next, chain = chain, page
+	}
+	z.transit.Add(taken)
+	z.lock.Unlock()
+	for page := chain; page != 0; {
+		m := a.Meta(page)
+		next := m.next
+		pages := int64(1) << wordOrder(m.load())
+		got += a.discard(page, false)
+		z.transit.Add(-pages)
+		page = next
+	}
+	a.count.scavenged.Add(uint64(got))
+	return got
+}
+
+// victim takes the free block out of the buddy whose memory is to go: a part
+// of a full one that is just large enough, or else the largest. Zone lock
+// held.
+func (a *Allocator) victim(bytes int64) uint32 {
+	z := &a.zone
+	k := a.granule
+	for k < MaxOrder && Size<<k < bytes {
+		k++
+	}
+	for o := k; o <= MaxOrder; o++ {
+		if page := z.lists[full][o]; page != 0 {
+			a.carve(page, page, k)
+			return page
+		}
+	}
+	for o := k - 1; o >= a.granule; o-- {
+		if page := z.lists[full][o]; page != 0 {
+			a.carve(page, page, o)
+			return page
+		}
+	}
+	for o := MaxOrder; o >= a.granule; o-- {
+		if page := z.lists[mixed][o]; page != 0 {
+			a.carve(page, page, o)
+			return page
+		}
+	}
+	return 0
+}
+
+// Shrink gives all memory back that is free: it takes the pages on all Ps'
+// lists and discards every free block. It returns how many bytes the system
+// got. Unpinned. The kernel's drain_all_pages, and ballooning.
+func (a *Allocator) Shrink() int64 {
+	if a.closed.Load() {
+		return 0
+	}
+	a.flushLists()
+	a.zone.lock.Lock()
+	a.drain()
+	want := a.zone.freePop.Load() * Size // others may free and allocate meanwhile
+	a.zone.lock.Unlock()
+	var got int64
+	for got < want {
+		n := a.scavenge(min(want-got, openStep))
+		if n == 0 {
+			break
+		}
+		got += n
+	}
+	return got
+}
+
+// Close gives all memory back and keeps the address range for a later New.
+// It fails if pages are in use, and the allocator stays as it was. Nobody may
+// use the allocator during or after a Close that succeeds: Alloc returns nil
+// then, Free panics. Unpinned.
+func (a *Allocator) Close() error {
+	a.grow.Lock()
+	defer a.grow.Unlock()
+	if a.closed.Load() {
+		return fmt.Errorf("quiesce: allocator %s: closed twice", a.name)
+	}
+	a.takers.Lock()
+	defer a.takers.Unlock()
+	a.revoke()
+	a.collect()
+	a.zone.lock.Lock()
+	a.drain()
+	used := int64(a.zone.added.Load()) - a.zone.freePages.Load() - 1
+	a.closed.Store(used == 0) // under the lock: no block leaves the buddy any more
+	a.zone.lock.Unlock()
+	if used != 0 {
+		a.reopen()
+		return fmt.Errorf("quiesce: allocator %s: Close with %d pages in use", a.name, used)
+	}
+	a.recycle()
+	a.zone.resident.Store(0)
+	a.slots.Release()
+	return nil
+}

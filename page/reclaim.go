@@ -1,0 +1,155 @@
+package page
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+
+	"quiesce/gfp"
+	"quiesce/internal/sys"
+	"quiesce/preempt"
+)
+
+// Reclaimer gives cached memory back when there is none left: the kernel's
+// shrinker. Reclaim is called unpinned and without locks held, by the
+// goroutine that needs the memory, when a gfp.Kernel allocation finds none.
+// It should hurry grace periods, free what it can towards need bytes and
+// return; it must not allocate with gfp.Kernel from the same allocator. It
+// may be called by several goroutines at a time, and its time counts towards
+// the ReclaimTimeout. Implementations are pointers.
+type Reclaimer interface {
+	Reclaim(need int64)
+}
+
+// AddReclaimer adds r to those that are asked for memory. Unpinned.
+func (a *Allocator) AddReclaimer(r Reclaimer) {
+	a.reclaimMu.Lock()
+	defer a.reclaimMu.Unlock()
+	rs := append(slices.Clone(a.reclaimersNow()), r)
+	a.reclaimers.Store(&rs)
+}
+
+// RemoveReclaimer removes r; calls of it that have begun may still run.
+// Unpinned.
+func (a *Allocator) RemoveReclaimer(r Reclaimer) {
+	a.reclaimMu.Lock()
+	defer a.reclaimMu.Unlock()
+	rs := slices.Clone(a.reclaimersNow())
+	if i := slices.Index(rs, r); i >= 0 {
+		rs = slices.Delete(rs, i, i+1)
+	}
+	a.reclaimers.Store(&rs)
+}
+
+func (a *Allocator) reclaimersNow() []Reclaimer {
+	if rs := a.reclaimers.Load(); rs != nil {
+		return *rs
+	}
+	return nil
+}
+
+// allocSlow is Alloc without the lists.
+func (a *Allocator) allocSlow(order int, f gfp.Flags) uint32 {
+	if !f.CanLock() {
+		a.count.refusals.Add(1)
+		a.warn(order, f)
+		return 0
+	}
+	if f.CanSleep() && preempt.Atomic() {
+		panic("quiesce: allocator " + a.name + ": gfp.Kernel allocation in a raw atomic context, where nothing may sleep")
+	}
+	want := 1
+	if order < listOrders {
+		want = int(a.batch[order])
+	}
+	page := a.allocZone(order, want, f)
+	if page == 0 && f.CanSleep() {
+		page = a.reclaim(order, f)
+	}
+	if page == 0 {
+		a.count.failures.Add(1)
+		a.warn(order, f)
+		return 0
+	}
+	a.count.allocs.Add(1)
+	return page
+}
+
+// allocZone takes up to want blocks out of the buddy, returns the first and
+// puts the others on this P's list. It takes the zone lock.
+func (a *Allocator) allocZone(order, want int, f gfp.Flags) uint32 {
+	var blocks [maxBatch]uint32
+	n := a.take(order, want, f, &blocks)
+	if n == 0 {
+		return 0
+	}
+	a.Meta(blocks[0]).set(inUse, order, 0)
+	if n == 1 {
+		return blocks[0]
+	}
+	for _, page := range blocks[1:n] {
+		a.Meta(page).set(cached, order, 0)
+	}
+	for _, page := range a.stock(blocks[1:n], order) { // no room: we may be on another P by now
+		a.pushDeferred(page, page, 1<<order)
+	}
+	return blocks[0]
+}
+
+// Pauses between two rounds of reclaim, in ns. Untuned.
+const (
+	firstPause = 50_000
+	lastPause  = 1_000_000
+)
+
+// reclaim looks for memory until the timeout: on all Ps' lists, with the
+// reclaimers, and by waiting for others to free some. Unpinned, no locks held.
+func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
+	need := int64(Size) << order
+	least := int64(sectionMeta+Size) << a.granule
+	if a.limit > 0 && !f.CanReserve() && need > a.limit-a.mark-least || need > a.limit-least && a.limit > 0 {
+		return 0 // no wait will help
+	}
+	deadline := sys.Nanotime() + a.timeout
+	for pause := int64(firstPause); ; pause = min(2*pause, lastPause) {
+		a.count.reclaims.Add(1)
+		if n, _, _ := a.listed(); n > 0 {
+			a.flushLists()
+			if page := a.allocZone(order, 1, f); page != 0 {
+				return page
+			}
+		}
+		for _, r := range a.reclaimersNow() {
+			r.Reclaim(need)
+		}
+		if n, _, _ := a.listed(); n > 0 {
+			a.flushLists() // reclaimers free to this P's list
+		}
+		if page := a.allocZone(order, 1, f); page != 0 {
+			return page
+		}
+		left := deadline - sys.Nanotime()
+		if left <= 0 || a.closed.Load() {
+			return 0
+		}
+		sys.Sleep(min(pause, left))
+	}
+}
+
+// warnEvery is the time between two warnings about failures, in ns.
+const warnEvery = int64(10 * time.Second)
+
+// warn logs a failure, from a goroutine of its own because the caller may be
+// pinned. Any context.
+func (a *Allocator) warn(order int, f gfp.Flags) {
+	if !f.Warns() {
+		return
+	}
+	now := sys.Nanotime()
+	last := a.warned.Load()
+	if last != 0 && now-last < warnEvery || !a.warned.CompareAndSwap(last, now) {
+		return
+	}
+	go slog.Warn("quiesce: page allocation failure", "allocator", a.name, "order", order, "flags", f.String(),
+		"resident", a.zone.resident.Load(), "limit", a.limit)
+}

@@ -1,0 +1,80 @@
+package page
+
+import "sync/atomic"
+
+// counters of what doesn't go through the lists.
+type counters struct {
+	allocs    atomic.Uint64
+	frees     atomic.Uint64
+	failures  atomic.Uint64
+	refusals  atomic.Uint64
+	reclaims  atomic.Uint64
+	scavenged atomic.Uint64
+}
+
+// Stats describes an allocator at one moment; sizes are in bytes. While
+// nobody allocates or frees,
+//
+//	Resident = Metadata + Size + InUse + OnLists + Deferred + FreePopulated
+//
+// where Size is page 0.
+type Stats struct {
+	Name  string
+	Limit int64 // 0: none
+	Mark  int64 // the last bytes of the limit, for gfp.Atomic
+
+	Resident int64 // populated: has memory, counts towards Limit
+	Peak     int64 // highest Resident
+	Metadata int64 // populated metadata
+	InUse    int64 // handed out
+
+	Free          int64 // in the buddy, with memory or without
+	FreePopulated int64 // in the buddy, with memory
+	OnLists       int64 // on the Ps' lists
+	Deferred      int64 // freed, not in the buddy yet
+
+	FreeBlocks [MaxOrder + 1]int64 // blocks in the buddy by order
+
+	Allocs    uint64 // blocks handed out
+	Frees     uint64 // blocks taken back
+	Failures  uint64 // allocations that returned nil for want of memory
+	Refusals  uint64 // gfp.NoLocks allocations that returned nil
+	Reclaims  uint64 // rounds of reclaim by gfp.Kernel allocations
+	Scavenged uint64 // bytes of free blocks given back to the system
+}
+
+// Stats returns the figures. Any context; it takes no lock, so figures that
+// change meanwhile need not fit together.
+func (a *Allocator) Stats() Stats {
+	z := &a.zone
+	s := Stats{
+		Name:      a.name,
+		Limit:     a.limit,
+		Mark:      a.mark,
+		Resident:  z.resident.Load(),
+		Peak:      z.peak.Load(),
+		Allocs:    a.count.allocs.Load(),
+		Frees:     a.count.frees.Load(),
+		Failures:  a.count.failures.Load(),
+		Refusals:  a.count.refusals.Load(),
+		Reclaims:  a.count.reclaims.Load(),
+		Scavenged: a.count.scavenged.Load(),
+	}
+	if a.closed.Load() {
+		return s
+	}
+	pages, allocs, frees := a.listed()
+	s.Allocs += allocs
+	s.Frees += frees
+	s.Metadata = z.metadata.Load()
+	s.Free = z.freePages.Load() * Size
+	s.FreePopulated = z.freePop.Load() * Size
+	s.OnLists = pages * Size
+	s.Deferred = max(a.deferredPages.Load(), 0) * Size
+	all := int64(z.added.Load()) - 1 - z.transit.Load()
+	s.InUse = max(all*Size-s.Free-s.OnLists-s.Deferred, 0)
+	for o := range s.FreeBlocks {
+		s.FreeBlocks[o] = z.blocks[o].Load()
+	}
+	return s
+}

@@ -1,0 +1,112 @@
+package slab
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"quiesce/gfp"
+	"quiesce/page"
+)
+
+type obj64 struct{ w [8]uint64 }
+
+func bench[T any](b *testing.B, opts ...Option) *Cache[T] {
+	b.Helper()
+	a, err := page.New(page.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, err := NewCache[T]("bench", append([]Option{WithAllocator(a)}, opts...)...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			b.Error(err)
+		}
+		if err := a.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return c
+}
+
+var sink *obj64
+
+func BenchmarkAllocFree(b *testing.B) {
+	b.Run("new", func(b *testing.B) {
+		for range b.N {
+			sink = new(obj64)
+		}
+	})
+	b.Run("slab", func(b *testing.B) {
+		c := bench[obj64](b)
+		b.ResetTimer()
+		for range b.N {
+			c.Free(c.Alloc(gfp.NoWait))
+		}
+	})
+}
+
+func BenchmarkShuffled10000(b *testing.B) {
+	c := bench[obj64](b)
+	const n = 10000
+	ps := make([]*obj64, n)
+	perm := rand.Perm(n)
+	b.ResetTimer()
+	for i := 0; i < b.N; i += n {
+		for j := range ps {
+			ps[j] = c.Alloc(gfp.NoWait)
+		}
+		for _, j := range perm {
+			c.Free(ps[j])
+		}
+	}
+}
+
+// BenchmarkChurn allocates 1000 objects and frees them by RCU, for ever; the
+// grace periods and their workers run meanwhile.
+func BenchmarkChurn(b *testing.B) {
+	c := bench[obj64](b)
+	ps := make([]*obj64, 1000)
+	b.ResetTimer()
+	for i := 0; i < b.N; i += len(ps) {
+		for j := range ps {
+			ps[j] = c.Alloc(gfp.Kernel)
+		}
+		for _, p := range ps {
+			c.FreeRCU(p)
+		}
+	}
+	b.StopTimer()
+	s := c.Stats()
+	b.ReportMetric(float64(s.Reused)/float64(max(s.RCUArrays, 1))*100, "reused-%")
+	b.ReportMetric(float64(s.Fallback), "fallback")
+}
+
+func BenchmarkRemoteFree(b *testing.B) {
+	c := bench[obj64](b)
+	ch := make(chan []*obj64, 8)
+	back := make(chan []*obj64, 8)
+	for range 8 {
+		back <- make([]*obj64, 1000)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ps := range ch {
+			c.FreeBulk(ps)
+			back <- ps
+		}
+	})
+	b.ResetTimer()
+	for i := 0; i < b.N; i += 1000 {
+		ps := <-back
+		for j := range ps {
+			ps[j] = c.Alloc(gfp.Kernel)
+		}
+		ch <- ps
+	}
+	close(ch)
+	wg.Wait()
+}

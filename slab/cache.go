@@ -1,0 +1,333 @@
+package slab
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+	"quiesce/lock"
+	"quiesce/page"
+)
+
+// cache is a Cache without its type. The first part is immutable after
+// creation and read by the fast paths.
+type cache struct {
+	slots percpu.Slots[slot]
+	base  unsafe.Pointer
+	units uint64 // of the range
+	geometry
+	allocBits, pendBits, waitBits unsafe.Pointer
+
+	pages     *page.Allocator
+	name      string
+	id        uint32 // page.Meta.Owner of its slabs
+	depotMax  int32  // sheaves
+	keepEmpty int    // slabs
+	onReclaim func([]uint32)
+	_         [percpu.Line]byte
+
+	// The depot and the queues: lock-free.
+	full    stack // sheaves of allocatable objects
+	empty   stack // empty sheaves
+	pending stack // closed RCU sheaves
+	chain   atomic.Uint32
+
+	reclaiming, draining atomic.Bool  // the goroutines run
+	starved              atomic.Int32 // raw contexts that found no empty sheaf
+	waiters              atomic.Int32 // allocations that wait for memory
+	sheaves              atomic.Int32 // pages that are sheaves
+	asked                atomic.Int64 // when Reclaim was called last
+	closed               atomic.Bool
+	stats                counters
+
+	mu    lock.Spin
+	slabs slabs // protected by mu
+
+	takeMu sync.Mutex // one taker at a time
+	taken  []num      // protected by takeMu
+
+	reclaimMu sync.Mutex
+	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next three
+	chainRest uint32
+	wantEmpty int32
+	handed    int
+}
+
+// counters count objects, on slow paths only.
+type counters struct {
+	arrays   atomic.Uint64 // went into RCU sheaves that were closed
+	reused   atomic.Uint64 // came back by hand-over of their sheaf
+	bulk     atomic.Uint64 // came back by kfree_bulk
+	fallback atomic.Uint64 // went on the fallback chain
+	chained  atomic.Uint64 // came back from it
+	refusals atomic.Uint64 // NoLocks allocations refused
+	failures atomic.Uint64 // other allocations that found no memory
+}
+
+type config struct {
+	pages *page.Allocator
+	depot int64
+	sheaf int
+	hook  func([]uint32)
+}
+
+// Option changes how NewCache makes a cache.
+type Option func(*config)
+
+// WithAllocator takes pages from a instead of page.Default().
+func WithAllocator(a *page.Allocator) Option { return func(c *config) { c.pages = a } }
+
+// WithDepot bounds the memory of free objects that the depot keeps for reuse,
+// in bytes. The default is 4 MiB.
+func WithDepot(bytes int64) Option { return func(c *config) { c.depot = bytes } }
+
+// WithSheaf bounds the number of objects in a sheaf. The default, and the
+// most, is what fits a page and 128 KiB of objects.
+func WithSheaf(objects int) Option { return func(c *config) { c.sheaf = objects } }
+
+const (
+	depotBytes = 4 << 20 // holds what churn has in flight within a pace; untuned
+	maxName    = 100
+)
+
+// maxSize is the size of the largest object: the largest block of pages.
+const maxSize = page.Size << page.MaxOrder
+
+func newCache(name string, size uintptr, opts []Option) (*cache, error) {
+	cfg := config{depot: depotBytes}
+	for _, o := range opts {
+		o(&cfg)
+	}
+	if name == "" || len(name) > maxName {
+		return nil, fmt.Errorf("slab: a cache's name has 1 to %d bytes, not %d", maxName, len(name))
+	}
+	if size > maxSize {
+		return nil, fmt.Errorf("slab: cache %s: objects of %d bytes are larger than the largest block of pages, %d", name, size, maxSize)
+	}
+	if cfg.depot < 0 || cfg.sheaf < 0 {
+		return nil, fmt.Errorf("slab: cache %s: a negative size (WithDepot %d, WithSheaf %d)", name, cfg.depot, cfg.sheaf)
+	}
+	if cfg.pages == nil {
+		cfg.pages = page.Default()
+	}
+	c := &cache{
+		geometry:  cut(max((size+unit-1)&^(unit-1), unit)),
+		pages:     cfg.pages,
+		base:      cfg.pages.Base(),
+		units:     uint64(cfg.pages.Range()) >> unitShift,
+		name:      name,
+		onReclaim: cfg.hook,
+	}
+	if cfg.sheaf > 0 {
+		c.sheafCap = min(c.sheafCap, uint32(cfg.sheaf))
+	}
+	perSheaf := int64(c.sheafCap) * int64(c.size)
+	c.depotMax = int32(min(max(cfg.depot/perSheaf, 1), 1<<20))
+	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
+	c.allocBits, c.pendBits, c.waitBits = c.pages.Bits()
+	c.mu.Init("slab " + name)
+	if err := c.slots.Init(); err != nil {
+		return nil, fmt.Errorf("slab: cache %s: %w", name, err)
+	}
+	c.id = register()
+	c.pages.AddReclaimer(c)
+	return c, nil
+}
+
+var lastID atomic.Uint32
+
+// register returns a number that no other cache has. They are not reused: a
+// stale pointer's page must not look like another cache's.
+func register() uint32 { return lastID.Add(1) }
+
+// badFree reports a pointer that the range check refused; nil is no error.
+//
+//go:noinline
+func (c *cache) badFree(p unsafe.Pointer, op string) {
+	if p != nil {
+		panic(fmt.Sprintf("quiesce: slab: %s of foreign pointer %p in cache %s: not an object of its range", op, p, c.name))
+	}
+}
+
+// waiter is an allocation that waits for memory.
+type waiter struct{ start, sleep int64 }
+
+// wait makes memory come, waits a moment and returns true, or returns false
+// when the allocator's ReclaimTimeout has passed. First this cache's own
+// pending objects are hurried along, then everybody's memory is asked for. It
+// never waits for a reader beyond the timeout.
+func (w *waiter) wait(c *cache) bool {
+	now := sys.Nanotime()
+	first := w.start == 0
+	if first {
+		w.start, w.sleep = now, 10_000
+	} else if now-w.start >= int64(c.pages.ReclaimTimeout()) {
+		return false
+	}
+	c.waiters.Add(1)
+	defer c.waiters.Add(-1)
+	c.drainRCU()
+	if c.work() {
+		c.startReclaim()
+	}
+	if w.sleep > 50_000 {
+		c.pages.Reclaim(int64(page.Size) << c.order)
+	}
+	sys.Sleep(w.sleep)
+	w.sleep = min(w.sleep*2, 1_000_000)
+	return true
+}
+
+// Reclaim gives memory back on behalf of another allocation. It implements
+// page.Reclaimer and does not wait for readers.
+func (c *cache) Reclaim(int64) {
+	if c.closed.Load() {
+		return
+	}
+	c.asked.Store(sys.Nanotime())
+	c.drainRCU()
+	if c.work() {
+		c.startReclaim()
+	}
+	c.giveBack()
+}
+
+// giveBack flushes every sheaf that no grace period holds, and frees what
+// becomes empty.
+func (c *cache) giveBack() {
+	c.takeMu.Lock()
+	c.take2(func(s *slot) {
+		c.grab(&s.main)
+		c.grab(&s.spare)
+		c.grab(&s.reserve)
+	})
+	for _, n := range c.taken {
+		c.flush(n)
+		c.empty.push(c, n)
+	}
+	c.takeMu.Unlock()
+	for c.trimOne(0) {
+	}
+	c.dropEmptySheaves(0)
+	c.mu.Lock()
+	c.dropEmpty()
+	c.mu.Unlock()
+}
+
+// barrier waits until everything given to freeRCU before is reclaimed.
+func (c *cache) barrier() {
+	c.drainRCU()
+	c.reclaimOnce(true)
+}
+
+func (c *cache) close() error {
+	if c.closed.Swap(true) {
+		return errors.New("slab: cache " + c.name + " is closed already")
+	}
+	c.pages.RemoveReclaimer(c)
+	c.barrier()
+	c.giveBack()
+	// The worker may be on its way out.
+	for c.reclaiming.Load() || c.draining.Load() {
+		sys.Sleep(100_000)
+	}
+	c.barrier()
+	c.giveBack()
+	c.mu.Lock()
+	left := c.slabs.inuse
+	c.mu.Unlock()
+	if left > 0 {
+		return fmt.Errorf("slab: cache %s closed with %d objects of %d bytes still allocated, the first at %p", c.name, left, c.size, c.firstLeak())
+	}
+	c.slots.Release()
+	return nil
+}
+
+// firstLeak finds an allocated object's address.
+func (c *cache) firstLeak() unsafe.Pointer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for pg := uint32(0); pg < c.pages.Opened(); pg++ {
+		if c.pages.Meta(pg).Owner != c.id || pg != pg&^(1<<c.order-1) {
+			continue
+		}
+		for i, w := range c.words(c.allocBits, pg) {
+			if w != 0 {
+				for b := range uint32(64) {
+					if w&(1<<b) != 0 {
+						return c.pointer(pg<<(page.Shift-unitShift) + uint32(i)*64 + b)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+var lastWarning atomic.Int64
+
+// failed counts an allocation that found no memory and logs it, at most once
+// in ten seconds, from a goroutine of its own: the caller may be pinned.
+func (c *cache) failed(f gfp.Flags) {
+	c.stats.failures.Add(1)
+	if !f.Warns() {
+		return
+	}
+	now, last := sys.Nanotime(), lastWarning.Load()
+	if last != 0 && now-last < 10e9 || !lastWarning.CompareAndSwap(last, now) {
+		return
+	}
+	go slog.Warn("slab: allocation failed", "cache", c.name, "size", int(c.size), "flags", f.String())
+}
+
+// CacheStats is a snapshot of a cache. Objects are counted when the array
+// they are in changes hands, so figures lag by what the Ps' sheaves hold.
+type CacheStats struct {
+	Name       string
+	ObjectSize int   // bytes, rounded up to 16
+	SlabBytes  int   // of one slab
+	SheafCap   int   // objects in a sheaf
+	Slabs      int   // slabs
+	Out        int   // objects out of their slabs: live, cached, or pending
+	Bytes      int64 // pages held, slabs and sheaves
+
+	RCUArrays   uint64 // objects that FreeRCU put into arrays
+	Reused      uint64 // of them handed over to allocations in whole sheaves
+	Bulk        uint64 // objects freed by kfree_bulk
+	Fallback    uint64 // objects that FreeRCU or Free put on the fallback chain
+	FallbackEnd uint64 // of them freed
+	Refusals    uint64 // NoLocks allocations that returned nil
+	Failures    uint64 // other allocations that returned nil
+	Pending     int    // sheaves that wait for a grace period
+	Depot       int    // sheaves of free objects
+}
+
+func (c *cache) readStats() CacheStats {
+	c.mu.Lock()
+	count, out := c.slabs.count, c.slabs.inuse
+	c.mu.Unlock()
+	return CacheStats{
+		Name:        c.name,
+		ObjectSize:  int(c.size),
+		SlabBytes:   page.Size << c.order,
+		SheafCap:    int(c.sheafCap),
+		Slabs:       count,
+		Out:         out,
+		Bytes:       int64(count)<<(page.Shift+c.order) + int64(c.sheaves.Load())<<page.Shift,
+		RCUArrays:   c.stats.arrays.Load(),
+		Reused:      c.stats.reused.Load(),
+		Bulk:        c.stats.bulk.Load(),
+		Fallback:    c.stats.fallback.Load(),
+		FallbackEnd: c.stats.chained.Load(),
+		Refusals:    c.stats.refusals.Load(),
+		Failures:    c.stats.failures.Load(),
+		Pending:     int(c.pending.n.Load()),
+		Depot:       int(c.full.n.Load()),
+	}
+}

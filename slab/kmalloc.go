@@ -1,0 +1,226 @@
+package slab
+
+import (
+	"fmt"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/page"
+)
+
+// Size classes: multiples of 16 up to 128, then four to a doubling (jemalloc's
+// spacing), so that at most a fifth of an object is waste beyond 16 bytes.
+const (
+	smallClasses = 8                 // 16, 32, ... 128
+	classes      = smallClasses + 56 // up to 2 MiB
+)
+
+// class returns the size class for size bytes, 1 to maxSize.
+func class(size uintptr) int {
+	if size <= 128 {
+		return int(size+unit-1)/unit - 1
+	}
+	// The highest bit of size-1 names the doubling, the two below it the step.
+	l := bits.Len(uint(size - 1))
+	step := int((size-1)>>(l-3)) & 3
+	return smallClasses + (l-8)*4 + step
+}
+
+// classSize is the object size of class i.
+func classSize(i int) uintptr {
+	if i < smallClasses {
+		return uintptr(i+1) * unit
+	}
+	i -= smallClasses
+	return uintptr(i&3+5) << (i>>2 + 5)
+}
+
+// Heap is kmalloc over one page allocator: a cache for each size class, made
+// when it is first needed. Package-level Kmalloc uses the default allocator's.
+type Heap struct {
+	pages *page.Allocator
+	mu    sync.Mutex                     // making a class
+	class [classes]atomic.Pointer[cache] // by size class
+	owner sync.Map                       // page.Meta.Owner → *cache, for frees
+}
+
+// NewHeap makes a Heap over pages.
+func NewHeap(pages *page.Allocator) *Heap { return &Heap{pages: pages} }
+
+// cacheFor returns the cache of a class, made if need be. nil when it isn't
+// there and f doesn't allow to make it.
+func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
+	if c := h.class[i].Load(); c != nil {
+		return c
+	}
+	if !f.CanLock() {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.class[i].Load(); c != nil {
+		return c
+	}
+	size := classSize(i)
+	c, err := newCache(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages)})
+	if err != nil {
+		return nil
+	}
+	h.owner.Store(c.id, c)
+	h.class[i].Store(c)
+	return c
+}
+
+// Prepare makes the size classes for objects of these sizes, so that the
+// first allocation of such a size may come from a raw atomic context.
+// Unpinned.
+func (h *Heap) Prepare(sizes ...int) error {
+	for _, s := range sizes {
+		if s < 1 || s > maxSize {
+			return fmt.Errorf("slab: no size class for %d bytes", s)
+		}
+		if h.cacheFor(class(uintptr(s)), gfp.Kernel) == nil {
+			return fmt.Errorf("slab: no address space for the size class of %d bytes", s)
+		}
+	}
+	return nil
+}
+
+// Kmalloc returns size bytes, aligned to 16, or nil: no memory, or size is
+// not within 1 to 2 MiB. The first allocation of a size class makes its cache
+// and must be unpinned, or be announced by Prepare. Contexts otherwise: as the
+// flags say. The kernel's kmalloc.
+func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
+	if uint(size-1) >= maxSize {
+		return nil
+	}
+	c := h.cacheFor(class(uintptr(size)), f)
+	if c == nil {
+		return nil
+	}
+	p := c.alloc(f)
+	if f&gfp.Zero != 0 && p != nil {
+		clear(unsafe.Slice((*byte)(p), size))
+	}
+	return p
+}
+
+// cacheOf finds the cache of an object by its page's metadata.
+func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
+	if h.pages.Contains(p) {
+		if c, ok := h.owner.Load(h.pages.Meta(h.pages.PageOf(p)).Owner); ok {
+			return c.(*cache)
+		}
+	}
+	panic(fmt.Sprintf("quiesce: slab: %s of foreign pointer %p: not from this Heap's Kmalloc", op, p))
+}
+
+// Kfree frees what Kmalloc returned. nil is allowed. Any context. The
+// kernel's kfree.
+func (h *Heap) Kfree(p unsafe.Pointer) {
+	if p != nil {
+		h.cacheOf(p, "Kfree").free(p)
+	}
+}
+
+// KfreeBulk frees many objects, of any sizes; nils are passed over. Any
+// context. The kernel's kfree_bulk.
+func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
+	for i := 0; i < len(ps); {
+		if ps[i] == nil {
+			i++
+			continue
+		}
+		c := h.cacheOf(ps[i], "KfreeBulk")
+		j := i + 1
+		for j < len(ps) && ps[j] != nil && h.cacheOf(ps[j], "KfreeBulk") == c {
+			j++
+		}
+		c.freeBulk(ps[i:j])
+		i = j
+	}
+}
+
+// KfreeRCU frees what Kmalloc returned after a grace period; it must be
+// unlinked already. nil is allowed. Any context; never sleeps, never fails.
+// The kernel's kvfree_rcu.
+func (h *Heap) KfreeRCU(p unsafe.Pointer) {
+	if p != nil {
+		h.cacheOf(p, "KfreeRCU").freeRCU(p)
+	}
+}
+
+// KfreeRCUSized is KfreeRCU for a caller who knows the size that it gave to
+// Kmalloc, which saves finding the object's class by its page.
+func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
+	if p == nil {
+		return
+	}
+	if uint(size-1) < maxSize {
+		if c := h.class[class(uintptr(size))].Load(); c != nil {
+			c.freeRCU(p)
+			return
+		}
+	}
+	panic(fmt.Sprintf("quiesce: slab: KfreeRCUSized of %p: no object of %d bytes was ever allocated", p, size))
+}
+
+// each calls fn for every class made so far.
+func (h *Heap) each(fn func(*cache)) {
+	for i := range h.class {
+		if c := h.class[i].Load(); c != nil {
+			fn(c)
+		}
+	}
+}
+
+// Barrier waits until every object given to KfreeRCU before is reclaimed.
+// Unpinned, outside of read-side sections. The kernel's kvfree_rcu_barrier.
+func (h *Heap) Barrier() { h.each((*cache).barrier) }
+
+// Shrink gives cached free memory of every class back. Unpinned.
+func (h *Heap) Shrink() {
+	h.each(func(c *cache) { c.drainRCU(); c.giveBack() })
+}
+
+// Stats returns the figures of every class that was used, by size. Unpinned.
+func (h *Heap) Stats() (all []CacheStats) {
+	h.each(func(c *cache) { all = append(all, c.readStats()) })
+	return all
+}
+
+// Close closes every class and reports the first one with objects still
+// allocated. Nobody may use the Heap meanwhile or later. Unpinned.
+func (h *Heap) Close() (err error) {
+	h.each(func(c *cache) {
+		if e := c.close(); e != nil && err == nil {
+			err = e
+		}
+	})
+	return err
+}
+
+// std is made at start, so that no raw atomic context is the first user.
+var std = NewHeap(page.Default())
+
+// Kmalloc is Heap.Kmalloc of the default page allocator.
+func Kmalloc(size int, f gfp.Flags) unsafe.Pointer { return std.Kmalloc(size, f) }
+
+// Kfree is Heap.Kfree of the default page allocator.
+func Kfree(p unsafe.Pointer) { std.Kfree(p) }
+
+// KfreeBulk is Heap.KfreeBulk of the default page allocator.
+func KfreeBulk(ps []unsafe.Pointer) { std.KfreeBulk(ps) }
+
+// KfreeRCU is Heap.KfreeRCU of the default page allocator.
+func KfreeRCU(p unsafe.Pointer) { std.KfreeRCU(p) }
+
+// KfreeRCUBarrier waits until every object given to KfreeRCU before is
+// reclaimed. Unpinned, outside of read-side sections.
+func KfreeRCUBarrier() { std.Barrier() }
+
+// KmallocStats returns the figures of the default Heap's size classes.
+func KmallocStats() []CacheStats { return std.Stats() }

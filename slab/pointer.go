@@ -1,0 +1,37 @@
+package slab
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// Pointer is a link from one off-heap object to another. It holds an address
+// that the garbage collector does not follow, so it may stand in the T of a
+// Cache, where a *T may not; it must point to memory of this package or be
+// nil, never to the Go heap. All operations are atomic: Store publishes what
+// was written before, Load sees what was published (the kernel's
+// rcu_assign_pointer and rcu_dereference). Any context.
+type Pointer[T any] struct {
+	p atomic.Uintptr
+}
+
+// Load returns the pointer.
+func (p *Pointer[T]) Load() *T { return address[T](p.p.Load()) }
+
+// Store sets the pointer.
+func (p *Pointer[T]) Store(v *T) { p.p.Store(uintptr(unsafe.Pointer(v))) }
+
+// Swap sets the pointer and returns the old one.
+func (p *Pointer[T]) Swap(v *T) *T {
+	return address[T](p.p.Swap(uintptr(unsafe.Pointer(v))))
+}
+
+// CompareAndSwap sets the pointer to v if it is old.
+func (p *Pointer[T]) CompareAndSwap(old, v *T) bool {
+	return p.p.CompareAndSwap(uintptr(unsafe.Pointer(old)), uintptr(unsafe.Pointer(v)))
+}
+
+// address turns a number back into the pointer it was made of. The memory is
+// not the garbage collector's, so the round trip is safe; the detour through
+// the variable's address says so to vet.
+func address[T any](u uintptr) *T { return *(**T)(unsafe.Pointer(&u)) }

@@ -1,0 +1,316 @@
+package slab
+
+import (
+	"sync/atomic"
+
+	"quiesce/gfp"
+	"quiesce/internal/sys"
+	"quiesce/rcu"
+)
+
+// The reclaim worker and everything that runs in its stead. reclaimOnce is
+// the one place where pending sheaves and chained objects end their grace
+// period; whoever holds reclaimMu runs it. When a caller gets the mutex,
+// whatever was taken before by somebody else is done.
+
+const (
+	// paceNs is how long the worker lets sheaves gather before it starts a
+	// grace period, unless memory is short. It bounds the worker's share of
+	// a processor; at 8 ns to an object 25,000 of them gather. Untuned.
+	paceNs = 200_000
+	// checkEvery: of that many sheaves handed over one is held against the
+	// bitmap.
+	checkEvery = 32
+	// emptyKeep bounds the empty sheaves that stay in the depot when the
+	// worker ends.
+	emptyKeep = 8
+	// emptyMost bounds the empty sheaves made ahead for starving raw
+	// contexts.
+	emptyMost = 4096
+	// chainBatch is how many slabs of the fallback chain share one grace
+	// period; more take several.
+	chainBatch = 512
+)
+
+func (c *cache) startReclaim() {
+	if !c.reclaiming.Load() && c.reclaiming.CompareAndSwap(false, true) {
+		go c.reclaimWorker()
+	}
+}
+
+func (c *cache) work() bool {
+	return !c.pending.empty() || c.chain.Load() != 0 || c.starved.Load() != 0 || c.full.n.Load() > c.depotMax
+}
+
+func (c *cache) reclaimWorker() {
+	for {
+		for c.work() {
+			if !c.hurried() {
+				sys.Sleep(paceNs)
+			}
+			c.reclaimOnce(c.waiters.Load() > 0)
+		}
+		c.trimEmpty()
+		c.reclaiming.Store(false)
+		if !c.work() || !c.reclaiming.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+// hurried: somebody waits for memory, or raw contexts ran out of sheaves.
+func (c *cache) hurried() bool { return c.waiters.Load() > 0 || c.starved.Load() > 0 }
+
+// reclaimOnce waits out the grace periods of all that is pending now, and
+// disposes of it. Unpinned.
+func (c *cache) reclaimOnce(expedited bool) {
+	c.reclaimMu.Lock()
+	defer c.reclaimMu.Unlock()
+	for more := true; more; more = c.chainRest != 0 {
+		c.pass(expedited)
+	}
+}
+
+// pass is one grace period's worth of reclaimOnce.
+func (c *cache) pass(expedited bool) {
+	c.topUp()
+	first := c.pending.takeAll()
+	chained := c.takeChain()
+
+	var last rcu.Cookie // of them all: the sequence never runs backwards far enough to matter
+	any := false
+	for n := first; n != 0; n = c.sheaf(n).next.Load() {
+		if k := c.sheaf(n).cookie; !any || int64(k-last) > 0 {
+			last, any = k, true
+		}
+	}
+	if chained > 0 {
+		last, any = rcu.GetState(), true // after the bits were moved
+	}
+	if any {
+		if expedited {
+			rcu.CondSynchronizeExpedited(last)
+		} else {
+			rcu.CondSynchronize(last)
+		}
+	}
+	for n := first; n != 0; {
+		next := c.sheaf(n).next.Load()
+		c.dispose(n)
+		c.topUp()
+		n = next
+	}
+	c.freeChained(chained)
+	for c.trimOne(c.depotMax) {
+		c.topUp()
+	}
+}
+
+// dispose hands a sheaf whose grace period is over to the next allocations,
+// whole, or, where the depot has enough, frees its objects in bulk.
+func (c *cache) dispose(n num) {
+	s := c.sheaf(n)
+	if c.onReclaim != nil {
+		c.onReclaim(s.objects())
+	}
+	// Under pressure pages are wanted, unless it is this cache's objects.
+	keep := c.full.n.Load() < c.depotMax && (c.waiters.Load() > 0 || !c.pressed())
+	if s.n > 0 && keep {
+		c.stats.reused.Add(uint64(s.n))
+		if c.handed++; c.handed%checkEvery == 0 {
+			c.check(s)
+		}
+		c.full.push(c, n)
+		return
+	}
+	c.flush(n)
+	c.empty.push(c, n)
+}
+
+// pressed reports whether somebody else asked for memory a moment ago.
+func (c *cache) pressed() bool {
+	t := c.asked.Load()
+	return t != 0 && sys.Nanotime()-t < 10_000_000
+}
+
+// check holds a sheaf against the bitmap: each object must be allocated, and
+// none may be in it twice. It clears and sets the bits again under mu, which
+// nobody can see.
+func (c *cache) check(s *sheaf) {
+	c.mu.Lock()
+	bad, ok := uint32(0), true
+	i := 0
+	for ; i < int(s.n) && ok; i++ {
+		off := s.obj[i]
+		w, bit := word(c.allocBits, off), uint64(1)<<(off&63)
+		if *w&bit == 0 || c.pages.Meta(c.head(off)).Owner != c.id {
+			bad, ok = off, false
+			break
+		}
+		*w &^= bit
+	}
+	for _, off := range s.obj[:i] {
+		*word(c.allocBits, off) |= 1 << (off & 63)
+	}
+	c.mu.Unlock()
+	if !ok {
+		panic(c.misuse(bad))
+	}
+}
+
+// checkDepot has the worker trim the depot when a free filled it.
+func (c *cache) checkDepot() {
+	if c.full.n.Load() > c.depotMax {
+		c.startReclaim()
+	}
+}
+
+// trimOne frees one sheaf of the depot in bulk if there are more than most.
+func (c *cache) trimOne(most int32) bool {
+	if c.full.n.Load() <= most && most > 0 {
+		return false
+	}
+	n := c.full.pop(c)
+	if n == 0 {
+		return false
+	}
+	c.flush(n)
+	c.empty.push(c, n)
+	return true
+}
+
+// topUp makes empty sheaves for raw contexts that found none: twice as many
+// each time it happens, until the worker ends. reclaimMu is held.
+func (c *cache) topUp() {
+	if c.starved.Load() == 0 {
+		return
+	}
+	c.starved.Store(0)
+	c.wantEmpty = min(max(16, c.wantEmpty*2), emptyMost)
+	for c.empty.n.Load() < c.wantEmpty {
+		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn))
+		if n == 0 {
+			return
+		}
+		c.empty.push(c, n)
+	}
+}
+
+// trimEmpty gives back empty sheaves beyond a few.
+func (c *cache) trimEmpty() {
+	c.reclaimMu.Lock()
+	c.wantEmpty = 0
+	c.dropEmptySheaves(emptyKeep)
+	c.reclaimMu.Unlock()
+}
+
+func (c *cache) dropEmptySheaves(keep int32) {
+	for c.empty.n.Load() > keep || keep == 0 {
+		n := c.empty.pop(c)
+		if n == 0 {
+			return
+		}
+		c.dropSheaf(n)
+	}
+}
+
+// drainNs is how often partly filled RCU sheaves are taken. An object waits
+// twice that at most, plus pace and grace period.
+const drainNs = 5_000_000
+
+func (c *cache) startDrain() {
+	if !c.draining.Load() && c.draining.CompareAndSwap(false, true) {
+		go c.drainWorker()
+	}
+}
+
+func (c *cache) drainWorker() {
+	for {
+		sys.Sleep(drainNs)
+		if c.drainRCU() > 0 {
+			continue
+		}
+		c.draining.Store(false)
+		if !c.anyRCU() || !c.draining.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+// anyRCU reports whether a slot has an RCU sheaf. It pairs with freeRCUSlow:
+// the sheaf is installed before draining is looked at there, and draining is
+// cleared before the slots are looked at here.
+func (c *cache) anyRCU() bool {
+	for id := range c.slots.Used() {
+		if atomic.LoadUint32(&c.slots.At(id).rcu) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// drainRCU takes every P's RCU sheaf and makes it pending. It returns the
+// number of sheaves taken. Unpinned.
+func (c *cache) drainRCU() int {
+	c.takeMu.Lock()
+	defer c.takeMu.Unlock()
+	c.take2(func(s *slot) { c.grab(&s.rcu) })
+	n := len(c.taken)
+	filled := false
+	for _, t := range c.taken {
+		if c.sheaf(t).n == 0 {
+			c.empty.push(c, t)
+			continue
+		}
+		c.closeSheaf(t)
+		filled = true
+	}
+	if filled {
+		c.startReclaim()
+	}
+	return n
+}
+
+// take2 is the taker's half of revoking: two rounds, so that sheaves that a
+// slow path had in hand during the first are found by the second. The sheaves
+// end up in c.taken. takeMu is held, and nobody reclaims address space.
+func (c *cache) take2(grab func(*slot)) {
+	c.taken = c.taken[:0]
+	for range 2 {
+		used := c.slots.Used()
+		for id := range used {
+			grab(c.slots.At(id))
+		}
+		sys.Membarrier()
+		for id := range used {
+			waitIdle(c.slots.At(id))
+		}
+	}
+	if !sys.ExitIsRelease {
+		sys.Membarrier()
+	}
+}
+
+func (c *cache) grab(field *uint32) {
+	if n := atomic.SwapUint32(field, 0); n != 0 {
+		c.taken = append(c.taken, n)
+	}
+}
+
+// waitIdle returns once the slot's owner was seen outside of an operation. An
+// operation is some tens of instructions; a slow path some hundreds. It can
+// only last when the system takes the thread's processor away.
+//
+//go:norace
+func waitIdle(s *slot) {
+	for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ {
+		switch {
+		case i < 100:
+			sys.Pause(10)
+		case i < 200:
+			sys.Yield()
+		default:
+			sys.Sleep(20_000)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package slab
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/page"
+	"quiesce/rcu"
+)
+
+// sheaf is the layout of a page that holds objects. Whoever owns the sheaf
+// owns all fields; next also belongs to the stack the sheaf is on.
+type sheaf struct {
+	n      uint32 // objects in obj
+	cap    uint32 // objects that fit; 0 in the sentinel
+	next   atomic.Uint32
+	_      uint32
+	cookie rcu.Cookie // of a closed RCU sheaf
+	_      [40]byte
+	obj    [sheafMax]uint32 // offsets, in units of 16 bytes
+}
+
+const (
+	unitShift = 4 // offsets count 16-byte units
+	unit      = 1 << unitShift
+	sheafMax  = (page.Size - 64) / 4
+
+	// cacheBytes bounds the objects of one sheaf; 1008 objects of 64 B are
+	// 63 KB. Untuned.
+	cacheBytes = 128 << 10
+)
+
+// num names a sheaf: its page's number in the range. 0 is the sentinel.
+type num = uint32
+
+func (c *cache) sheaf(n num) *sheaf {
+	return (*sheaf)(unsafe.Add(c.base, uintptr(n)<<page.Shift))
+}
+
+func (s *sheaf) full() bool { return s.n == s.cap }
+
+// objects is the filled part.
+func (s *sheaf) objects() []uint32 { return s.obj[:s.n] }
+
+// stack is a lock-free stack of sheaves. The head holds a sheaf's number and
+// a tag that changes with every operation, so that a pop whose sheaf left and
+// came back meanwhile fails. Its next may then be garbage, but never a fault:
+// pages stay readable for ever.
+type stack struct {
+	head atomic.Uint64
+	n    atomic.Int32 // exact when nobody is at work
+	_    [112]byte
+}
+
+func (st *stack) push(c *cache, n num) {
+	s := c.sheaf(n)
+	for {
+		h := st.head.Load()
+		s.next.Store(uint32(h))
+		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(n)) {
+			st.n.Add(1)
+			return
+		}
+	}
+}
+
+func (st *stack) pop(c *cache) num {
+	for {
+		h := st.head.Load()
+		n := num(h)
+		if n == 0 {
+			return 0
+		}
+		next := c.sheaf(n).next.Load()
+		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(next)) {
+			st.n.Add(-1)
+			return n
+		}
+	}
+}
+
+// takeAll empties the stack and returns its first sheaf; the others follow by
+// next.
+func (st *stack) takeAll() num {
+	for {
+		h := st.head.Load()
+		if num(h) == 0 {
+			return 0
+		}
+		if st.head.CompareAndSwap(h, (h>>32+1)<<32) {
+			st.n.Store(0)
+			return num(h)
+		}
+	}
+}
+
+func (st *stack) empty() bool { return num(st.head.Load()) == 0 }
+
+// newSheaf makes an empty sheaf of a page. 0: no page to be had.
+func (c *cache) newSheaf(p unsafe.Pointer) num {
+	if p == nil {
+		return 0
+	}
+	n := c.pages.PageOf(p)
+	s := c.sheaf(n)
+	s.n, s.cap = 0, c.sheafCap
+	c.sheaves.Add(1)
+	return n
+}
+
+func (c *cache) dropSheaf(n num) {
+	c.sheaves.Add(-1)
+	c.pages.Free(unsafe.Pointer(c.sheaf(n)), 0)
+}

@@ -1,0 +1,319 @@
+package slab
+
+import (
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/page"
+)
+
+// Slabs. A slab is a block of pages of the cache's order. Its metadata is
+// that of its first page (page.Meta: Owner, InUse, Next, Prev, Chained), found
+// by address arithmetic because blocks are aligned to their size. An object's
+// allocation bit is bit number "offset in units" of one bitmap over the whole
+// range: set from the moment the object leaves its slab for a sheaf until
+// kfree_bulk brings it back. All of it is protected by cache.mu.
+//
+//	inuse == sum of InUse over the cache's slabs == bits set in them
+//	partial holds exactly the slabs with InUse < perSlab; empties counts
+//	those of them with InUse == 0
+
+type slabs struct {
+	partial uint32 // first of the slabs with room, linked by Next and Prev
+	count   int    // slabs
+	empties int    // slabs with no object in use
+	inuse   int    // objects out of their slabs
+}
+
+// geometry is how a cache cuts its slabs. Immutable.
+type geometry struct {
+	size     uintptr  // of an object, a multiple of unit
+	order    int      // of a slab
+	perSlab  uint32   // objects
+	starts   []uint64 // by bitmap word of a slab: the bits where objects begin
+	sheafCap uint32
+}
+
+// minSlab is the least size of a slab that holds small objects: 8 pages, the
+// largest block that page keeps on per-P lists. Untuned.
+const minSlab = 32 << 10
+
+// cut chooses the slab order for objects of size bytes: the least order from
+// minSlab on that wastes no more than an eighth, or else the one that wastes
+// least.
+func cut(size uintptr) geometry {
+	g := geometry{size: size}
+	best := uintptr(1) << 62
+	for order := range page.MaxOrder + 1 {
+		b := uintptr(page.Size) << order
+		n := b / size
+		if n == 0 || b < minSlab && order < page.MaxOrder {
+			continue
+		}
+		waste := (b - n*size) << 10 / b // of 1024
+		if waste < best {
+			best, g.order, g.perSlab = waste, order, uint32(n)
+		}
+		if waste <= 128 {
+			break
+		}
+	}
+	g.starts = make([]uint64, (page.Size<<g.order)/unit/64)
+	for i := range uintptr(g.perSlab) {
+		u := i * size / unit
+		g.starts[u/64] |= 1 << (u % 64)
+	}
+	g.sheafCap = uint32(min(max(cacheBytes/size, 1), sheafMax))
+	return g
+}
+
+func (c *cache) head(off uint32) uint32 {
+	return off >> (page.Shift - unitShift) &^ (1<<c.order - 1)
+}
+
+// word returns the word of a bitmap that holds the bit of unit off.
+func word(bitmap unsafe.Pointer, off uint32) *uint64 {
+	return (*uint64)(unsafe.Add(bitmap, uintptr(off>>6)*8))
+}
+
+// words returns the part of a bitmap that belongs to the slab.
+func (c *cache) words(bitmap unsafe.Pointer, head uint32) []uint64 {
+	return unsafe.Slice(word(bitmap, head<<(page.Shift-unitShift)), len(c.starts))
+}
+
+// take moves objects out of slabs with room into dst. mu is held.
+func (c *cache) take(dst []uint32) int {
+	n := 0
+	for n < len(dst) && c.slabs.partial != 0 {
+		head := c.slabs.partial
+		m := c.pages.Meta(head)
+		if m.InUse == 0 {
+			c.slabs.empties--
+		}
+		had := n
+		for i, w := range c.words(c.allocBits, head) {
+			free := c.starts[i] &^ w
+			for free != 0 && n < len(dst) {
+				b := bits.TrailingZeros64(free)
+				free &= free - 1
+				w |= 1 << b
+				dst[n] = head<<(page.Shift-unitShift) + uint32(i*64+b)
+				n++
+			}
+			c.words(c.allocBits, head)[i] = w
+			if n == len(dst) {
+				break
+			}
+		}
+		m.InUse += uint32(n - had)
+		c.slabs.inuse += n - had
+		if m.InUse == c.perSlab {
+			c.unlink(head, m)
+		}
+	}
+	return n
+}
+
+// addSlab makes a slab of a block of pages. mu is held.
+func (c *cache) addSlab(p unsafe.Pointer) {
+	head := c.pages.PageOf(p)
+	for i := range uint32(1) << c.order {
+		m := c.pages.Meta(head + i)
+		m.Owner, m.InUse, m.Next, m.Prev = c.id, 0, 0, 0
+		atomic.StoreUint32(&m.Chained, 0)
+	}
+	c.link(head, c.pages.Meta(head))
+	c.slabs.count++
+	c.slabs.empties++
+}
+
+// bulkFree is kfree_bulk: the objects go back to their slabs. mu is held. It
+// returns the first offset that is no allocated object of this cache.
+func (c *cache) bulkFree(offs []uint32) (bad uint32, ok bool) {
+	for _, off := range offs {
+		w := word(c.allocBits, off)
+		bit := uint64(1) << (off & 63)
+		head := c.head(off)
+		m := c.pages.Meta(head)
+		if *w&bit == 0 || m.Owner != c.id {
+			return off, false
+		}
+		*w &^= bit
+		m.InUse--
+		c.slabs.inuse--
+		if m.InUse == c.perSlab-1 {
+			c.link(head, m)
+		}
+		if m.InUse == 0 {
+			c.slabs.empties++
+			if c.slabs.empties > c.keepEmpty {
+				c.dropSlab(head, m)
+			}
+		}
+	}
+	return 0, true
+}
+
+// dropSlab gives an empty slab's pages back. mu is held; page.Free takes no
+// lock.
+func (c *cache) dropSlab(head uint32, m *page.Meta) {
+	c.unlink(head, m)
+	c.slabs.empties--
+	c.slabs.count--
+	for i := range uint32(1) << c.order {
+		c.pages.Meta(head + i).Owner = 0
+	}
+	c.pages.Free(c.pointer(head<<(page.Shift-unitShift)), c.order)
+}
+
+// dropEmpty gives back every empty slab. mu is held.
+func (c *cache) dropEmpty() {
+	for head := c.slabs.partial; head != 0 && c.slabs.empties > 0; {
+		m := c.pages.Meta(head)
+		next := m.Next
+		if m.InUse == 0 {
+			c.dropSlab(head, m)
+		}
+		head = next
+	}
+}
+
+func (c *cache) link(head uint32, m *page.Meta) {
+	m.Prev, m.Next = 0, c.slabs.partial
+	if m.Next != 0 {
+		c.pages.Meta(m.Next).Prev = head
+	}
+	c.slabs.partial = head
+}
+
+func (c *cache) unlink(head uint32, m *page.Meta) {
+	if m.Prev != 0 {
+		c.pages.Meta(m.Prev).Next = m.Next
+	} else {
+		c.slabs.partial = m.Next
+	}
+	if m.Next != 0 {
+		c.pages.Meta(m.Next).Prev = m.Prev
+	}
+	m.Next, m.Prev = 0, 0
+}
+
+// flush returns a sheaf's objects to their slabs and leaves it empty. The
+// sheaf is the caller's, who is unpinned and holds no lock.
+func (c *cache) flush(n num) {
+	s := c.sheaf(n)
+	c.flushObjects(s.objects())
+	s.n = 0
+}
+
+func (c *cache) flushObjects(offs []uint32) {
+	c.mu.Lock()
+	bad, ok := c.bulkFree(offs)
+	c.mu.Unlock()
+	if !ok {
+		panic(c.misuse(bad))
+	}
+	c.stats.bulk.Add(uint64(len(offs)))
+}
+
+// misuse explains a freed address that is no allocated object.
+func (c *cache) misuse(off uint32) string {
+	what := "double free"
+	if head := c.head(off); c.pages.Meta(head).Owner != c.id {
+		what = "foreign free"
+	} else if u := off - head<<(page.Shift-unitShift); c.starts[u/64]&(1<<(u%64)) == 0 {
+		what = "free of a pointer into an object"
+	}
+	return fmt.Sprintf("quiesce: slab: %s of %p in cache %s", what, c.pointer(off), c.name)
+}
+
+// refill serves an allocation that found no object cached, unpinned. It may
+// take locks, and waits if the flags allow it.
+func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
+	var w waiter
+	for {
+		if p := c.tryRefill(f); p != nil {
+			return p
+		}
+		if !f.CanSleep() || !w.wait(c) {
+			c.failed(f)
+			return nil
+		}
+	}
+}
+
+// tryRefill fills a sheaf from the slabs, at most one of them new.
+func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
+	pf := f&gfp.Atomic | gfp.NoWarn // waiting and warning are refill's
+	e := c.empty.pop(c)
+	if e == 0 {
+		e = c.newSheaf(c.pages.Alloc(0, pf))
+	}
+	var one [1]uint32
+	dst := one[:]
+	if e != 0 {
+		dst = c.sheaf(e).obj[:c.sheafCap]
+	}
+	c.mu.Lock()
+	n := c.take(dst)
+	c.mu.Unlock()
+	if n == 0 {
+		if p := c.pages.Alloc(c.order, pf); p != nil {
+			c.mu.Lock()
+			c.addSlab(p)
+			n = c.take(dst)
+			c.mu.Unlock()
+		}
+	}
+	if e == 0 {
+		if n == 0 {
+			return nil
+		}
+		return c.pointer(one[0])
+	}
+	// Pops go from the end: turn the order round, so that addresses rise.
+	for i, j := 0, n-1; i < j; i, j = i+1, j-1 {
+		dst[i], dst[j] = dst[j], dst[i]
+	}
+	c.sheaf(e).n = uint32(n)
+	if n == 0 {
+		c.empty.push(c, e)
+		return c.fromDepot()
+	}
+	return c.useSheaf(e)
+}
+
+// useSheaf allocates from a filled sheaf of the caller's and leaves it where
+// the next allocations find it.
+//
+//go:norace
+func (c *cache) useSheaf(e num) unsafe.Pointer {
+	s := c.enter()
+	c.admit(s)
+	if c.sheaf(s.main).n == 0 {
+		off := c.install(s, e)
+		s.leave()
+		return c.pointer(off)
+	}
+	s.leave()
+	m := c.sheaf(e)
+	m.n--
+	off := m.obj[m.n]
+	if m.n == 0 {
+		c.empty.push(c, e)
+	} else {
+		c.full.push(c, e)
+	}
+	return c.pointer(off)
+}
+
+// fromDepot is a last look for a sheaf that came in meanwhile.
+func (c *cache) fromDepot() unsafe.Pointer {
+	if e := c.full.pop(c); e != 0 {
+		return c.useSheaf(e)
+	}
+	return nil
+}

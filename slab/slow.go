@@ -1,0 +1,232 @@
+package slab
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/sys"
+	"quiesce/rcu"
+)
+
+// The slow halves. They are entered pinned and busy, and leave both before
+// they take a lock, start a goroutine or panic. Sheaves move by atomic swap:
+// what a swap returned is owned by the caller, who may find 0 where a taker
+// was faster. Only the owner puts sheaves into its slot.
+
+// leave ends an owner's operation.
+//
+//go:norace
+func (s *slot) leave() {
+	s.busy = 0
+	sys.ProcUnpin()
+}
+
+// enter pins and begins an owner's operation.
+//
+//go:norace
+func (c *cache) enter() *slot {
+	s := c.slots.At(sys.ProcPin())
+	s.busy = 1
+	return s
+}
+
+// admit registers a slot on its first slow path and refuses a closed cache. A
+// slot that was never used holds the sentinel, so its first operation gets
+// here.
+//
+//go:norace
+func (c *cache) admit(s *slot) {
+	if s.ready == 0 {
+		id := sys.ProcPin()
+		sys.ProcUnpin()
+		c.slots.Register(id)
+		s.ready = 1
+	}
+	if c.closed.Load() {
+		s.leave()
+		panic("quiesce: slab: use of closed cache " + c.name)
+	}
+}
+
+//go:norace
+//go:noinline
+func (c *cache) allocSlow(s *slot, f gfp.Flags) unsafe.Pointer {
+	c.admit(s)
+	in := atomic.SwapUint32(&s.spare, 0)
+	if in == 0 || c.sheaf(in).n == 0 {
+		c.putEmpty(s, in)
+		in = c.full.pop(c)
+	}
+	if in != 0 {
+		off := c.install(s, in)
+		s.leave()
+		return c.pointer(off)
+	}
+	s.leave()
+	if !f.CanLock() {
+		c.stats.refusals.Add(1)
+		return nil
+	}
+	return c.refill(f)
+}
+
+// install takes one object out of in and makes in the main sheaf. The old one
+// is empty.
+//
+//go:norace
+func (c *cache) install(s *slot, in num) (off uint32) {
+	m := c.sheaf(in)
+	m.n--
+	off = m.obj[m.n]
+	c.putEmpty(s, atomic.SwapUint32(&s.main, in))
+	return off
+}
+
+// putEmpty keeps an empty sheaf: as this P's spare, or in the depot.
+//
+//go:norace
+func (c *cache) putEmpty(s *slot, n num) {
+	switch {
+	case n == 0:
+	case atomic.LoadUint32(&s.spare) == 0:
+		atomic.StoreUint32(&s.spare, n)
+	default:
+		c.empty.push(c, n)
+	}
+}
+
+// getEmpty finds an empty sheaf without a lock: in the depot, or a page from
+// this P's list. 0: none.
+//
+//go:norace
+func (c *cache) getEmpty() num {
+	if n := c.empty.pop(c); n != 0 {
+		return n
+	}
+	return c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn))
+}
+
+//go:norace
+//go:noinline
+func (c *cache) freeSlow(s *slot, off uint32) {
+	c.admit(s)
+	sp := atomic.SwapUint32(&s.spare, 0)
+	in, out := sp, num(0)
+	if sp == 0 || c.sheaf(sp).full() {
+		in, out = c.getEmpty(), sp
+	}
+	if in == 0 {
+		atomic.StoreUint32(&s.spare, sp)
+		s.leave()
+		c.fallback(off)
+		return
+	}
+	m := c.sheaf(in)
+	m.obj[m.n] = off
+	m.n++
+	// The full main sheaf is the spare from now on, and the full spare goes
+	// to the depot: what was freed last is allocated next.
+	atomic.StoreUint32(&s.spare, atomic.SwapUint32(&s.main, in))
+	s.leave()
+	if out != 0 {
+		c.full.push(c, out)
+		c.checkDepot()
+	}
+}
+
+//go:norace
+//go:noinline
+func (c *cache) freeRCUSlow(s *slot, off uint32) {
+	c.admit(s)
+	out := atomic.SwapUint32(&s.rcu, 0)
+	in := atomic.SwapUint32(&s.reserve, 0)
+	if in == 0 {
+		in = c.getEmpty()
+	}
+	if in != 0 {
+		m := c.sheaf(in)
+		m.obj[0] = off
+		m.n = 1
+		atomic.StoreUint32(&s.rcu, in)
+		atomic.StoreUint32(&s.reserve, c.empty.pop(c))
+	}
+	if out != 0 {
+		c.closeSheaf(out)
+	}
+	s.leave()
+	if in == 0 {
+		c.starved.Add(1)
+		c.fallback(off)
+	} else {
+		c.startDrain()
+	}
+	if out != 0 {
+		c.startReclaim()
+	}
+}
+
+// closeSheaf gives a sheaf of the caller's its cookie, after the last object
+// went in, and pushes it to the worker.
+func (c *cache) closeSheaf(n num) {
+	m := c.sheaf(n)
+	c.stats.arrays.Add(uint64(m.n))
+	m.cookie = rcu.GetState()
+	c.pending.push(c, n)
+}
+
+// allocBulk fills dst from sheaves, a copy at a time, then one by one.
+//
+//go:norace
+func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
+	got := 0
+	for got < len(dst) {
+		s := c.enter()
+		m := c.sheaf(s.main)
+		for m.n > 0 && got < len(dst) {
+			m.n--
+			dst[got] = c.pointer(m.obj[m.n])
+			got++
+		}
+		if got == len(dst) {
+			s.leave()
+			break
+		}
+		p := c.allocSlow(s, f)
+		if p == nil {
+			break
+		}
+		dst[got] = p
+		got++
+	}
+	return got
+}
+
+// freeBulk is the kernel's kfree_bulk for live objects: all of them go into
+// sheaves, pinned once per sheaf.
+//
+//go:norace
+func (c *cache) freeBulk(ps []unsafe.Pointer) {
+	for _, p := range ps { // unpinned: the bad ones panic
+		if c.unitOf(p) >= c.units {
+			c.badFree(p, "FreeBulk")
+		}
+	}
+	for i := 0; i < len(ps); {
+		s := c.enter()
+		m := c.sheaf(s.main)
+		for m.n < m.cap && i < len(ps) {
+			if ps[i] != nil {
+				m.obj[m.n] = uint32(c.unitOf(ps[i]))
+				m.n++
+			}
+			i++
+		}
+		if i == len(ps) || ps[i] == nil {
+			s.leave()
+			continue
+		}
+		c.freeSlow(s, uint32(c.unitOf(ps[i])))
+		i++
+	}
+}

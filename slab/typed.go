@@ -1,0 +1,128 @@
+package slab
+
+import (
+	"fmt"
+	"reflect"
+	"unsafe"
+
+	"quiesce/gfp"
+)
+
+// Cache allocates objects of type T outside the Go heap. The kernel's
+// kmem_cache. Its methods may be called by any number of goroutines.
+type Cache[T any] struct{ c *cache }
+
+// NewCache makes a cache named name, 1 to 100 bytes. T must hold no Go pointer
+// (string, slice, map, interface, func, chan, *X): the garbage collector does
+// not look into the objects; links between them are Pointer[X]. T is at most
+// 2 MiB. Unpinned.
+func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
+	t := reflect.TypeFor[T]()
+	if err := CheckType(t); err != nil {
+		return nil, fmt.Errorf("slab: cache %s: %w", name, err)
+	}
+	c, err := newCache(name, t.Size(), opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Cache[T]{c}, nil
+}
+
+// CheckType returns an error that names the first field of t that holds a Go
+// pointer, or nil if values of t may be kept outside the Go heap.
+func CheckType(t reflect.Type) error {
+	if path := goPointer(t); path != "" {
+		return fmt.Errorf("%s holds a Go pointer: %s", t, path)
+	}
+	return nil
+}
+
+// goPointer returns the path of the first field of t that the garbage
+// collector would have to know, or "".
+func goPointer(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Array:
+		if t.Len() == 0 {
+			return ""
+		}
+		if p := goPointer(t.Elem()); p != "" {
+			return "[]" + p
+		}
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if p := goPointer(f.Type); p != "" {
+				return "." + f.Name + p
+			}
+		}
+	case reflect.Pointer, reflect.UnsafePointer, reflect.String, reflect.Slice,
+		reflect.Map, reflect.Interface, reflect.Func, reflect.Chan:
+		return " (" + t.String() + ")"
+	}
+	return ""
+}
+
+// Alloc returns an object, or nil when there is no memory. Its content is
+// undefined without gfp.Zero. Contexts: as the flags say, see package gfp;
+// with gfp.NoLocks any. It panics on a closed cache. The kernel's
+// kmem_cache_alloc.
+func (c *Cache[T]) Alloc(f gfp.Flags) *T {
+	p := (*T)(c.c.alloc(f))
+	if f&gfp.Zero != 0 && p != nil {
+		var zero T
+		*p = zero
+	}
+	return p
+}
+
+// Free gives an object back at once: nobody may still use it. nil is allowed.
+// Any context; takes no lock and never sleeps. It panics on a pointer that is
+// no object of the allocator's range; double frees and other caches' objects
+// are seen later, see the package comment. The kernel's kmem_cache_free.
+func (c *Cache[T]) Free(p *T) { c.c.free(unsafe.Pointer(p)) }
+
+// FreeRCU gives an object back after a grace period. It must be unlinked
+// already: no reader may find it any more. nil is allowed. Any context; takes
+// no lock, never sleeps and never fails. It panics as Free does. The kernel's
+// kfree_rcu.
+func (c *Cache[T]) FreeRCU(p *T) { c.c.freeRCU(unsafe.Pointer(p)) }
+
+// AllocBulk fills dst and returns the number of objects it got. Contexts: as
+// Alloc. The kernel's kmem_cache_alloc_bulk.
+func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
+	n := c.c.allocBulk(f, pointers(dst))
+	if f&gfp.Zero != 0 {
+		var zero T
+		for _, p := range dst[:n] {
+			*p = zero
+		}
+	}
+	return n
+}
+
+// FreeBulk is Free for many objects; nils are passed over. The kernel's
+// kmem_cache_free_bulk.
+func (c *Cache[T]) FreeBulk(ps []*T) { c.c.freeBulk(pointers(ps)) }
+
+// pointers is the slice with its pointers' type forgotten.
+func pointers[T any](ps []*T) []unsafe.Pointer {
+	return unsafe.Slice((*unsafe.Pointer)(unsafe.Pointer(unsafe.SliceData(ps))), len(ps))
+}
+
+// Barrier waits until every object given to FreeRCU before is reclaimed.
+// Unpinned, outside of read-side sections. The kernel's kvfree_rcu_barrier.
+func (c *Cache[T]) Barrier() { c.c.barrier() }
+
+// Shrink gives cached free memory back to the page allocator: the sheaves of
+// all Ps, the depot, empty slabs. It does not wait for grace periods.
+// Unpinned. The kernel's kmem_cache_shrink.
+func (c *Cache[T]) Shrink() { c.c.drainRCU(); c.c.giveBack() }
+
+// Stats returns the cache's figures. Unpinned.
+func (c *Cache[T]) Stats() CacheStats { return c.c.readStats() }
+
+// Close waits for what FreeRCU was given, gives all memory back, and reports
+// objects that were never freed: such slabs stay, so that a late user does no
+// harm. Nobody may use the cache meanwhile or later. Unpinned, outside of
+// read-side sections. The kernel's kmem_cache_destroy.
+func (c *Cache[T]) Close() error { return c.c.close() }
