@@ -68,6 +68,8 @@ type Allocator struct {
 	slots  percpu.Slots[pcp] // see lists.go
 	closed atomic.Bool
 
+	_ [percpu.Line]byte // the hot paths only read what stands above
+
 	deferred      atomic.Uint32 // head of the stack of deferred frees, through Meta.next
 	deferredPages atomic.Int64  // pages on it
 	draining      atomic.Bool   // the drain goroutine runs

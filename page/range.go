@@ -33,13 +33,13 @@ var regions struct {
 	free []*region
 }
 
-// getRegion returns a region of at least size bytes: the smallest of those
+// getRegion returns a region of at least size bytes: the smallest, latest of those
 // given back, or a new one.
 func getRegion(size uintptr, small bool) (*region, error) {
 	regions.Lock()
 	best := -1
 	for i, r := range regions.free {
-		if r.small == small && r.size >= size && (best < 0 || r.size < regions.free[best].size) {
+		if r.small == small && r.size >= size && (best < 0 || r.size <= regions.free[best].size) {
 			best = i
 		}
 	}
@@ -112,24 +112,29 @@ func (r *region) populateMeta(from, to uint32) error {
 	return nil
 }
 
-// drop takes the memory of the pages from..to and of their metadata away:
-// all reads as zero afterwards.
-func (r *region) drop(from, to uint32, data bool) {
+// dropMeta takes the memory of the metadata of the pages from..to away: it
+// reads as zero afterwards.
+func (r *region) dropMeta(from, to uint32) {
 	lo, hi := r.parts(uintptr(from)<<Shift), r.parts(uintptr(to)<<Shift)
-	for i := range lo {
-		p, n := unsafe.Add(*lo[i].base, lo[i].size), hi[i].size-lo[i].size
-		if i == 0 && !data || n == 0 {
-			continue
-		}
-		if sys.Discard(p, n) != nil { // locked memory, for instance
-			clear(unsafe.Slice((*byte)(p), n))
-		}
+	for i := 1; i < len(lo); i++ {
+		drop(unsafe.Add(*lo[i].base, lo[i].size), hi[i].size-lo[i].size)
 	}
 }
 
-// recycle gives the region back for a later allocator.
+func drop(p unsafe.Pointer, n uintptr) {
+	if n > 0 && sys.Discard(p, n) != nil { // locked memory, for instance
+		clear(unsafe.Slice((*byte)(p), n))
+	}
+}
+
+// recycle gives the region back for a later allocator. No block is in use.
 func (a *Allocator) recycle() {
-	a.rng.drop(0, a.zone.added.Load(), true)
+	for a.scavenge(openStep) > 0 {
+	}
+	if added := a.zone.added.Load(); added > 0 {
+		a.rng.dropMeta(0, added)
+		drop(a.base, Size<<a.granule)
+	}
 	regions.Lock()
 	regions.free = append(regions.free, a.rng)
 	regions.Unlock()
@@ -217,7 +222,7 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 	err := a.rng.open(uintptr(to)<<Shift, a.step())
 	if err == nil {
 		if err = a.rng.populateMeta(from, to); err != nil {
-			a.rng.drop(from, to, false)
+			a.rng.dropMeta(from, to)
 		}
 	}
 	z.lock.Lock()

@@ -38,13 +38,16 @@ type cache struct {
 	pending stack // closed RCU sheaves
 	chain   atomic.Uint32
 
-	reclaiming, draining atomic.Bool  // the goroutines run
-	starved              atomic.Int32 // raw contexts that found no empty sheaf
-	waiters              atomic.Int32 // allocations that wait for memory
-	sheaves              atomic.Int32 // pages that are sheaves
-	asked                atomic.Int64 // when Reclaim was called last
-	closed               atomic.Bool
-	stats                counters
+	reclaiming, draining, topping atomic.Bool  // the goroutines run
+	workers                       atomic.Int32 // goroutines that have not ended
+
+	hungry    atomic.Bool  // empty sheaves are wanted
+	wantEmpty atomic.Int32 // sheaves that the last topUp made
+	waiters   atomic.Int32 // allocations that wait for memory
+	sheaves   atomic.Int32 // pages that are sheaves
+	asked     atomic.Int64 // when Reclaim was called last
+	closed    atomic.Bool
+	stats     counters
 
 	mu    lock.Spin
 	slabs slabs // protected by mu
@@ -53,9 +56,8 @@ type cache struct {
 	taken  []num      // protected by takeMu
 
 	reclaimMu sync.Mutex
-	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next three
+	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next two
 	chainRest uint32
-	wantEmpty int32
 	handed    int
 }
 
@@ -233,8 +235,7 @@ func (c *cache) close() error {
 	c.pages.RemoveReclaimer(c)
 	c.barrier()
 	c.giveBack()
-	// The worker may be on its way out.
-	for c.reclaiming.Load() || c.draining.Load() {
+	for c.workers.Load() > 0 {
 		sys.Sleep(100_000)
 	}
 	c.barrier()

@@ -1,6 +1,7 @@
 package slab
 
 import (
+	"math/bits"
 	"sync/atomic"
 
 	"quiesce/page"
@@ -76,27 +77,31 @@ func (c *cache) takeChain() int {
 // freeChained frees what the last takeChain took. reclaimMu is held, and the
 // grace period is over.
 func (c *cache) freeChained(n int) {
-	var offs [64]uint32
+	var offs [512]uint32
 	for _, head := range c.waiting[:n] {
+		k := 0
 		wait := c.words(c.waitBits, head)
 		for i, w := range wait {
-			if w == 0 {
-				continue
-			}
 			wait[i] = 0
-			k := 0
-			for b := range uint32(64) {
-				if w&(1<<b) != 0 {
-					offs[k] = head<<(page.Shift-unitShift) + uint32(i)*64 + b
-					k++
-				}
+			for ; w != 0; w &= w - 1 {
+				offs[k] = head<<(page.Shift-unitShift) + uint32(i*64+bits.TrailingZeros64(w))
+				k++
 			}
-			if c.onReclaim != nil {
-				c.onReclaim(offs[:k])
+			if k > len(offs)-64 || i == len(wait)-1 {
+				c.freeWaited(offs[:k])
+				k = 0
 			}
-			c.flushObjects(offs[:k])
-			c.stats.bulk.Add(^uint64(k - 1)) // counted as fallback
-			c.stats.chained.Add(uint64(k))
 		}
+		c.topUp()
 	}
+}
+
+func (c *cache) freeWaited(offs []uint32) {
+	if len(offs) == 0 {
+		return
+	}
+	if c.onReclaim != nil {
+		c.onReclaim(offs)
+	}
+	c.flushObjects(offs, &c.stats.chained)
 }

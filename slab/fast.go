@@ -42,9 +42,10 @@ func (c *cache) alloc(f gfp.Flags) unsafe.Pointer {
 	n--
 	m.n = n
 	off := *(*uint32)(unsafe.Add(unsafe.Pointer(&m.obj), uintptr(n)*4))
+	p := unsafe.Add(c.base, uintptr(off)<<unitShift)
 	s.busy = 0
 	sys.ProcUnpin()
-	return unsafe.Add(c.base, uintptr(off)<<unitShift)
+	return p
 }
 
 //go:norace

@@ -34,21 +34,32 @@ const (
 
 func (c *cache) startReclaim() {
 	if !c.reclaiming.Load() && c.reclaiming.CompareAndSwap(false, true) {
-		go c.reclaimWorker()
+		c.spawn(c.reclaimWorker)
 	}
 }
 
+// spawn starts one of the cache's goroutines. Close waits for their very last
+// step: a worker that said it ends still looks at the slots once.
+func (c *cache) spawn(fn func()) {
+	c.workers.Add(1)
+	go func() {
+		fn()
+		c.workers.Add(-1)
+	}()
+}
+
 func (c *cache) work() bool {
-	return !c.pending.empty() || c.chain.Load() != 0 || c.starved.Load() != 0 || c.full.n.Load() > c.depotMax
+	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax
 }
 
 func (c *cache) reclaimWorker() {
 	for {
 		for c.work() {
-			if !c.hurried() {
+			hurry := c.waiters.Load() > 0
+			if !hurry {
 				sys.Sleep(paceNs)
 			}
-			c.reclaimOnce(c.waiters.Load() > 0)
+			c.reclaimOnce(hurry)
 		}
 		c.trimEmpty()
 		c.reclaiming.Store(false)
@@ -57,9 +68,6 @@ func (c *cache) reclaimWorker() {
 		}
 	}
 }
-
-// hurried: somebody waits for memory, or raw contexts ran out of sheaves.
-func (c *cache) hurried() bool { return c.waiters.Load() > 0 || c.starved.Load() > 0 }
 
 // reclaimOnce waits out the grace periods of all that is pending now, and
 // disposes of it. Unpinned.
@@ -102,7 +110,6 @@ func (c *cache) pass(expedited bool) {
 	}
 	c.freeChained(chained)
 	for c.trimOne(c.depotMax) {
-		c.topUp()
 	}
 }
 
@@ -179,15 +186,29 @@ func (c *cache) trimOne(most int32) bool {
 	return true
 }
 
-// topUp makes empty sheaves for raw contexts that found none: twice as many
-// each time it happens, until the worker ends. reclaimMu is held.
+// startTopUp has empty sheaves made ahead, because a slow path found none in
+// the depot. It may still find a page on this P's list, so the help comes,
+// with luck, before objects take the fallback chain. Any context.
+func (c *cache) startTopUp() {
+	c.hungry.Store(true)
+	if !c.topping.Load() && c.topping.CompareAndSwap(false, true) {
+		c.spawn(func() {
+			c.topUp()
+			c.topping.Store(false)
+		})
+	}
+}
+
+// topUp makes empty sheaves if there is need, twice as many each time, until
+// the reclaim worker ends. The worker calls it between two sheaves: the
+// goroutine above may have no P to run on while worker and flooder have them.
 func (c *cache) topUp() {
-	if c.starved.Load() == 0 {
+	if !c.hungry.Load() || !c.hungry.Swap(false) {
 		return
 	}
-	c.starved.Store(0)
-	c.wantEmpty = min(max(16, c.wantEmpty*2), emptyMost)
-	for c.empty.n.Load() < c.wantEmpty {
+	want := min(max(4, c.wantEmpty.Load()*2), emptyMost)
+	c.wantEmpty.Store(want)
+	for range want {
 		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn))
 		if n == 0 {
 			return
@@ -198,10 +219,8 @@ func (c *cache) topUp() {
 
 // trimEmpty gives back empty sheaves beyond a few.
 func (c *cache) trimEmpty() {
-	c.reclaimMu.Lock()
-	c.wantEmpty = 0
+	c.wantEmpty.Store(0)
 	c.dropEmptySheaves(emptyKeep)
-	c.reclaimMu.Unlock()
 }
 
 func (c *cache) dropEmptySheaves(keep int32) {
@@ -220,7 +239,7 @@ const drainNs = 5_000_000
 
 func (c *cache) startDrain() {
 	if !c.draining.Load() && c.draining.CompareAndSwap(false, true) {
-		go c.drainWorker()
+		c.spawn(c.drainWorker)
 	}
 }
 

@@ -205,18 +205,19 @@ func (c *cache) unlink(head uint32, m *page.Meta) {
 // sheaf is the caller's, who is unpinned and holds no lock.
 func (c *cache) flush(n num) {
 	s := c.sheaf(n)
-	c.flushObjects(s.objects())
+	c.flushObjects(s.objects(), &c.stats.bulk)
 	s.n = 0
 }
 
-func (c *cache) flushObjects(offs []uint32) {
+// flushObjects is kfree_bulk with the misuse that it finds turned into a panic.
+func (c *cache) flushObjects(offs []uint32, count *atomic.Uint64) {
 	c.mu.Lock()
 	bad, ok := c.bulkFree(offs)
 	c.mu.Unlock()
 	if !ok {
 		panic(c.misuse(bad))
 	}
-	c.stats.bulk.Add(uint64(len(offs)))
+	count.Add(uint64(len(offs)))
 }
 
 // misuse explains a freed address that is no allocated object.

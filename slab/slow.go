@@ -104,6 +104,7 @@ func (c *cache) getEmpty() num {
 	if n := c.empty.pop(c); n != 0 {
 		return n
 	}
+	c.startTopUp()
 	return c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn))
 }
 
@@ -156,7 +157,6 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 	}
 	s.leave()
 	if in == 0 {
-		c.starved.Add(1)
 		c.fallback(off)
 	} else {
 		c.startDrain()

@@ -1,0 +1,55 @@
+package page
+
+// Deferred frees: blocks that came back where the zone lock could not be
+// taken. The stack's head and its length are in Allocator.
+
+// drain moves the deferred frees into the buddy. Zone lock held.
+func (a *Allocator) drain() {
+	if a.deferred.Load() == 0 {
+		return
+	}
+	var pages int64
+	for page := a.deferred.Swap(0); page != 0; {
+		m := a.Meta(page)
+		next, order := m.next, wordOrder(m.load())
+		a.put(page, order, 1<<order)
+		pages += 1 << order
+		page = next
+	}
+	a.deferredPages.Add(-pages)
+}
+
+// deferBound is the number of deferred pages above which a goroutine is
+// started that drains them; below, the next allocation does. 4 MiB, untuned.
+const deferBound = 1024
+
+// pushDeferred pushes a chain of cached blocks, linked from first to last by
+// Meta.next, on the stack of deferred frees. Any context: the loop repeats
+// only when somebody else's push succeeded. Pushes and one take-all that
+// empties the stack have no ABA problem: a push depends on nothing but the
+// head's value, which it makes its link.
+func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
+	for {
+		head := a.deferred.Load()
+		a.Meta(last).next = head
+		if a.deferred.CompareAndSwap(head, first) {
+			break
+		}
+	}
+	if a.deferredPages.Add(pages) > deferBound && a.draining.CompareAndSwap(false, true) {
+		go a.drainLoop()
+	}
+}
+
+// drainLoop ends when the stack is short. There is one at most.
+func (a *Allocator) drainLoop() {
+	for {
+		a.zone.lock.Lock()
+		a.drain()
+		a.zone.lock.Unlock()
+		a.draining.Store(false)
+		if a.deferredPages.Load() <= deferBound || !a.draining.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package page
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"quiesce/gfp"
+	"quiesce/preempt"
+)
+
+// Tests that need a process of their own.
+
+// child runs this test binary with the named test only, which finds
+// PAGE_TEST_CHILD set to what.
+func child(t *testing.T, what, quiesce string) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=20s")
+	cmd.Env = append(os.Environ(), "PAGE_TEST_CHILD="+what, "QUIESCE="+quiesce)
+	out, _ := cmd.CombinedOutput()
+	return string(out)
+}
+
+// What the mail is about: without NoLocks an allocation in a raw atomic
+// context takes the sleeping zone lock, and if somebody holds it that is the
+// end.
+func TestRawAtomicNoWaitDiesOnTheContendedZoneLock(t *testing.T) {
+	if what := os.Getenv("PAGE_TEST_CHILD"); what != "" {
+		f := gfp.NoWait | gfp.NoWarn
+		if what == "NoLocks" {
+			f |= gfp.NoLocks
+		}
+		a, err := New(Config{Name: "raw"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		locked, done := make(chan bool), make(chan bool)
+		go func() {
+			a.LockZone()
+			close(locked)
+			<-done
+			a.UnlockZone()
+		}()
+		<-locked
+		pin := preempt.Disable()
+		p := a.Alloc(4, f)
+		pin.Enable()
+		close(done)
+		fmt.Println("survived, got memory:", p != nil)
+		return
+	}
+	if out := child(t, "NoWait", "preempt_rt=1"); !strings.Contains(out, "schedule: holding locks") {
+		t.Errorf("NoWait: %.500s", out)
+	}
+	if out := child(t, "NoLocks", "preempt_rt=1"); !strings.Contains(out, "survived, got memory: false") {
+		t.Errorf("NoLocks: %.500s", out)
+	}
+}
+
+func TestKernelInARawAtomicContextSaysSo(t *testing.T) {
+	if os.Getenv("PAGE_TEST_CHILD") != "" {
+		a, err := New(Config{Name: "raw"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pin := preempt.Disable()
+		defer pin.Enable()
+		a.Alloc(0, gfp.Kernel)
+		return
+	}
+	if out := child(t, "1", ""); !strings.Contains(out, "allocator raw: gfp.Kernel allocation in a raw atomic context") {
+		t.Errorf("%.500s", out)
+	}
+}
+
+func TestParseBytes(t *testing.T) {
+	for s, want := range map[string]int64{"0": 0, "4096": 4096, "2K": 2048, "512M": 512 << 20, "3g": 3 << 30} {
+		if n, err := parseBytes(s); n != want || err != nil {
+			t.Errorf("%q: %d, %v", s, n, err)
+		}
+	}
+	for _, s := range []string{"", "M", "-1", "1T", "5X", "9999999999999G", "1.5G"} {
+		if n, err := parseBytes(s); err == nil {
+			t.Errorf("%q: %d", s, n)
+		}
+	}
+}
+
+func TestDefaultTakesItsLimitFromTheEnvironment(t *testing.T) {
+	if os.Getenv("PAGE_TEST_CHILD") != "" {
+		fmt.Println("limit", Default().Stats().Limit)
+		return
+	}
+	for v, want := range map[string]string{
+		"limit=64M":            "limit 67108864",
+		"membarrier=0,limit=0": "limit 0",
+		"limit=lots":           "bad option QUIESCE=limit=lots: want a number of bytes",
+		"limit=1K":             "below",
+	} {
+		if out := child(t, "1", v); !strings.Contains(out, want) {
+			t.Errorf("QUIESCE=%s: %.300q, want %q", v, out, want)
+		}
+	}
+}

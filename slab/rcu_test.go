@@ -1,0 +1,493 @@
+package slab
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+	"quiesce/lock"
+	"quiesce/page"
+	"quiesce/preempt"
+	"quiesce/rcu"
+)
+
+// contexts are the places from which FreeRCU may be called.
+var rawLock lock.Raw
+var contexts = []struct {
+	name string
+	in   func(fn func())
+}{
+	{"task", func(fn func()) { fn() }},
+	{"reader", func(fn func()) { g := rcu.ReadLock(); fn(); g.Unlock() }},
+	{"preempt.Disable", func(fn func()) { p := preempt.Disable(); fn(); p.Enable() }},
+	{"lock.Raw", func(fn func()) { rawLock.Lock(); fn(); rawLock.Unlock() }},
+	{"DisableIRQ", func(fn func()) { s := preempt.DisableIRQ(); fn(); s.Restore() }},
+	{"Hardirq", func(fn func()) { preempt.Hardirq(fn) }},
+	{"Softirq", func(fn func()) { preempt.Softirq(fn) }},
+}
+
+type cell struct {
+	id   uint64
+	body [6]uint64
+}
+
+// A reader that holds an object through FreeRCU calls, barriers, GOMAXPROCS
+// changes and memory pressure sees its bytes unchanged.
+func TestAReadersObjectDoesNotChange(t *testing.T) {
+	for _, flavour := range []struct {
+		name string
+		hold func(func()) // runs fn in a section
+	}{
+		{"preemptible", func(fn func()) { g := rcu.ReadLock(); fn(); g.Unlock() }},
+		{"pinned", func(fn func()) { p := preempt.Disable(); fn(); p.Enable() }},
+		{"unlocked elsewhere", func(fn func()) {
+			g := rcu.ReadLock()
+			fn()
+			done := make(chan struct{})
+			go func() { g.Unlock(); close(done) }()
+			<-done
+		}},
+	} {
+		t.Run(flavour.name, func(t *testing.T) {
+			a := newPages(t, 4<<20)
+			c := newTest[cell](t, a, WithDepot(64<<10))
+			const cells = 64
+			var table [cells]Pointer[cell]
+			fresh := func(id uint64) *cell {
+				p := c.Alloc(gfp.Kernel)
+				if p != nil {
+					p.id = id
+					for i := range p.body {
+						p.body[i] = id * uint64(i+3)
+					}
+				}
+				return p
+			}
+			var stop atomic.Bool
+			var bad, seen atomic.Int64
+			var wg sync.WaitGroup
+			for r := range 3 {
+				wg.Go(func() {
+					rnd := rand.New(rand.NewPCG(7, uint64(r)))
+					for !stop.Load() {
+						i, slow := rnd.IntN(cells), rnd.IntN(200) == 0
+						flavour.hold(func() {
+							p := table[i].Load()
+							if p == nil {
+								return
+							}
+							id := p.id
+							for n := 0; n < 3; n++ {
+								for j := range p.body {
+									if p.body[j] != id*uint64(j+3) || p.id != id {
+										bad.Add(1)
+									}
+								}
+								if slow {
+									sys.Pause(200)
+									if flavour.name != "pinned" {
+										runtime.Gosched()
+									}
+								}
+							}
+							seen.Add(1)
+						})
+					}
+				})
+			}
+			for w := range 2 {
+				wg.Go(func() {
+					rnd := rand.New(rand.NewPCG(8, uint64(w)))
+					for n := uint64(1); !stop.Load(); n++ {
+						p := fresh(n*2 + uint64(w))
+						old := table[rnd.IntN(cells)].Swap(p)
+						contexts[rnd.IntN(len(contexts))].in(func() { c.FreeRCU(old) })
+						if n%5000 == 0 {
+							c.Barrier()
+						}
+						if n%7000 == 0 {
+							c.Shrink()
+						}
+					}
+				})
+			}
+			old := runtime.GOMAXPROCS(0)
+			for i := range 12 {
+				runtime.GOMAXPROCS([]int{4, 1, 8, 2}[i%4])
+				time.Sleep(25 * time.Millisecond)
+			}
+			runtime.GOMAXPROCS(old)
+			stop.Store(true)
+			wg.Wait()
+			if bad.Load() != 0 || seen.Load() == 0 {
+				t.Errorf("%d changed of %d seen", bad.Load(), seen.Load())
+			}
+			for i := range table {
+				c.FreeRCU(table[i].Swap(nil))
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			mustClose(t, a)
+		})
+	}
+}
+
+// Every object given to FreeRCU is reclaimed exactly once: a shadow bit over
+// every object is set by FreeRCU and taken by the reclaimer, never from the
+// wrong state.
+func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		sheaf int
+		limit int64
+	}{
+		{"plenty", 0, 0},
+		{"sheaves of one", 1, 0},
+		{"sheaves of seven, memory short", 7, 3 << 20},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, err := page.New(page.Config{Limit: tc.limit, Reserve: 256 << 20, ReclaimTimeout: 2 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			shadow := make([]atomic.Uint32, 256<<20/unit) // 1: given to FreeRCU
+			var wrong, reclaimed atomic.Int64
+			opts := []Option{WithDepot(128 << 10), withHook(func(offs []uint32) {
+				for _, off := range offs {
+					if !shadow[off].CompareAndSwap(1, 0) {
+						wrong.Add(1)
+					}
+				}
+				reclaimed.Add(int64(len(offs)))
+			})}
+			if tc.sheaf > 0 {
+				opts = append(opts, WithSheaf(tc.sheaf))
+			}
+			c := newTest[cell](t, a, opts...)
+			var given atomic.Int64
+			old := runtime.GOMAXPROCS(0)
+			var wg sync.WaitGroup
+			for g := range 4 {
+				wg.Go(func() {
+					rnd := rand.New(rand.NewPCG(3, uint64(g)))
+					for i := range 60_000 {
+						if g == 0 && i%3000 == 0 {
+							runtime.GOMAXPROCS(1 + rnd.IntN(6))
+						}
+						p := c.Alloc(gfp.Kernel)
+						if p == nil {
+							continue
+						}
+						off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+						if shadow[off].Swap(1) != 0 {
+							wrong.Add(1) // allocated while it waits for its grace period
+						}
+						contexts[rnd.IntN(len(contexts))].in(func() { c.FreeRCU(p) })
+						given.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			runtime.GOMAXPROCS(old)
+			c.Barrier()
+			if wrong.Load() != 0 || reclaimed.Load() != given.Load() {
+				t.Errorf("given %d, reclaimed %d, %d wrong", given.Load(), reclaimed.Load(), wrong.Load())
+			}
+			for off := range shadow {
+				if shadow[off].Load() != 0 {
+					t.Fatalf("object at offset %d is stranded after Barrier", off)
+				}
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			mustClose(t, a)
+		})
+	}
+}
+
+// Raw atomic contexts alone, memory plentiful: at least 95 % into arrays.
+func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
+	n := 10_000_000
+	if testing.Short() || raceEnabled {
+		n /= 10
+	}
+	a := newPages(t, 0)
+	c := newTest[[2]uint64](t, a)
+	ps := make([]*[2]uint64, n)
+	if got := c.AllocBulk(gfp.Kernel, ps); got != n {
+		t.Fatalf("got %d objects of %d", got, n)
+	}
+	for i := 0; i < n; {
+		p := preempt.Disable()
+		for k := 0; k < 50 && i < n; k++ {
+			c.FreeRCU(ps[i])
+			i++
+		}
+		p.Enable()
+		if !sys.HasMembarrier() && i%1000 == 0 {
+			// A P that is pinned all the time can't be stopped, so that no
+			// grace period would end before the flood does.
+			runtime.Gosched()
+		}
+	}
+	c.Barrier()
+	s := c.Stats()
+	share := float64(s.RCUArrays) / float64(s.RCUArrays+s.Fallback)
+	t.Logf("%d objects: %.3f %% in arrays, %d on the fallback chain", n, share*100, s.Fallback)
+	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 {
+		t.Errorf("%d in arrays + %d on the chain of %d", s.RCUArrays, s.Fallback, n)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, a)
+}
+
+// A sheaf that never fills is reclaimed all the same, within 20 ms. The test
+// allows ten times that, for noise, and logs the figure.
+func TestASheafThatNeverFillsIsReclaimed(t *testing.T) {
+	a := newPages(t, 0)
+	var back atomic.Int64
+	c := newTest[cell](t, a, withHook(func(offs []uint32) { back.Add(int64(len(offs))) }))
+	var worst time.Duration
+	for i := range int64(30) {
+		c.FreeRCU(c.Alloc(gfp.Kernel))
+		start := time.Now()
+		eventually(t, "reclaim of a single object", func() bool { return back.Load() == i+1 })
+		worst = max(worst, time.Since(start))
+	}
+	t.Logf("slowest of 30: %v", worst)
+	if worst > 200*time.Millisecond {
+		t.Errorf("took %v", worst)
+	}
+	eventually(t, "no worker when nothing is pending", func() bool { return workers() == 0 })
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, a)
+}
+
+func TestNothingRunsWhenNothingIsPending(t *testing.T) {
+	a := newPages(t, 0)
+	c := newTest[cell](t, a)
+	eventually(t, "workers of other tests end", func() bool { return workers() == 0 })
+	for range 100_000 {
+		c.FreeRCU(c.Alloc(gfp.Kernel))
+	}
+	eventually(t, "workers end after a flood", func() bool { return workers() == 0 })
+	if c.c.anyRCU() || c.c.work() {
+		t.Error("something is pending and nobody works on it")
+	}
+	before := sys.Membarriers()
+	time.Sleep(50 * time.Millisecond)
+	if after := sys.Membarriers(); after != before {
+		t.Errorf("%d membarriers while idle", after-before)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, a)
+}
+
+// Objects on the sheaves of Ps that went away are found by Barrier and Close.
+func TestNothingIsStrandedOnAPThatWentAway(t *testing.T) {
+	a := newPages(t, 0)
+	c := newTest[cell](t, a)
+	old := runtime.GOMAXPROCS(16)
+	var wg sync.WaitGroup
+	var ps [percpu.MaxP]atomic.Bool
+	for range 64 {
+		wg.Go(func() {
+			for i := range 500 {
+				p := c.Alloc(gfp.Kernel)
+				if i%3 == 0 {
+					c.Free(p)
+				} else {
+					c.FreeRCU(p)
+				}
+				ps[sys.ProcPin()].Store(true)
+				sys.ProcUnpin()
+				if i%50 == 0 {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	runtime.GOMAXPROCS(1)
+	n := 0
+	for i := range ps {
+		if ps[i].Load() {
+			n++
+		}
+	}
+	c.Barrier()
+	c.Shrink()
+	if s := c.Stats(); s.Out != 0 || s.Slabs != 0 {
+		t.Errorf("%d Ps used; after Barrier and Shrink %d objects are out, %d slabs left", n, s.Out, s.Slabs)
+	}
+	runtime.GOMAXPROCS(old)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, a)
+}
+
+// No array to be had: the fallback chain takes the objects, from any context,
+// and they come back. Free takes the same way.
+func TestTheFallbackChainLosesNothing(t *testing.T) {
+	a := newPages(t, 2<<20)
+	var back atomic.Int64
+	c := newTest[cell](t, a, withHook(func(offs []uint32) { back.Add(int64(len(offs))) }))
+	var ps []*cell
+	for {
+		p := c.Alloc(gfp.Atomic | gfp.NoWarn)
+		if p == nil {
+			break
+		}
+		ps = append(ps, p)
+	}
+	var pages []unsafe.Pointer // every page that is left, so that no sheaf can be made
+	for {
+		p := a.Alloc(0, gfp.Atomic|gfp.NoWarn)
+		if p == nil {
+			break
+		}
+		pages = append(pages, p)
+	}
+	g := rcu.ReadLock()
+	for i, p := range ps {
+		contexts[i%len(contexts)].in(func() { c.FreeRCU(p) })
+	}
+	s := c.Stats()
+	if s.Fallback == 0 {
+		t.Errorf("of %d objects none took the fallback chain", len(ps))
+	}
+	t.Logf("%d objects, %d on the chain", len(ps), s.Fallback)
+	time.Sleep(20 * time.Millisecond)
+	if back.Load() != 0 {
+		t.Errorf("%d objects came back before the reader left", back.Load())
+	}
+	g.Unlock()
+	c.Barrier()
+	if back.Load() != int64(len(ps)) {
+		t.Errorf("%d of %d came back", back.Load(), len(ps))
+	}
+	for _, p := range pages {
+		a.Free(p, 0)
+	}
+	p := c.Alloc(gfp.NoWait)
+	if p == nil {
+		t.Error("no memory after everything came back")
+	}
+	c.Free(p)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, a)
+}
+
+func TestADoubleFreeOnTheFallbackChainPanicsAtOnce(t *testing.T) {
+	a := newPages(t, 0)
+	c := newTest[cell](t, a)
+	g := rcu.ReadLock() // nothing is taken off the chain... but its bits may move
+	defer g.Unlock()
+	off := uint32(c.c.unitOf(unsafe.Pointer(c.Alloc(gfp.Kernel))))
+	c.c.reclaimMu.Lock()
+	c.c.fallback(off)
+	wantPanic(t, func() { c.c.fallback(off) }, "double free", c.c.name)
+	c.c.reclaimMu.Unlock()
+}
+
+// A gfp.Kernel allocation at the limit waits for the grace periods in flight;
+// others get nil; a stuck reader costs no more than ReclaimTimeout.
+func TestAtTheLimitKernelWaitsAndOthersDoNot(t *testing.T) {
+	a, err := page.New(page.Config{Limit: 2 << 20, ReclaimTimeout: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newTest[cell](t, a)
+	fill := func() (ps []*cell) {
+		for {
+			p := c.Alloc(gfp.Atomic | gfp.NoWarn)
+			if p == nil {
+				return ps
+			}
+			ps = append(ps, p)
+		}
+	}
+	ps := fill()
+	g := rcu.ReadLock()
+	for _, p := range ps {
+		c.FreeRCU(p)
+	}
+	if p := c.Alloc(gfp.NoWait | gfp.NoWarn); p != nil {
+		t.Error("NoWait got memory that a reader may still use")
+	}
+	start := time.Now()
+	if p := c.Alloc(gfp.Kernel | gfp.NoWarn); p != nil {
+		t.Error("Kernel got memory that a reader may still use")
+	}
+	if d := time.Since(start); d < 250*time.Millisecond || d > 3*time.Second {
+		t.Errorf("gave up after %v, ReclaimTimeout is 300 ms", d)
+	}
+	time.AfterFunc(50*time.Millisecond, g.Unlock)
+	p := c.Alloc(gfp.Kernel)
+	if p == nil {
+		t.Error("Kernel did not wait for the grace period")
+	}
+	c.Free(p)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, a)
+}
+
+// A writer that outruns its readers is slowed, not killed, and memory stays
+// within the limit.
+func TestAWriterThatOutrunsItsReadersIsSlowed(t *testing.T) {
+	const limit = 8 << 20
+	a := newPages(t, limit)
+	c := newTest[[32]uint64](t, a)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() { // a reader that holds every grace period up for 10 ms
+		for !stop.Load() {
+			g := rcu.ReadLock()
+			time.Sleep(10 * time.Millisecond)
+			g.Unlock()
+		}
+	})
+	end := time.Now().Add(slowedFor)
+	var done, refused int
+	for time.Now().Before(end) {
+		p := c.Alloc(gfp.Kernel)
+		if p == nil {
+			refused++
+			continue
+		}
+		p[0] = uint64(done)
+		c.FreeRCU(p)
+		done++
+	}
+	stop.Store(true)
+	wg.Wait()
+	s := a.Stats()
+	t.Logf("%d objects of 256 B (%d MB) through a limit of %d MB; peak %d KB; %d refused", done, done>>12, limit>>20, s.Peak>>10, refused)
+	if s.Peak > limit || done < 1000 || refused > 0 {
+		t.Errorf("peak %d of %d, %d done, %d refused", s.Peak, limit, done, refused)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, a)
+}
