@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"quiesce/internal/sys"
 )
 
 // The ways into a raw atomic context.
@@ -59,6 +61,14 @@ func init() {
 	}
 	if !RT() {
 		scenarios["time.Sleep in Softirq"] = func() { Softirq(func() { time.Sleep(time.Millisecond) }) }
+	}
+}
+
+// The mode is read before main, where the go command's test cache does not see
+// it; here it does.
+func TestModeIsWhatTheEnvironmentSays(t *testing.T) {
+	if v, ok := sys.Option("preempt_rt"); RT() != (!ok || v != "0") {
+		t.Errorf("RT() = %v with QUIESCE=%q", RT(), os.Getenv("QUIESCE"))
 	}
 }
 

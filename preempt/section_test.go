@@ -108,6 +108,7 @@ func TestNoPLeavesASectionOpenAfterGOMAXPROCSChanges(t *testing.T) {
 				Hardirq(func() {})
 				s.Restore()
 				Hardirq(func() {})
+				runtime.Gosched()
 			}
 		})
 	}

@@ -24,9 +24,11 @@ const (
 	// emptyKeep bounds the empty sheaves that stay in the depot when the
 	// worker ends.
 	emptyKeep = 8
-	// emptyMost bounds the empty sheaves made ahead for starving raw
-	// contexts.
-	emptyMost = 4096
+	// emptyFirst and emptyMost bound the empty sheaves that are made ahead for
+	// a flood. At 4 ns to an object 16 last for 64 µs, in which a goroutine
+	// can be started and make more.
+	emptyFirst = 16
+	emptyMost  = 2048
 	// chainBatch is how many slabs of the fallback chain share one grace
 	// period; more take several.
 	chainBatch = 512
@@ -186,35 +188,37 @@ func (c *cache) trimOne(most int32) bool {
 	return true
 }
 
-// startTopUp has empty sheaves made ahead, because a slow path found none in
-// the depot. It may still find a page on this P's list, so the help comes,
-// with luck, before objects take the fallback chain. Any context.
+// startTopUp has empty sheaves made ahead, because a slow path found few in
+// the depot. With the sheaves that are left, or pages from this P's list, it
+// may go on until help comes, and the fallback chain stays empty. Any context.
 func (c *cache) startTopUp() {
 	c.hungry.Store(true)
 	if !c.topping.Load() && c.topping.CompareAndSwap(false, true) {
 		c.spawn(func() {
-			c.topUp()
+			for c.topUp() {
+			}
 			c.topping.Store(false)
 		})
 	}
 }
 
-// topUp makes empty sheaves if there is need, twice as many each time, until
+// topUp makes empty sheaves if they are wanted, twice as many each time, until
 // the reclaim worker ends. The worker calls it between two sheaves: the
 // goroutine above may have no P to run on while worker and flooder have them.
-func (c *cache) topUp() {
+func (c *cache) topUp() bool {
 	if !c.hungry.Load() || !c.hungry.Swap(false) {
-		return
+		return false
 	}
-	want := min(max(4, c.wantEmpty.Load()*2), emptyMost)
+	want := min(max(emptyFirst, c.wantEmpty.Load()*2), emptyMost)
 	c.wantEmpty.Store(want)
 	for range want {
 		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn))
 		if n == 0 {
-			return
+			return false
 		}
 		c.empty.push(c, n)
 	}
+	return true
 }
 
 // trimEmpty gives back empty sheaves beyond a few.

@@ -101,10 +101,13 @@ func (c *cache) putEmpty(s *slot, n num) {
 //
 //go:norace
 func (c *cache) getEmpty() num {
-	if n := c.empty.pop(c); n != 0 {
+	n := c.empty.pop(c)
+	if c.empty.n.Load() <= c.wantEmpty.Load()/2 {
+		c.startTopUp()
+	}
+	if n != 0 {
 		return n
 	}
-	c.startTopUp()
 	return c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn))
 }
 

@@ -2,6 +2,7 @@ package sys
 
 import (
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,8 +40,29 @@ func Yield() { syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // Sleep blocks the thread for ns nanoseconds without a Go timer: timers would
 // belong to the synctest bubble of whoever started the goroutine. It must not
-// be called pinned.
+// be called pinned. A signal may cut it short; every caller re-checks its
+// condition.
 func Sleep(ns int64) {
 	ts := unix.NsecToTimespec(ns)
-	_ = unix.Nanosleep(&ts, nil) // cut short by a signal: every caller re-checks its condition
+	nanosleep(&ts)
 }
+
+// nanosleep hands the P to others before it blocks. An ordinary system call
+// would keep it until the scheduler's monitor takes it away, which can be 10 ms
+// later; a worker that sleeps for 0.2 ms must not stop a P for that long. What
+// runs between the two runtime calls must not grow the stack.
+//
+//go:nosplit
+//go:norace
+//go:noinline
+func nanosleep(ts *unix.Timespec) {
+	entersyscallblock()
+	syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(ts)), 0, 0)
+	exitsyscall()
+}
+
+//go:linkname entersyscallblock runtime.entersyscallblock
+func entersyscallblock()
+
+//go:linkname exitsyscall runtime.exitsyscall
+func exitsyscall()

@@ -1,0 +1,107 @@
+package demo
+
+import (
+	"fmt"
+	"time"
+
+	"quiesce/rcu"
+)
+
+// count adds up what readers and writers counted.
+func (j *job) count() {
+	rep := &j.rep
+	var longest time.Duration
+	for _, r := range j.readers {
+		rep.Lookups += r.lookups.Load()
+		rep.Misses += r.misses.Load()
+		rep.Holds += r.holds.Load()
+		longest = max(longest, r.longest)
+	}
+	rep.LongestHoldNS = int64(longest)
+	var by [contexts]uint64
+	for _, w := range j.writers {
+		rep.Replacements += w.replaced.Load()
+		rep.Deletes += w.deleted.Load()
+		rep.Reinserts += w.inserted.Load()
+		rep.RefusedWrites += w.refused.Load()
+		rep.NoMemory += w.noMemory.Load()
+		rep.HeldPages += w.peak
+		for c := range by {
+			by[c] += w.byContext[c].Load()
+		}
+	}
+	rep.FreeRCU = Contexts{by[plain], by[rawLock], by[preemptOff], by[irqOff], by[hardirq]}
+	rep.LookupsPerS = float64(rep.Lookups) / rep.RunS
+	rep.ReplacementsPerS = float64(rep.Replacements) / rep.RunS
+	rep.DeletesPerS = float64(rep.Deletes) / rep.RunS
+	rep.ReinsertsPerS = float64(rep.Reinserts) / rep.RunS
+}
+
+// close looks at every path once more, reads the figures, closes the map and
+// the allocator, and counts what they did not get back.
+func (j *job) close() {
+	rep := &j.rep
+	j.sweep()
+	j.files.Barrier()
+	rep.Routes, rep.RefusedAllocs = j.routes()
+	s := j.pages.Stats()
+	rep.PeakBytes, rep.LimitBytes = s.Peak, s.Limit
+	rep.RefusedPages = s.Refusals
+	for _, w := range j.writers {
+		rep.RefusedPages -= w.nils
+	}
+
+	// Every object given to FreeRCU went one of two ways in.
+	if in := rep.Routes.Array + rep.Routes.Fallback; in != rep.FreeRCU.Total() {
+		j.leak(diff(in, rep.FreeRCU.Total()), fmt.Sprintf("%d objects were given to FreeRCU, %d went into arrays or on the chain", rep.FreeRCU.Total(), in))
+	}
+	err := j.files.Close()
+	out := 0
+	for _, s := range j.files.Stats() {
+		out += s.Out
+	}
+	if out > 0 || err != nil {
+		j.leak(uint64(max(out, 1)), fmt.Sprint("the map's Close: ", err))
+	}
+	inUse := j.pages.Stats().InUse
+	if err := j.pages.Close(); inUse > 0 || err != nil {
+		j.leak(1, fmt.Sprintf("the page allocator has %d bytes in use; its Close: %v", inUse, err))
+	}
+	rep.IntegrityErrors = j.faults.n.Load()
+	rep.IntegritySamples = j.faults.samples
+}
+
+func (j *job) leak(n uint64, what string) {
+	j.rep.Leaks += n
+	j.rep.LeakSamples = append(j.rep.LeakSamples, what)
+}
+
+func diff(a, b uint64) uint64 { return max(a, b) - min(a, b) }
+
+// sweep checks that the map holds exactly what the writers left in it.
+func (j *job) sweep() {
+	there := 0
+	for i := range j.entries {
+		e := &j.entries[i]
+		w := e.word.Load()
+		g := rcu.ReadLock()
+		r := j.files.Get(g, e.path)
+		found := r != nil
+		ok := found && r.intact(e.tag) && r.gen == genOf(w)
+		g.Unlock()
+		switch {
+		case phaseOf(w) == present && !found:
+			j.fault(e, "lost: not in the map at the end")
+		case phaseOf(w) == present && !ok:
+			j.fault(e, "at the end its record is not the one that was written last")
+		case phaseOf(w) != present && found:
+			j.fault(e, "deleted, but in the map at the end")
+		}
+		if phaseOf(w) == present {
+			there++
+		}
+	}
+	if n := j.files.Len(); n != there && len(j.entries) > 0 {
+		j.fault(&j.entries[0], fmt.Sprintf("and others: the map has %d keys at the end, the writers left %d", n, there))
+	}
+}

@@ -1,0 +1,206 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quiesce/rcu"
+)
+
+// step is a change of GOMAXPROCS at a part of the duration.
+type step struct {
+	at    float64
+	procs int
+}
+
+// steps are the changes for a program that starts with n.
+func steps(n int) []step {
+	return []step{{0.25, n + 2}, {0.50, 1}, {0.55, n + 2}, {0.75, n}}
+}
+
+const (
+	tickLeast = 2 * time.Millisecond
+	tickMost  = 50 * time.Millisecond
+	tellEvery = 200 * time.Millisecond
+	gcEach    = 0.1 // of the duration: a garbage collection is asked for
+)
+
+// exec is the run phase. Everything that it started has ended when it returns.
+func (j *job) exec(ctx context.Context) {
+	procs := runtime.GOMAXPROCS(0)
+	defer func() {
+		if runtime.GOMAXPROCS(0) != procs {
+			runtime.GOMAXPROCS(procs)
+		}
+	}()
+	j.rep.GOMAXPROCS = procs
+	j.rep.Readers = j.cfg.Readers
+	j.rep.Writers = min(j.cfg.Writers, len(j.entries))
+	j.stretch = min(longStretch, j.cfg.Duration/15)
+	if j.cfg.hooks.loaded != nil {
+		j.cfg.hooks.loaded(j)
+	}
+	j.writers = make([]*writer, j.rep.Writers)
+	for i := range j.writers {
+		j.writers[i] = newWriter(j, i, len(j.writers), maxHeld(j.limit(), len(j.writers)))
+	}
+	j.readers = make([]*reader, j.rep.Readers)
+	for i := range j.readers {
+		j.readers[i] = &reader{j: j, id: i, rng: j.random("reader", i)}
+	}
+	periods := rcu.ReadStats().GracePeriods
+	gc := newCollector()
+	start := time.Now()
+	var wg sync.WaitGroup
+	for _, w := range j.writers {
+		wg.Go(w.run)
+	}
+	for _, r := range j.readers {
+		wg.Go(r.run)
+	}
+	j.control(ctx, start, procs, gc)
+	j.rep.RunS = time.Since(start).Seconds()
+	j.stop.Store(true)
+	wg.Wait()
+	gc.finish(&j.rep)
+	j.rep.GracePeriods = rcu.ReadStats().GracePeriods - periods
+	j.count()
+	if j.cfg.hooks.run != nil {
+		j.cfg.hooks.run(j)
+	}
+}
+
+// control does what the clock says until the duration or ctx ends.
+func (j *job) control(ctx context.Context, start time.Time, procs int, gc *collector) {
+	todo := steps(procs)
+	tick := time.NewTicker(min(max(j.cfg.Duration/100, tickLeast), tickMost))
+	defer tick.Stop()
+	var last snapshot
+	var pressed time.Time // begin of the window
+	windowDone := false
+	endWindow := func() {
+		if !pressed.IsZero() && !windowDone {
+			j.pressure.Store(false)
+			j.rep.PressureS = time.Since(pressed).Seconds()
+			windowDone = true
+		}
+	}
+	defer endWindow()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		elapsed := time.Since(start)
+		at := float64(elapsed) / float64(j.cfg.Duration)
+		for len(todo) > 0 && at >= todo[0].at {
+			runtime.GOMAXPROCS(todo[0].procs)
+			j.rep.GOMAXPROCSChanges = append(j.rep.GOMAXPROCSChanges, todo[0].procs)
+			todo = todo[1:]
+		}
+		// The window is as long as planned even if its begin was late, and
+		// longer if nothing was refused in it yet.
+		switch {
+		case pressed.IsZero():
+			if at >= pressureFrom {
+				pressed = time.Now()
+				j.pressure.Store(true)
+			}
+		case !windowDone && time.Since(pressed).Seconds() >= (pressureTo-pressureFrom)*j.cfg.Duration.Seconds():
+			if at >= pressureMost || j.squeezed() {
+				endWindow()
+			}
+		}
+		gc.poll(int64(at / gcEach))
+		if elapsed-last.at >= tellEvery || at >= 1 {
+			last = j.tell(last, elapsed)
+		}
+		if at >= 1 {
+			return
+		}
+	}
+}
+
+// snapshot is what the last status was made of.
+type snapshot struct {
+	at                time.Duration
+	lookups, replaced uint64
+}
+
+func (j *job) tell(last snapshot, elapsed time.Duration) snapshot {
+	now := snapshot{at: elapsed}
+	for _, r := range j.readers {
+		now.lookups += r.lookups.Load()
+	}
+	for _, w := range j.writers {
+		now.replaced += w.replaced.Load()
+	}
+	s := (now.at - last.at).Seconds()
+	note := fmt.Sprintf("GOMAXPROCS %d", runtime.GOMAXPROCS(0))
+	if j.pressure.Load() {
+		note += ", page lists exhausted"
+	}
+	j.progress.tell(Status{
+		Phase: Exec, Note: note, Elapsed: elapsed, Duration: j.cfg.Duration,
+		LookupsPerS:      float64(now.lookups-last.lookups) / s,
+		ReplacementsPerS: float64(now.replaced-last.replaced) / s,
+	})
+	return now
+}
+
+// collector asks for garbage collections and adds up their pauses. The job
+// makes next to no garbage, so that without being asked the collector would
+// rarely run; asked, it shows what millions of off-heap objects cost it.
+type collector struct {
+	asked   atomic.Int64
+	running atomic.Bool
+	done    sync.WaitGroup
+	began   debug.GCStats
+	seen    int64
+	longest time.Duration
+}
+
+func newCollector() *collector {
+	c := &collector{}
+	debug.ReadGCStats(&c.began)
+	c.seen = c.began.NumGC
+	return c
+}
+
+// poll asks for collections until want were asked for, one at a time, and
+// looks at the pauses of those that ended: the runtime keeps the last 256.
+func (c *collector) poll(want int64) {
+	if c.asked.Load() < want && c.running.CompareAndSwap(false, true) {
+		c.asked.Add(1)
+		c.done.Go(func() {
+			runtime.GC()
+			c.running.Store(false)
+		})
+	}
+	c.look()
+}
+
+func (c *collector) look() debug.GCStats {
+	var s debug.GCStats
+	debug.ReadGCStats(&s)
+	for _, p := range s.Pause[:min(int(s.NumGC-c.seen), len(s.Pause))] { // latest first
+		c.longest = max(c.longest, p)
+	}
+	c.seen = s.NumGC
+	return s
+}
+
+func (c *collector) finish(rep *Report) {
+	c.done.Wait()
+	s := c.look()
+	rep.GCCycles = s.NumGC - c.began.NumGC
+	rep.GCAsked = c.asked.Load()
+	rep.GCPauseTotalNS = int64(s.PauseTotal - c.began.PauseTotal)
+	rep.GCPauseMaxNS = int64(c.longest)
+}

@@ -1,0 +1,111 @@
+package demo
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quiesce/lock"
+	"quiesce/page"
+	"quiesce/rcuhash"
+)
+
+// job is one Run.
+type job struct {
+	cfg      Config
+	rep      Report
+	progress Progress
+	root     string // cfg.Dir without symbolic links
+
+	found    []string // by walk, relative to root; nil after load
+	keyBytes int64
+
+	pages   *page.Allocator
+	files   *rcuhash.Map[string, record]
+	entries []entry
+	readers []*reader
+	writers []*writer
+
+	stop, pressure atomic.Bool
+	stretch        time.Duration // of a guard that keeps grace periods from ending
+	raw            lock.Raw      // one of the contexts
+
+	faults struct {
+		n       atomic.Uint64
+		mu      sync.Mutex
+		samples []string // protected by mu
+	}
+}
+
+// Run does the main job and returns what it found. When ctx ends early, the
+// report covers what was done until then, and is marked partial; memory is
+// closed and checked all the same. The error is an *InputError if the
+// configuration or the directory is to blame.
+func Run(ctx context.Context, cfg Config, progress Progress) (Report, error) {
+	if err := cfg.check(); err != nil {
+		return Report{}, err
+	}
+	j := &job{cfg: cfg, progress: progress}
+	j.raw.Init("demo")
+	j.rep = Report{
+		Dir: cfg.Dir, Seed: cfg.Seed, ContentChecksum: contentChecksum,
+		GOMAXPROCSChanges: []int{},
+	}
+	err := j.all(ctx)
+	j.rep.Partial = j.rep.EndedIn != Done
+	j.rep.OK = err == nil && j.rep.IntegrityErrors == 0 && j.rep.Leaks == 0
+	j.progress.tell(Status{Phase: Done})
+	return j.rep, err
+}
+
+// all does the phases until the end, an error, or the end of ctx.
+func (j *job) all(ctx context.Context) error {
+	j.rep.EndedIn = Walk
+	if err := j.walk(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
+	if err := j.open(); err != nil {
+		return err
+	}
+	j.rep.EndedIn = Load
+	err := j.load(ctx)
+	if err == nil && ctx.Err() == nil {
+		j.rep.EndedIn = Exec
+		j.exec(ctx)
+	}
+	j.progress.tell(Status{Phase: Close})
+	j.close()
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	if j.cfg.Flood > 0 {
+		j.rep.EndedIn = Flood
+		if err := j.flood(ctx); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	j.rep.EndedIn = Done
+	return nil
+}
+
+// random returns a source of its own for each user.
+func (j *job) random(user string, i int) *rand.Rand {
+	return rand.New(rand.NewPCG(j.cfg.Seed, tagOf(user)+uint64(i)))
+}
+
+// fault counts an integrity error and keeps the first few. Unpinned.
+func (j *job) fault(e *entry, what string) {
+	j.faults.n.Add(1)
+	j.faults.mu.Lock()
+	defer j.faults.mu.Unlock()
+	if len(j.faults.samples) < 8 {
+		j.faults.samples = append(j.faults.samples, e.path+": "+what)
+	}
+}
+
+// counter is written by one goroutine and read by the controller.
+type counter struct{ atomic.Uint64 }
+
+func (c *counter) inc() { c.Store(c.Load() + 1) }

@@ -1,0 +1,78 @@
+package demo
+
+import (
+	"quiesce/gfp"
+	"quiesce/page"
+)
+
+// The pressure window: a part of the run in which FreeRCU, called in a raw
+// atomic context, finds what the mail is about: no array, and an allocator
+// that has exhausted its caches.
+//
+// Page lists belong to Ps, so whoever wants to exhaust one must be on its P.
+// Therefore each writer, once inside a pinned section and before the operation
+// that it entered it for, takes every page from this P's list, with
+// gfp.NoLocks until it gets nil, and keeps them. Allocations outside of the
+// section may fill the list again, and the next section empties it again.
+//
+// Empty sheaves would still come back from grace periods. So a reader holds
+// its guard for a long stretch at a time, and none ends.
+
+const (
+	pressureFrom = 0.40 // of the duration
+	pressureTo   = 0.60
+	pressureMost = 0.90       // where it ends, should it have had no effect yet
+	longStretch  = 50_000_000 // ns that the reader holds its guard; less in a short run
+	heldShare    = 8          // all pages held are at most this part of the limit
+	heldMost     = 4096       // pages that a writer holds: 16 MiB
+	heldLeast    = 64         // a full list
+	noLocksPage  = gfp.NoWait | gfp.NoLocks | gfp.NoWarn
+)
+
+// maxHeld is how many pages each writer may hold. Even the least of it is
+// memory that the allocator counts, so the limit holds in any case.
+func maxHeld(limit int64, writers int) int {
+	return int(min(max(limit/heldShare/page.Size/int64(writers), heldLeast), heldMost))
+}
+
+// squeeze exhausts this P's page list while there is pressure. Pinned.
+func (w *writer) squeeze() {
+	if !w.j.pressure.Load() {
+		return
+	}
+	for len(w.held) < cap(w.held) {
+		p := w.j.pages.Alloc(0, noLocksPage)
+		if p == nil {
+			w.nils++
+			return
+		}
+		w.held = append(w.held, p)
+	}
+}
+
+// release gives the pages back. Unpinned.
+func (w *writer) release() {
+	w.peak = max(w.peak, len(w.held))
+	for _, p := range w.held {
+		w.j.pages.Free(p, 0)
+	}
+	w.held = w.held[:0]
+}
+
+// routes sums up the size classes' figures.
+func (j *job) routes() (r Routes, refused uint64) {
+	for _, s := range j.files.Stats() {
+		r.Array += s.RCUArrays
+		r.Fallback += s.Fallback
+		r.Reused += s.Reused
+		r.Bulk += s.Bulk
+		refused += s.Refusals
+	}
+	return r, refused
+}
+
+// squeezed reports whether the pressure had its effects.
+func (j *job) squeezed() bool {
+	r, refused := j.routes()
+	return r.Fallback > 0 && refused > 0
+}

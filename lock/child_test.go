@@ -1,0 +1,42 @@
+package lock
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What ends the process runs in a child: this test binary again, told by the
+// environment which scenario to run.
+const childEnv = "QUIESCE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childEnv); name != "" {
+		scenarios[name]()
+		time.Sleep(time.Second) // the runtime may be dying on another thread
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// dies runs the scenario in a child and expects that it ends with every text.
+func dies(t *testing.T, scenario string, texts ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+scenario, "GOMAXPROCS=4")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Errorf("%s: the process survived, want its end with %q\n%s", scenario, texts, out)
+		return
+	}
+	for _, text := range texts {
+		if !strings.Contains(string(out), text) {
+			t.Errorf("%s: the process ended (%v) without %q in its output:\n%.1500s", scenario, err, text, out)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package lock
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quiesce/internal/percpu"
+	"quiesce/preempt"
+)
+
+func procs(t *testing.T, n int) {
+	old := runtime.GOMAXPROCS(n)
+	t.Cleanup(func() { runtime.GOMAXPROCS(old) })
+}
+
+// Only the holder of a slot touches the slot's plain counter.
+func TestLocalHolderHasItsSlotForItself(t *testing.T) {
+	for _, way := range []string{"Lock", "TryLock"} {
+		t.Run(way, func(t *testing.T) {
+			const goroutines, each = 12, 1000
+			var l Local
+			var slots [64]struct {
+				inside atomic.Int32
+				n      int // owned by the holder
+				_      [percpu.Line]byte
+			}
+			stop := make(chan struct{})
+			restored := churn(stop)
+			var wg sync.WaitGroup
+			for range goroutines {
+				wg.Go(func() {
+					for i := range each {
+						if way == "Lock" {
+							l.Lock()
+						} else {
+							tryUntil(&l)
+						}
+						s := &slots[l.Slot()]
+						if n := s.inside.Add(1); n != 1 {
+							t.Errorf("%d goroutines hold slot %d", n, l.Slot())
+						}
+						s.n++
+						if preempt.RT() && i%8 == 0 {
+							runtime.Gosched() // the holder stays preemptible
+						}
+						s.inside.Add(-1)
+						l.Unlock()
+					}
+				})
+			}
+			wg.Wait()
+			close(stop)
+			restored()
+			sum := 0
+			for i := range slots {
+				sum += slots[i].n
+			}
+			if sum != goroutines*each {
+				t.Errorf("the slots count %d, want %d", sum, goroutines*each)
+			}
+		})
+	}
+}
+
+func TestLocalGivesTheSlotOfTheHoldersP(t *testing.T) {
+	var l Local
+	p := preempt.Disable() // so that the P is the same all along
+	l.Lock()
+	slot, id := l.Slot(), here()
+	l.Unlock()
+	p.Enable()
+	if slot != id {
+		t.Errorf("slot %d on P %d", slot, id)
+	}
+}
+
+// With preempt_rt=1 the holder goes on elsewhere and keeps its slot; with
+// preempt_rt=0 it is pinned, so it can't.
+func TestLocalHolderKeepsItsSlotWhenItMigrates(t *testing.T) {
+	procs(t, 4)
+	var l Local
+	l.Lock()
+	slot := l.Slot()
+	if !preempt.RT() {
+		for range 1000 {
+			if !preempt.Atomic() || l.Slot() != slot || here() != slot {
+				t.Fatal("the holder is not pinned to the P of its slot")
+			}
+		}
+		l.Unlock()
+		return
+	}
+	// Company on the other end of a channel moves us about.
+	ping, stop := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case ping <- struct{}{}:
+				}
+			}
+		})
+	}
+	for deadline := time.Now().Add(10 * time.Second); here() == slot; {
+		<-ping
+		runtime.Gosched()
+		if time.Now().After(deadline) {
+			t.Fatal("the holder was not moved to another P in 10 s")
+		}
+	}
+	if got := l.Slot(); got != slot {
+		t.Errorf("Slot() = %d after the move, %d before", got, slot)
+	}
+	// Nobody else gets the slot meanwhile, on whichever P.
+	for range 50 {
+		wg.Go(func() {
+			if l.TryLock() {
+				if l.Slot() == slot {
+					t.Errorf("slot %d is held twice", slot)
+				}
+				l.Unlock()
+			}
+		})
+	}
+	close(stop)
+	wg.Wait()
+	l.Unlock()
+	// Free again: everybody can have every slot.
+	for range 20 {
+		wg.Go(func() { pass(&l) })
+	}
+	wg.Wait()
+}
+
+func TestLocalTryLockOfAHeldSlotFails(t *testing.T) {
+	var l Local
+	p := preempt.Disable() // the same slot every time
+	defer p.Enable()
+	l.Lock()
+	if l.TryLock() {
+		panic("the slot of this P was taken twice")
+	}
+	l.Unlock()
+	if !l.TryLock() {
+		panic("the slot is not free after Unlock")
+	}
+	l.Unlock()
+}

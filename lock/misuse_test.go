@@ -1,0 +1,196 @@
+package lock
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quiesce/preempt"
+)
+
+// Bad use that ends the process: in a pinned section, or by a fatal error of
+// sync.Mutex.
+var scenarios = map[string]func(){
+	"Raw taken twice": func() {
+		var l Raw
+		l.Init("registry")
+		l.Lock()
+		l.Lock()
+	},
+	"Raw taken twice, unnamed": func() {
+		var l Raw
+		l.Lock()
+		l.Lock()
+	},
+	"Raw taken twice by LockIRQ": func() {
+		var l Raw
+		l.Init("registry")
+		l.LockIRQ()
+		l.LockIRQ()
+	},
+	"Raw taken in a handler that interrupted its holder": func() {
+		var l Raw
+		l.Init("registry")
+		l.Lock()
+		preempt.Hardirq(l.Lock)
+	},
+	"Raw: Unlock of LockIRQ": func() {
+		var l Raw
+		l.Init("registry")
+		l.LockIRQ()
+		l.Unlock()
+	},
+	"Raw: UnlockIRQ of Lock": func() {
+		var l Raw
+		l.Init("registry")
+		l.Lock()
+		l.UnlockIRQ()
+	},
+	"Spin taken twice": func() {
+		var l Spin
+		l.Init("registry")
+		l.Lock()
+		l.Lock()
+	},
+	"Local taken twice": func() {
+		var l Local
+		l.Init("registry")
+		l.Lock()
+		l.Lock()
+	},
+	"Spin contended while pinned":  func() { contendPinned(new(Spin)) },
+	"Mutex contended while pinned": func() { contendPinned(new(Mutex)) },
+	"Mutex: unlock of unlocked":    func() { new(Mutex).Unlock() },
+	"Spin: unlock of unlocked":     func() { new(Spin).Unlock() },
+}
+
+// pass takes the lock and releases it.
+func pass(l locker) {
+	l.Lock()
+	defer l.Unlock()
+}
+
+func contendPinned(l locker) {
+	var held atomic.Bool
+	go func() {
+		l.Lock()
+		held.Store(true)
+		time.Sleep(300 * time.Millisecond)
+		l.Unlock()
+	}()
+	for !held.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	p := preempt.Disable()
+	l.Lock()
+	p.Enable()
+}
+
+func TestTakingARawTwiceEndsTheProcessWithTheClass(t *testing.T) {
+	dies(t, "Raw taken twice", "lock.Raw registry", "taken twice")
+	dies(t, "Raw taken twice, unnamed", "unnamed lock.Raw", "taken twice")
+	dies(t, "Raw taken twice by LockIRQ", "lock.Raw registry", "taken twice")
+	dies(t, "Raw taken in a handler that interrupted its holder", "lock.Raw registry", "taken twice")
+}
+
+func TestUnlockGoesWithLockAndUnlockIRQWithLockIRQ(t *testing.T) {
+	dies(t, "Raw: Unlock of LockIRQ", "lock.Raw registry", "UnlockIRQ with LockIRQ")
+	dies(t, "Raw: UnlockIRQ of Lock", "lock.Raw registry", "UnlockIRQ with LockIRQ")
+}
+
+// With preempt_rt=1 both are sync.Mutexes, which don't know their holder, and
+// the goroutine waits for itself.
+func TestTakingASpinOrALocalTwiceEndsTheProcessWherePinned(t *testing.T) {
+	if preempt.RT() {
+		var l Spin
+		l.Lock()
+		if l.TryLock() {
+			t.Error("a Spin was taken twice")
+		}
+		l.Unlock()
+		return
+	}
+	dies(t, "Spin taken twice", "registry", "taken twice")
+	dies(t, "Local taken twice", "lock.Local registry", "taken twice")
+}
+
+// "Scheduling while atomic": the reason for gfp.NoLocks.
+func TestASleepingLockContendedWhilePinnedEndsTheProcess(t *testing.T) {
+	dies(t, "Mutex contended while pinned", "schedule: holding locks")
+	if preempt.RT() {
+		dies(t, "Spin contended while pinned", "schedule: holding locks")
+		return
+	}
+	// A spinning lock waits, and the process lives.
+	var l Spin
+	p := preempt.Disable()
+	pass(&l)
+	p.Enable()
+}
+
+// Without a contender a sleeping lock may be taken pinned.
+func TestASleepingLockThatIsFreeMayBeTakenWhilePinned(t *testing.T) {
+	for _, l := range []locker{new(Raw), new(Spin), new(Mutex), new(Local)} {
+		p := preempt.Disable()
+		pass(l)
+		p.Enable()
+	}
+}
+
+func TestUnlockOfAMutexThatIsNotHeldIsFatal(t *testing.T) {
+	dies(t, "Mutex: unlock of unlocked", "unlock of unlocked")
+	if preempt.RT() {
+		dies(t, "Spin: unlock of unlocked", "unlock of unlocked")
+	}
+}
+
+func TestUnlockOfALockThatIsNotHeldPanicsWithItsName(t *testing.T) {
+	var raw, unnamed, once Raw
+	raw.Init("registry")
+	once.Init("once")
+	pass(&once)
+	var local, other Local
+	local.Init("sheaves")
+	var spin Spin
+	spin.Init("depot")
+	cases := []struct {
+		name string
+		f    func()
+		want []string
+	}{
+		{"Raw.Unlock", raw.Unlock, []string{"unlock of unlocked", "lock.Raw registry"}},
+		{"Raw.UnlockIRQ", raw.UnlockIRQ, []string{"unlock of unlocked", "lock.Raw registry"}},
+		{"Raw.Unlock, unnamed", unnamed.Unlock, []string{"unlock of unlocked", "unnamed lock.Raw"}},
+		{"Raw.Unlock, a second time", once.Unlock, []string{"unlock of unlocked", "lock.Raw once"}},
+		{"Local.Unlock", local.Unlock, []string{"lock.Local sheaves", "does not hold"}},
+		{"Local.Unlock, unnamed", other.Unlock, []string{"unnamed lock.Local", "does not hold"}},
+		{"Local.Slot", func() { local.Slot() }, []string{"lock.Local sheaves", "does not hold"}},
+	}
+	if !preempt.RT() {
+		cases = append(cases, struct {
+			name string
+			f    func()
+			want []string
+		}{"Spin.Unlock", spin.Unlock, []string{"unlock of unlocked", "depot"}})
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			defer func() {
+				text, ok := recover().(string)
+				if !ok {
+					t.Fatal("no panic with a string")
+				}
+				for _, w := range c.want {
+					if !strings.Contains(text, w) {
+						t.Errorf("panic %q does not contain %q", text, w)
+					}
+				}
+				if preempt.Atomic() {
+					t.Error("the panic left the goroutine pinned")
+				}
+			}()
+			c.f()
+		})
+	}
+}

@@ -1,0 +1,294 @@
+package rcu
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quiesce/internal/percpu"
+	"quiesce/preempt"
+)
+
+var updaters = []struct {
+	name string
+	wait func()
+}{
+	{"Synchronize", Synchronize},
+	{"SynchronizeExpedited", SynchronizeExpedited},
+	{"CondSynchronize", func() { CondSynchronize(GetState()) }},
+	{"CondSynchronizeExpedited", func() { CondSynchronizeExpedited(GetState()) }},
+	{"StartPoll", func() {
+		for c := StartPoll(); !Poll(c); {
+			runtime.Gosched()
+		}
+	}},
+	{"Call", func() {
+		c := make(chan struct{})
+		Call(func() { close(c) })
+		<-c
+	}},
+	{"Barrier", func() {
+		var ran atomic.Bool
+		Call(func() { ran.Store(true) })
+		Barrier()
+		if !ran.Load() {
+			panic("Barrier returned before the callback ran")
+		}
+	}},
+}
+
+// The reader says that it has ended just before it does. Whether the section
+// really lasted beyond the request is counted, so that the test can't pass
+// for want of overlap.
+func overlap(t *testing.T, section func(func()), wait func()) {
+	var overlapped int
+	for try := 0; overlapped < 3; try++ {
+		if try == 300 {
+			t.Fatal("no section lasted until the grace period was asked for in 300 tries")
+		}
+		var began, ended atomic.Bool
+		reader := async(func() {
+			section(func() {
+				began.Store(true)
+				spinFor(time.Millisecond)
+				ended.Store(true)
+			})
+		})
+		for !began.Load() {
+			runtime.Gosched()
+		}
+		// A reader of that moment, if ended is false here.
+		if !ended.Load() {
+			overlapped++
+		}
+		wait()
+		if !ended.Load() {
+			t.Fatal("the grace period ended inside of a section that began before it")
+		}
+		<-reader
+	}
+}
+
+func TestA_SectionHasEndedWhenSynchronizeReturns(t *testing.T) {
+	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	for _, f := range flavours {
+		for _, u := range updaters {
+			t.Run(f.name+"/"+u.name, func(t *testing.T) { overlap(t, f.section, u.wait) })
+		}
+	}
+}
+
+// Blocking in a preemptible section is tolerated.
+func TestA_SectionThatBlocksHasEndedWhenSynchronizeReturns(t *testing.T) {
+	for _, u := range updaters {
+		var ended atomic.Bool
+		g := ReadLock()
+		time.AfterFunc(5*time.Millisecond, func() {
+			ended.Store(true)
+			g.Unlock()
+		})
+		u.wait()
+		if !ended.Load() {
+			t.Errorf("%s returned while a preemptible reader slept", u.name)
+		}
+	}
+}
+
+// The reader's P is gone when the grace period begins; its section is not.
+func TestA_SectionEnteredOnAPThatWentAwayIsWaitedFor(t *testing.T) {
+	procs(t, 8)
+	var g Guard
+	onP(t, func(id int) bool { return id >= 4 }, func() { g = ReadLock() })
+	runtime.GOMAXPROCS(2)
+	done := async(Synchronize)
+	time.Sleep(10 * time.Millisecond)
+	if isClosed(done) {
+		t.Error("the grace period ended before the section did")
+	}
+	g.Unlock()
+	within(t, "the grace period after the section's end", done)
+}
+
+// (B) by its observable side: a section that is not waited for sees what the
+// updater did before. Seen from one section: having read the old x, it can't
+// read the y that was written after the grace period, however late.
+func TestB_SectionThatReadTheOldNeverSeesWhatFollowsTheGracePeriod(t *testing.T) {
+	var x, y word
+	stress(t, func(k uint64) {
+		store(&x.v, k)
+		Synchronize()
+		store(&y.v, k)
+	}, func() bool {
+		old := load(&x.v)
+		dawdle()
+		return load(&y.v) <= old
+	})
+}
+
+// (C), the litmus test RCU+sync+read: reader { x=1; y=1 }, updater { r0=x;
+// sync; r1=y }; r0==1 && r1==0 is forbidden. One reader, whose stores count.
+func TestC_WhatASectionDidIsVisibleAfterTheGracePeriod_RCUsyncread(t *testing.T) {
+	for _, f := range flavours {
+		t.Run(f.name, func(t *testing.T) {
+			var x, y word
+			var stop atomic.Bool
+			reader := async(func() {
+				for k := uint64(1); !stop.Load(); k++ {
+					f.section(func() {
+						store(&x.v, k)
+						dawdle()
+						store(&y.v, k)
+					})
+				}
+			})
+			seen := uint64(0)
+			for end := time.Now().Add(stressTime); time.Now().Before(end); {
+				r0 := load(&x.v)
+				Synchronize()
+				if r1 := load(&y.v); r1 < r0 {
+					t.Errorf("r0 = %d, r1 = %d: a section was seen half after its grace period", r0, r1)
+					break
+				}
+				seen = r0
+			}
+			stop.Store(true)
+			<-reader
+			if seen == 0 {
+				t.Error("the updater never saw the reader")
+			}
+		})
+	}
+}
+
+// (D): a reader that came later stays; the grace period ends all the same.
+func TestD_GracePeriodIsNotHeldUpByALaterPreemptibleReader(t *testing.T) {
+	for range 20 {
+		old := index.Load()
+		first := ReadLock()
+		done := async(Synchronize)
+		// From the moment when the index changed over readers are late.
+		eventually(t, "the grace period begins", func() bool { return index.Load() != old })
+		later := ReadLock()
+		first.Unlock()
+		within(t, "the grace period with a later reader inside", done)
+		later.Unlock()
+	}
+}
+
+// One goroutine is in a section at every moment: it enters the next before it
+// leaves the last.
+func TestD_OverlappingPreemptibleReadersDoNotHoldUpGracePeriods(t *testing.T) {
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			g := ReadLock()
+			for !stop.Load() {
+				h := ReadLock()
+				g.Unlock()
+				g = h
+				runtime.Gosched()
+			}
+			g.Unlock()
+		})
+	}
+	within(t, "50 grace periods", async(func() {
+		for range 50 {
+			Synchronize()
+		}
+	}))
+	stop.Store(true)
+	wg.Wait()
+}
+
+// The P of each reader is in some section at practically every moment, for
+// 100 µs each; only the change of QS lets the driver pass.
+func TestD_PThatIsAlwaysInSomeSectionPasses(t *testing.T) {
+	procs(t, 4)
+	for _, f := range flavours {
+		if !f.pinned {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			var stop atomic.Bool
+			var wg sync.WaitGroup
+			for range 2 {
+				wg.Go(func() {
+					for !stop.Load() {
+						f.section(func() { spinFor(100 * time.Microsecond) })
+					}
+				})
+			}
+			within(t, "20 grace periods", async(func() {
+				for range 20 {
+					Synchronize()
+				}
+			}))
+			stop.Store(true)
+			wg.Wait()
+		})
+	}
+}
+
+// A transient P: readers only left there, so that it is above the mark that
+// entries raise, and the exit is not counted until FindReaders looks.
+func TestD_ExitOnAPWhereNobodyEnteredIsFound(t *testing.T) {
+	procs(t, 4)
+	g := ReadLock()
+	mark := percpu.Readers()
+	runtime.GOMAXPROCS(mark + 8)
+	onP(t, func(id int) bool { return id >= mark }, func() {
+		g.Unlock()
+		if here() < percpu.Readers() {
+			panic("the exit's P was registered: the test has lost its point")
+		}
+	})
+	runtime.GOMAXPROCS(4)
+	if percpu.Readers() > mark {
+		t.Fatal("a reader entered on a P above the mark: the test has lost its point")
+	}
+	within(t, "the grace period", async(Synchronize))
+	if percpu.Readers() <= mark {
+		t.Error("the P is still above the mark after the grace period that had to find it")
+	}
+	within(t, "the next grace period", async(Synchronize))
+}
+
+// The same with a reader that left so late that the driver sleeps already: it
+// ends the grace period without a delay that grows with the reader's age.
+func TestD_LateExitOnAPWhereNobodyEnteredIsFoundSoon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	procs(t, 4)
+	const age = 700 * time.Millisecond
+	g := ReadLock()
+	mark := percpu.Readers()
+	done := async(Synchronize)
+	time.Sleep(age)
+	runtime.GOMAXPROCS(mark + 8)
+	onP(t, func(id int) bool { return id >= mark }, func() { g.Unlock() })
+	left := time.Now()
+	runtime.GOMAXPROCS(4)
+	within(t, "the grace period", done)
+	if d := time.Since(left); d > age/2 {
+		t.Errorf("the grace period went on for %v after its last reader had left; the reader lasted %v", d, age)
+	}
+}
+
+// Nested sections end with the outermost, in whichever order.
+func TestA_GracePeriodWaitsForTheLastOfNestedSections(t *testing.T) {
+	a, b := ReadLock(), ReadLock()
+	done := async(Synchronize)
+	a.Unlock()
+	time.Sleep(5 * time.Millisecond)
+	if isClosed(done) {
+		t.Error("the grace period ended with the first of two nested sections")
+	}
+	p := preempt.Disable() // an exit counts pinned as well
+	b.Unlock()
+	p.Enable()
+	within(t, "the grace period", done)
+}

@@ -1,0 +1,237 @@
+package rcu
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+	"time"
+
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+	"quiesce/lock"
+	"quiesce/preempt"
+)
+
+// What needs a process of its own (its own slog handler and StallTimeout, or
+// an end by a fatal error) runs in a child: this test binary again, told by
+// the environment which scenario to run.
+const childEnv = "QUIESCE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childEnv); name != "" {
+		scenarios[name]()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// child runs the scenario and returns what it wrote.
+func child(t *testing.T, scenario string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+scenario, "GOMAXPROCS=4")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// flavours are the ways to be in a read-side critical section. section runs
+// fn inside one, on the calling goroutine. In a pinned one fn must not block.
+var flavours = []struct {
+	name    string
+	pinned  bool
+	section func(fn func())
+}{
+	{"preempt.Disable", true, func(fn func()) {
+		p := preempt.Disable()
+		fn()
+		p.Enable()
+	}},
+	{"preempt.DisableIRQ", true, func(fn func()) {
+		s := preempt.DisableIRQ()
+		fn()
+		s.Restore()
+	}},
+	{"preempt.Hardirq", true, preempt.Hardirq},
+	{"queued Hardirq", true, func(fn func()) {
+		s := preempt.DisableIRQ()
+		preempt.Hardirq(fn)
+		s.Restore()
+	}},
+	{"lock.Raw", true, func(fn func()) {
+		var l lock.Raw
+		l.Lock()
+		fn()
+		l.Unlock()
+	}},
+	{"lock.Raw.LockIRQ", true, func(fn func()) {
+		var l lock.Raw
+		l.LockIRQ()
+		fn()
+		l.UnlockIRQ()
+	}},
+	{"pinned, ends out of order", true, func(fn func()) {
+		a := preempt.Disable()
+		b := preempt.Disable()
+		a.Enable()
+		fn()
+		b.Enable()
+	}},
+	{"rcu.ReadLock", false, func(fn func()) {
+		g := ReadLock()
+		fn()
+		g.Unlock()
+	}},
+	{"rcu.ReadLock, nested", false, func(fn func()) {
+		g := ReadLock()
+		h := ReadLock()
+		g.Unlock()
+		fn()
+		h.Unlock()
+	}},
+	{"rcu.ReadLock, unlocked by another goroutine on another P", false, func(fn func()) {
+		p := here()
+		g := ReadLock()
+		fn()
+		done := make(chan struct{})
+		go func() {
+			unlockElsewhere(g, p)
+			close(done)
+		}()
+		<-done
+	}},
+}
+
+func here() int {
+	id := sys.ProcPin()
+	sys.ProcUnpin()
+	return id
+}
+
+// unlockElsewhere unlocks g on another P than id, if it gets there.
+func unlockElsewhere(g Guard, id int) {
+	for range 100 {
+		p := preempt.Disable()
+		if here() != id {
+			g.Unlock()
+			p.Enable()
+			return
+		}
+		p.Enable()
+		runtime.Gosched()
+	}
+	g.Unlock()
+}
+
+// onP runs fn pinned to a P whose number satisfies want.
+func onP(t *testing.T, want func(id int) bool, fn func()) {
+	t.Helper()
+	found := make(chan struct{})
+	stop := make(chan struct{})
+	defer close(stop)
+	turn := make(chan struct{}, 1)
+	turn <- struct{}{}
+	for range 2 * runtime.GOMAXPROCS(0) { // more than Ps, so that every P gets one
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				p := preempt.Disable()
+				if want(here()) {
+					select {
+					case <-turn:
+						fn()
+						close(found)
+						p.Enable()
+						return
+					default:
+					}
+				}
+				p.Enable()
+				runtime.Gosched()
+			}
+		}()
+	}
+	select {
+	case <-found:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no goroutine was run on such a P in 20 s")
+	}
+}
+
+// procs sets GOMAXPROCS for the test.
+func procs(t testing.TB, n int) {
+	old := runtime.GOMAXPROCS(n)
+	t.Cleanup(func() { runtime.GOMAXPROCS(old) })
+}
+
+// spinFor keeps the goroutine where it is, pinned or not.
+func spinFor(d time.Duration) {
+	for end := sys.Nanotime() + int64(d); sys.Nanotime() < end; {
+		sys.Pause(10)
+	}
+}
+
+// async runs fn in a goroutine; the channel is closed when it returned.
+func async(fn func()) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		fn()
+		close(done)
+	}()
+	return done
+}
+
+// within fails the test if it doesn't happen within half a minute.
+func within(t *testing.T, what string, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		buf := make([]byte, 1<<16)
+		t.Fatalf("%s: not within 30 s\n%s", what, buf[:runtime.Stack(buf, true)])
+	}
+}
+
+// eventually waits until cond is true.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !cond(); time.Sleep(50 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within 30 s", what)
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// Plain accesses of shared words, on purpose: RCU is what orders them. They
+// are functions so that the compiler neither keeps nor moves a value, and the
+// race detector, which is told of no edge by plain readers, does not look.
+//
+//go:norace
+//go:noinline
+func load(p *uint64) uint64 { return *p }
+
+//go:norace
+//go:noinline
+func store(p *uint64, v uint64) { *p = v }
+
+// word keeps variables of a litmus test in lines of their own.
+type word struct {
+	v uint64
+	_ [percpu.Line - 8]byte
+}

@@ -1,0 +1,204 @@
+package rcu
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quiesce/internal/sys"
+)
+
+// stressTime is how long one stress runs. Long runs belong to rcutorture.
+const stressTime = 120 * time.Millisecond
+
+// dawdle makes a section longer, so that grace periods happen inside.
+func dawdle() {
+	if sys.Nanotime()&7 == 0 {
+		sys.Pause(200)
+	}
+}
+
+// stress runs the updater, who counts his rounds from 1, against readers of
+// every flavour in turn. reader runs inside a section and tells whether it saw
+// what it may see.
+func stress(t *testing.T, updater func(k uint64), reader func() bool) {
+	procs(t, max(2, runtime.GOMAXPROCS(0)))
+	k := uint64(0)
+	for _, f := range flavours {
+		t.Run(f.name, func(t *testing.T) {
+			var stop atomic.Bool
+			var wg sync.WaitGroup
+			var bad, rounds atomic.Int64
+			for range 2 {
+				wg.Go(func() {
+					for !stop.Load() {
+						f.section(func() {
+							if !reader() {
+								bad.Add(1)
+							}
+						})
+						rounds.Add(1)
+					}
+				})
+			}
+			begin := k
+			for end := time.Now().Add(stressTime); time.Now().Before(end); {
+				k++
+				updater(k)
+			}
+			stop.Store(true)
+			wg.Wait()
+			if bad.Load() > 0 {
+				t.Errorf("%d of %d sections saw what they must never see, in %d grace periods", bad.Load(), rounds.Load(), k-begin)
+			}
+			if k == begin || rounds.Load() == 0 {
+				t.Errorf("nothing was tested: %d grace periods, %d sections", k-begin, rounds.Load())
+			}
+		})
+	}
+}
+
+const poison = 0xdeadbeefdeadbeef
+
+// The litmus test RCU+sync+free: reader { r0=deref(y); r1=*r0 }, updater
+// { assign(y,z); sync; x=0 }; r0==&x && r1==0 is forbidden. Here in a loop:
+// two objects, of which one is published, the other poisoned after the grace
+// period and prepared anew. The reader looks many times.
+func TestRCUsyncfree_ReaderNeverSeesThePoison(t *testing.T) {
+	var object [2]word
+	var published word // which of them
+	updater := func(k uint64) {
+		next := k & 1
+		store(&object[next].v, k)
+		store(&published.v, next)
+		Synchronize()
+		store(&object[next^1].v, poison)
+	}
+	updater(0)
+	stress(t, updater, func() bool {
+		o := &object[load(&published.v)]
+		for range 4 {
+			if load(&o.v) == poison {
+				return false
+			}
+			dawdle()
+		}
+		return true
+	})
+}
+
+// The same by cookies: many objects wait for their grace periods at once.
+func TestRCUsyncfree_ObjectsThatWaitByCookie(t *testing.T) {
+	const n = 64
+	var object [n]word
+	var cookie [n]Cookie
+	var published word
+	i := uint64(0)
+	stress(t, func(k uint64) {
+		old := i
+		i = (i + 1) % n
+		if k > n {
+			// The oldest object is freed here and used again at once.
+			if !Poll(cookie[i]) {
+				CondSynchronize(cookie[i])
+			}
+			store(&object[i].v, poison)
+		}
+		store(&object[i].v, k)
+		store(&published.v, i)
+		cookie[old] = GetState()
+		if k%16 == 0 {
+			StartPoll()
+		}
+	}, func() bool {
+		o := &object[load(&published.v)]
+		first := load(&o.v)
+		dawdle()
+		return first != poison && load(&o.v) == first
+	})
+}
+
+// The same by callbacks.
+func TestRCUsyncfree_ObjectsFreedByCall(t *testing.T) {
+	const n = 256
+	var object [n]word
+	var published word
+	free := make(chan uint64, n)
+	for i := range uint64(n - 1) {
+		free <- i + 1
+	}
+	cur := uint64(0)
+	stress(t, func(k uint64) {
+		next := <-free
+		store(&object[next].v, k)
+		store(&published.v, next)
+		old := cur
+		cur = next
+		Call(func() {
+			store(&object[old].v, poison)
+			free <- old
+		})
+	}, func() bool {
+		o := &object[load(&published.v)]
+		first := load(&o.v)
+		dawdle()
+		return first != poison && load(&o.v) == first
+	})
+	Barrier()
+}
+
+// Everything at once while Ps come and go.
+func TestRCUsyncfree_WhileGOMAXPROCSChanges(t *testing.T) {
+	var object [2]word
+	var published word
+	store(&object[0].v, 1)
+	old := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(old)
+	var stop atomic.Bool
+	var bad atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 8 {
+		f := flavours[i%len(flavours)]
+		if i >= 4 {
+			f = flavours[len(flavours)-1-i%2] // preemptible
+		}
+		wg.Go(func() {
+			for !stop.Load() {
+				f.section(func() {
+					o := &object[load(&published.v)]
+					for range 3 {
+						if load(&o.v) == poison {
+							bad.Add(1)
+						}
+						dawdle()
+					}
+				})
+				runtime.Gosched()
+			}
+		})
+	}
+	rounds := 0
+	wg.Go(func() {
+		for k := uint64(1); !stop.Load(); k++ {
+			store(&object[k&1].v, k)
+			store(&published.v, k&1)
+			Synchronize()
+			store(&object[k&1^1].v, poison)
+			rounds++
+		}
+	})
+	for i, end := 0, time.Now().Add(4*stressTime); time.Now().Before(end); i++ {
+		runtime.GOMAXPROCS([]int{16, 1, 8, 2, 3}[i%5])
+		time.Sleep(2 * time.Millisecond)
+	}
+	stop.Store(true)
+	within(t, "everybody's end", async(wg.Wait))
+	if bad.Load() > 0 {
+		t.Errorf("%d times a reader saw the poison in %d grace periods", bad.Load(), rounds)
+	}
+	if rounds == 0 {
+		t.Error("no grace period ended")
+	}
+}

@@ -1,0 +1,3 @@
+package rcu
+
+var scenarios = map[string]func(){}
