@@ -256,25 +256,36 @@ func TestD_ExitOnAPWhereNobodyEnteredIsFound(t *testing.T) {
 	within(t, "the next grace period", async(Synchronize))
 }
 
-// The same with a reader that left so late that the driver sleeps already: it
-// ends the grace period without a delay that grows with the reader's age.
+// The same with a driver that sleeps already when the reader leaves: the end
+// must not come later the longer the reader lasted. The shortest of some tries
+// counts, because a busy machine can only add to it.
 func TestD_LateExitOnAPWhereNobodyEnteredIsFoundSoon(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
-	procs(t, 4)
-	const age = 700 * time.Millisecond
-	g := ReadLock()
-	mark := percpu.Readers()
-	done := async(Synchronize)
-	time.Sleep(age)
-	runtime.GOMAXPROCS(mark + 8)
-	onP(t, func(id int) bool { return id >= mark }, func() { g.Unlock() })
-	left := time.Now()
-	runtime.GOMAXPROCS(4)
-	within(t, "the grace period", done)
-	if d := time.Since(left); d > age/2 {
-		t.Errorf("the grace period went on for %v after its last reader had left; the reader lasted %v", d, age)
+	for _, c := range []struct {
+		age, limit time.Duration
+		tries      int
+	}{
+		{2 * time.Millisecond, 15 * time.Millisecond, 5},
+		{700 * time.Millisecond, 200 * time.Millisecond, 1},
+	} {
+		t.Run(c.age.String(), func(t *testing.T) {
+			procs(t, 4)
+			best := time.Hour
+			for range c.tries {
+				runtime.GOMAXPROCS(4)
+				g := ReadLock()
+				mark := percpu.Readers()
+				done := async(Synchronize)
+				time.Sleep(c.age)
+				runtime.GOMAXPROCS(mark + 8)
+				onP(t, func(id int) bool { return id >= mark }, func() { g.Unlock() })
+				left := time.Now()
+				within(t, "the grace period", done)
+				best = min(best, time.Since(left))
+			}
+			if best > c.limit {
+				t.Errorf("the grace period went on for %v after its last reader had left, who lasted %v", best, c.age)
+			}
+		})
 	}
 }
 

@@ -1,3 +1,183 @@
 package rcu
 
-var scenarios = map[string]func(){}
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"quiesce/internal/sys"
+	"quiesce/preempt"
+)
+
+var scenarios = map[string]func(){
+	"stall, preemptible": func() {
+		stall(func(entered func()) {
+			p := preempt.Disable()
+			g := ReadLock()
+			entered()
+			p.Enable()
+			time.Sleep(6 * stallAge)
+			g.Unlock()
+		})
+	},
+	"stall, pinned": func() {
+		stall(func(entered func()) {
+			p := preempt.Disable()
+			entered()
+			spinFor(6 * stallAge)
+			p.Enable()
+		})
+	},
+	"no stall": func() {
+		stall(func(entered func()) {
+			g := ReadLock()
+			entered()
+			time.Sleep(stallAge / 50)
+			g.Unlock()
+		})
+	},
+	"barrier in a bubble": barrierInABubble,
+}
+
+// lines is a slog sink.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+const stallAge = 100 * time.Millisecond
+
+// stall lets a grace period wait for the reader, and prints the P that the
+// reader entered on, Stats.Stalls, and the log.
+func stall(reader func(entered func())) {
+	StallTimeout = stallAge
+	var sink lines
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&sink, nil)))
+	var p atomic.Int32
+	p.Store(-1)
+	go reader(func() { p.Store(int32(here())) })
+	for p.Load() < 0 {
+		runtime.Gosched()
+	}
+	Synchronize()
+	fmt.Printf("%d %d\n%s", p.Load(), ReadStats().Stalls, sink.b.String())
+}
+
+func TestStallIsReportedOnceWithFlavourAndP(t *testing.T) {
+	for _, c := range []struct {
+		scenario, flavour string
+		reports           int
+	}{
+		{"stall, preemptible", "preemptible", 1},
+		// With QUIESCE=membarrier=0 the driver stops the world, which waits
+		// for pinned sections before it could see one that is stalled.
+		{"stall, pinned", "pinned", map[bool]int{true: 1, false: 0}[sys.HasMembarrier()]},
+		{"no stall", "", 0},
+	} {
+		t.Run(c.scenario, func(t *testing.T) {
+			out, err := child(t, c.scenario)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			head, log, _ := strings.Cut(out, "\n")
+			var p, stalls int
+			if _, err := fmt.Sscan(head, &p, &stalls); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			reports := strings.Split(strings.TrimSpace(log), "\n")
+			if log == "" {
+				reports = nil
+			}
+			if len(reports) != c.reports || stalls != c.reports {
+				t.Fatalf("%d reports, Stats.Stalls = %d; want %d\n%s", len(reports), stalls, c.reports, log)
+			}
+			if c.reports == 0 {
+				return
+			}
+			var r struct {
+				Level, Msg, Flavour string
+				P                   int
+				Readers             int
+				Since               time.Duration
+				Seq                 uint64
+			}
+			if err := json.Unmarshal([]byte(reports[0]), &r); err != nil {
+				t.Fatal(err)
+			}
+			if r.Level != slog.LevelWarn.String() || !strings.Contains(r.Msg, "stall") || r.Flavour != c.flavour ||
+				r.P != p || r.Readers != 1 || r.Since < stallAge || r.Seq%2 != 1 {
+				t.Errorf("the reader is %s on P %d, the report: %s", c.flavour, p, reports[0])
+			}
+		})
+	}
+}
+
+// A handler of stall reports is user code: it may read the statistics and
+// register callbacks.
+func TestStallHandlerMayUseThePackage(t *testing.T) {
+	out, err := child(t, "stall handler")
+	if err != nil || !strings.Contains(out, "callback ran") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+type callingHandler struct {
+	slog.Handler
+	ran chan struct{}
+}
+
+func (h callingHandler) Handle(context.Context, slog.Record) error {
+	ReadStats()
+	Poll(StartPoll())
+	g := ReadLock()
+	g.Unlock()
+	Call(func() { close(h.ran) })
+	return nil
+}
+
+func init() {
+	scenarios["stall handler"] = func() {
+		StallTimeout = 20 * time.Millisecond
+		ran := make(chan struct{})
+		slog.SetDefault(slog.New(callingHandler{slog.NewTextHandler(&lines{}, nil), ran}))
+		g := ReadLock()
+		time.AfterFunc(100*time.Millisecond, g.Unlock)
+		Synchronize()
+		<-ran
+		fmt.Println("callback ran")
+	}
+}
+
+// barrierInABubble waits, inside of a bubble, for callbacks whose worker runs
+// outside of it.
+func barrierInABubble() {
+	runtime.GOMAXPROCS(4)
+	started, release := make(chan struct{}), make(chan struct{})
+	Call(func() {
+		close(started)
+		<-release
+	})
+	<-started
+	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	testing.Main(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
+		Name: "bubble",
+		F: func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { Barrier() })
+		},
+	}}, nil, nil) // exits
+}

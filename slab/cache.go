@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -101,31 +102,29 @@ const (
 // maxSize is the size of the largest object: the largest block of pages.
 const maxSize = page.Size << page.MaxOrder
 
-func newCache(name string, size uintptr, opts []Option) (*cache, error) {
+func (c *cache) init(name string, size uintptr, opts []Option) error {
 	cfg := config{depot: depotBytes}
 	for _, o := range opts {
 		o(&cfg)
 	}
 	if name == "" || len(name) > maxName {
-		return nil, fmt.Errorf("slab: a cache's name has 1 to %d bytes, not %d", maxName, len(name))
+		return fmt.Errorf("slab: a cache's name has 1 to %d bytes, not %d", maxName, len(name))
 	}
 	if size > maxSize {
-		return nil, fmt.Errorf("slab: cache %s: objects of %d bytes are larger than the largest block of pages, %d", name, size, maxSize)
+		return fmt.Errorf("slab: cache %s: objects of %d bytes are larger than the largest block of pages, %d", name, size, maxSize)
 	}
 	if cfg.depot < 0 || cfg.sheaf < 0 {
-		return nil, fmt.Errorf("slab: cache %s: a negative size (WithDepot %d, WithSheaf %d)", name, cfg.depot, cfg.sheaf)
+		return fmt.Errorf("slab: cache %s: a negative size (WithDepot %d, WithSheaf %d)", name, cfg.depot, cfg.sheaf)
 	}
 	if cfg.pages == nil {
 		cfg.pages = page.Default()
 	}
-	c := &cache{
-		geometry:  cut(max((size+unit-1)&^(unit-1), unit)),
-		pages:     cfg.pages,
-		base:      cfg.pages.Base(),
-		units:     uint64(cfg.pages.Range()) >> unitShift,
-		name:      name,
-		onReclaim: cfg.hook,
-	}
+	c.geometry = cut(max((size+unit-1)&^(unit-1), unit))
+	c.pages = cfg.pages
+	c.base = cfg.pages.Base()
+	c.units = uint64(cfg.pages.Range()) >> unitShift
+	c.name = name
+	c.onReclaim = cfg.hook
 	if cfg.sheaf > 0 {
 		c.sheafCap = min(c.sheafCap, uint32(cfg.sheaf))
 	}
@@ -135,11 +134,11 @@ func newCache(name string, size uintptr, opts []Option) (*cache, error) {
 	c.allocBits, c.pendBits, c.waitBits = c.pages.Bits()
 	c.mu.Init("slab " + name)
 	if err := c.slots.Init(); err != nil {
-		return nil, fmt.Errorf("slab: cache %s: %w", name, err)
+		return fmt.Errorf("slab: cache %s: %w", name, err)
 	}
 	c.id = register()
 	c.pages.AddReclaimer(c)
-	return c, nil
+	return nil
 }
 
 var lastID atomic.Uint32
@@ -209,11 +208,12 @@ func (c *cache) giveBack() {
 		c.grab(&s.spare)
 		c.grab(&s.reserve)
 	})
-	for _, n := range c.taken {
+	taken := slices.Clone(c.taken)
+	c.takeMu.Unlock()
+	for _, n := range taken { // may panic over a double free, so without locks
 		c.flush(n)
 		c.empty.push(c, n)
 	}
-	c.takeMu.Unlock()
 	for c.trimOne(0) {
 	}
 	c.dropEmptySheaves(0)

@@ -65,8 +65,8 @@ func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
 		return c
 	}
 	size := classSize(i)
-	c, err := newCache(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages)})
-	if err != nil {
+	c := new(cache)
+	if c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages)}) != nil {
 		return nil
 	}
 	h.owner.Store(c.id, c)

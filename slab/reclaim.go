@@ -106,6 +106,7 @@ func (c *cache) pass(expedited bool) {
 	}
 	for n := first; n != 0; {
 		next := c.sheaf(n).next.Load()
+		c.pending.n.Add(-1)
 		c.dispose(n)
 		c.topUp()
 		n = next

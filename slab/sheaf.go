@@ -11,12 +11,13 @@ import (
 // sheaf is the layout of a page that holds objects. Whoever owns the sheaf
 // owns all fields; next also belongs to the stack the sheaf is on.
 type sheaf struct {
-	n      uint32 // objects in obj
-	cap    uint32 // objects that fit; 0 in the sentinel
 	next   atomic.Uint32
 	_      uint32
 	cookie rcu.Cookie // of a closed RCU sheaf
-	_      [40]byte
+	_      [32]byte   // keeps n off the page offsets of slot's words (4K aliasing)
+	n      uint32     // objects in obj
+	cap    uint32     // objects that fit; 0 in the sentinel
+	_      uint64
 	obj    [sheafMax]uint32 // offsets, in units of 16 bytes
 }
 
@@ -80,7 +81,7 @@ func (st *stack) pop(c *cache) num {
 }
 
 // takeAll empties the stack and returns its first sheaf; the others follow by
-// next.
+// next. Whoever walks them takes each off the count.
 func (st *stack) takeAll() num {
 	for {
 		h := st.head.Load()
@@ -88,7 +89,6 @@ func (st *stack) takeAll() num {
 			return 0
 		}
 		if st.head.CompareAndSwap(h, (h>>32+1)<<32) {
-			st.n.Store(0)
 			return num(h)
 		}
 	}

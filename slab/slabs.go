@@ -8,6 +8,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/page"
+	"quiesce/preempt"
 )
 
 // Slabs. A slab is a block of pages of the cache's order. Its metadata is
@@ -234,6 +235,9 @@ func (c *cache) misuse(off uint32) string {
 // refill serves an allocation that found no object cached, unpinned. It may
 // take locks, and waits if the flags allow it.
 func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
+	if f.CanSleep() && preempt.Atomic() {
+		panic("quiesce: slab: gfp.Kernel allocation in a raw atomic context, where nothing may sleep, cache " + c.name)
+	}
 	var w waiter
 	for {
 		if p := c.tryRefill(f); p != nil {

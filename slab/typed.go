@@ -10,7 +10,7 @@ import (
 
 // Cache allocates objects of type T outside the Go heap. The kernel's
 // kmem_cache. Its methods may be called by any number of goroutines.
-type Cache[T any] struct{ c *cache }
+type Cache[T any] struct{ c cache }
 
 // NewCache makes a cache named name, 1 to 100 bytes. T must hold no Go pointer
 // (string, slice, map, interface, func, chan, *X): the garbage collector does
@@ -21,11 +21,11 @@ func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
 	if err := CheckType(t); err != nil {
 		return nil, fmt.Errorf("slab: cache %s: %w", name, err)
 	}
-	c, err := newCache(name, t.Size(), opts)
-	if err != nil {
+	c := new(Cache[T])
+	if err := c.c.init(name, t.Size(), opts); err != nil {
 		return nil, err
 	}
-	return &Cache[T]{c}, nil
+	return c, nil
 }
 
 // CheckType returns an error that names the first field of t that holds a Go

@@ -45,10 +45,11 @@ func (s *Slots[T]) Init() error {
 	return err
 }
 
-// At returns the slot of P id.
+// At returns the slot of P id, which is below MaxP: Go programs have no more
+// Ps than that unless they ask for it.
 func (s *Slots[T]) At(id int) *T {
 	var t T
-	return (*T)(unsafe.Add(s.base, uintptr(id&mask)*unsafe.Sizeof(t)))
+	return (*T)(unsafe.Add(s.base, uintptr(id)*unsafe.Sizeof(t)))
 }
 
 // Register raises the high-water mark over P id. Any context.
