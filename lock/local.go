@@ -51,6 +51,9 @@ func (l *Local) Lock() {
 		return
 	}
 	s := l.slot(here())
+	if s.owner.Load() == sys.G() {
+		panic("quiesce: " + nameOr(l.name, "lock.Local") + " taken twice by one goroutine")
+	}
 	s.mu.Lock()
 	s.owner.Store(sys.G())
 }
@@ -80,13 +83,13 @@ func (l *Local) TryLock() bool {
 // none.
 func (l *Local) Unlock() {
 	_, s := l.find()
+	p := s.pin
+	s.pin = preempt.Pinned{}
 	s.owner.Store(0)
 	if preempt.RT() {
 		s.mu.Unlock()
 		return
 	}
-	p := s.pin
-	s.pin = preempt.Pinned{}
 	p.Enable()
 }
 
@@ -115,7 +118,7 @@ func (l *Local) find() (int, *localSlot) {
 			}
 		}
 	}
-	panic("quiesce: unlock of " + nameOr(l.name, "lock.Local") + ", which this goroutine does not hold")
+	panic("quiesce: " + nameOr(l.name, "lock.Local") + ": Unlock or Slot by a goroutine that does not hold it")
 }
 
 func (l *Local) slot(id int) *localSlot {

@@ -1,6 +1,7 @@
 package rcu
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"quiesce/internal/sys"
@@ -42,13 +43,13 @@ func Call(fn func()) {
 	if fn == nil {
 		panic("quiesce: rcu.Call of a nil func")
 	}
+	calls.queued.Add(1)
 	id := sys.ProcPin()
 	s := &calls.shard[id%shards]
 	s.mu.Lock()
 	sys.ProcUnpin()
 	s.add(fn)
 	s.mu.Unlock()
-	calls.queued.Add(1)
 	startCalls()
 }
 
@@ -123,12 +124,19 @@ func callsPending() bool {
 // outside of read-side sections, not in a callback. The kernel's rcu_barrier.
 func Barrier() {
 	var left atomic.Int32
-	done := make(chan struct{})
+	// A locked mutex and no channel: one made in a synctest bubble must not be
+	// closed by a worker outside of it.
+	var done sync.Mutex
+	done.Lock()
 	left.Store(1)
 	last := func() {
 		if left.Add(-1) == 0 {
-			close(done)
+			done.Unlock()
 		}
+	}
+	marker := func() {
+		calls.invoked.Add(^uint64(0)) // it is no callback of anybody's
+		last()
 	}
 	// A marker behind the last callback of every shard, empty ones included:
 	// their callbacks may be running.
@@ -136,11 +144,10 @@ func Barrier() {
 		left.Add(1)
 		s := &calls.shard[i]
 		s.mu.Lock()
-		s.add(last)
+		s.add(marker)
 		s.mu.Unlock()
 	}
-	calls.queued.Add(shards)
 	startCalls()
 	last()
-	<-done
+	done.Lock()
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
 
@@ -41,6 +42,41 @@ func TestNothingRunsWhenIdle(t *testing.T) {
 	}
 	if rest.Invoked-before.Invoked < 300 {
 		t.Errorf("%d of 300 callbacks ran", rest.Invoked-before.Invoked)
+	}
+}
+
+// The worker is about to end when the next work comes in. Nobody else is there
+// who would start it.
+func TestWorkThatComesWhenTheWorkerEndsIsNotForgotten(t *testing.T) {
+	idle(t)
+	for _, c := range []struct {
+		name string
+		work func() (done func() bool)
+	}{
+		{"Call", func() func() bool {
+			var ran atomic.Bool
+			Call(func() { ran.Store(true) })
+			return ran.Load
+		}},
+		{"StartPoll", func() func() bool {
+			cookie := StartPoll()
+			return func() bool { return Poll(cookie) }
+		}},
+	} {
+		for i, begin := 0, time.Now(); time.Since(begin) < stressTime; i++ {
+			done := c.work()
+			for spin := time.Now(); !done(); {
+				if time.Since(spin) > 10*time.Second {
+					t.Fatalf("%s: work %d was forgotten", c.name, i)
+				}
+				if i%2 == 0 {
+					runtime.Gosched()
+				}
+			}
+			for range i % 40 {
+				sys.Pause(10)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
+	"quiesce/preempt"
 )
 
 // gp is the state of grace periods besides seq.
@@ -28,6 +29,9 @@ type waitFor struct {
 // wait returns once c has ended, driving as many grace periods as that takes.
 // At most two: the one that may be running, and the next.
 func wait(c Cookie, expedited bool) {
+	if preempt.Atomic() {
+		panic("quiesce: rcu: waiting for a grace period in a raw atomic context, which it would wait for")
+	}
 	if expedited {
 		gp.expedited.Add(1)
 		gp.expedite.Add(1)
@@ -126,6 +130,8 @@ func drive() {
 // readers don't use j, but for those held up with a stale index.
 func drain(j uint64, b *backoff) {
 	for {
+		// Readers may have left on Ps where none ever entered.
+		percpu.RaiseReaders(runtime.GOMAXPROCS(0))
 		// A look without the barrier first: it may only err.
 		if sumUnlocks()[j] == sumLocks()[j] {
 			u := sumUnlocks()
@@ -137,7 +143,8 @@ func drain(j uint64, b *backoff) {
 		if b.pause() {
 			reportPreemptible(j, b.since())
 		}
-		// Rare, so at the 64th, 128th, 256th ... pause.
+		// Or even on Ps that are gone by now. That is rare, so it is looked
+		// for at the 64th, 128th, 256th ... pause.
 		if b.n > spins+yields && b.n&(b.n-1) == 0 {
 			percpu.FindReaders()
 		}

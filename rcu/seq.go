@@ -50,8 +50,9 @@ func CondSynchronizeExpedited(c Cookie) { wait(c, true) }
 // of read-side sections. The kernel's synchronize_rcu.
 func Synchronize() { wait(snap(), false) }
 
-// SynchronizeExpedited is Synchronize that never sleeps for longer than some
-// tens of microseconds while it waits for a reader, at the price of a busy
-// processor. Unpinned, outside of read-side sections. The kernel's
+// SynchronizeExpedited is Synchronize that sleeps for tens of microseconds at a
+// time while it waits for a reader, in place of up to half a millisecond, at
+// the price of a busier processor. A driver that sleeps already hurries when
+// it wakes up. Unpinned, outside of read-side sections. The kernel's
 // synchronize_rcu_expedited.
 func SynchronizeExpedited() { wait(snap(), true) }

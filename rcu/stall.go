@@ -11,7 +11,10 @@ import (
 
 // StallTimeout is the age from which a reader that holds up a grace period is
 // reported, once per grace period, through slog's default logger. Set it
-// before the first grace period. The kernel's rcu_cpu_stall_timeout.
+// before the first grace period. The log handler runs while the grace period
+// is under way and must not wait for one. Without membarrier a pinned reader
+// holds up the stopped world before it can be reported. The kernel's
+// rcu_cpu_stall_timeout.
 var StallTimeout = 10 * time.Second
 
 var stalls atomic.Uint64

@@ -2,6 +2,7 @@ package percpu
 
 import (
 	"sync/atomic"
+	"unsafe"
 
 	"quiesce/internal/sys"
 )
@@ -26,9 +27,12 @@ type CPU struct {
 	_ [Line - 6*8 - 4*4]byte
 }
 
-// cpus is Go memory (zero pages until touched) at a link-time constant
-// address: a slot's address costs a shift and an add.
-var cpus [MaxP]CPU
+// room is Go memory (zero pages until touched) with a Line to spare: the linker
+// aligns to 32 bytes only.
+var room [(MaxP + 1) * Line]byte
+
+// cpus is the first whole Line of room. Immutable.
+var cpus = unsafe.Pointer(&room[-uintptr(unsafe.Pointer(&room))%Line])
 
 // readers is the high-water mark of the P numbers on which preemptible
 // readers entered. Pinned sections need none: on a P that is gone Nest is 0,
@@ -36,17 +40,20 @@ var cpus [MaxP]CPU
 var readers atomic.Int32
 
 // Of returns the state of P id.
-func Of(id int) *CPU { return &cpus[id&mask] }
+func Of(id int) *CPU { return (*CPU)(unsafe.Add(cpus, (id&mask)*Line)) }
 
 // Pin pins the goroutine and returns its P's state.
-func Pin() *CPU { return &cpus[sys.ProcPin()&mask] }
+func Pin() *CPU { return (*CPU)(unsafe.Add(cpus, (sys.ProcPin()&mask)*Line)) }
+
+// RaiseReaders raises the high-water mark of preemptible readers to Ps.
+func RaiseReaders(ps int) { raise(&readers, int32(ps)) }
 
 // RegisterReader raises the high-water mark of preemptible readers over P id
 // and marks its state, so that its readers need not do it again. The caller
 // is pinned to P id.
 func RegisterReader(id int) {
 	raise(&readers, int32(id)+1)
-	cpus[id&mask].Reader = 1
+	Of(id).Reader = 1
 }
 
 // Readers returns the high-water mark of preemptible readers.
@@ -58,7 +65,7 @@ func Readers() int { return int(readers.Load()) }
 //go:norace
 func FindReaders() {
 	for id := Readers(); id < MaxP; id++ {
-		c := &cpus[id]
+		c := Of(id)
 		if atomic.LoadUint64(&c.Unlock[0])|atomic.LoadUint64(&c.Unlock[1]) != 0 {
 			raise(&readers, int32(id)+1)
 		}

@@ -22,13 +22,13 @@ import (
 // MaxP is the number of Ps for which slots are reserved.
 const MaxP = 1 << 16
 
-// Line is the distance that keeps two Ps' data apart: two cache lines,
-// because amd64 prefetches lines in pairs.
-const Line = 128
-
 // mask keeps a P's number in range without a bounds check, which would be a
 // panic in a pinned section.
 const mask = MaxP - 1
+
+// Line is the distance that keeps two Ps' data apart: two cache lines,
+// because amd64 prefetches lines in pairs.
+const Line = 128
 
 // Slots is an array of MaxP values of T, which should fill whole Lines.
 // T must not hold Go pointers: the memory is outside the Go heap.
@@ -37,7 +37,8 @@ type Slots[T any] struct {
 	used atomic.Int32
 }
 
-// Init reserves the address space. Slots start as zero.
+// Init reserves the address space. Slots start as zero, but for those that were
+// used before Release without having been registered.
 func (s *Slots[T]) Init() error {
 	var t T
 	p, err := getRange(MaxP * unsafe.Sizeof(t))
@@ -45,11 +46,10 @@ func (s *Slots[T]) Init() error {
 	return err
 }
 
-// At returns the slot of P id, which is below MaxP: Go programs have no more
-// Ps than that unless they ask for it.
+// At returns the slot of P id.
 func (s *Slots[T]) At(id int) *T {
 	var t T
-	return (*T)(unsafe.Add(s.base, uintptr(id)*unsafe.Sizeof(t)))
+	return (*T)(unsafe.Add(s.base, uintptr(id&mask)*unsafe.Sizeof(t)))
 }
 
 // Register raises the high-water mark over P id. Any context.
@@ -76,7 +76,9 @@ func (s *Slots[T]) Release() {
 		if ranges.grave == nil {
 			ranges.grave = make(map[uintptr]unsafe.Pointer)
 		}
-		ranges.grave[size], grave = g, g
+		if grave = ranges.grave[size]; grave == nil { // nobody was faster
+			ranges.grave[size], grave = g, g
+		}
 		ranges.Unlock()
 	}
 	if old == nil || old == grave {

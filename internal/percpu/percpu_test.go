@@ -33,6 +33,14 @@ func TestCPUFillsOneLine(t *testing.T) {
 	}
 }
 
+// The linker places the array, so this depends on the binary: it aligns large
+// variables to 32 bytes.
+func TestCPUStateLiesInOneCacheLine(t *testing.T) {
+	if at := uintptr(unsafe.Pointer(Of(0))) % 128; at%64 != 0 {
+		t.Errorf("the state of a P begins %d bytes into a line of 128: it takes two cache lines", at)
+	}
+}
+
 func TestOfMasksTheNumber(t *testing.T) {
 	for _, id := range []int{0, 1, 100, MaxP - 1} {
 		want := uintptr(unsafe.Pointer(Of(0))) + uintptr(id)*Line
