@@ -67,6 +67,7 @@ type counters struct {
 	arrays   atomic.Uint64 // went into RCU sheaves that were closed
 	reused   atomic.Uint64 // came back by hand-over of their sheaf
 	bulk     atomic.Uint64 // came back by kfree_bulk
+	flushed  atomic.Uint64 // free ones that left sheaves and depot for their slabs
 	fallback atomic.Uint64 // went on the fallback chain
 	chained  atomic.Uint64 // came back from it
 	refusals atomic.Uint64 // NoLocks allocations refused
@@ -211,8 +212,7 @@ func (c *cache) giveBack() {
 	taken := slices.Clone(c.taken)
 	c.takeMu.Unlock()
 	for _, n := range taken { // may panic over a double free, so without locks
-		c.flush(n)
-		c.empty.push(c, n)
+		c.flush(n, &c.stats.flushed)
 	}
 	for c.trimOne(0) {
 	}
@@ -289,6 +289,8 @@ func (c *cache) failed(f gfp.Flags) {
 
 // CacheStats is a snapshot of a cache. Objects are counted when the array
 // they are in changes hands, so figures lag by what the Ps' sheaves hold.
+// After Barrier, with nobody at work, RCUArrays == Reused + Bulk and
+// Fallback == FallbackEnd.
 type CacheStats struct {
 	Name       string
 	ObjectSize int   // bytes, rounded up to 16
@@ -300,9 +302,10 @@ type CacheStats struct {
 
 	RCUArrays   uint64 // objects that FreeRCU put into arrays
 	Reused      uint64 // of them handed over to allocations in whole sheaves
-	Bulk        uint64 // objects freed by kfree_bulk
+	Bulk        uint64 // of them freed by kfree_bulk
 	Fallback    uint64 // objects that FreeRCU or Free put on the fallback chain
 	FallbackEnd uint64 // of them freed
+	Flushed     uint64 // free objects that left sheaves and depot for their slabs
 	Refusals    uint64 // NoLocks allocations that returned nil
 	Failures    uint64 // other allocations that returned nil
 	Pending     int    // sheaves that wait for a grace period
@@ -326,6 +329,7 @@ func (c *cache) readStats() CacheStats {
 		Bulk:        c.stats.bulk.Load(),
 		Fallback:    c.stats.fallback.Load(),
 		FallbackEnd: c.stats.chained.Load(),
+		Flushed:     c.stats.flushed.Load(),
 		Refusals:    c.stats.refusals.Load(),
 		Failures:    c.stats.failures.Load(),
 		Pending:     int(c.pending.n.Load()),

@@ -241,6 +241,9 @@ func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	}
 	c.Barrier()
 	s := c.Stats()
+	if s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackEnd {
+		t.Errorf("the routes do not add up: %+v", s)
+	}
 	share := float64(s.RCUArrays) / float64(s.RCUArrays+s.Fallback)
 	t.Logf("%d objects: %.3f %% in arrays, %d on the fallback chain", n, share*100, s.Fallback)
 	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 {

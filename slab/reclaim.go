@@ -25,9 +25,9 @@ const (
 	// worker ends.
 	emptyKeep = 8
 	// emptyFirst and emptyMost bound the empty sheaves that are made ahead for
-	// a flood. At 4 ns to an object 16 last for 64 µs, in which a goroutine
-	// can be started and make more.
-	emptyFirst = 16
+	// a flood, four times as many each time. At 4 ns to an object 32 last for
+	// 128 µs, in which a goroutine can be started and make more.
+	emptyFirst = 32
 	emptyMost  = 2048
 	// chainBatch is how many slabs of the fallback chain share one grace
 	// period; more take several.
@@ -133,8 +133,7 @@ func (c *cache) dispose(n num) {
 		c.full.push(c, n)
 		return
 	}
-	c.flush(n)
-	c.empty.push(c, n)
+	c.flush(n, &c.stats.bulk)
 }
 
 // pressed reports whether somebody else asked for memory a moment ago.
@@ -184,8 +183,7 @@ func (c *cache) trimOne(most int32) bool {
 	if n == 0 {
 		return false
 	}
-	c.flush(n)
-	c.empty.push(c, n)
+	c.flush(n, &c.stats.flushed)
 	return true
 }
 
@@ -203,14 +201,14 @@ func (c *cache) startTopUp() {
 	}
 }
 
-// topUp makes empty sheaves if they are wanted, twice as many each time, until
-// the reclaim worker ends. The worker calls it between two sheaves: the
-// goroutine above may have no P to run on while worker and flooder have them.
+// topUp makes empty sheaves if they are wanted, more each time, until the
+// reclaim worker ends. The worker calls it between two sheaves: the goroutine
+// above may have no P to run on while worker and flooder have them.
 func (c *cache) topUp() bool {
 	if !c.hungry.Load() || !c.hungry.Swap(false) {
 		return false
 	}
-	want := min(max(emptyFirst, c.wantEmpty.Load()*2), emptyMost)
+	want := min(max(emptyFirst, c.wantEmpty.Load()*4), emptyMost)
 	c.wantEmpty.Store(want)
 	for range want {
 		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn))

@@ -202,12 +202,14 @@ func (c *cache) unlink(head uint32, m *page.Meta) {
 	m.Next, m.Prev = 0, 0
 }
 
-// flush returns a sheaf's objects to their slabs and leaves it empty. The
-// sheaf is the caller's, who is unpinned and holds no lock.
-func (c *cache) flush(n num) {
+// flush returns a sheaf's objects to their slabs, counts them, and leaves the
+// sheaf to the depot, empty. It is the caller's, who is unpinned and holds no
+// lock.
+func (c *cache) flush(n num, count *atomic.Uint64) {
 	s := c.sheaf(n)
-	c.flushObjects(s.objects(), &c.stats.bulk)
+	c.flushObjects(s.objects(), count)
 	s.n = 0
+	c.empty.push(c, n)
 }
 
 // flushObjects is kfree_bulk with the misuse that it finds turned into a panic.

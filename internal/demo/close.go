@@ -51,7 +51,11 @@ func (j *job) close() {
 		rep.RefusedPages -= w.nils
 	}
 
-	// Every object given to FreeRCU went one of two ways in.
+	// Every object given to FreeRCU went one of two ways in, and came back by
+	// one of three.
+	if back := rep.Routes.Reused + rep.Routes.Bulk + rep.Routes.Chained; back != rep.FreeRCU.Total() {
+		j.leak(diff(back, rep.FreeRCU.Total()), fmt.Sprintf("%d objects were given to FreeRCU, %d were reclaimed", rep.FreeRCU.Total(), back))
+	}
 	if in := rep.Routes.Array + rep.Routes.Fallback; in != rep.FreeRCU.Total() {
 		j.leak(diff(in, rep.FreeRCU.Total()), fmt.Sprintf("%d objects were given to FreeRCU, %d went into arrays or on the chain", rep.FreeRCU.Total(), in))
 	}
@@ -67,8 +71,8 @@ func (j *job) close() {
 	if err := j.pages.Close(); inUse > 0 || err != nil {
 		j.leak(1, fmt.Sprintf("the page allocator has %d bytes in use; its Close: %v", inUse, err))
 	}
-	rep.IntegrityErrors = j.faults.n.Load()
-	rep.IntegritySamples = j.faults.samples
+	rep.IntegrityErrors = j.faults.n
+	rep.IntegritySamples = j.samples()
 }
 
 func (j *job) leak(n uint64, what string) {
@@ -91,17 +95,17 @@ func (j *job) sweep() {
 		g.Unlock()
 		switch {
 		case phaseOf(w) == present && !found:
-			j.fault(e, "lost: not in the map at the end")
+			j.fault(e, "at the end it was not in the map")
 		case phaseOf(w) == present && !ok:
-			j.fault(e, "at the end its record is not the one that was written last")
+			j.fault(e, "at the end its record was not the one that was written last")
 		case phaseOf(w) != present && found:
-			j.fault(e, "deleted, but in the map at the end")
+			j.fault(e, "at the end it was in the map, though deleted")
 		}
 		if phaseOf(w) == present {
 			there++
 		}
 	}
 	if n := j.files.Len(); n != there && len(j.entries) > 0 {
-		j.fault(&j.entries[0], fmt.Sprintf("and others: the map has %d keys at the end, the writers left %d", n, there))
+		j.fault(&j.entries[0], fmt.Sprintf("at the end the map has %d keys, the writers left %d", n, there))
 	}
 }

@@ -27,7 +27,8 @@ const (
 	tickLeast = 2 * time.Millisecond
 	tickMost  = 50 * time.Millisecond
 	tellEvery = 200 * time.Millisecond
-	gcEach    = 0.1 // of the duration: a garbage collection is asked for
+	gcEach    = 0.1             // of the duration: a garbage collection is asked for
+	overtime  = 2 * time.Second // at most, for a short run that saw no pressure yet
 )
 
 // exec is the run phase. Everything that it started has ended when it returns.
@@ -105,7 +106,7 @@ func (j *job) control(ctx context.Context, start time.Time, procs int, gc *colle
 			todo = todo[1:]
 		}
 		// The window is as long as planned even if its begin was late, and
-		// longer if nothing was refused in it yet.
+		// longer if nothing was refused in it yet; and the run with it.
 		switch {
 		case pressed.IsZero():
 			if at >= pressureFrom {
@@ -113,15 +114,16 @@ func (j *job) control(ctx context.Context, start time.Time, procs int, gc *colle
 				j.pressure.Store(true)
 			}
 		case !windowDone && time.Since(pressed).Seconds() >= (pressureTo-pressureFrom)*j.cfg.Duration.Seconds():
-			if at >= pressureMost || j.squeezed() {
+			if j.squeezed() {
 				endWindow()
 			}
 		}
-		gc.poll(int64(at / gcEach))
-		if elapsed-last.at >= tellEvery || at >= 1 {
+		over := at >= 1 && (windowDone || elapsed >= j.cfg.Duration+overtime)
+		gc.poll(int64(min(at, 1) / gcEach))
+		if elapsed-last.at >= tellEvery || over {
 			last = j.tell(last, elapsed)
 		}
-		if at >= 1 {
+		if over {
 			return
 		}
 	}

@@ -2,7 +2,10 @@ package demo
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,9 +36,10 @@ type job struct {
 	raw            lock.Raw      // one of the contexts
 
 	faults struct {
-		n       atomic.Uint64
-		mu      sync.Mutex
-		samples []string // protected by mu
+		mu    sync.Mutex
+		n     uint64            // protected by mu, as are the next two
+		by    map[string]uint64 // what happened, how often
+		first map[string]*entry // and to whom first
 	}
 }
 
@@ -95,14 +99,27 @@ func (j *job) random(user string, i int) *rand.Rand {
 	return rand.New(rand.NewPCG(j.cfg.Seed, tagOf(user)+uint64(i)))
 }
 
-// fault counts an integrity error and keeps the first few. Unpinned.
+// fault counts an integrity error. Unpinned.
 func (j *job) fault(e *entry, what string) {
-	j.faults.n.Add(1)
-	j.faults.mu.Lock()
-	defer j.faults.mu.Unlock()
-	if len(j.faults.samples) < 8 {
-		j.faults.samples = append(j.faults.samples, e.path+": "+what)
+	f := &j.faults
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.by == nil {
+		f.by, f.first = map[string]uint64{}, map[string]*entry{}
 	}
+	if f.by[what] == 0 {
+		f.first[what] = e
+	}
+	f.by[what]++
+	f.n++
+}
+
+// samples tells each kind of integrity error once.
+func (j *job) samples() (all []string) {
+	for _, what := range slices.Sorted(maps.Keys(j.faults.by)) {
+		all = append(all, fmt.Sprintf("%s: %d times, first %s", what, j.faults.by[what], j.faults.first[what].path))
+	}
+	return all
 }
 
 // counter is written by one goroutine and read by the controller.

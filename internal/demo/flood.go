@@ -36,15 +36,16 @@ type flooder struct {
 	cells []*cell // all allocated
 	rng   *rand.Rand
 	evict []byte
+	sum   byte // so that reading evict is not for nothing
 
-	enqueue, reclaim, first, walk []float64 // ns per object, by round
+	enqueue, reclaim, first, walk, write []float64 // ns per object, by round
 }
 
 // flood does the cold flood by hand-over, and by kfree_bulk.
 func (j *job) flood(ctx context.Context) error {
 	n := j.cfg.Flood
 	rep := &FloodReport{Objects: n, ObjectBytes: cellBytes, Rounds: floodRounds, EvictBytes: evictBytes}
-	evict := make([]byte, evictBytes)
+	evict := newEvict()
 	cells := make([]*cell, n)
 	for i, way := range []struct {
 		out   *FloodWay
@@ -70,7 +71,7 @@ func (j *job) flood(ctx context.Context) error {
 		way.out.Enqueue, way.out.Reclaim, way.out.FirstWrite = median(f.enqueue), median(f.reclaim), median(f.first)
 		way.out.Arrays = 100 * float64(s.RCUArrays) / float64(max(s.RCUArrays+s.Fallback, 1))
 		if i == 0 {
-			rep.ListWalk = median(f.walk)
+			rep.ListWalk, rep.ColdWrite = median(f.walk), median(f.write)
 		}
 		cache.FreeBulk(cells[:got])
 		if err := cache.Close(); err != nil {
@@ -116,6 +117,7 @@ func (f *flooder) round(list bool) {
 	f.rng.Shuffle(len(f.cells), func(i, j int) { f.cells[i], f.cells[j] = f.cells[j], f.cells[i] })
 	if list {
 		f.walkList()
+		f.writeCold()
 	}
 	f.makeCold()
 	g := rcu.ReadLock()
@@ -147,12 +149,35 @@ func (f *flooder) walkList() {
 	}
 }
 
-// makeCold evicts the objects from the processor's caches, by writing to a
-// buffer that is larger.
+// writeCold writes the first words without allocating. An allocation's own
+// stores have to wait behind the one that misses, so the misses of fill overlap
+// less than these.
+func (f *flooder) writeCold() {
+	f.makeCold()
+	start := time.Now()
+	for i, c := range f.cells {
+		c.word = uint64(i)
+	}
+	f.write = append(f.write, f.per(start))
+}
+
+// makeCold evicts the objects from the processor's caches, by reading a buffer
+// that is larger. Written lines would have to be written back when the timed
+// code needs their place.
 func (f *flooder) makeCold() {
 	for i := 0; i < len(f.evict); i += 64 {
-		f.evict[i]++
+		f.sum += f.evict[i]
 	}
+}
+
+// newEvict makes the buffer, with memory of its own: what was never written is
+// one page of zeros, many times.
+func newEvict() []byte {
+	b := make([]byte, evictBytes)
+	for i := 0; i < len(b); i += page.Size {
+		b[i] = 1
+	}
+	return b
 }
 
 func (f *flooder) per(start time.Time) float64 {

@@ -26,6 +26,8 @@ const (
 func (j *job) walk(ctx context.Context) error {
 	info, err := os.Stat(j.cfg.Dir)
 	switch {
+	case j.cfg.Dir == "":
+		return inputError("no directory given")
 	case errors.Is(err, fs.ErrNotExist):
 		return inputError("%s does not exist", j.cfg.Dir)
 	case err != nil:
@@ -75,6 +77,7 @@ func (j *job) walk(ctx context.Context) error {
 	case len(j.found) == 0:
 		return inputError("%s has no regular file", j.cfg.Dir)
 	}
+	j.progress.tell(Status{Phase: Walk, Done: len(j.found)})
 	return nil
 }
 
@@ -138,7 +141,7 @@ func (j *job) load(ctx context.Context) error {
 					default:
 						r.tag = tagOf(j.found[i])
 						r.seal()
-						if !j.files.Put(j.found[i], r) {
+						if !j.files.PutFlags(j.found[i], r, mayWait) {
 							full.Store(true)
 							return
 						}

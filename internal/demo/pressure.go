@@ -1,6 +1,8 @@
 package demo
 
 import (
+	"time"
+
 	"quiesce/gfp"
 	"quiesce/page"
 )
@@ -15,17 +17,20 @@ import (
 // gfp.NoLocks until it gets nil, and keeps them. Allocations outside of the
 // section may fill the list again, and the next section empties it again.
 //
-// Empty sheaves would still come back from grace periods. So a reader holds
-// its guard for a long stretch at a time, and none ends.
+// Empty sheaves would still come back from grace periods, and lie in reserve
+// from better times. So a reader holds its guard for a long stretch at a time,
+// and no grace period ends; and writers ask all owners of memory for it, as any
+// allocation at the limit would: the caches give their reserves back, and the
+// allocator takes the pages from all Ps' lists.
 
 const (
 	pressureFrom = 0.40 // of the duration
 	pressureTo   = 0.60
-	pressureMost = 0.90       // where it ends, should it have had no effect yet
 	longStretch  = 50_000_000 // ns that the reader holds its guard; less in a short run
 	heldShare    = 8          // all pages held are at most this part of the limit
 	heldMost     = 4096       // pages that a writer holds: 16 MiB
 	heldLeast    = 64         // a full list
+	demandEvery  = 2 * time.Millisecond
 	noLocksPage  = gfp.NoWait | gfp.NoLocks | gfp.NoWarn
 )
 
@@ -66,9 +71,18 @@ func (j *job) routes() (r Routes, refused uint64) {
 		r.Fallback += s.Fallback
 		r.Reused += s.Reused
 		r.Bulk += s.Bulk
+		r.Chained += s.FallbackEnd
 		refused += s.Refusals
 	}
 	return r, refused
+}
+
+// demand asks everybody for memory, now and then. Unpinned.
+func (w *writer) demand() {
+	if now := time.Now(); now.Sub(w.asked) > demandEvery {
+		w.asked = now
+		w.j.pages.Reclaim(page.Size)
+	}
 }
 
 // squeezed reports whether the pressure had its effects.

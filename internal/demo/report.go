@@ -72,13 +72,13 @@ type Contexts struct {
 func (c Contexts) Total() uint64 { return c.Plain + c.RawLock + c.Preempt + c.IRQ + c.Hardirq }
 
 // Routes counts objects by the way they went in, which is one of the first
-// two, and the way they came back. An object that came back in a whole sheaf
-// is counted as bulk too if its sheaf was later freed from the depot.
+// two, and the way they came back, one of the last three.
 type Routes struct {
 	Array    uint64 `json:"array"`
 	Fallback uint64 `json:"fallback_chain"`
 	Reused   uint64 `json:"whole_sheaf_reuse"`
 	Bulk     uint64 `json:"kfree_bulk"`
+	Chained  uint64 `json:"off_the_chain"`
 }
 
 // FloodReport has the cold flood's figures: medians over its rounds, in
@@ -89,9 +89,10 @@ type FloodReport struct {
 	Rounds      int   `json:"rounds"`
 	EvictBytes  int64 `json:"evict_bytes"` // of the buffer that is walked to make caches cold
 
-	HandOver FloodWay `json:"hand_over"`
-	Bulk     FloodWay `json:"kfree_bulk"`
-	ListWalk float64  `json:"list_walk_ns_per_object"`
+	HandOver  FloodWay `json:"hand_over"`
+	Bulk      FloodWay `json:"kfree_bulk"`
+	ListWalk  float64  `json:"list_walk_ns_per_object"`
+	ColdWrite float64  `json:"cold_write_ns_per_object"` // without an allocation
 }
 
 // FloodWay is the flood by one way of reclaim.

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"math/rand/v2"
+	"time"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -24,9 +25,11 @@ type writer struct {
 	ok       bool
 	put, del func() // bound once, because a pinned section should not allocate
 
-	held []unsafe.Pointer // pages taken away under pressure; see pressure.go
-	nils uint64           // refusals that taking them met
-	peak int              // most pages held
+	// Under pressure; see pressure.go.
+	held  []unsafe.Pointer // pages taken away
+	nils  uint64           // refusals that taking them met
+	peak  int              // most pages held
+	asked time.Time        // when it asked for memory last
 
 	_         [64]byte // the counters are read by the controller
 	replaced  counter
@@ -37,6 +40,10 @@ type writer struct {
 	byContext [contexts]counter
 	_         [64]byte
 }
+
+// mayWait are the flags of a write in a plain context. A failure is counted and
+// shown in the report, so it need not be logged as well.
+const mayWait = gfp.Kernel | gfp.NoWarn
 
 type gone struct {
 	e   *entry
@@ -61,6 +68,9 @@ func newWriter(j *job, id, writers, maxHeld int) *writer {
 
 func (w *writer) run() {
 	for !w.j.stop.Load() {
+		if w.j.pressure.Load() {
+			w.demand()
+		}
 		w.step()
 		if n := len(w.held); n > 0 && (n == cap(w.held) || !w.j.pressure.Load()) {
 			w.release()
@@ -94,7 +104,7 @@ func (w *writer) current(e *entry) (record, bool) {
 	g.Unlock()
 	switch {
 	case r == nil:
-		w.j.fault(e, "its writer did not find it")
+		w.j.fault(e, "it was not found by its writer")
 	case !rec.intact(e.tag):
 		w.j.fault(e, "its writer found a record that does not fit its check word or its path")
 	case rec.gen != genOf(e.word.Load()):
@@ -122,7 +132,7 @@ func (w *writer) replace(e *entry) {
 			c = plain
 		}
 	}
-	if c == plain && !w.j.files.Put(e.path, w.rec) {
+	if c == plain && !w.j.files.PutFlags(e.path, w.rec, mayWait) {
 		w.noMemory.inc()
 		return
 	}
@@ -159,7 +169,7 @@ func (w *writer) insert(i int) {
 	rec.tag, rec.gen = e.tag, gen+1
 	rec.seal()
 	e.word.Store(word(gen, inserting))
-	if !w.j.files.Put(e.path, rec) {
+	if !w.j.files.PutFlags(e.path, rec, mayWait) {
 		e.word.Store(word(gen, absent))
 		w.noMemory.inc()
 		return

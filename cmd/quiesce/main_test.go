@@ -1,0 +1,270 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"quiesce/internal/demo"
+)
+
+var binary string // the command, built once
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "quiesce")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "quiesce")
+		if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("%v: %s", err, out))
+		}
+		return m.Run()
+	}())
+}
+
+func files(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range 200 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("file%d", i)), make([]byte, i), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// run returns what the command wrote, and its exit status.
+func run(t *testing.T, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestARunPrintsTheTablesAndEndsWithZero(t *testing.T) {
+	out, errs, status := run(t, "demo", "-duration", "300ms", "-flood", "10000", "-seed", "42", files(t))
+	if status != 0 {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	for _, want := range []string{"-seed 42", "lookups", "replacements", "lock.Raw held", "hard interrupt",
+		"fallback chain", "whole-sheaf reuse", "kfree_bulk", "NoLocks refusals", "grace periods",
+		"off-heap peak", "Go GC pause", "integrity errors", "leaks", "Cold flood", "hand-over", "bare walk", "\nok:"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in the output", want)
+		}
+	}
+	for _, line := range strings.Split(out, "\n") {
+		if n := len([]rune(line)); n > 80 && !strings.Contains(line, "-seed") { // the path may be long
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if strings.ContainsAny(out+errs, "\x1b\r") {
+		t.Error("control characters, and no terminal")
+	}
+	if strings.Contains(out, "PARTIAL") {
+		t.Error("a whole run says that it is partial")
+	}
+}
+
+func TestJSONIsOneObjectOnStdout(t *testing.T) {
+	// Flags may follow DIR.
+	out, errs, status := run(t, "demo", files(t), "-json", "-duration=300ms", "-flood=0", "-readers=3", "--writers=2", "-limit=64M")
+	if status != 0 {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	d := json.NewDecoder(strings.NewReader(out))
+	d.DisallowUnknownFields()
+	var rep demo.Report
+	if err := d.Decode(&rep); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if d.More() {
+		t.Error("more than one object")
+	}
+	if !rep.OK || rep.Partial || rep.Files != 200 || rep.Readers != 3 || rep.Writers != 2 || rep.LimitBytes != 64<<20 || rep.ColdFlood != nil {
+		t.Errorf("%+v", rep)
+	}
+	var loose map[string]any
+	if err := json.Unmarshal([]byte(out), &loose); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ok", "seed", "lookups_per_s", "replacements_per_s", "deletes_per_s", "free_rcu_by_context",
+		"objects_by_route", "no_locks_objects_refused", "grace_periods", "off_heap_peak_bytes", "off_heap_limit_bytes",
+		"gc_cycles", "gc_pause_total_ns", "gc_pause_max_ns", "integrity_errors", "leaks"} {
+		if loose[name] == nil {
+			t.Errorf("no %q", name)
+		}
+	}
+}
+
+// Bad use is one clear line on stderr, nothing on stdout, and status 2.
+func TestBadUseIsOneLineAndStatusTwo(t *testing.T) {
+	dir, empty := files(t), t.TempDir()
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"nonsense"}, "no such command: nonsense (see quiesce -h)"},
+		{[]string{"-nonsense"}, "no such flag: -nonsense"},
+		{[]string{"demo", "-nonsense", dir}, "-nonsense (see quiesce demo -h)"},
+		{[]string{"demo", "-duration", "ten", dir}, `"ten"`},
+		{[]string{"demo", "-duration", "-1s", dir}, "more than 0"},
+		{[]string{"demo", "-readers", "-1", dir}, "readers"},
+		{[]string{"demo", "-writers", "many", dir}, `"many"`},
+		{[]string{"demo", "-limit", "5X", dir}, "want bytes"},
+		{[]string{"demo", "-limit", "1", dir}, "below"},
+		{[]string{"demo", "-flood", "-1", dir}, "flood"},
+		{[]string{"demo", "-seed", "-1", dir}, "seed"},
+		{[]string{"demo", "-seed"}, "seed"},
+		{[]string{"demo", dir, dir}, "one DIR"},
+		{[]string{"demo", filepath.Join(dir, "nowhere")}, "nowhere does not exist"},
+		{[]string{"demo", ""}, "no directory"},
+		{[]string{"demo", filepath.Join(dir, "file1")}, "not a directory"},
+		{[]string{"demo", empty}, empty + " has no regular file"},
+		{[]string{"demo", "--", "-x"}, "-x does not exist"},
+	} {
+		out, errs, status := run(t, c.args...)
+		line, rest, _ := strings.Cut(errs, "\n")
+		if strings.Contains(line, "looking for files") { // of the display
+			line, rest, _ = strings.Cut(rest, "\n")
+		}
+		if status != 2 || out != "" || rest != "" || !strings.Contains(line, c.want) || !strings.HasPrefix(line, "quiesce") {
+			t.Errorf("quiesce %q: status %d, stdout %q, stderr %q; want 2 and one line with %q", c.args, status, out, errs, c.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"-h"}, {"--help"}, {"help"}} {
+		if out, errs, status := run(t, args...); status != 0 || errs != "" || !strings.Contains(out, "demo ") {
+			t.Errorf("%q: status %d, %q %q", args, status, out, errs)
+		}
+	}
+	if out, errs, status := run(t); status != 2 || out != "" || !strings.Contains(errs, "Usage:") {
+		t.Errorf("no arguments: status %d, %q %q", status, out, errs)
+	}
+	for _, args := range [][]string{{"demo", "-h"}, {"demo", "--help"}, {"help", "demo"}} {
+		out, errs, status := run(t, args...)
+		if status != 0 || errs != "" {
+			t.Errorf("%q: status %d, stderr %q", args, status, errs)
+		}
+		var cfg demo.Config
+		demoFlags(&cfg, new(size), new(bool)).VisitAll(func(f *flag.Flag) {
+			if !strings.Contains(out, "\n  -"+f.Name) {
+				t.Errorf("%q does not tell of -%s", args, f.Name)
+			}
+		})
+		for _, want := range []string{"Usage:", "Example:", "Exit status:", "130", "default 10s"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q: no %q", args, want)
+			}
+		}
+		for _, line := range strings.Split(out, "\n") {
+			if len(line) > 80 {
+				t.Errorf("%d columns: %s", len(line), line)
+			}
+		}
+	}
+}
+
+// Both signals end a run cleanly, with the table so far.
+func TestInterruptedItPrintsTheTableSoFar(t *testing.T) {
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		cmd := exec.Command(binary, "demo", "-duration", "5m", files(t))
+		var out bytes.Buffer
+		errs := &watched{want: "running", seen: make(chan struct{})}
+		cmd.Stdout, cmd.Stderr = &out, errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer cmd.Process.Kill()
+		select {
+		case <-errs.seen:
+		case <-time.After(20 * time.Second):
+			t.Fatal("it does not run after 20 s")
+		}
+		time.Sleep(200 * time.Millisecond)
+		cmd.Process.Signal(sig)
+		start := time.Now()
+		err := cmd.Wait()
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%v: it took %v to end", sig, took)
+		}
+		if code := cmd.ProcessState.ExitCode(); code != 130 {
+			t.Errorf("%v: %v, want status 130", sig, err)
+		}
+		for _, want := range []string{"PARTIAL", "lookups", "integrity errors", "clean so far"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%v: no %q in %s", sig, want, out.String())
+			}
+		}
+	}
+}
+
+// watched tells when a text was written. One goroutine writes.
+type watched struct {
+	want string
+	text bytes.Buffer
+	told bool
+	seen chan struct{}
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	w.text.Write(b)
+	if !w.told && strings.Contains(w.text.String(), w.want) {
+		w.told = true
+		close(w.seen)
+	}
+	return len(b), nil
+}
+
+func TestAReportThatCannotBeWrittenIsAnError(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	cmd := exec.Command(binary, "demo", "-duration", "50ms", "-flood", "0", files(t))
+	cmd.Stdout = full
+	cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("status %d, want 1", code)
+	}
+}
+
+func TestDIRIsByDefaultTheGoInstallation(t *testing.T) {
+	run := func(env ...string) (string, int) {
+		cmd := exec.Command(binary, "demo", "-duration", "10ms", "-flood", "0", "-json")
+		cmd.Env = env
+		out, _ := cmd.CombinedOutput()
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	if out, status := run("PATH=/nowhere"); status != 2 || !strings.Contains(out, "no DIR given") || strings.Count(out, "\n") != 1 {
+		t.Errorf("without Go: status %d, %s", status, out)
+	}
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "src"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "src", "x.go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := run("PATH=/nowhere", "GOROOT="+root); status != 0 || !strings.Contains(out, filepath.Join(root, "src")) {
+		t.Errorf("with GOROOT: status %d, %s", status, out)
+	}
+}
