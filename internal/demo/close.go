@@ -53,11 +53,12 @@ func (j *job) close() {
 
 	// Every object given to FreeRCU went one of two ways in, and came back by
 	// one of three.
-	if back := rep.Routes.Reused + rep.Routes.Bulk + rep.Routes.Chained; back != rep.FreeRCU.Total() {
-		j.leak(diff(back, rep.FreeRCU.Total()), fmt.Sprintf("%d objects were given to FreeRCU, %d were reclaimed", rep.FreeRCU.Total(), back))
-	}
-	if in := rep.Routes.Array + rep.Routes.Fallback; in != rep.FreeRCU.Total() {
-		j.leak(diff(in, rep.FreeRCU.Total()), fmt.Sprintf("%d objects were given to FreeRCU, %d went into arrays or on the chain", rep.FreeRCU.Total(), in))
+	given, r := rep.FreeRCU.Total(), rep.Routes
+	in, back := r.Array+r.Fallback, r.Reused+r.Bulk+r.Chained
+	if in != given {
+		j.leak(diff(in, given), fmt.Sprintf("%d objects were given to FreeRCU, %d went into arrays or on the chain", given, in))
+	} else if back != given {
+		j.leak(diff(back, given), fmt.Sprintf("%d objects were given to FreeRCU, %d were reclaimed", given, back))
 	}
 	err := j.files.Close()
 	out := 0
