@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"quiesce/gfp"
 	"quiesce/preempt"
 	"quiesce/rcu"
+	"quiesce/slab"
 )
 
 // goTool runs the go command in the repository's root.
@@ -78,7 +80,19 @@ var fastPaths = []struct {
 	{`quiesce/rcu\.Guard\.Unlock`, rcu.Guard.Unlock, nil},
 	{`quiesce/preempt\.Disable`, preempt.Disable, func() { p := preempt.Disable(); p.Enable() }},
 	{`quiesce/preempt\.Pinned\.Enable`, preempt.Pinned.Enable, nil},
+	{`quiesce/slab\.\(\*cache\)\.alloc`, nil, func() { objects.Free(objects.Alloc(gfp.NoWait)) }},
+	{`quiesce/slab\.\(\*cache\)\.free`, nil, nil},
+	{`quiesce/slab\.\(\*cache\)\.freeRCU`, nil, func() { objects.FreeRCU(objects.Alloc(gfp.Kernel)) }},
 }
+
+// objects is a cache whose operations are in the binary.
+var objects = func() *slab.Cache[[8]uint64] {
+	c, err := slab.NewCache[[8]uint64]("policy")
+	if err != nil {
+		panic(err)
+	}
+	return c
+}()
 
 // What is atomic, by the disassembler's words. On amd64 every locked
 // instruction has the LOCK prefix but XCHG with memory, which locks by itself.
@@ -158,6 +172,46 @@ func TestAtomicsAreSeenWhereTheyAre(t *testing.T) {
 		t.Errorf("%s is an atomic read-modify-write and none was found", symbol)
 	}
 	runtime.KeepAlive(withAtomics)
+}
+
+// The flags of an allocation burden nobody: the fast path keeps them across
+// the pin and hands them to its slow half, and does nothing else with them.
+func TestTheAllocationFastPathNeverReadsTheFlags(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skipf("the registers are amd64's, this is %s", runtime.GOARCH)
+	}
+	const symbol = "quiesce/slab.(*cache).alloc"
+	code := disassemble(t, "^"+regexp.QuoteMeta(symbol)+"$")[symbol]
+	// The second argument arrives in BX. Its one use is a store to the stack.
+	home := ""
+	spill := regexp.MustCompile(`MOVL BX, (0x[0-9a-f]+\(SP\))`)
+	uses := regexp.MustCompile(`\b(BX|BL)\b`)
+	i := 0
+	for ; i < len(code) && !strings.Contains(code[i], "CALL"); i++ {
+		if m := spill.FindStringSubmatch(code[i]); m != nil && home == "" {
+			home = m[1]
+		} else if uses.MatchString(code[i]) {
+			t.Errorf("the flags are used before the pin: %s", code[i])
+		}
+	}
+	if home == "" || i == len(code) {
+		t.Fatalf("the flags are not stored before the pin; look at the code again:\n%s", strings.Join(code, "\n"))
+	}
+	// What loads them goes straight to the slow half.
+	for ; i < len(code); i++ {
+		if !strings.Contains(code[i], home) {
+			continue
+		}
+		next := ""
+		for _, c := range code[i+1:] {
+			if next = c; strings.Contains(c, "CALL") || strings.Contains(c, "RET") || strings.Contains(c, "\tJ") {
+				break
+			}
+		}
+		if !strings.Contains(next, "allocSlow") {
+			t.Errorf("the flags are loaded on the way to %q: %s", next, code[i])
+		}
+	}
 }
 
 func TestFastPathsDoNotAllocate(t *testing.T) {
