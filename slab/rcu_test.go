@@ -429,19 +429,38 @@ func TestAtTheLimitKernelWaitsAndOthersDoNot(t *testing.T) {
 		}
 	}
 	ps := fill()
+	waiting := map[*cell]bool{}
 	g := rcu.ReadLock()
 	for _, p := range ps {
+		waiting[p] = true
 		c.FreeRCU(p)
 	}
-	if p := c.Alloc(gfp.NoWait | gfp.NoWarn); p != nil {
-		t.Error("NoWait got memory that a reader may still use")
+	// Some memory may still come together: arrays given back, pages from
+	// lists. None of it is an object that waits.
+	var extra []*cell
+	drain := func(f gfp.Flags) (last time.Duration) {
+		for {
+			start := time.Now()
+			p := c.Alloc(f)
+			if p == nil {
+				return time.Since(start)
+			}
+			if waiting[p] {
+				t.Fatalf("%v got an object that a reader may still use", f)
+			}
+			extra = append(extra, p)
+		}
 	}
-	start := time.Now()
-	if p := c.Alloc(gfp.Kernel | gfp.NoWarn); p != nil {
-		t.Error("Kernel got memory that a reader may still use")
+	if d := drain(gfp.NoWait | gfp.NoWarn); d > 200*time.Millisecond {
+		t.Errorf("NoWait took %v to return nil", d)
 	}
-	if d := time.Since(start); d < 250*time.Millisecond || d > 3*time.Second {
-		t.Errorf("gave up after %v, ReclaimTimeout is 300 ms", d)
+	if d := drain(gfp.Kernel | gfp.NoWarn); d < 250*time.Millisecond || d > 3*time.Second {
+		t.Errorf("Kernel gave up after %v, ReclaimTimeout is 300 ms", d)
+	}
+	c.FreeBulk(extra)
+	if len(extra) > 0 { // they would serve the next allocation
+		extra = extra[:0]
+		drain(gfp.NoWait | gfp.NoWarn)
 	}
 	time.AfterFunc(50*time.Millisecond, g.Unlock)
 	p := c.Alloc(gfp.Kernel)
@@ -449,6 +468,7 @@ func TestAtTheLimitKernelWaitsAndOthersDoNot(t *testing.T) {
 		t.Error("Kernel did not wait for the grace period")
 	}
 	c.Free(p)
+	c.FreeBulk(extra)
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}

@@ -1,0 +1,308 @@
+package rcuhash
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quiesce/gfp"
+	"quiesce/lock"
+	"quiesce/page"
+	"quiesce/preempt"
+	"quiesce/rcu"
+)
+
+func newMap[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V] {
+	t.Helper()
+	a, err := page.New(page.Config{Limit: limit, Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New[K, V](size, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// get copies the value out.
+func get[K comparable, V any](m *Map[K, V], k K) (v V, ok bool) {
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	if p := m.Get(g, k); p != nil {
+		return *p, true
+	}
+	return v, false
+}
+
+func TestItDoesWhatAMapDoes(t *testing.T) {
+	t.Run("string keys", func(t *testing.T) {
+		model(t, func(n int) string { return strings.Repeat("k", n%40) + fmt.Sprint(n) })
+	})
+	t.Run("empty and long strings", func(t *testing.T) {
+		model(t, func(n int) string { return strings.Repeat("x", n*n) })
+	})
+	t.Run("integer keys", func(t *testing.T) { model(t, func(n int) uint16 { return uint16(n) }) })
+	t.Run("struct keys", func(t *testing.T) {
+		type key struct {
+			a uint8
+			b uint64
+		}
+		model(t, func(n int) key { return key{uint8(n), uint64(n) << 40} })
+	})
+	t.Run("named string", func(t *testing.T) {
+		type name string
+		model(t, func(n int) name { return name(fmt.Sprint(n)) })
+	})
+}
+
+// model runs random operations on a small map with long lists, against a Go
+// map.
+func model[K comparable](t *testing.T, key func(int) K) {
+	m := newMap[K, [3]int](t, 16, 0)
+	want := map[K][3]int{}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range 20_000 {
+		k, v := key(rnd.IntN(100)), [3]int{i, -i, 7}
+		switch rnd.IntN(4) {
+		case 0, 1:
+			if !m.Put(k, v) {
+				t.Fatal("no memory")
+			}
+			want[k] = v
+		case 2:
+			_, had := want[k]
+			if m.Delete(k) != had {
+				t.Fatalf("Delete(%v) is not %v", k, had)
+			}
+			delete(want, k)
+		}
+		if v, ok := get(m, k); ok != (want[k] != [3]int{}) || v != want[k] {
+			t.Fatalf("step %d: Get(%v) = %v, %v; want %v", i, k, v, ok, want[k])
+		}
+		if m.Len() != len(want) {
+			t.Fatalf("step %d: Len %d, want %d", i, m.Len(), len(want))
+		}
+	}
+	seen := map[K][3]int{}
+	g := rcu.ReadLock()
+	m.Range(g, func(k K, v *[3]int) bool { seen[k] = *v; return true })
+	g.Unlock()
+	if len(seen) != len(want) {
+		t.Fatalf("Range saw %d keys of %d", len(seen), len(want))
+	}
+	for k, v := range want {
+		if seen[k] != v {
+			t.Fatalf("Range saw %v: %v, want %v", k, seen[k], v)
+		}
+	}
+	n := 0
+	g = rcu.ReadLock()
+	m.Range(g, func(K, *[3]int) bool { n++; return n < 3 })
+	g.Unlock()
+	if n != min(3, len(want)) {
+		t.Errorf("Range went on after false: %d", n)
+	}
+}
+
+func TestNewRefusesWhatCanNotWork(t *testing.T) {
+	for what, err := range map[string]error{
+		"value with a pointer":   err2(New[string, struct{ P *int }](1)),
+		"key with a pointer":     err2(New[*int, int](1)),
+		"key with a string":      err2(New[struct{ S string }, int](1)),
+		"interface key":          err2(New[any, int](1)),
+		"negative size":          err2(New[string, int](-1)),
+		"more than 2^30 buckets": err2(New[string, int](1<<30 + 1)),
+		"node above 2 MiB":       err2(New[int, [2 << 20]byte](1)),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	if _, err := New[string, struct{ In struct{ P []byte } }](1); err == nil || !strings.Contains(err.Error(), ".In.P") {
+		t.Errorf("the error %v does not name the field", err)
+	}
+}
+
+func err2[A any](_ A, err error) error { return err }
+
+type value struct {
+	gen  uint64
+	body [8]uint64
+}
+
+func filled(gen uint64) (v value) {
+	v.gen = gen
+	for i := range v.body {
+		v.body[i] = gen * uint64(i+1)
+	}
+	return v
+}
+
+// (A) a key that stays is always found, (C) a value does not change under the
+// guard, (D) a replaced key is never missing and never goes back.
+func TestACD_ReadersDuringReplacements(t *testing.T) {
+	m := newMap[string, value](t, 64, 32<<20) // long lists: readers stand on nodes that go
+	const stay, come = 200, 200
+	key := func(i int) string { return fmt.Sprintf("key-%03d", i) }
+	for i := range stay {
+		m.Put(key(i), filled(1))
+	}
+	lens := []int{len(key(0))}
+	if err := m.Prepare(lens...); err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	var lookups atomic.Int64
+	for r := range 3 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(5, uint64(r)))
+			last := make([]uint64, stay)
+			for n := 0; !stop.Load(); n++ {
+				i := rnd.IntN(stay + come)
+				g := rcu.ReadLock()
+				p := m.Get(g, key(i))
+				if p == nil {
+					if i < stay {
+						t.Errorf("%s is there all the time and was not found", key(i))
+						stop.Store(true)
+					}
+					g.Unlock()
+					continue
+				}
+				before := *p
+				if n%64 == 0 {
+					runtime.Gosched()
+				}
+				if *p != before || before != filled(before.gen) {
+					t.Errorf("%s: %v became %v", key(i), before, *p)
+					stop.Store(true)
+				}
+				if i < stay {
+					if before.gen < last[i] {
+						t.Errorf("%s went back from %d to %d", key(i), last[i], before.gen)
+						stop.Store(true)
+					}
+					last[i] = before.gen
+				}
+				g.Unlock()
+				lookups.Add(1)
+			}
+		})
+	}
+	var raw lock.Raw
+	for w := range 2 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(6, uint64(w)))
+			for gen := uint64(2); !stop.Load(); gen++ {
+				i := rnd.IntN(stay/2)*2 + w // a key has one writer
+				switch rnd.IntN(4) {
+				case 0:
+					m.Put(key(i), filled(gen))
+				case 1: // a raw atomic context; refused at times
+					raw.Lock()
+					m.PutFlags(key(i), filled(gen), gfp.NoLocks|gfp.NoWarn)
+					raw.Unlock()
+				case 2:
+					m.Put(key(stay+rnd.IntN(come)), filled(gen))
+				case 3:
+					k := key(stay + rnd.IntN(come))
+					s := preempt.DisableIRQ()
+					m.Delete(k)
+					s.Restore()
+				}
+			}
+		})
+	}
+	time.Sleep(400 * time.Millisecond)
+	stop.Store(true)
+	wg.Wait()
+	t.Logf("%d lookups", lookups.Load())
+}
+
+func TestPutWithoutMemoryChangesNothing(t *testing.T) {
+	a, err := page.New(page.Config{Limit: 1 << 20, ReclaimTimeout: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New[int, [1000]byte](16, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for m.PutFlags(n, [1000]byte{1}, gfp.Kernel|gfp.NoWarn) {
+		n++
+	}
+	if m.Len() != n || n == 0 {
+		t.Errorf("Len %d after %d puts", m.Len(), n)
+	}
+	if _, ok := get(m, n); ok {
+		t.Error("a key that was refused is there")
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if m.Close() == nil {
+		t.Error("the second Close has no error")
+	}
+}
+
+func TestGetDoesNotAllocate(t *testing.T) {
+	m := newMap[string, value](t, 1024, 0)
+	m.Put("here", filled(3))
+	for _, k := range []string{"here", "not here"} {
+		if n := testing.AllocsPerRun(100, func() {
+			g := rcu.ReadLock()
+			m.Get(g, k)
+			g.Unlock()
+		}); n != 0 {
+			t.Errorf("Get(%q) allocates %v times", k, n)
+		}
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	const n = 1 << 20
+	m := newMap[uint64, uint64](b, n, 0)
+	plain := map[uint64]uint64{}
+	var mu sync.RWMutex
+	for i := range uint64(n) {
+		m.Put(i, i)
+		plain[i] = i
+	}
+	b.Run("rcuhash", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for i := rand.Uint64(); pb.Next(); i += 0x9e3779b97f4a7c15 {
+				g := rcu.ReadLock()
+				m.Get(g, i>>44)
+				g.Unlock()
+			}
+		})
+	})
+	b.Run("map-RWMutex", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for i := rand.Uint64(); pb.Next(); i += 0x9e3779b97f4a7c15 {
+				mu.RLock()
+				_ = plain[i>>44]
+				mu.RUnlock()
+			}
+		})
+	})
+}
