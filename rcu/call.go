@@ -16,8 +16,9 @@ const (
 )
 
 type array struct {
-	n   int
-	fns [arraySize]func()
+	n    int // registered
+	done int // invoked, owned by the worker
+	fns  [arraySize]func()
 }
 
 // shard is one P's (or several Ps') queue. Its lock is held for a few stores.
@@ -76,19 +77,39 @@ func runCalls() {
 		for batch := takeCalls(); len(batch) > 0; batch = takeCalls() {
 			// The cookie comes after the last callback was taken.
 			wait(snap(), false)
-			for _, a := range batch {
-				for i, fn := range a.fns[:a.n] {
-					a.fns[i] = nil
-					fn()
-					calls.invoked.Add(1)
-				}
-			}
+			invoke(batch)
 		}
 		calls.working.Store(false)
 		if !callsPending() || !calls.working.CompareAndSwap(false, true) {
 			return
 		}
 	}
+}
+
+// invoke runs a batch. A callback that ends its goroutine (runtime.Goexit, as
+// testing's FailNow does) must not take the others with it: they, and the
+// worker's duty, go to a new goroutine.
+func invoke(batch []*array) {
+	finished := false
+	defer func() {
+		if !finished {
+			calls.invoked.Add(1)
+			go func() {
+				invoke(batch)
+				runCalls()
+			}()
+		}
+	}()
+	for _, a := range batch {
+		for a.done < a.n {
+			fn := a.fns[a.done]
+			a.fns[a.done] = nil
+			a.done++
+			fn()
+			calls.invoked.Add(1)
+		}
+	}
+	finished = true
 }
 
 func takeCalls() (batch []*array) {

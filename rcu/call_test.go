@@ -309,3 +309,22 @@ func TestFastPathsDoNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// A callback that ends its goroutine, as testing's FailNow does, takes no
+// other callback with it.
+func TestACallbackThatCallsGoexitLosesNoOther(t *testing.T) {
+	var ran atomic.Int64
+	for i := range 500 {
+		Call(func() {
+			ran.Add(1)
+			if i%100 == 7 {
+				runtime.Goexit()
+			}
+		})
+	}
+	Barrier()
+	if n := ran.Load(); n != 500 {
+		t.Errorf("%d of 500 callbacks ran", n)
+	}
+	Barrier() // and the worker is in order
+}

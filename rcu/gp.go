@@ -89,7 +89,11 @@ func drive() {
 	l := sumLocks()   // 4
 
 	gp.waiting = gp.waiting[:0]
-	for id := range runtime.GOMAXPROCS(0) { // 5
+	ps := runtime.GOMAXPROCS(0)
+	if ps > percpu.MaxP {
+		panic("quiesce: more Ps than there are slots for: GOMAXPROCS is above 65536")
+	}
+	for id := range ps { // 5
 		c := percpu.Of(id)
 		qs := atomic.LoadUint64(&c.QS) // before Nest
 		if atomic.LoadUint64(&c.Nest) != 0 {

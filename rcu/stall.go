@@ -11,8 +11,7 @@ import (
 
 // StallTimeout is the age from which a reader that holds up a grace period is
 // reported, once per grace period, through slog's default logger. Set it
-// before the first grace period. The log handler runs while the grace period
-// is under way and must not wait for one. Without membarrier a pinned reader
+// before the first grace period. Without membarrier a pinned reader
 // holds up the stopped world before it can be reported. The kernel's
 // rcu_cpu_stall_timeout.
 var StallTimeout = 10 * time.Second
@@ -46,7 +45,9 @@ func reportPreemptible(j uint64, ns int64) {
 
 func report(flavour string, p int, readers int64, ns int64) {
 	stalls.Add(1)
-	slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a reader holds up the grace period",
+	// From a goroutine of its own: the handler is the user's, and may even wait
+	// for a grace period.
+	go slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a reader holds up the grace period",
 		slog.String("flavour", flavour),
 		slog.Int("P", p),
 		slog.Int64("readers", readers),

@@ -108,6 +108,7 @@ func New[K comparable, V any](size int, opts ...Option) (*Map[K, V], error) {
 		p := m.pages.Alloc(m.order, gfp.Kernel|gfp.Zero|gfp.NoWarn)
 		if p == nil {
 			m.freeSegments()
+			_ = m.heap.Close() // nothing was allocated
 			return nil, errors.New("rcuhash: no memory for the buckets")
 		}
 		m.segments = append(m.segments, p)

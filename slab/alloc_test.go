@@ -1,6 +1,7 @@
 package slab
 
 import (
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"runtime"
@@ -15,10 +16,10 @@ import (
 
 func TestNewCacheRefusesGoPointersByFieldPath(t *testing.T) {
 	type inner struct {
-		a uint64
-		s []byte
+		A uint64
+		S []byte
 	}
-	type link struct{ p Pointer[inner] }
+	type link struct{ P Pointer[inner] }
 	for _, tc := range []struct {
 		typ  reflect.Type
 		want string // part of the error; "" = fine
@@ -30,7 +31,7 @@ func TestNewCacheRefusesGoPointersByFieldPath(t *testing.T) {
 		{reflect.TypeFor[uintptr](), ""},
 		{reflect.TypeFor[*int](), "(*int)"},
 		{reflect.TypeFor[struct{ X, Y struct{ Name string } }](), ".X.Name (string)"},
-		{reflect.TypeFor[struct{ A [3]inner }](), ".A[].s ([]uint8)"},
+		{reflect.TypeFor[struct{ A [3]inner }](), ".A[].S ([]uint8)"},
 		{reflect.TypeFor[struct{ M map[int]int }](), ".M (map[int]int)"},
 		{reflect.TypeFor[struct{ E any }](), ".E (interface {})"},
 		{reflect.TypeFor[struct{ F func() }](), ".F (func())"},
@@ -58,6 +59,13 @@ func TestNewCacheRefusesBadArguments(t *testing.T) {
 		{"no name", second(NewCache[int]("", WithAllocator(a)))},
 		{"long name", second(NewCache[int](strings.Repeat("x", 101), WithAllocator(a)))},
 		{"object above 2 MiB", second(NewCache[[2<<20 + 1]byte]("big", WithAllocator(a)))},
+		{"sheaf of 2^32 objects", func() error { // the most that fits is taken
+			c, err := NewCache[int]("huge", WithAllocator(a), WithSheaf(1<<32))
+			if err == nil && c.Close() == nil {
+				return errors.New("fine")
+			}
+			return nil
+		}()},
 		{"negative depot", second(NewCache[int]("d", WithAllocator(a), WithDepot(-1)))},
 		{"negative sheaf", second(NewCache[int]("s", WithAllocator(a), WithSheaf(-1)))},
 	} {
@@ -194,6 +202,12 @@ func TestBulkAllocFillsAndBulkFreeTakesNils(t *testing.T) {
 		}
 		c.FreeBulk(ps)
 	}
+	c.FreeBulk([]*[8]uint64{nil, nil})
+	fresh := newTest[uint64](t, a)
+	fresh.FreeBulk([]*uint64{nil}) // no sheaf there yet
+	if err := fresh.Close(); err != nil {
+		t.Error(err)
+	}
 	c.Free(nil)
 	c.FreeRCU(nil)
 	if err := c.Close(); err != nil {
@@ -228,6 +242,10 @@ func TestMisusePanicsNamingCacheAndObject(t *testing.T) {
 			c.Barrier()
 			c.Shrink()
 		}, []string{"double free of 0x", "mine"}},
+		{"an address that was never handed out", func(c, _ *Cache[uint64]) {
+			c.Free((*uint64)(unsafe.Add(c.c.base, 1<<30)))
+			c.Shrink()
+		}, []string{"foreign free of 0x", "mine"}},
 		{"another cache's object", func(c, other *Cache[uint64]) {
 			c.Free(other.Alloc(gfp.Kernel))
 			c.Shrink()
@@ -286,6 +304,7 @@ func TestKmallocServesEverySizeAndRefusesNonsense(t *testing.T) {
 	h.Kfree(nil)
 	h.KfreeRCU(nil)
 	wantPanic(t, func() { h.Kfree(unsafe.Pointer(new(int))) }, "foreign pointer 0x")
+	wantPanic(t, func() { h.Kfree(unsafe.Add(a.Base(), 1<<30)) }, "foreign pointer 0x")
 	h.Barrier()
 	if err := h.Close(); err != nil {
 		t.Error(err)

@@ -9,7 +9,7 @@ import (
 	"quiesce/page"
 )
 
-type obj64 struct{ w [8]uint64 }
+type obj64 [8]uint64
 
 func bench[T any](b *testing.B, opts ...Option) *Cache[T] {
 	b.Helper()

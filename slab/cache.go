@@ -127,7 +127,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	c.name = name
 	c.onReclaim = cfg.hook
 	if cfg.sheaf > 0 {
-		c.sheafCap = min(c.sheafCap, uint32(cfg.sheaf))
+		c.sheafCap = uint32(min(int(c.sheafCap), cfg.sheaf))
 	}
 	perSheaf := int64(c.sheafCap) * int64(c.size)
 	c.depotMax = int32(min(max(cfg.depot/perSheaf, 1), 1<<20))
@@ -189,6 +189,10 @@ func (w *waiter) wait(c *cache) bool {
 // Reclaim gives memory back on behalf of another allocation. It implements
 // page.Reclaimer and does not wait for readers.
 func (c *cache) Reclaim(int64) {
+	// close sets closed and then waits for workers, so it either waits for
+	// this call or this call sees it.
+	c.workers.Add(1)
+	defer c.workers.Add(-1)
 	if c.closed.Load() {
 		return
 	}
@@ -214,8 +218,7 @@ func (c *cache) giveBack() {
 	for _, n := range taken { // may panic over a double free, so without locks
 		c.flush(n, &c.stats.flushed)
 	}
-	for c.trimOne(0) {
-	}
+	c.trimDepot(0)
 	c.dropEmptySheaves(0)
 	c.mu.Lock()
 	c.dropEmpty()

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/page"
+	"quiesce/preempt"
 )
 
 // The fallback chain, for objects that found no array. It needs no memory:
@@ -12,28 +13,40 @@ import (
 // linked through page.Meta.Chained, which is 0 for a slab that is not on the
 // chain, the next slab's number, or chainEnd.
 //
-// Who writes what: a pusher sets the bit by an atomic OR, then claims the slab
-// by a compare-and-swap of Chained from 0. The worker takes the whole chain by
-// a swap of its head; for each slab it reads the link, clears Chained, and only
-// then swaps the words of the pending bitmap out. A pusher whose claim fails
-// set its bit before the worker cleared Chained, so the worker finds the bit.
-// Bits taken go to the waiting bitmap, which is the worker's alone (reclaimMu),
-// until their grace period is over.
+// Who writes what: a pusher sets the bit by an atomic OR, claims the slab by a
+// compare-and-swap of Chained from 0, and pushes it if that succeeded. The
+// worker takes the whole chain by a swap of its head; for each slab, under mu,
+// it reads the link, clears Chained, and only then swaps the words of the
+// pending bitmap out. A pusher whose claim fails set its bit before the worker
+// cleared Chained, so the worker finds the bit. Bits taken go to the waiting
+// bitmap, which is the worker's alone (reclaimMu), until their grace period is
+// over.
+//
+// When may an empty slab become pages? The worker may take a bit, and free its
+// object, while the pusher is still on the way to its claim: it would chain a
+// slab that is somebody else's by then. So a push is a read-side section, for
+// which the bit's grace period waits; after that Chained says for sure whether
+// the slab is on the chain, and as long as it is, it stays a slab.
+//
+// A push ends before its slot's busy does. A taker that saw busy 0 thus finds
+// on the chain what was freed before, and Barrier misses nothing.
 const chainEnd = ^uint32(0)
 
-// fallback chains an object to be freed after a grace period. Any context.
-func (c *cache) fallback(off uint32) {
-	bit := uint64(1) << (off & 63)
-	if atomic.OrUint64(word(c.pendBits, off), bit)&bit != 0 {
-		panic("quiesce: slab: double free on the fallback chain, cache " + c.name)
-	}
-	c.stats.fallback.Add(1)
+// chainObject puts an object on the chain, to be freed after a grace period.
+// Any context. It returns false for misuse: the object is on the chain
+// already, or is no object.
+func (c *cache) chainObject(off uint32) bool {
 	head := c.head(off)
-	m := c.pages.Meta(head)
-	if atomic.CompareAndSwapUint32(&m.Chained, 0, chainEnd) {
+	if head >= c.pages.Opened() {
+		return false
+	}
+	p := preempt.Disable()
+	bit := uint64(1) << (off & 63)
+	fresh := atomic.OrUint64(word(c.pendBits, off), bit)&bit == 0
+	if m := c.pages.Meta(head); fresh && atomic.CompareAndSwapUint32(&m.Chained, 0, chainEnd) {
 		for {
 			h := c.chain.Load()
-			next := uint32(h)
+			next := h
 			if next == 0 {
 				next = chainEnd
 			}
@@ -43,6 +56,16 @@ func (c *cache) fallback(off uint32) {
 			}
 		}
 	}
+	p.Enable()
+	return fresh
+}
+
+// chained ends a slow path that called chainObject, no longer busy.
+func (c *cache) chained(off uint32, ok bool) {
+	if !ok {
+		panic(c.misuse(off))
+	}
+	c.stats.fallback.Add(1)
 	c.startReclaim()
 }
 
@@ -54,9 +77,11 @@ func (c *cache) takeChain() int {
 		c.chainRest = c.chain.Swap(0)
 	}
 	n := 0
-	for ; c.chainRest != 0 && n < len(c.waiting); n++ {
+	for c.chainRest != 0 && n < len(c.waiting) {
 		head := c.chainRest
 		m := c.pages.Meta(head)
+		any := false
+		c.mu.Lock()
 		next := atomic.LoadUint32(&m.Chained)
 		if next == chainEnd {
 			next = 0
@@ -67,9 +92,18 @@ func (c *cache) takeChain() int {
 		for i := range pend {
 			if atomic.LoadUint64(&pend[i]) != 0 {
 				wait[i] |= atomic.SwapUint64(&pend[i], 0)
+				any = true
 			}
 		}
-		c.waiting[n] = head
+		if any {
+			c.waiting[n] = head
+			n++
+		} else {
+			// Its bits were taken before it was pushed. It may have become
+			// empty since, and stayed for being on the chain.
+			c.shedSlab(head, m)
+		}
+		c.mu.Unlock()
 	}
 	return n
 }

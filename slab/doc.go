@@ -47,8 +47,10 @@
 // It also is what a slot of a new P holds.
 //
 // A slow path stays busy while it holds sheaves that are in no slot and no
-// stack. A taker that wants to miss none therefore does two rounds: after the
-// first one has seen busy 0, what was in hand is in a slot or a stack.
+// stack. A taker therefore does two rounds: after the first one has seen busy
+// 0, an RCU sheaf that was in hand is in its slot or pending, and the second
+// finds it. (A later operation may have another main or spare sheaf in hand
+// again; those are taken for their memory, or after the last operation.)
 //
 // # Cookies
 //
@@ -73,17 +75,19 @@
 //
 // # Lock order
 //
-//	cache.reclaimMu          one reclaimer at a time: worker, Barrier, Shrink, Close
+//	cache.reclaimMu          one reclaimer at a time: worker, Barrier, Close
 //	  cache.mu (lock.Spin)   slabs and their bitmaps
-//	    page's zone lock
+//	  page's zone lock       when sheaves are made ahead
+//	cache.takeMu             one taker at a time; nothing is taken under it
 //
-// Nobody holds a lock while pinned here, and no slow path of FreeRCU or Free
-// takes any.
+// Pages are freed under cache.mu, for which page takes no lock. No slow path
+// of FreeRCU or Free takes any lock.
 //
 // # What misuse is seen
 //
 // A pointer outside the range or not on a 16-byte boundary: at once. A double
 // free and a pointer into another cache: when the sheaf is flushed to its
-// slab, or, on the fallback chain, at once. Until then two owners may have the
-// object: one hand-over in some tens is checked against the bitmap.
+// slab, or at once if both find each other on the fallback chain. Until then
+// two owners may have the object: one hand-over in some tens is checked against
+// the bitmap. After a panic over misuse the cache is not to be trusted.
 package slab

@@ -110,7 +110,7 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 
 // cacheOf finds the cache of an object by its page's metadata.
 func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
-	if h.pages.Contains(p) {
+	if h.pages.Contains(p) && h.pages.PageOf(p) < h.pages.Opened() {
 		if c, ok := h.owner.Load(h.pages.Meta(h.pages.PageOf(p)).Owner); ok {
 			return c.(*cache)
 		}

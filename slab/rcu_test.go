@@ -402,13 +402,50 @@ func TestTheFallbackChainLosesNothing(t *testing.T) {
 func TestADoubleFreeOnTheFallbackChainPanicsAtOnce(t *testing.T) {
 	a := newPages(t, 0)
 	c := newTest[cell](t, a)
-	g := rcu.ReadLock() // nothing is taken off the chain... but its bits may move
-	defer g.Unlock()
 	off := uint32(c.c.unitOf(unsafe.Pointer(c.Alloc(gfp.Kernel))))
-	c.c.reclaimMu.Lock()
-	c.c.fallback(off)
-	wantPanic(t, func() { c.c.fallback(off) }, "double free", c.c.name)
-	c.c.reclaimMu.Unlock()
+	c.c.reclaimMu.Lock() // no worker takes the first one off the chain
+	defer c.c.reclaimMu.Unlock()
+	c.c.chained(off, c.c.chainObject(off))
+	wantPanic(t, func() { c.c.chained(off, c.c.chainObject(off)) }, "double free of 0x", c.c.name)
+}
+
+// A slab whose objects are freed over the chain may become pages, and another
+// cache's slab, while pushers of its last objects are still under way. Large
+// objects make that happen all the time: two to a slab here.
+func TestTheFallbackChainLeavesOtherCachesSlabsAlone(t *testing.T) {
+	a := newPages(t, 0)
+	var cs [2]*Cache[[16384]byte]
+	for i := range cs {
+		cs[i], _ = NewCache[[16384]byte]("chain", WithAllocator(a))
+	}
+	old := runtime.GOMAXPROCS(6)
+	end := time.Now().Add(chainStress)
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			c := cs[g&1]
+			var ps [32]*[16384]byte
+			for time.Now().Before(end) {
+				for _, p := range ps[:c.AllocBulk(gfp.Kernel, ps[:])] {
+					off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+					c.c.chained(off, c.c.chainObject(off))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	runtime.GOMAXPROCS(old)
+	for _, c := range cs {
+		c.Barrier()
+		c.Shrink()
+		if s := c.Stats(); s.Out != 0 || s.Fallback == 0 || s.Fallback != s.FallbackEnd {
+			t.Errorf("%d objects lost; %d on the chain, %d off it", s.Out, s.Fallback, s.FallbackEnd)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	mustClose(t, a)
 }
 
 // A gfp.Kernel allocation at the limit waits for the grace periods in flight;

@@ -112,8 +112,7 @@ func (c *cache) pass(expedited bool) {
 		n = next
 	}
 	c.freeChained(chained)
-	for c.trimOne(c.depotMax) {
-	}
+	c.trimDepot(c.depotMax)
 }
 
 // dispose hands a sheaf whose grace period is over to the next allocations,
@@ -151,12 +150,11 @@ func (c *cache) check(s *sheaf) {
 	i := 0
 	for ; i < int(s.n) && ok; i++ {
 		off := s.obj[i]
-		w, bit := word(c.allocBits, off), uint64(1)<<(off&63)
-		if *w&bit == 0 || c.pages.Meta(c.head(off)).Owner != c.id {
+		if !c.allocated(off) {
 			bad, ok = off, false
 			break
 		}
-		*w &^= bit
+		*word(c.allocBits, off) &^= 1 << (off & 63)
 	}
 	for _, off := range s.obj[:i] {
 		*word(c.allocBits, off) |= 1 << (off & 63)
@@ -174,17 +172,17 @@ func (c *cache) checkDepot() {
 	}
 }
 
-// trimOne frees one sheaf of the depot in bulk if there are more than most.
-func (c *cache) trimOne(most int32) bool {
-	if c.full.n.Load() <= most && most > 0 {
-		return false
+// trimDepot frees sheaves of the depot in bulk until most are left, bounded by
+// what is there now.
+func (c *cache) trimDepot(most int32) {
+	for range c.full.n.Load() - most {
+		n := c.full.pop(c)
+		if n == 0 {
+			return
+		}
+		c.flush(n, &c.stats.flushed)
+		c.topUp()
 	}
-	n := c.full.pop(c)
-	if n == 0 {
-		return false
-	}
-	c.flush(n, &c.stats.flushed)
-	return true
 }
 
 // startTopUp has empty sheaves made ahead, because a slow path found few in
@@ -226,8 +224,10 @@ func (c *cache) trimEmpty() {
 	c.dropEmptySheaves(emptyKeep)
 }
 
+// dropEmptySheaves is bounded by what is there now: others may add more all
+// the while.
 func (c *cache) dropEmptySheaves(keep int32) {
-	for c.empty.n.Load() > keep || keep == 0 {
+	for range c.empty.n.Load() - keep {
 		n := c.empty.pop(c)
 		if n == 0 {
 			return

@@ -131,18 +131,24 @@ func (c *cache) addSlab(p unsafe.Pointer) {
 	c.slabs.empties++
 }
 
+// allocated reports whether an offset is that of an object of this cache that
+// is out of its slab. mu is held.
+func (c *cache) allocated(off uint32) bool {
+	head := c.head(off)
+	return head < c.pages.Opened() && c.pages.Meta(head).Owner == c.id &&
+		*word(c.allocBits, off)&(1<<(off&63)) != 0
+}
+
 // bulkFree is kfree_bulk: the objects go back to their slabs. mu is held. It
 // returns the first offset that is no allocated object of this cache.
 func (c *cache) bulkFree(offs []uint32) (bad uint32, ok bool) {
 	for _, off := range offs {
-		w := word(c.allocBits, off)
-		bit := uint64(1) << (off & 63)
-		head := c.head(off)
-		m := c.pages.Meta(head)
-		if *w&bit == 0 || m.Owner != c.id {
+		if !c.allocated(off) {
 			return off, false
 		}
-		*w &^= bit
+		head := c.head(off)
+		m := c.pages.Meta(head)
+		*word(c.allocBits, off) &^= 1 << (off & 63)
 		m.InUse--
 		c.slabs.inuse--
 		if m.InUse == c.perSlab-1 {
@@ -150,12 +156,18 @@ func (c *cache) bulkFree(offs []uint32) (bad uint32, ok bool) {
 		}
 		if m.InUse == 0 {
 			c.slabs.empties++
-			if c.slabs.empties > c.keepEmpty {
-				c.dropSlab(head, m)
-			}
+			c.shedSlab(head, m)
 		}
 	}
 	return 0, true
+}
+
+// shedSlab gives a slab's pages back if it is empty, enough others are, and it
+// is not on the fallback chain. mu is held.
+func (c *cache) shedSlab(head uint32, m *page.Meta) {
+	if m.InUse == 0 && c.slabs.empties > c.keepEmpty && atomic.LoadUint32(&m.Chained) == 0 {
+		c.dropSlab(head, m)
+	}
 }
 
 // dropSlab gives an empty slab's pages back. mu is held; page.Free takes no
@@ -175,7 +187,7 @@ func (c *cache) dropEmpty() {
 	for head := c.slabs.partial; head != 0 && c.slabs.empties > 0; {
 		m := c.pages.Meta(head)
 		next := m.Next
-		if m.InUse == 0 {
+		if m.InUse == 0 && atomic.LoadUint32(&m.Chained) == 0 {
 			c.dropSlab(head, m)
 		}
 		head = next
@@ -226,7 +238,7 @@ func (c *cache) flushObjects(offs []uint32, count *atomic.Uint64) {
 // misuse explains a freed address that is no allocated object.
 func (c *cache) misuse(off uint32) string {
 	what := "double free"
-	if head := c.head(off); c.pages.Meta(head).Owner != c.id {
+	if head := c.head(off); head >= c.pages.Opened() || c.pages.Meta(head).Owner != c.id {
 		what = "foreign free"
 	} else if u := off - head<<(page.Shift-unitShift); c.starts[u/64]&(1<<(u%64)) == 0 {
 		what = "free of a pointer into an object"
@@ -277,7 +289,7 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 	}
 	if e == 0 {
 		if n == 0 {
-			return nil
+			return c.fromDepot()
 		}
 		return c.pointer(one[0])
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // The slow halves. They are entered pinned and busy, and leave both before
-// they take a lock, start a goroutine or panic. Sheaves move by atomic swap:
+// they take a lock or panic. Sheaves move by atomic swap:
 // what a swap returned is owned by the caller, who may find 0 where a taker
 // was faster. Only the owner puts sheaves into its slot.
 
@@ -122,8 +122,9 @@ func (c *cache) freeSlow(s *slot, off uint32) {
 	}
 	if in == 0 {
 		atomic.StoreUint32(&s.spare, sp)
+		ok := c.chainObject(off)
 		s.leave()
-		c.fallback(off)
+		c.chained(off, ok)
 		return
 	}
 	m := c.sheaf(in)
@@ -158,9 +159,10 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 	if out != 0 {
 		c.closeSheaf(out)
 	}
+	ok := in != 0 || c.chainObject(off)
 	s.leave()
 	if in == 0 {
-		c.fallback(off)
+		c.chained(off, ok)
 	} else {
 		c.startDrain()
 	}
@@ -216,20 +218,22 @@ func (c *cache) freeBulk(ps []unsafe.Pointer) {
 		}
 	}
 	for i := 0; i < len(ps); {
-		s := c.enter()
-		m := c.sheaf(s.main)
-		for m.n < m.cap && i < len(ps) {
-			if ps[i] != nil {
-				m.obj[m.n] = uint32(c.unitOf(ps[i]))
-				m.n++
-			}
+		if ps[i] == nil { // passed over unpinned: there may be many
 			i++
-		}
-		if i == len(ps) || ps[i] == nil {
-			s.leave()
 			continue
 		}
-		c.freeSlow(s, uint32(c.unitOf(ps[i])))
-		i++
+		s := c.enter()
+		m := c.sheaf(s.main)
+		if m.n == m.cap {
+			c.freeSlow(s, uint32(c.unitOf(ps[i])))
+			i++
+			continue
+		}
+		for m.n < m.cap && i < len(ps) && ps[i] != nil {
+			m.obj[m.n] = uint32(c.unitOf(ps[i]))
+			m.n++
+			i++
+		}
+		s.leave()
 	}
 }

@@ -38,12 +38,17 @@ func Populate(p unsafe.Pointer, size uintptr) error {
 	return nil
 }
 
+// memReset is MEM_RESET: the content is of no interest any more.
+const memReset = 0x80000
+
 // Discard gives the memory of [p, p+size) back; it reads as zero afterwards.
+// Decommitting would make it unreadable for a moment, which a lock-free reader
+// of a stale page would notice. Reset memory keeps its content or is zero, so
+// it is cleared first.
 func Discard(p unsafe.Pointer, size uintptr) error {
-	if err := windows.VirtualFree(uintptr(p), size, windows.MEM_DECOMMIT); err != nil {
-		return os.NewSyscallError("VirtualFree", err)
-	}
-	return Open(p, size)
+	clear(unsafe.Slice((*byte)(p), size))
+	_, err := alloc(p, size, memReset, windows.PAGE_READWRITE)
+	return err
 }
 
 // Sleep blocks the thread for ns nanoseconds without a Go timer. It must not
