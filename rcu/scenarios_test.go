@@ -60,6 +60,12 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
+func (l *lines) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 const stallAge = 100 * time.Millisecond
 
 // stall lets a grace period wait for the reader, and prints the P that the
@@ -75,7 +81,12 @@ func stall(reader func(entered func())) {
 		runtime.Gosched()
 	}
 	Synchronize()
-	fmt.Printf("%d %d\n%s", p.Load(), ReadStats().Stalls, sink.b.String())
+	stalls := ReadStats().Stalls
+	// The report is written by a goroutine of its own.
+	for end := time.Now().Add(5 * time.Second); uint64(strings.Count(sink.text(), "\n")) < stalls && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	fmt.Printf("%d %d\n%s", p.Load(), stalls, sink.text())
 }
 
 func TestStallIsReportedOnceWithFlavourAndP(t *testing.T) {
