@@ -89,7 +89,7 @@ func TestAShortRunTakesEveryWay(t *testing.T) {
 		"lookups": rep.Lookups, "replacements": rep.Replacements, "deletes": rep.Deletes, "re-inserts": rep.Reinserts,
 		"plain": rep.FreeRCU.Plain, "raw lock": rep.FreeRCU.RawLock, "preempt": rep.FreeRCU.Preempt,
 		"irq": rep.FreeRCU.IRQ, "hardirq": rep.FreeRCU.Hardirq,
-		"array": rep.Routes.Array, "reused": rep.Routes.Reused, "bulk": rep.Routes.Bulk, "fallback": rep.Routes.Fallback,
+		"array": rep.Routes.Array, "reused": rep.Routes.Reused, "fallback": rep.Routes.Fallback,
 		"refused objects": rep.RefusedAllocs, "refused pages": rep.RefusedPages, "refused writes": rep.RefusedWrites,
 		"grace periods": rep.GracePeriods, "holds": rep.Holds, "misses": rep.Misses, "GC cycles": uint64(rep.GCCycles),
 	} {
