@@ -92,8 +92,12 @@ var pending struct {
 }
 
 func lockPending() {
-	for !pending.lock.CompareAndSwap(0, 1) {
-		sys.Pause(10)
+	for i := 0; !pending.lock.CompareAndSwap(0, 1); i++ {
+		if i < 100 {
+			sys.Pause(10)
+		} else {
+			sys.Yield() // the holder's thread may want the processor
+		}
 	}
 }
 

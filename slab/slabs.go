@@ -19,13 +19,14 @@ import (
 // kfree_bulk brings it back. All of it is protected by cache.mu.
 //
 //	inuse == sum of InUse over the cache's slabs == bits set in them
-//	partial holds exactly the slabs with InUse < perSlab; empties counts
-//	those of them with InUse == 0
+//	empty holds exactly the slabs with InUse == 0, empties of them
+//	partial holds exactly those with 0 < InUse < perSlab
 
 type slabs struct {
-	partial uint32 // first of the slabs with room, linked by Next and Prev
+	partial uint32 // first of its list, linked by Next and Prev
+	empty   uint32 // first of its list
+	empties int    // slabs on empty
 	count   int    // slabs
-	empties int    // slabs with no object in use
 	inuse   int    // objects out of their slabs
 }
 
@@ -85,15 +86,20 @@ func (c *cache) words(bitmap unsafe.Pointer, head uint32) []uint64 {
 	return unsafe.Slice(word(bitmap, head<<(page.Shift-unitShift)), len(c.starts))
 }
 
-// take moves objects out of slabs with room into dst. mu is held.
+// take moves objects out of slabs into dst, partly used slabs first, so that
+// empty ones can become pages. mu is held.
 func (c *cache) take(dst []uint32) int {
 	n := 0
-	for n < len(dst) && c.slabs.partial != 0 {
+	for n < len(dst) {
 		head := c.slabs.partial
-		m := c.pages.Meta(head)
-		if m.InUse == 0 {
-			c.slabs.empties--
+		if head == 0 {
+			head = c.slabs.empty
 		}
+		if head == 0 {
+			break
+		}
+		m := c.pages.Meta(head)
+		c.unlink(head, m)
 		had := n
 		for i, w := range c.words(c.allocBits, head) {
 			free := c.starts[i] &^ w
@@ -111,9 +117,7 @@ func (c *cache) take(dst []uint32) int {
 		}
 		m.InUse += uint32(n - had)
 		c.slabs.inuse += n - had
-		if m.InUse == c.perSlab {
-			c.unlink(head, m)
-		}
+		c.link(head, m)
 	}
 	return n
 }
@@ -128,7 +132,6 @@ func (c *cache) addSlab(p unsafe.Pointer) {
 	}
 	c.link(head, c.pages.Meta(head))
 	c.slabs.count++
-	c.slabs.empties++
 }
 
 // allocated reports whether an offset is that of an object of this cache that
@@ -149,14 +152,14 @@ func (c *cache) bulkFree(offs []uint32) (bad uint32, ok bool) {
 		head := c.head(off)
 		m := c.pages.Meta(head)
 		*word(c.allocBits, off) &^= 1 << (off & 63)
-		m.InUse--
 		c.slabs.inuse--
-		if m.InUse == c.perSlab-1 {
+		if m.InUse == c.perSlab || m.InUse == 1 { // it changes lists
+			c.unlink(head, m)
+			m.InUse--
 			c.link(head, m)
-		}
-		if m.InUse == 0 {
-			c.slabs.empties++
 			c.shedSlab(head, m)
+		} else {
+			m.InUse--
 		}
 	}
 	return 0, true
@@ -174,7 +177,6 @@ func (c *cache) shedSlab(head uint32, m *page.Meta) {
 // lock.
 func (c *cache) dropSlab(head uint32, m *page.Meta) {
 	c.unlink(head, m)
-	c.slabs.empties--
 	c.slabs.count--
 	for i := range uint32(1) << c.order {
 		c.pages.Meta(head + i).Owner = 0
@@ -184,29 +186,56 @@ func (c *cache) dropSlab(head uint32, m *page.Meta) {
 
 // dropEmpty gives back every empty slab. mu is held.
 func (c *cache) dropEmpty() {
-	for head := c.slabs.partial; head != 0 && c.slabs.empties > 0; {
+	for head := c.slabs.empty; head != 0; {
 		m := c.pages.Meta(head)
 		next := m.Next
-		if m.InUse == 0 && atomic.LoadUint32(&m.Chained) == 0 {
+		if atomic.LoadUint32(&m.Chained) == 0 {
 			c.dropSlab(head, m)
 		}
 		head = next
 	}
 }
 
+// list is the list that a slab belongs on; nil: none, it is full.
+func (c *cache) list(m *page.Meta) *uint32 {
+	switch m.InUse {
+	case 0:
+		return &c.slabs.empty
+	case c.perSlab:
+		return nil
+	}
+	return &c.slabs.partial
+}
+
+// link puts a slab on its list.
 func (c *cache) link(head uint32, m *page.Meta) {
-	m.Prev, m.Next = 0, c.slabs.partial
+	l := c.list(m)
+	if l == nil {
+		return
+	}
+	if l == &c.slabs.empty {
+		c.slabs.empties++
+	}
+	m.Prev, m.Next = 0, *l
 	if m.Next != 0 {
 		c.pages.Meta(m.Next).Prev = head
 	}
-	c.slabs.partial = head
+	*l = head
 }
 
+// unlink takes a slab off its list, before InUse changes.
 func (c *cache) unlink(head uint32, m *page.Meta) {
+	l := c.list(m)
+	if l == nil {
+		return
+	}
+	if l == &c.slabs.empty {
+		c.slabs.empties--
+	}
 	if m.Prev != 0 {
 		c.pages.Meta(m.Prev).Next = m.Next
 	} else {
-		c.slabs.partial = m.Next
+		*l = m.Next
 	}
 	if m.Next != 0 {
 		c.pages.Meta(m.Next).Prev = m.Prev
