@@ -101,9 +101,9 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	if c == nil {
 		return nil
 	}
-	p := c.alloc(f)
-	if f&gfp.Zero != 0 && p != nil {
-		clear(unsafe.Slice((*byte)(p), size))
+	p := c.alloc(nil, f, 0)
+	if p == nil || f&gfp.Zero != 0 {
+		p = c.alloc(p, f, 1)
 	}
 	return p
 }

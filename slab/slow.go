@@ -9,7 +9,7 @@ import (
 	"quiesce/rcu"
 )
 
-// The slow halves. They are entered pinned and busy, and leave both before
+// The slow halves. They run pinned and busy, and leave both before
 // they take a lock or panic. Sheaves move by atomic swap:
 // what a swap returned is owned by the caller, who may find 0 where a taker
 // was faster. Only the owner puts sheaves into its slot.
@@ -49,10 +49,31 @@ func (c *cache) admit(s *slot) {
 	}
 }
 
-//go:norace
+// allocSlow is the second round of an allocation, which got p in the first.
+//
 //go:noinline
-func (c *cache) allocSlow(s *slot, f gfp.Flags) unsafe.Pointer {
+func (c *cache) allocSlow(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
+	if p == nil {
+		p = c.allocAnyhow(f)
+	}
+	if f&gfp.Zero != 0 && p != nil {
+		clear(unsafe.Slice((*byte)(p), c.size))
+	}
+	return p
+}
+
+// allocAnyhow looks everywhere that the flags allow.
+//
+//go:norace
+func (c *cache) allocAnyhow(f gfp.Flags) unsafe.Pointer {
+	s := c.enter()
 	c.admit(s)
+	if m := c.sheaf(s.main); m.n > 0 { // another P by now
+		m.n--
+		p := c.pointer(m.obj[m.n])
+		s.leave()
+		return p
+	}
 	in := atomic.SwapUint32(&s.spare, 0)
 	if in == 0 || c.sheaf(in).n == 0 {
 		c.putEmpty(s, in)
@@ -197,7 +218,8 @@ func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
 			s.leave()
 			break
 		}
-		p := c.allocSlow(s, f)
+		s.leave()
+		p := c.allocAnyhow(f)
 		if p == nil {
 			break
 		}
