@@ -49,6 +49,37 @@ func BenchmarkAllocFree(b *testing.B) {
 	})
 }
 
+// BenchmarkAllocFreeParallel is the same on every P at once.
+func BenchmarkAllocFreeParallel(b *testing.B) {
+	b.Run("new", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			var keep *obj64
+			for pb.Next() {
+				keep = new(obj64)
+				escape(keep)
+			}
+		})
+	})
+	b.Run("slab", func(b *testing.B) {
+		c := bench[obj64](b)
+		b.ResetTimer()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				c.Free(c.Alloc(gfp.NoWait))
+			}
+		})
+	})
+}
+
+// escape keeps an object on the heap.
+//
+//go:noinline
+func escape(p *obj64) {
+	if p == nil {
+		sink = p
+	}
+}
+
 func BenchmarkShuffled10000(b *testing.B) {
 	c := bench[obj64](b)
 	const n = 10000

@@ -1,0 +1,116 @@
+package slab
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/rcu"
+)
+
+// No array to be had: the fallback chain takes the objects, from any context,
+// and they come back. Free takes the same way.
+func TestTheFallbackChainLosesNothing(t *testing.T) {
+	a := newPages(t, 2<<20)
+	var back atomic.Int64
+	c := newTest[cell](t, a, withHook(func(offs []uint32) { back.Add(int64(len(offs))) }))
+	var ps []*cell
+	for {
+		p := c.Alloc(gfp.Atomic | gfp.NoWarn)
+		if p == nil {
+			break
+		}
+		ps = append(ps, p)
+	}
+	var pages []unsafe.Pointer // every page that is left, so that no sheaf can be made
+	for {
+		p := a.Alloc(0, gfp.Atomic|gfp.NoWarn)
+		if p == nil {
+			break
+		}
+		pages = append(pages, p)
+	}
+	g := rcu.ReadLock()
+	for i, p := range ps {
+		contexts[i%len(contexts)].in(func() { c.FreeRCU(p) })
+	}
+	s := c.Stats()
+	if s.Fallback == 0 {
+		t.Errorf("of %d objects none took the fallback chain", len(ps))
+	}
+	t.Logf("%d objects, %d on the chain", len(ps), s.Fallback)
+	time.Sleep(20 * time.Millisecond)
+	if back.Load() != 0 {
+		t.Errorf("%d objects came back before the reader left", back.Load())
+	}
+	g.Unlock()
+	c.Barrier()
+	if back.Load() != int64(len(ps)) {
+		t.Errorf("%d of %d came back", back.Load(), len(ps))
+	}
+	for _, p := range pages {
+		a.Free(p, 0)
+	}
+	p := c.Alloc(gfp.NoWait)
+	if p == nil {
+		t.Error("no memory after everything came back")
+	}
+	c.Free(p)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, a)
+}
+
+func TestADoubleFreeOnTheFallbackChainPanicsAtOnce(t *testing.T) {
+	a := newPages(t, 0)
+	c := newTest[cell](t, a)
+	off := uint32(c.c.unitOf(unsafe.Pointer(c.Alloc(gfp.Kernel))))
+	c.c.reclaimMu.Lock() // no worker takes the first one off the chain
+	defer c.c.reclaimMu.Unlock()
+	c.c.chained(off, c.c.chainObject(off))
+	wantPanic(t, func() { c.c.chained(off, c.c.chainObject(off)) }, "double free of 0x", c.c.name)
+}
+
+// A slab whose objects are freed over the chain may become pages, and another
+// cache's slab, while pushers of its last objects are still under way. Large
+// objects make that happen all the time: two to a slab here.
+func TestTheFallbackChainLeavesOtherCachesSlabsAlone(t *testing.T) {
+	a := newPages(t, 0)
+	var cs [2]*Cache[[16384]byte]
+	for i := range cs {
+		cs[i], _ = NewCache[[16384]byte]("chain", WithAllocator(a))
+	}
+	old := runtime.GOMAXPROCS(6)
+	end := time.Now().Add(chainStress)
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			c := cs[g&1]
+			var ps [32]*[16384]byte
+			for time.Now().Before(end) {
+				for _, p := range ps[:c.AllocBulk(gfp.Kernel, ps[:])] {
+					off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+					c.c.chained(off, c.c.chainObject(off))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	runtime.GOMAXPROCS(old)
+	for _, c := range cs {
+		c.Barrier()
+		c.Shrink()
+		if s := c.Stats(); s.Out != 0 || s.Fallback == 0 || s.Fallback != s.FallbackEnd {
+			t.Errorf("%d objects lost; %d on the chain, %d off it", s.Out, s.Fallback, s.FallbackEnd)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	mustClose(t, a)
+}
