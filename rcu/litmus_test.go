@@ -106,7 +106,7 @@ func TestRCUsyncfree_ObjectsThatWaitByCookie(t *testing.T) {
 	stress(t, func(k uint64) {
 		old := i
 		i = (i + 1) % n
-		if k > n {
+		if k >= n { // the n-th round comes back to object 0
 			// The oldest object is freed here and used again at once.
 			if !Poll(cookie[i]) {
 				CondSynchronize(cookie[i])
