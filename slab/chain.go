@@ -126,7 +126,7 @@ func (c *cache) freeChained(n int) {
 				k = 0
 			}
 		}
-		c.topUp()
+		c.feed()
 	}
 }
 

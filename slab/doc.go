@@ -77,7 +77,6 @@
 //
 //	cache.reclaimMu          one reclaimer at a time: worker, Barrier, Close
 //	  cache.mu (lock.Spin)   slabs and their bitmaps
-//	  page's zone lock       when sheaves are made ahead
 //	cache.takeMu             one taker at a time; nothing is taken under it
 //
 // Pages are freed under cache.mu, for which page takes no lock. No slow path

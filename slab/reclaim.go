@@ -1,6 +1,7 @@
 package slab
 
 import (
+	"runtime"
 	"sync/atomic"
 
 	"quiesce/gfp"
@@ -83,7 +84,7 @@ func (c *cache) reclaimOnce(expedited bool) {
 
 // pass is one grace period's worth of reclaimOnce.
 func (c *cache) pass(expedited bool) {
-	c.topUp()
+	c.feed()
 	first := c.pending.takeAll()
 	chained := c.takeChain()
 
@@ -108,7 +109,7 @@ func (c *cache) pass(expedited bool) {
 		next := c.sheaf(n).next.Load()
 		c.pending.n.Add(-1)
 		c.dispose(n)
-		c.topUp()
+		c.feed()
 		n = next
 	}
 	c.freeChained(chained)
@@ -181,7 +182,7 @@ func (c *cache) trimDepot(most int32) {
 			return
 		}
 		c.flush(n, &c.stats.flushed)
-		c.topUp()
+		c.feed()
 	}
 }
 
@@ -199,9 +200,22 @@ func (c *cache) startTopUp() {
 	}
 }
 
+// feed is what the reclaim worker does between two sheaves when empty ones are
+// wanted: the goroutine of startTopUp may have no P to run on while worker and
+// flooder have them, so it gives the worker's P to one of its own. It does not
+// allocate itself: freeing must not wait for the allocator's locks.
+func (c *cache) feed() {
+	if c.hungry.Load() {
+		c.spawn(func() {
+			for c.topUp() {
+			}
+		})
+		runtime.Gosched()
+	}
+}
+
 // topUp makes empty sheaves if they are wanted, more each time, until the
-// reclaim worker ends. The worker calls it between two sheaves: the goroutine
-// above may have no P to run on while worker and flooder have them.
+// reclaim worker ends.
 func (c *cache) topUp() bool {
 	if !c.hungry.Load() || !c.hungry.Swap(false) {
 		return false
