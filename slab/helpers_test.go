@@ -74,8 +74,7 @@ func workers() int {
 	buf := make([]byte, 1<<20)
 	n := 0
 	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(g, "(*cache).reclaimWorker") ||
-			strings.Contains(g, "(*cache).drainWorker") || strings.Contains(g, "(*cache).topUp") {
+		if strings.Contains(g, "(*cache).spawn") { // its own frame, or who created it
 			n++
 		}
 	}
