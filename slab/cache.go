@@ -39,8 +39,9 @@ type cache struct {
 	pending stack // closed RCU sheaves
 	chain   atomic.Uint32
 
-	reclaiming, draining, topping atomic.Bool  // the goroutines run
-	workers                       atomic.Int32 // goroutines that have not ended
+	// The goroutines run, one of each at most.
+	reclaiming, draining, topping, feeding atomic.Bool
+	workers                                atomic.Int32 // goroutines that have not ended
 
 	hungry    atomic.Bool  // empty sheaves are wanted
 	wantEmpty atomic.Int32 // sheaves that the last topUp made

@@ -88,22 +88,19 @@ func (c *cache) pass(expedited bool) {
 	first := c.pending.takeAll()
 	chained := c.takeChain()
 
-	var last rcu.Cookie // of them all: the sequence never runs backwards far enough to matter
-	any := false
+	var last rcu.Cookie // of them all; none is 0
 	for n := first; n != 0; n = c.sheaf(n).next.Load() {
-		if k := c.sheaf(n).cookie; !any || int64(k-last) > 0 {
-			last, any = k, true
-		}
+		last = max(last, c.sheaf(n).cookie)
 	}
 	if chained > 0 {
-		last, any = rcu.GetState(), true // after the bits were moved
+		last = rcu.GetState() // after the bits were moved
 	}
-	if any {
-		if expedited {
-			rcu.CondSynchronizeExpedited(last)
-		} else {
-			rcu.CondSynchronize(last)
-		}
+	switch {
+	case last == 0:
+	case expedited:
+		rcu.CondSynchronizeExpedited(last)
+	default:
+		rcu.CondSynchronize(last)
 	}
 	for n := first; n != 0; {
 		next := c.sheaf(n).next.Load()
@@ -146,23 +143,19 @@ func (c *cache) pressed() bool {
 // none may be in it twice. It clears and sets the bits again under mu, which
 // nobody can see.
 func (c *cache) check(s *sheaf) {
+	offs := s.objects()
 	c.mu.Lock()
-	bad, ok := uint32(0), true
-	i := 0
-	for ; i < int(s.n) && ok; i++ {
-		off := s.obj[i]
-		if !c.allocated(off) {
-			bad, ok = off, false
-			break
-		}
-		*word(c.allocBits, off) &^= 1 << (off & 63)
+	good := 0
+	for good < len(offs) && c.allocated(offs[good]) {
+		*word(c.allocBits, offs[good]) &^= 1 << (offs[good] & 63)
+		good++
 	}
-	for _, off := range s.obj[:i] {
+	for _, off := range offs[:good] {
 		*word(c.allocBits, off) |= 1 << (off & 63)
 	}
 	c.mu.Unlock()
-	if !ok {
-		panic(c.misuse(bad))
+	if good < len(offs) {
+		panic(c.misuse(offs[good]))
 	}
 }
 
@@ -191,13 +184,21 @@ func (c *cache) trimDepot(most int32) {
 // may go on until help comes, and the fallback chain stays empty. Any context.
 func (c *cache) startTopUp() {
 	c.hungry.Store(true)
-	if !c.topping.Load() && c.topping.CompareAndSwap(false, true) {
-		c.spawn(func() {
-			for c.topUp() {
-			}
-			c.topping.Store(false)
-		})
+	c.spawnTopUp(&c.topping)
+}
+
+// spawnTopUp starts a goroutine that tops up, unless the one that running
+// stands for runs already.
+func (c *cache) spawnTopUp(running *atomic.Bool) bool {
+	if running.Load() || !running.CompareAndSwap(false, true) {
+		return false
 	}
+	c.spawn(func() {
+		for c.topUp() {
+		}
+		running.Store(false)
+	})
+	return true
 }
 
 // feed is what the reclaim worker does between two sheaves when empty ones are
@@ -205,11 +206,7 @@ func (c *cache) startTopUp() {
 // flooder have them, so it gives the worker's P to one of its own. It does not
 // allocate itself: freeing must not wait for the allocator's locks.
 func (c *cache) feed() {
-	if c.hungry.Load() {
-		c.spawn(func() {
-			for c.topUp() {
-			}
-		})
+	if c.hungry.Load() && c.spawnTopUp(&c.feeding) {
 		runtime.Gosched()
 	}
 }
