@@ -48,8 +48,8 @@ func (m *fuzzed) do(fn func()) {
 	}
 	var done atomic.Bool
 	go func() {
+		defer done.Store(true)
 		fn()
-		done.Store(true)
 	}()
 	for !done.Load() {
 		sys.Yield()

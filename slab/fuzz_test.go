@@ -50,8 +50,8 @@ type limbo struct {
 func elsewhere(fn func()) {
 	var done atomic.Bool
 	go func() {
+		defer done.Store(true)
 		fn()
-		done.Store(true)
 	}()
 	for !done.Load() {
 		sys.Yield()

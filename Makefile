@@ -1,0 +1,7 @@
+# Fuzz every target, FUZZTIME each: make fuzz FUZZTIME=5m FUZZ=FuzzSlab
+FUZZTIME ?= 30s
+FUZZ ?= .
+
+.PHONY: fuzz
+fuzz:
+	FUZZTIME=$(FUZZTIME) FUZZ=$(FUZZ) .ci/fuzz
