@@ -67,6 +67,7 @@ type Allocator struct {
 
 	slots  percpu.Slots[pcp] // see lists.go
 	closed atomic.Bool
+	gate   atomic.Uint32 // see gate.go
 
 	_ [percpu.Line]byte // the hot paths only read what stands above
 
@@ -143,6 +144,7 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 		a.recycle()
 		return fail("no memory for the first section: %w", err)
 	}
+	a.enlist()
 	return a, nil
 }
 
@@ -213,7 +215,7 @@ func parseBytes(s string) (int64, error) {
 // pinned otherwise than by packages preempt and lock must give NoLocks. The
 // kernel's alloc_pages.
 func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
-	if uint(order) > MaxOrder || a.closed.Load() {
+	if uint(order) > MaxOrder || a.gate.Load() != 0 && !a.admit(order, f) {
 		return nil
 	}
 	var page uint32

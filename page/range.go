@@ -354,6 +354,7 @@ func (a *Allocator) Close() error {
 		a.reopen()
 		return fmt.Errorf("quiesce: allocator %s: Close with %d pages in use", a.name, used)
 	}
+	a.discharge()
 	a.recycle()
 	a.zone.resident.Store(0)
 	a.slots.Release()

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/internal/sys"
 	"quiesce/rcu"
 )
@@ -66,6 +67,10 @@ func (c *cache) allocSlow(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
 //
 //go:norace
 func (c *cache) allocAnyhow(f gfp.Flags) unsafe.Pointer {
+	if fault.Slab.Fail(int64(c.size)) {
+		c.refused(f)
+		return nil
+	}
 	s := c.enter()
 	c.admit(s)
 	if m := c.sheaf(s.main); m.n > 0 { // another P by now
@@ -86,10 +91,19 @@ func (c *cache) allocAnyhow(f gfp.Flags) unsafe.Pointer {
 	}
 	s.leave()
 	if !f.CanLock() {
-		c.stats.refusals.Add(1)
+		c.refused(f)
 		return nil
 	}
 	return c.refill(f)
+}
+
+// refused counts an allocation that the flags, or failslab, refuse memory.
+func (c *cache) refused(f gfp.Flags) {
+	if f.CanLock() {
+		c.stats.failures.Add(1)
+	} else {
+		c.stats.refusals.Add(1)
+	}
 }
 
 // install takes one object out of in and makes in the main sheaf. The old one

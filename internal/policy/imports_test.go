@@ -18,7 +18,8 @@ var floors = []struct {
 	{0, "gfp", "", ""},
 	{0, "internal/sys", "", "golang.org/x/sys/"},
 	{0, "internal/policy", "", ""}, // tests only
-	{1, "internal/percpu", "internal/sys", ""},
+	{1, "internal/fault", "internal/sys", ""},
+	{1, "internal/percpu", "internal/sys internal/fault", ""},
 	{1, "lockdep", "internal/sys", ""},
 	{2, "preempt", "internal/percpu lockdep", ""},
 	{2, "lock", "preempt lockdep", ""},

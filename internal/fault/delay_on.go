@@ -1,0 +1,52 @@
+//go:build delay
+
+package fault
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"quiesce/internal/sys"
+)
+
+// Delays reports whether Delay does anything: the build tag delay.
+const Delays = true
+
+var (
+	share   atomic.Int32 // of a thousand calls
+	longest atomic.Int64 // ns
+	delayed atomic.Uint64
+)
+
+func init() { SetDelays(5, 50*time.Microsecond) }
+
+// Delay dawdles at random, for nanoseconds to a fraction of a millisecond. The
+// tag is that of a pair in docs/memory-ordering.md. Any context.
+//
+//go:norace
+func Delay(tag string) {
+	r := rand.Uint32()
+	if int32(r%1000) >= share.Load() {
+		return
+	}
+	delayed.Add(1)
+	// Most are short: the windows are some instructions wide.
+	ns := longest.Load() >> (r >> 10 & 7)
+	if r>>13&3 == 0 {
+		sys.Yield() // the thread that would come second comes first
+	}
+	for end := sys.Nanotime() + ns; sys.Nanotime() < end; {
+		sys.Pause(10)
+	}
+}
+
+// SetDelays sets how many in a thousand calls of Delay dawdle, and for how
+// long at most.
+func SetDelays(permille int, most time.Duration) {
+	share.Store(int32(permille))
+	longest.Store(int64(most))
+}
+
+// Delayed counts the calls that did.
+func Delayed() uint64 { return delayed.Load() }
