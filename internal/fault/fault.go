@@ -1,0 +1,164 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"quiesce/internal/sys"
+)
+
+// Attr says how often a point fails: the kernel's fault_attr. The zero value
+// is never.
+type Attr struct {
+	Probability float64 // percent, 0 to 100
+	Interval    int64   // only every Interval-th allocation can fail; 0 is 1
+	Times       int64   // so many failures at most; 0 and below: any number
+	Space       int64   // bytes that are served before the first failure
+}
+
+// ParseAttr reads probability[:interval[:times[:space]]].
+func ParseAttr(s string) (a Attr, err error) {
+	parts := strings.Split(s, ":")
+	if len(parts) > 4 {
+		return Attr{}, errAttr
+	}
+	a.Probability, err = strconv.ParseFloat(parts[0], 64)
+	if err != nil || !(a.Probability >= 0 && a.Probability <= 100) {
+		return Attr{}, errAttr
+	}
+	for i, field := range []*int64{&a.Interval, &a.Times, &a.Space} {
+		if i+1 >= len(parts) {
+			break
+		}
+		if *field, err = strconv.ParseInt(parts[i+1], 10, 64); err != nil {
+			return Attr{}, errAttr
+		}
+	}
+	if a.Interval < 0 || a.Space < 0 {
+		return Attr{}, errAttr
+	}
+	return a, nil
+}
+
+var errAttr = errors.New("want percent[:interval[:times[:space]]]")
+
+// Point is a place where allocations can be made to fail.
+type Point struct {
+	name string // immutable
+
+	armed    atomic.Bool // attr can fail something, or Nth counts
+	attr     atomic.Pointer[Attr]
+	chances  atomic.Int64 // since attr was set
+	times    atomic.Int64 // failures left
+	space    atomic.Int64 // bytes left
+	injected atomic.Uint64
+
+	mu    sync.Mutex
+	watch func(armed bool) // protected by mu; called under it
+}
+
+// The points.
+var (
+	Slab = &Point{name: "failslab"}
+	Page = &Point{name: "fail_page_alloc"}
+)
+
+func init() {
+	for _, p := range []*Point{Slab, Page} {
+		v, ok := sys.Option(p.name)
+		if !ok {
+			continue
+		}
+		a, err := ParseAttr(v)
+		if err != nil {
+			panic(fmt.Sprintf("quiesce: bad option QUIESCE=%s=%s: %v", p.name, v, err))
+		}
+		p.Set(a)
+	}
+}
+
+// Set sets how often the point fails and starts its counts afresh. Unpinned.
+func (p *Point) Set(a Attr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.attr.Store(&a)
+	p.chances.Store(0)
+	p.times.Store(a.Times)
+	p.space.Store(a.Space)
+	p.arm()
+}
+
+// Watch has fn called when the point is armed or disarmed, and now. It is for
+// a place that would rather not look at the point every time. Unpinned.
+func (p *Point) Watch(fn func(armed bool)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watch = fn
+	fn(p.armed.Load())
+}
+
+// arm computes armed. mu is held.
+func (p *Point) arm() {
+	a := p.attr.Load()
+	armed := a != nil && a.Probability > 0 || nth.Load() > 0
+	p.armed.Store(armed)
+	if p.watch != nil {
+		p.watch(armed)
+	}
+}
+
+// Fail reports whether this allocation of so many bytes has to fail. Any
+// context.
+func (p *Point) Fail(bytes int64) bool {
+	return p.armed.Load() && p.fail(bytes)
+}
+
+func (p *Point) fail(bytes int64) bool {
+	if nth.Load() > 0 && nth.Add(-1) == 0 {
+		p.injected.Add(1)
+		return true
+	}
+	a := p.attr.Load()
+	if a == nil || a.Probability <= 0 {
+		return false
+	}
+	if a.Space > 0 && p.space.Load() > 0 {
+		p.space.Add(-bytes)
+		return false
+	}
+	if a.Interval > 1 && p.chances.Add(1)%a.Interval != 0 {
+		return false
+	}
+	if a.Probability < 100 && rand.Float64()*100 >= a.Probability {
+		return false
+	}
+	if a.Times > 0 && p.times.Add(-1) < 0 {
+		return false
+	}
+	p.injected.Add(1)
+	return true
+}
+
+// Injected counts the failures so far.
+func (p *Point) Injected() uint64 { return p.injected.Load() }
+
+// nth counts down to the allocation that has to fail. At and below 0: none.
+var nth atomic.Int64
+
+// Nth makes the n-th allocation from now on fail, counted over all points and
+// goroutines; 0 calls that off. It returns whether the last Nth had come to
+// its failure. Unpinned.
+func Nth(n int64) (failed bool) {
+	failed = nth.Swap(n) <= 0
+	for _, p := range []*Point{Slab, Page} {
+		p.mu.Lock()
+		p.arm()
+		p.mu.Unlock()
+	}
+	return failed
+}
