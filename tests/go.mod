@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/anishathalye/porcupine v1.3.1
+	pgregory.net/rapid v1.3.0
 	quiesce v0.0.0
 )
 
