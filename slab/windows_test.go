@@ -9,7 +9,9 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/internal/sys"
+	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -427,6 +429,80 @@ func TestZeroClearsUsedObjects(t *testing.T) {
 	closeAll(t, c)
 }
 
+// While the worker takes a slab's bits another one comes. Nothing follows it:
+// it is on the chain, or among the bits taken.
+func TestChainedWhileItsSlabIsTakenIsFound(t *testing.T) {
+	procs(t, max(2, runtime.GOMAXPROCS(0)))
+	c := newTest[cell](t, newPages(t, 0))
+	c.c.reclaiming.Store(true) // Barrier alone reclaims
+	var ps [2]*cell
+	for i, begin := uint32(0), time.Now(); time.Since(begin) < sharing; i++ {
+		c.AllocBulk(gfp.Kernel, ps[:])
+		a, b := uint32(c.c.unitOf(unsafe.Pointer(ps[0]))), uint32(c.c.unitOf(unsafe.Pointer(ps[1])))
+		c.c.chained(a, c.c.chainObject(a))
+		done := make(chan struct{})
+		go func() {
+			c.Barrier()
+			close(done)
+		}()
+		sys.Pause(i * 37 % 1000)
+		c.c.chained(b, c.c.chainObject(b))
+		<-done
+		c.Barrier()
+		if s := c.Stats(); s.Fallback != s.FallbackEnd {
+			t.Fatalf("try %d: %d objects went on the chain, %d came off it", i, s.Fallback, s.FallbackEnd)
+		}
+	}
+	closeAll(t, c)
+}
+
+// From the object's bit to the claim of its slab a grace period waits for the
+// push; later ones find the slab on the chain. The delay between the two
+// is made long, so this takes the build tag delay.
+func TestAPushOnTheChainIsAReadSideSection(t *testing.T) {
+	if !fault.Delays {
+		t.Skip("needs -tags delay")
+	}
+	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	defer fault.SetDelays(5, 50*time.Microsecond)
+	c := newTest[cell](t, newPages(t, 0))
+	c.c.reclaimMu.Lock() // the chain stays as it is
+	tries := 0
+	for range 20 {
+		fault.SetDelays(0, 0)
+		off := uint32(c.c.unitOf(unsafe.Pointer(c.Alloc(gfp.Kernel))))
+		m := c.c.pages.Meta(c.c.head(off))
+		fault.SetDelays(1000, 50*time.Millisecond)
+		pushed := make(chan struct{})
+		go func() {
+			c.c.chained(off, c.c.chainObject(off))
+			close(pushed)
+		}()
+		for atomic.LoadUint64(word(c.c.pendBits, off))&(1<<(off&63)) == 0 {
+			runtime.Gosched()
+		}
+		sys.Pause(1000)
+		fault.SetDelays(0, 0) // of the others, from now on
+		if atomic.LoadUint32(&m.Chained) == 0 {
+			tries++
+			rcu.Synchronize()
+			if atomic.LoadUint32(&m.Chained) == 0 {
+				t.Error("a grace period ended between an object's bit and the claim of its slab")
+			}
+		}
+		<-pushed
+		// The next one is the first of its slab again.
+		c.c.reclaimMu.Unlock()
+		c.Barrier()
+		c.c.reclaimMu.Lock()
+	}
+	c.c.reclaimMu.Unlock()
+	if tries == 0 {
+		t.Error("no push was met on its way")
+	}
+	closeAll(t, c)
+}
+
 // With the cache's own lock held elsewhere and nothing cached, NoLocks gets nil.
 // It is fatal when it fails, so in a child.
 func TestNoLocksTakesNoLockOfTheCache(t *testing.T) {
@@ -523,26 +599,32 @@ func TestATakerAndFreeRCUNeverShareASheaf(t *testing.T) {
 func TestATakerAndAllocNeverShareASheaf(t *testing.T) {
 	procs(t, max(2, runtime.GOMAXPROCS(0)))
 	for _, late := range []bool{false, true} {
-		c := newTest[cell](t, newPages(t, 0))
+		a, err := page.New(page.Config{Reserve: 64 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newTest[cell](t, a)
 		b := newBacklog()
+		live := make([]bool, 64<<20/unit) // by offset
 		stop := taking(c.c.giveBack)
-		live := map[*cell]bool{}
-		var mine []*cell
+		var mine [200]*cell
 		for begin := time.Now(); time.Since(begin) < sharing && !t.Failed(); {
-			if late {
-				b.store()
+			for i := range mine {
+				if late && i%8 == 0 {
+					b.store()
+				}
+				p := c.Alloc(gfp.Kernel)
+				off := c.c.unitOf(unsafe.Pointer(p))
+				if live[off] {
+					t.Errorf("object %p was allocated twice", p)
+				}
+				live[off] = true
+				mine[i] = p
 			}
-			p := c.Alloc(gfp.Kernel)
-			if live[p] {
-				t.Errorf("object %p was allocated twice", p)
+			for _, p := range mine {
+				live[c.c.unitOf(unsafe.Pointer(p))] = false
 			}
-			live[p] = true
-			mine = append(mine, p)
-			if len(mine) == 500 {
-				clear(live)
-				c.FreeBulk(mine)
-				mine = mine[:0]
-			}
+			c.FreeBulk(mine[:])
 		}
 		if p := stop(); p != nil {
 			t.Error(p)
@@ -550,7 +632,6 @@ func TestATakerAndAllocNeverShareASheaf(t *testing.T) {
 		if t.Failed() {
 			return // the cache is corrupt
 		}
-		c.FreeBulk(mine)
 		closeAll(t, c)
 	}
 }

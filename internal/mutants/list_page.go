@@ -35,7 +35,7 @@ var pageMutants = []mutant{
 		breaks: "a block is aligned to its size and has one owner",
 		file:   "page/zone.go", in: "Allocator.put",
 		edits:  []edit{{before: `page ^ 1<<order`, after: `page + 1<<order`}},
-		killer: killer{pkg: "page", tests: "TestFreedBlocksCoalesceToTheHighestOrder"},
+		killer: killer{pkg: "page", tests: "TestModel"},
 	},
 	{
 		name:   "page-deferred-frees-lost",
@@ -65,7 +65,7 @@ var pageMutants = []mutant{
 		name:   "page-taker-does-not-wait",
 		breaks: "a page has one owner while lists are taken from their Ps",
 		file:   "page/lists.go", in: "Allocator.revoke",
-		edits:  []edit{{before: `atomic.LoadUint32(&s.busy) != 0`, after: `false`}},
+		edits:  []edit{{before: `atomic.LoadUint32(&s.busy) != 0`, after: `atomic.LoadUint32(&s.busy) > 1`}},
 		killer: killer{pkg: "page", tests: "TestATakerWaitsForTheOwnersOperation"},
 	},
 	{
@@ -118,6 +118,6 @@ var pageMutants = []mutant{
 		breaks: "a key that stays is always found",
 		file:   "rcuhash/map.go", in: "Map.Delete",
 		edits:  []edit{{before: `link.Store(old.next.Load())`, after: "link.Store(old.next.Load())\nold.next.Store(nil)"}},
-		killer: killer{pkg: "rcuhash", tests: "TestACD_ReadersDuringReplacements", count: 3},
+		killer: killer{pkg: "rcuhash", tests: "TestRangeGoesOnFromAKeyThatIsDeletedUnderIt"},
 	},
 }

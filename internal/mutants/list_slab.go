@@ -62,7 +62,7 @@ var slabMutants = []mutant{
 		breaks: "what lies in the sheaves of a P that is gone is found",
 		file:   "slab/reclaim.go", in: "cache.take2",
 		edits:  []edit{{before: `used := c.slots.Used()`, after: `used := min(c.slots.Used(), runtime.GOMAXPROCS(0))`}},
-		killer: killer{pkg: "slab", tests: "TestNothingIsStrandedOnAPThatWentAway"},
+		killer: killer{pkg: "slab", tests: "TestNothingIsStrandedOnAPThatWentAway", hangs: true, limit: 8 * time.Second},
 	},
 	{
 		name:   "long-chain-cut-off",
@@ -148,14 +148,14 @@ var slabMutants = []mutant{
 		killer: killer{pkg: "slab", tests: "TestALongChainIsFreedByOneBarrier|TestTheFallbackChainLeavesOtherCachesSlabsAlone"},
 	},
 	{
-		name:   "chain-bits-taken-before-Chained-is-cleared",
+		name:   "chain-bits-before-Chained",
 		breaks: "a bit set while its slab is on the chain is found",
 		file:   "slab/chain.go", in: "cache.takeChain",
 		edits: []edit{
 			{before: `atomic.StoreUint32(&m.Chained, 0)`, after: ``},
 			{before: `if any { c.waiting[n] = head`, after: "fault.Delay(\"\")\natomic.StoreUint32(&m.Chained, 0)\nif any { c.waiting[n] = head"},
 		},
-		killer: killer{pkg: "slab", tests: "TestTheFallbackChainLeavesOtherCachesSlabsAlone",
+		killer: killer{pkg: "slab", tests: "TestChainedWhileItsSlabIsTakenIsFound",
 			flags: []string{"-tags=delay"}, env: delays},
 	},
 	{
@@ -167,8 +167,8 @@ var slabMutants = []mutant{
 			{before: `p.Enable()`, after: ``},
 			{in: "file", before: `"quiesce/preempt"`, after: ``},
 		},
-		killer: killer{pkg: "slab", tests: "TestTheFallbackChainLeavesOtherCachesSlabsAlone",
-			flags: []string{"-tags=delay"}, env: delays, alone: true, dies: "quiesce: slab:"},
+		killer: killer{pkg: "slab", tests: "TestAPushOnTheChainIsAReadSideSection",
+			flags: []string{"-tags=delay"}},
 	},
 	{
 		name:   "shed-ignores-the-chain",

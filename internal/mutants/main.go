@@ -142,7 +142,10 @@ func runAll(ctx context.Context, ms []mutant) ([]result, error) {
 	}
 	rs := make([]result, len(ms))
 	var mu sync.Mutex
-	done := 0
+	done, width := 0, 0
+	for _, m := range ms {
+		width = max(width, len(m.name))
+	}
 	one := func(i int) {
 		if ctx.Err() != nil {
 			rs[i] = result{Mutant: ms[i].name, Breaks: ms[i].breaks, File: ms[i].file, How: "interrupted", skipped: true}
@@ -156,7 +159,7 @@ func runAll(ctx context.Context, ms []mutant) ([]result, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		done++
-		fmt.Fprintf(os.Stderr, "[%*d/%d] %-34s %s\n", len(fmt.Sprint(len(ms))), done, len(ms), r.Mutant, r.line())
+		fmt.Fprintf(os.Stderr, "[%*d/%d] %-*s  %s\n", len(fmt.Sprint(len(ms))), done, len(ms), width, r.Mutant, r.line())
 	}
 	pool(len(beside), jobs, func(i int) { one(beside[i]) })
 	pool(len(alone), 1, func(i int) { one(alone[i]) })

@@ -112,6 +112,7 @@ func TestJudgeTellsHowATestBinaryEnded(t *testing.T) {
 		want      outcome
 	}{
 		{"passes", run + "--- PASS: TestA (0.00s)\nPASS\n", true, outcome{"passes", "TestA/sub", ""}},
+		{"is skipped", run + "--- SKIP: TestA (0.00s)\nPASS\n", true, outcome{"is skipped", "TestA", ""}},
 		{"fails", run + "    a_test.go:9: no such thing\n--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/sub (0.00s)\nFAIL\n", false, outcome{"fails", "TestA/sub", "no such thing"}},
 		{"fails, a child's panic in its log", run + "    a_test.go:9: child:\n        panic: quiesce: x\n--- FAIL: TestA (0.00s)\n", false, outcome{"fails", "TestA", "child:"}},
 		{"panics", run + "--- FAIL: TestA (0.00s)\npanic: quiesce: double free [recovered, repanicked]\n", false, outcome{"dies", "TestA/sub", "quiesce: double free"}},

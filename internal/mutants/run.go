@@ -70,7 +70,7 @@ func (b *bench) build(ctx context.Context, name, pkg string, flags []string, fil
 
 // outcome is how a run of a test binary ended.
 type outcome struct {
-	how  string // passes, fails, dies, hangs
+	how  string // passes, is skipped, fails, dies, hangs
 	test string
 	says string
 }
@@ -111,6 +111,7 @@ var (
 	saysLine   = regexp.MustCompile(`(?m)^ +\w+_test\.go:\d+: (.+)$`)
 	diesLine   = regexp.MustCompile(`(?m)^(?:panic|fatal error): (.+?)(?: \[recovered.*)?$`)
 	faultLine  = regexp.MustCompile(`(?m)^(?:unexpected fault address|SIG[A-Z]+:) .*$`)
+	skipsLine  = regexp.MustCompile(`(?m)^--- SKIP: (\S+)`)
 	noTestLine = regexp.MustCompile(`(?m)^testing: warning: no tests to run$`)
 )
 
@@ -127,6 +128,9 @@ func judge(out string, passed, ended bool) (outcome, error) {
 	case noTestLine.MatchString(out) || last == "" && death == nil:
 		return outcome{}, errors.New("no test ran:\n" + out)
 	case passed:
+		if m := skipsLine.FindStringSubmatch(out); m != nil {
+			return outcome{"is skipped", m[1], ""}, nil
+		}
 		return outcome{"passes", last, ""}, nil
 	case death != nil:
 		return outcome{"dies", last, death[1]}, nil
@@ -185,7 +189,7 @@ func (b *bench) kill(ctx context.Context, m mutant) (r result) {
 		return r
 	}
 	switch {
-	case o.how == "passes":
+	case o.how == "passes", o.how == "is skipped":
 		r.How, r.By = "survives", ""
 	case o.how == "fails":
 		r.Killed = true
