@@ -429,6 +429,28 @@ func TestZeroClearsUsedObjects(t *testing.T) {
 	closeAll(t, c)
 }
 
+// A goroutine of the cache may have said that it ends and still look at the
+// slots once, which Close gives away.
+func TestCloseWaitsForTheCachesGoroutines(t *testing.T) {
+	c := newTest[cell](t, newPages(t, 0))
+	var end, closed atomic.Bool
+	c.c.spawn(func() {
+		for !end.Load() {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	go func() {
+		closeAll(t, c)
+		closed.Store(true)
+	}()
+	time.Sleep(settle)
+	if closed.Load() {
+		t.Error("Close returned while a goroutine of the cache ran")
+	}
+	end.Store(true)
+	eventually(t, "Close", closed.Load)
+}
+
 // While the worker takes a slab's bits another one comes. Nothing follows it:
 // it is on the chain, or among the bits taken.
 func TestChainedWhileItsSlabIsTakenIsFound(t *testing.T) {

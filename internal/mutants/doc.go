@@ -17,8 +17,9 @@
 //
 // # What is not here
 //
-// Mutants that do no harm on amd64 can't be killed by running the code there. The
-// models (models/README.md) have them, on a machine with arm64's liberties:
+// Mutants that do no harm on amd64, or in windows that no test finds with certainty,
+// can't be killed by running the code there. The models (models/README.md) have
+// them:
 //
 //   - membarrier B, and the taker's second and third membarriers: compiled on
 //     arm64 only (NO_MB_B, NO_MB_2, NO_MB_3)
@@ -28,6 +29,8 @@
 //     if a membarrier reaches the reader's processor, the reader enters, and the
 //     membarrier reaches the updater's only then; a test can't bring that about
 //     (PLAIN_COOKIE)
+//   - the sequence made odd behind membarrier A: the reader has to come, and the
+//     cookie to be taken, between the two (START_AFTER_A)
 //
 // And some changes do no harm anywhere:
 //

@@ -58,6 +58,13 @@ var slabMutants = []mutant{
 		killer: killer{pkg: "slab", tests: "TestAnObjectHasOneOwner"},
 	},
 	{
+		name:   "close-does-not-wait-for-workers",
+		breaks: "Close waits for the cache's goroutines",
+		file:   "slab/cache.go", in: "cache.close",
+		edits:  []edit{{before: `for c.workers.Load() > 0`, after: `for false`}},
+		killer: killer{pkg: "slab", tests: "TestCloseWaitsForTheCachesGoroutines"},
+	},
+	{
 		name:   "sheaves-of-gone-Ps-ignored",
 		breaks: "what lies in the sheaves of a P that is gone is found",
 		file:   "slab/reclaim.go", in: "cache.take2",
@@ -156,6 +163,17 @@ var slabMutants = []mutant{
 			{before: `if any { c.waiting[n] = head`, after: "fault.Delay(\"\")\natomic.StoreUint32(&m.Chained, 0)\nif any { c.waiting[n] = head"},
 		},
 		killer: killer{pkg: "slab", tests: "TestChainedWhileItsSlabIsTakenIsFound",
+			flags: []string{"-tags=delay"}, env: delays},
+	},
+	{
+		name:   "chain-link-behind-the-head",
+		breaks: "who takes the chain finds all of it",
+		file:   "slab/chain.go", in: "cache.chainObject",
+		edits: []edit{
+			{before: `atomic.StoreUint32(&m.Chained, next)`, after: ``},
+			{before: `if c.chain.CompareAndSwap(h, head) {`, after: "if c.chain.CompareAndSwap(h, head) {\nfault.Delay(\"\")\natomic.StoreUint32(&m.Chained, next)\n"},
+		},
+		killer: killer{pkg: "slab", tests: "TestTheFallbackChainLeavesOtherCachesSlabsAlone",
 			flags: []string{"-tags=delay"}, env: delays},
 	},
 	{
