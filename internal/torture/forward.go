@@ -14,7 +14,7 @@ import (
 // Bounds of the forward-progress tests: the kernel's, but for fwdMost, which
 // stands for its notifier of memory running out.
 const (
-	fwdFlood       = 8 * time.Second // a flood lasts so long at most (MAX_FWD_CB_JIFFIES)
+	fwdFlood       = 8 * time.Second // a test lasts so long at most (MAX_FWD_CB_JIFFIES), and fails then
 	fwdMinLaunders = 3               // grace periods that a callback must have come through ...
 	fwdMinCBs      = 100             // ... and so many callbacks must have (MIN_FWD_CBS_LAUNDERED)
 	fwdMost        = 500_000         // callbacks pending
@@ -23,7 +23,9 @@ const (
 )
 
 // forward runs both tests in turn: do grace periods end, and callbacks run,
-// under readers that leave no pause, and under a flood of callbacks?
+// under readers that leave no pause, and under a flood of callbacks? A short
+// session's tests are short, but none fails before fwdFlood is over: with more
+// goroutines than processors a grace period may take a tenth of a second.
 func (s *session) forward() {
 	r := s.random("fwd", 0)
 	for n := 0; ; n++ {
@@ -71,13 +73,16 @@ func (s *session) forwardReaders(r *rand.Rand) {
 	least := longest / float64(s.p.fwdProgressDiv)
 	d := seconds(least + r.Float64()*(longest-least))
 	ver, gps := s.version.Load(), s.ops.completed()
-	for end := time.Now().Add(d); time.Now().Before(end) && !s.stop.Load(); {
+	start := time.Now()
+	good := func() bool { return s.version.Load() != ver || s.ops.completed()-gps >= 2 }
+	for !s.stop.Load() && (time.Since(start) < d || !good() && time.Since(start) < fwdFlood) {
 		g := rcu.ReadLock()
 		spin(fwdSection)
 		g.Unlock()
 		yield()
 	}
 	whole := !s.stop.Load()
+	d = time.Since(start)
 	ver, gps = s.version.Load()-ver, s.ops.completed()-gps
 	s.fwd.readers.Add(1)
 	if whole && ver == 0 && gps < 2 {
@@ -119,7 +124,7 @@ func (s *session) forwardFlood() {
 		s.ops.call(c.fn)
 	}
 	ver, gps := s.version.Load(), s.ops.completed()
-	for time.Since(start) < d && !s.stop.Load() {
+	for !s.stop.Load() && (time.Since(start) < d || laundered < fwdMinCBs && time.Since(start) < fwdFlood) {
 		mu.Lock()
 		c := head
 		if c != nil {
