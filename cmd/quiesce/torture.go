@@ -47,10 +47,14 @@ names are rcutorture's where it has them; 0 is no and 1 is yes):
 
 const tortureFoot = `
 The summary of a scenario:
-  ver                objects published       rta, rtaf, rtf  allocated, failed, freed
-  Reader Pipe        ages seen by readers    Reader Batch    grace periods seen
-  "!!!"              marks what must not be  nt              readers in handlers
-  rtmbe, rtmbkf, rtbe                        errors: marks, mailboxes, barriers
+  ver                   objects published
+  rta, rtaf, rtf        objects allocated, not to be had, freed
+  rtmbe, rtmbkf, rtbe   errors: unmarked objects, mailboxes, barriers
+  nt                    readers in handlers
+  Reader Pipe           ages that readers saw; from the third on they are errors
+  Reader Batch          grace periods that ended in a section; likewise
+  Free-Block ...        objects that reached each age; the last must be 0
+  !!!                   what must not be
 
 Examples:
   quiesce torture -duration 1h
