@@ -43,19 +43,19 @@ func (l *Local) Lock() {
 	if !preempt.RT() {
 		p := preempt.Disable()
 		s := l.slot(here())
-		if s.owner.Load() != 0 {
+		if s.owner.Load() != 0 { // ord:local
 			panic("quiesce: " + nameOr(l.name, "lock.Local") + " taken twice by one goroutine")
 		}
-		s.owner.Store(sys.G())
+		s.owner.Store(sys.G()) // ord:local
 		s.pin = p
 		return
 	}
 	s := l.slot(here())
-	if s.owner.Load() == sys.G() {
+	if s.owner.Load() == sys.G() { // ord:local
 		panic("quiesce: " + nameOr(l.name, "lock.Local") + " taken twice by one goroutine")
 	}
 	s.mu.Lock()
-	s.owner.Store(sys.G())
+	s.owner.Store(sys.G()) // ord:local
 }
 
 // TryLock takes this P's slot if nobody holds it. Any context.
@@ -63,11 +63,11 @@ func (l *Local) TryLock() bool {
 	if !preempt.RT() {
 		p := preempt.Disable()
 		s := l.slot(here())
-		if s.owner.Load() != 0 {
+		if s.owner.Load() != 0 { // ord:local
 			p.Enable()
 			return false
 		}
-		s.owner.Store(sys.G())
+		s.owner.Store(sys.G()) // ord:local
 		s.pin = p
 		return true
 	}
@@ -75,7 +75,7 @@ func (l *Local) TryLock() bool {
 	if !s.mu.TryLock() {
 		return false
 	}
-	s.owner.Store(sys.G())
+	s.owner.Store(sys.G()) // ord:local
 	return true
 }
 
@@ -85,7 +85,7 @@ func (l *Local) Unlock() {
 	_, s := l.find()
 	p := s.pin
 	s.pin = preempt.Pinned{}
-	s.owner.Store(0)
+	s.owner.Store(0) // ord:local
 	if preempt.RT() {
 		s.mu.Unlock()
 		return
@@ -104,16 +104,16 @@ func (l *Local) Slot() int {
 func (l *Local) find() (int, *localSlot) {
 	g := sys.G()
 	id := here()
-	if s := l.slot(id); s.owner.Load() == g {
+	if s := l.slot(id); s.owner.Load() == g { // ord:local
 		return id, s
 	}
-	for b := range l.used.Load() {
-		blk := l.blocks[b].Load()
+	for b := range l.used.Load() { // ord:local-block
+		blk := l.blocks[b].Load() // ord:local-block
 		if blk == nil {
 			continue
 		}
 		for i := range blk {
-			if blk[i].owner.Load() == g {
+			if blk[i].owner.Load() == g { // ord:local
 				return int(b)*localBlock + i, &blk[i]
 			}
 		}
@@ -123,17 +123,17 @@ func (l *Local) find() (int, *localSlot) {
 
 func (l *Local) slot(id int) *localSlot {
 	b := &l.blocks[id/localBlock%len(l.blocks)]
-	blk := b.Load()
+	blk := b.Load() // ord:local-block
 	if blk == nil {
 		// The mark first: whoever uses the block must be found by find.
 		for n := int32(id/localBlock) + 1; ; {
-			u := l.used.Load()
-			if u >= n || l.used.CompareAndSwap(u, n) {
+			u := l.used.Load()                         // ord:local-block
+			if u >= n || l.used.CompareAndSwap(u, n) { // ord:local-block
 				break
 			}
 		}
-		b.CompareAndSwap(nil, new([localBlock]localSlot))
-		blk = b.Load()
+		b.CompareAndSwap(nil, new([localBlock]localSlot)) // ord:local-block
+		blk = b.Load()                                    // ord:local-block
 	}
 	return &blk[id%localBlock]
 }

@@ -3,6 +3,7 @@ package lock
 import (
 	"sync/atomic"
 
+	"quiesce/internal/fault"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
@@ -25,31 +26,34 @@ func (l *Raw) Init(name string) { l.name = name }
 // Taking a lock that this goroutine holds already ends the process.
 func (l *Raw) Lock() {
 	p := preempt.Disable()
-	if !l.held.CompareAndSwap(0, 1) {
+	if !l.held.CompareAndSwap(0, 1) { // ord:raw
 		l.spin(p)
 	}
-	l.pin = p
+	l.pin = p // ord:raw-self
 }
 
 // TryLock takes the lock if nobody holds it. Any context.
 func (l *Raw) TryLock() bool {
 	p := preempt.Disable()
-	if !l.held.CompareAndSwap(0, 1) {
+	if !l.held.CompareAndSwap(0, 1) { // ord:raw
 		p.Enable()
 		return false
 	}
-	l.pin = p
+	l.pin = p // ord:raw-self
 	return true
 }
 
 // Unlock releases the lock and unpins. It panics if the lock is not held.
 func (l *Raw) Unlock() {
-	if l.held.Load() == 0 || l.irq {
+	if l.held.Load() == 0 || l.irq { // ord:raw
 		l.badUnlock()
 	}
-	p := l.pin
-	l.pin = preempt.Pinned{}
-	l.held.Store(0)
+	p := l.pin               // ord:raw-self
+	l.pin = preempt.Pinned{} // ord:raw-self
+	l.held.Store(0)          // ord:raw
+	if fault.Delays {
+		fault.Delay("raw")
+	}
 	p.Enable()
 }
 
@@ -64,7 +68,7 @@ func (l *Raw) LockIRQ() {
 // UnlockIRQ ends a section begun with LockIRQ. Hardirq handlers that waited
 // run now.
 func (l *Raw) UnlockIRQ() {
-	if l.held.Load() == 0 || !l.irq {
+	if l.held.Load() == 0 || !l.irq { // ord:raw
 		l.badUnlock()
 	}
 	s := l.off
@@ -80,10 +84,10 @@ func (l *Raw) UnlockIRQ() {
 //go:norace
 func (l *Raw) spin(p preempt.Pinned) {
 	for n := uint32(1); ; n++ {
-		for i := uint32(0); l.held.Load() != 0; i++ {
+		for i := uint32(0); l.held.Load() != 0; i++ { // ord:raw
 			// The holder is pinned to its P. If that is this P, the
 			// holder is this goroutine, which would wait for ever.
-			if l.pin == p {
+			if l.pin == p { // ord:raw-self
 				panic("quiesce: " + nameOr(l.name, "lock.Raw") + " taken twice by one goroutine")
 			}
 			if i < 64 {
@@ -92,14 +96,14 @@ func (l *Raw) spin(p preempt.Pinned) {
 				sys.Yield()
 			}
 		}
-		if l.held.CompareAndSwap(0, 1) {
+		if l.held.CompareAndSwap(0, 1) { // ord:raw
 			return
 		}
 	}
 }
 
 func (l *Raw) badUnlock() {
-	if l.held.Load() == 0 {
+	if l.held.Load() == 0 { // ord:raw
 		panic("quiesce: unlock of unlocked " + nameOr(l.name, "lock.Raw"))
 	}
 	panic("quiesce: " + nameOr(l.name, "lock.Raw") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")

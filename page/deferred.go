@@ -1,22 +1,24 @@
 package page
 
+import "quiesce/internal/fault"
+
 // Deferred frees: blocks that came back where the zone lock could not be
 // taken. The stack's head and its length are in Allocator.
 
 // drain moves the deferred frees into the buddy. Zone lock held.
 func (a *Allocator) drain() {
-	if a.deferred.Load() == 0 {
+	if a.deferred.Load() == 0 { // ord:defer
 		return
 	}
 	var pages int64
-	for page := a.deferred.Swap(0); page != 0; {
+	for page := a.deferred.Swap(0); page != 0; { // ord:defer
 		m := a.Meta(page)
 		next, order := m.next, wordOrder(m.load())
 		a.put(page, order, 1<<order)
 		pages += 1 << order
 		page = next
 	}
-	a.deferredPages.Add(-pages)
+	a.deferredPages.Add(-pages) // ord:stat
 }
 
 // deferBound is the number of deferred pages above which a goroutine is
@@ -30,13 +32,14 @@ const deferBound = 1024
 // head's value, which it makes its link.
 func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
 	for {
-		head := a.deferred.Load()
+		head := a.deferred.Load() // ord:defer
+		fault.Delay("defer")
 		a.Meta(last).next = head
-		if a.deferred.CompareAndSwap(head, first) {
+		if a.deferred.CompareAndSwap(head, first) { // ord:defer
 			break
 		}
 	}
-	if a.deferredPages.Add(pages) > deferBound && a.draining.CompareAndSwap(false, true) {
+	if a.deferredPages.Add(pages) > deferBound && a.draining.CompareAndSwap(false, true) { // ord:wake-zone
 		go a.drainLoop()
 	}
 }
@@ -47,8 +50,9 @@ func (a *Allocator) drainLoop() {
 		a.zone.lock.Lock()
 		a.drain()
 		a.zone.lock.Unlock()
-		a.draining.Store(false)
-		if a.deferredPages.Load() <= deferBound || !a.draining.CompareAndSwap(false, true) {
+		a.draining.Store(false) // ord:wake-zone
+		fault.Delay("wake-zone")
+		if a.deferredPages.Load() <= deferBound || !a.draining.CompareAndSwap(false, true) { // ord:wake-zone
 			return
 		}
 	}

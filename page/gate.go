@@ -49,31 +49,31 @@ func (a *Allocator) discharge() {
 	alive.Lock()
 	defer alive.Unlock()
 	delete(alive.set, a)
-	a.gate.Or(gateClosed)
+	a.gate.Or(gateClosed) // ord:gate
 }
 
 // setGate raises or lowers the gate for faults. alive is locked.
 func (a *Allocator) setGate() {
 	if alive.armed {
-		a.gate.Or(gateFaults)
+		a.gate.Or(gateFaults) // ord:gate
 	} else {
-		a.gate.And(^uint32(gateFaults))
+		a.gate.And(^uint32(gateFaults)) // ord:gate
 	}
 }
 
 // admit decides about an allocation that found the gate up. A fault counts as
 // what it stands for: a list that is empty, or memory that is used up.
 func (a *Allocator) admit(order int, f gfp.Flags) bool {
-	if a.gate.Load()&gateClosed != 0 {
+	if a.gate.Load()&gateClosed != 0 { // ord:gate
 		return false
 	}
 	if !fault.Page.Fail(Size << order) {
 		return true
 	}
 	if f.CanLock() {
-		a.count.failures.Add(1)
+		a.count.failures.Add(1) // ord:stat
 	} else {
-		a.count.refusals.Add(1)
+		a.count.refusals.Add(1) // ord:stat
 	}
 	return false
 }

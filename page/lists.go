@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"quiesce/internal/fault"
 	"quiesce/internal/sys"
 )
 
@@ -73,7 +74,7 @@ func (a *Allocator) sizeLists() {
 //go:norace
 func (a *Allocator) openSlot(id int, s *pcp) {
 	a.slots.Register(id)
-	atomic.CompareAndSwapUint32(&s.state, slotUnused, slotOpen)
+	atomic.CompareAndSwapUint32(&s.state, slotUnused, slotOpen) // ord:list-open
 }
 
 // popList takes a block from this P's list, or returns 0.
@@ -81,17 +82,23 @@ func (a *Allocator) openSlot(id int, s *pcp) {
 //go:norace
 func (a *Allocator) popList(order int) (page uint32) {
 	s := a.slots.At(sys.ProcPin())
-	s.busy = 1
-	if atomic.LoadUint32(&s.state) == slotOpen { // after busy: a taker's membarrier stands between
+	s.busy = 1 // ord:list-busy
+	if fault.Delays {
+		fault.Delay("list-busy")
+	}
+	if atomic.LoadUint32(&s.state) == slotOpen { // after busy: a taker's membarrier stands between; ord:list-busy,list-open
 		if n := s.n[order&3]; n != 0 {
 			n--
 			s.n[order&3] = n
 			page = s.pages[(listStart[order&3]+n)&listMask]
-			a.Meta(page).word = blockWord(inUse, order)
+			a.Meta(page).word = blockWord(inUse, order) // ord:state
 			s.allocs++
 		}
 	}
-	s.busy = 0
+	if fault.Delays {
+		fault.Delay("list-exit")
+	}
+	s.busy = 0 // ord:list-exit
 	sys.ProcUnpin()
 	return page
 }
@@ -104,12 +111,15 @@ func (a *Allocator) popList(order int) (page uint32) {
 func (a *Allocator) pushList(page uint32, order int) bool {
 	id := sys.ProcPin()
 	s := a.slots.At(id)
-	if atomic.LoadUint32(&s.state) == slotUnused {
+	if atomic.LoadUint32(&s.state) == slotUnused { // ord:list-open
 		a.openSlot(id, s)
 	}
 	var first, last uint32
-	s.busy = 1
-	ok := atomic.LoadUint32(&s.state) == slotOpen
+	s.busy = 1 // ord:list-busy
+	if fault.Delays {
+		fault.Delay("list-busy")
+	}
+	ok := atomic.LoadUint32(&s.state) == slotOpen // ord:list-busy,list-open
 	if ok {
 		if s.n[order&3] >= a.cap[order&3] {
 			first, last = a.shed(s, order, a.batch[order&3])
@@ -119,7 +129,10 @@ func (a *Allocator) pushList(page uint32, order int) bool {
 		s.n[order&3] = n + 1
 		s.frees++
 	}
-	s.busy = 0
+	if fault.Delays {
+		fault.Delay("list-exit")
+	}
+	s.busy = 0 // ord:list-exit
 	sys.ProcUnpin()
 	if first != 0 {
 		a.pushDeferred(first, last, int64(a.batch[order&3])<<order)
@@ -134,11 +147,14 @@ func (a *Allocator) pushList(page uint32, order int) bool {
 func (a *Allocator) stock(blocks []uint32, order int) []uint32 {
 	id := sys.ProcPin()
 	s := a.slots.At(id)
-	if atomic.LoadUint32(&s.state) == slotUnused {
+	if atomic.LoadUint32(&s.state) == slotUnused { // ord:list-open
 		a.openSlot(id, s)
 	}
-	s.busy = 1
-	if atomic.LoadUint32(&s.state) == slotOpen {
+	s.busy = 1 // ord:list-busy
+	if fault.Delays {
+		fault.Delay("list-busy")
+	}
+	if atomic.LoadUint32(&s.state) == slotOpen { // ord:list-busy,list-open
 		n := s.n[order&3]
 		for ; n < a.cap[order&3] && len(blocks) > 0; n++ {
 			// Low addresses end up on top and are handed out first.
@@ -147,7 +163,10 @@ func (a *Allocator) stock(blocks []uint32, order int) []uint32 {
 		}
 		s.n[order&3] = n
 	}
-	s.busy = 0
+	if fault.Delays {
+		fault.Delay("list-exit")
+	}
+	s.busy = 0 // ord:list-exit
 	sys.ProcUnpin()
 	return blocks
 }
@@ -177,7 +196,7 @@ func (a *Allocator) shed(s *pcp, order int, n uint32) (first, last uint32) {
 func (a *Allocator) flushLists() {
 	a.takers.Lock()
 	defer a.takers.Unlock()
-	if a.closed.Load() {
+	if a.closed.Load() { // ord:gate
 		return
 	}
 	a.revoke()
@@ -191,14 +210,17 @@ func (a *Allocator) flushLists() {
 func (a *Allocator) revoke() {
 	used := a.slots.Used()
 	for id := range used {
-		atomic.SwapUint32(&a.slots.At(id).state, slotRevoked)
+		atomic.SwapUint32(&a.slots.At(id).state, slotRevoked) // ord:list-busy
 	}
 	// Every owner either set busy before this, and is waited for, or will see
 	// that his slot is revoked.
-	sys.Membarrier()
+	sys.Membarrier() // ord:list-busy
+	if fault.Delays {
+		fault.Delay("list-busy")
+	}
 	for id := range used {
 		s := a.slots.At(id)
-		for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ {
+		for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ { // ord:list-busy,list-exit
 			switch {
 			case i < 100:
 				sys.Pause(10)
@@ -210,7 +232,7 @@ func (a *Allocator) revoke() {
 		}
 	}
 	if !sys.ExitIsRelease {
-		sys.Membarrier() // what owners did before they cleared busy is visible now
+		sys.Membarrier() // what owners did before they cleared busy is visible now; ord:list-exit
 	}
 }
 
@@ -220,7 +242,7 @@ func (a *Allocator) revoke() {
 func (a *Allocator) collect() {
 	for id := range a.slots.Used() {
 		s := a.slots.At(id)
-		if atomic.LoadUint32(&s.state) != slotRevoked { // registered after revoke
+		if atomic.LoadUint32(&s.state) != slotRevoked { // registered after revoke; ord:list-busy
 			continue
 		}
 		for o := range listOrders {
@@ -237,10 +259,10 @@ func (a *Allocator) collect() {
 //go:norace
 func (a *Allocator) reopen() {
 	if !sys.ExitIsRelease {
-		sys.Membarrier() // our accesses come before those of the next owners
+		sys.Membarrier() // our accesses come before those of the next owners; ord:list-open
 	}
 	for id := range a.slots.Used() {
-		atomic.CompareAndSwapUint32(&a.slots.At(id).state, slotRevoked, slotOpen)
+		atomic.CompareAndSwapUint32(&a.slots.At(id).state, slotRevoked, slotOpen) // ord:list-open
 	}
 }
 

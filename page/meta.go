@@ -60,11 +60,11 @@ func wordOrder(w uint32) int { return int(w&orderMask) >> orderShift }
 
 func wordCount(w uint32) uint32 { return w >> countShift }
 
-func (m *Meta) load() uint32 { return atomic.LoadUint32(&m.word) }
+func (m *Meta) load() uint32 { return atomic.LoadUint32(&m.word) } // ord:state
 
 // set changes everything but the page's populated flag. The caller owns the
 // page.
 func (m *Meta) set(state uint32, order int, count uint32) {
 	w := m.load()&populated | state | uint32(order)<<orderShift | count<<countShift
-	atomic.StoreUint32(&m.word, w)
+	atomic.StoreUint32(&m.word, w) // ord:state
 }

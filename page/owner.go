@@ -8,7 +8,7 @@ import "time"
 func (a *Allocator) Range() uintptr { return a.size }
 
 // Opened is the number of pages, from 0, that have metadata.
-func (a *Allocator) Opened() uint32 { return a.zone.added.Load() }
+func (a *Allocator) Opened() uint32 { return a.zone.added.Load() } // ord:frontier
 
 // ReclaimTimeout is how long a gfp.Kernel allocation waits for memory.
 func (a *Allocator) ReclaimTimeout() time.Duration { return time.Duration(a.timeout) }
@@ -17,7 +17,7 @@ func (a *Allocator) ReclaimTimeout() time.Duration { return time.Duration(a.time
 // An owner that waits for memory in its own way calls it between two tries.
 // Unpinned, no locks held.
 func (a *Allocator) Reclaim(need int64) {
-	a.count.reclaims.Add(1)
+	a.count.reclaims.Add(1) // ord:stat
 	for _, r := range a.reclaimersNow() {
 		r.Reclaim(need)
 	}

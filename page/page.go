@@ -215,7 +215,7 @@ func parseBytes(s string) (int64, error) {
 // pinned otherwise than by packages preempt and lock must give NoLocks. The
 // kernel's alloc_pages.
 func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
-	if uint(order) > MaxOrder || a.gate.Load() != 0 && !a.admit(order, f) {
+	if uint(order) > MaxOrder || a.gate.Load() != 0 && !a.admit(order, f) { // ord:gate
 		return nil
 	}
 	var page uint32
@@ -240,12 +240,12 @@ func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
 func (a *Allocator) Free(p unsafe.Pointer, order int) {
 	off := uintptr(p) - uintptr(a.base)
 	page := uint32(off >> Shift)
-	if off >= a.size || off&(Size-1) != 0 || uint(order) > MaxOrder || page >= a.zone.added.Load() || a.closed.Load() ||
-		!atomic.CompareAndSwapUint32(&a.Meta(page).word, blockWord(inUse, order), blockWord(cached, order)) {
+	if off >= a.size || off&(Size-1) != 0 || uint(order) > MaxOrder || page >= a.zone.added.Load() || a.closed.Load() || // ord:frontier,gate
+		!atomic.CompareAndSwapUint32(&a.Meta(page).word, blockWord(inUse, order), blockWord(cached, order)) { // ord:state
 		a.badFree(p, order)
 	}
 	if order >= listOrders || !a.pushList(page, order) {
-		a.count.frees.Add(1)
+		a.count.frees.Add(1) // ord:stat
 		a.pushDeferred(page, page, 1<<order)
 	}
 }
@@ -256,15 +256,15 @@ func (a *Allocator) badFree(p unsafe.Pointer, order int) {
 	what := "the pointer is foreign: not in this allocator's range"
 	off := uintptr(p) - uintptr(a.base)
 	switch {
-	case a.closed.Load():
+	case a.closed.Load(): // ord:gate
 		what = "the allocator is closed"
 	case off >= a.size:
 	case off&(Size-1) != 0:
 		what = "the pointer is misaligned: not the start of a page"
-	case uint32(off>>Shift) >= a.zone.added.Load():
+	case uint32(off>>Shift) >= a.zone.added.Load(): // ord:frontier
 		what = "the pointer is foreign: that page was never handed out"
 	default:
-		w := atomic.LoadUint32(&a.Meta(uint32(off >> Shift)).word)
+		w := atomic.LoadUint32(&a.Meta(uint32(off >> Shift)).word) // ord:state
 		switch {
 		case w&stateMask == inUse:
 			what = "wrong order: it was allocated with order " + strconv.Itoa(wordOrder(w))

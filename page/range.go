@@ -131,7 +131,7 @@ func drop(p unsafe.Pointer, n uintptr) {
 func (a *Allocator) recycle() {
 	for a.scavenge(openStep) > 0 {
 	}
-	if added := a.zone.added.Load(); added > 0 {
+	if added := a.zone.added.Load(); added > 0 { // ord:frontier
 		a.rng.dropMeta(0, added)
 		drop(a.base, Size<<a.granule)
 	}
@@ -178,7 +178,7 @@ var errRange = errors.New("the address range is used up")
 func (a *Allocator) growTo(order int, f gfp.Flags, seen uint32) bool {
 	a.grow.Lock()
 	defer a.grow.Unlock()
-	if a.zone.added.Load() != seen {
+	if a.zone.added.Load() != seen { // ord:frontier
 		return true
 	}
 	// Up to the next boundary of the order, which completes a block with
@@ -198,7 +198,7 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 	z := &a.zone
 	group := uint32(1) << a.granule // whole system pages of metadata
 	n = (n + group - 1) &^ (group - 1)
-	from := z.added.Load()
+	from := z.added.Load() // ord:frontier
 	to := from + n<<sectionShift
 	if uint64(to)<<Shift > uint64(a.size) {
 		return errRange
@@ -231,8 +231,8 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 		a.uncharge(cost)
 		return err
 	}
-	z.metadata.Add(cost)
-	z.added.Store(to)
+	z.metadata.Add(cost) // ord:stat
+	z.added.Store(to)    // ord:frontier
 	for page := from; page < to; page += section {
 		if page == 0 { // without the block of page 0
 			for order := a.granule; order < sectionShift; order++ {
@@ -264,17 +264,17 @@ func (a *Allocator) scavenge(bytes int64) (got int64) {
 		taken += 1 << wordOrder(m.load())
 		m.next, chain = chain, page
 	}
-	z.transit.Add(taken)
+	z.transit.Add(taken) // ord:stat
 	z.lock.Unlock()
 	for page := chain; page != 0; {
 		m := a.Meta(page)
 		next := m.next
 		pages := int64(1) << wordOrder(m.load())
 		got += a.discard(page, false)
-		z.transit.Add(-pages)
+		z.transit.Add(-pages) // ord:stat
 		page = next
 	}
-	a.count.scavenged.Add(uint64(got))
+	a.count.scavenged.Add(uint64(got)) // ord:stat
 	return got
 }
 
@@ -312,13 +312,13 @@ func (a *Allocator) victim(bytes int64) uint32 {
 // lists and discards every free block. It returns how many bytes the system
 // got. Unpinned. The kernel's drain_all_pages, and ballooning.
 func (a *Allocator) Shrink() int64 {
-	if a.closed.Load() {
+	if a.closed.Load() { // ord:gate
 		return 0
 	}
 	a.flushLists()
 	a.zone.lock.Lock()
 	a.drain()
-	want := a.zone.freePop.Load() * Size // others may free and allocate meanwhile
+	want := a.zone.freePop.Load() * Size // others may free and allocate meanwhile; ord:zone
 	a.zone.lock.Unlock()
 	var got int64
 	for got < want {
@@ -338,7 +338,7 @@ func (a *Allocator) Shrink() int64 {
 func (a *Allocator) Close() error {
 	a.grow.Lock()
 	defer a.grow.Unlock()
-	if a.closed.Load() {
+	if a.closed.Load() { // ord:gate
 		return fmt.Errorf("quiesce: allocator %s: closed twice", a.name)
 	}
 	a.takers.Lock()
@@ -347,8 +347,8 @@ func (a *Allocator) Close() error {
 	a.collect()
 	a.zone.lock.Lock()
 	a.drain()
-	used := int64(a.zone.added.Load()) - a.zone.freePages.Load() - 1
-	a.closed.Store(used == 0) // under the lock: no block leaves the buddy any more
+	used := int64(a.zone.added.Load()) - a.zone.freePages.Load() - 1 // ord:frontier,zone
+	a.closed.Store(used == 0)                                        // under the lock: no block leaves the buddy any more; ord:gate
 	a.zone.lock.Unlock()
 	if used != 0 {
 		a.reopen()
@@ -356,7 +356,7 @@ func (a *Allocator) Close() error {
 	}
 	a.discharge()
 	a.recycle()
-	a.zone.resident.Store(0)
+	a.zone.resident.Store(0) // ord:zone
 	a.slots.Release()
 	return nil
 }

@@ -26,7 +26,7 @@ func (a *Allocator) AddReclaimer(r Reclaimer) {
 	a.reclaimMu.Lock()
 	defer a.reclaimMu.Unlock()
 	rs := append(slices.Clone(a.reclaimersNow()), r)
-	a.reclaimers.Store(&rs)
+	a.reclaimers.Store(&rs) // ord:publish
 }
 
 // RemoveReclaimer removes r; calls of it that have begun may still run.
@@ -38,11 +38,11 @@ func (a *Allocator) RemoveReclaimer(r Reclaimer) {
 	if i := slices.Index(rs, r); i >= 0 {
 		rs = slices.Delete(rs, i, i+1)
 	}
-	a.reclaimers.Store(&rs)
+	a.reclaimers.Store(&rs) // ord:publish
 }
 
 func (a *Allocator) reclaimersNow() []Reclaimer {
-	if rs := a.reclaimers.Load(); rs != nil {
+	if rs := a.reclaimers.Load(); rs != nil { // ord:publish
 		return *rs
 	}
 	return nil
@@ -51,7 +51,7 @@ func (a *Allocator) reclaimersNow() []Reclaimer {
 // allocSlow is Alloc without the lists.
 func (a *Allocator) allocSlow(order int, f gfp.Flags) uint32 {
 	if !f.CanLock() {
-		a.count.refusals.Add(1)
+		a.count.refusals.Add(1) // ord:stat
 		a.warn(order, f)
 		return 0
 	}
@@ -67,11 +67,11 @@ func (a *Allocator) allocSlow(order int, f gfp.Flags) uint32 {
 		page = a.reclaim(order, f)
 	}
 	if page == 0 {
-		a.count.failures.Add(1)
+		a.count.failures.Add(1) // ord:stat
 		a.warn(order, f)
 		return 0
 	}
-	a.count.allocs.Add(1)
+	a.count.allocs.Add(1) // ord:stat
 	return page
 }
 
@@ -112,7 +112,7 @@ func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
 	}
 	deadline := sys.Nanotime() + a.timeout
 	for pause := int64(firstPause); ; pause = min(2*pause, lastPause) {
-		a.count.reclaims.Add(1)
+		a.count.reclaims.Add(1) // ord:stat
 		if n, _, _ := a.listed(); n > 0 {
 			a.flushLists()
 			if page := a.allocZone(order, 1, f); page != 0 {
@@ -129,7 +129,7 @@ func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
 			return page
 		}
 		left := deadline - sys.Nanotime()
-		if left <= 0 || a.closed.Load() {
+		if left <= 0 || a.closed.Load() { // ord:gate
 			return 0
 		}
 		sys.Sleep(min(pause, left))
@@ -146,10 +146,10 @@ func (a *Allocator) warn(order int, f gfp.Flags) {
 		return
 	}
 	now := sys.Nanotime()
-	last := a.warned.Load()
-	if last != 0 && now-last < warnEvery || !a.warned.CompareAndSwap(last, now) {
+	last := a.warned.Load()                                                       // ord:hint
+	if last != 0 && now-last < warnEvery || !a.warned.CompareAndSwap(last, now) { // ord:hint
 		return
 	}
 	go slog.Warn("quiesce: page allocation failure", "allocator", a.name, "order", order, "flags", f.String(),
-		"resident", a.zone.resident.Load(), "limit", a.limit)
+		"resident", a.zone.resident.Load(), "limit", a.limit) // ord:stat
 }

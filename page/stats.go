@@ -45,7 +45,7 @@ type Stats struct {
 
 // Stats returns the figures. Any context; it takes no lock, so figures that
 // change meanwhile need not fit together.
-func (a *Allocator) Stats() Stats {
+func (a *Allocator) Stats() Stats { // ord:stat
 	z := &a.zone
 	s := Stats{
 		Name:      a.name,

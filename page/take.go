@@ -49,8 +49,8 @@ func (a *Allocator) takeLocked(order, want int, f gfp.Flags, pinned bool, out *[
 	z := &a.zone
 	z.lock.Lock()
 	defer z.lock.Unlock()
-	added = z.added.Load()
-	if a.closed.Load() {
+	added = z.added.Load() // ord:frontier
+	if a.closed.Load() {   // ord:gate
 		return 0, -1, added
 	}
 	a.drain()
@@ -124,7 +124,7 @@ func (a *Allocator) markPopulated(page uint32, order int) {
 	have := wordOrder(w)
 	if wordCount(w) != 1<<have {
 		for i := range uint32(1) << have {
-			atomic.OrUint32(&a.Meta(page+i).word, populated)
+			atomic.OrUint32(&a.Meta(page+i).word, populated) // ord:state
 		}
 	}
 	if have > order {
@@ -166,10 +166,10 @@ func (a *Allocator) discard(page uint32, all bool) (bytes int64) {
 		err := sys.Discard(a.addr(from), uintptr(to-from)<<Shift)
 		for ; from < to; from++ {
 			if err == nil {
-				atomic.AndUint32(&a.Meta(from).word, ^uint32(populated))
+				atomic.AndUint32(&a.Meta(from).word, ^uint32(populated)) // ord:state
 				bytes += Size
 			} else {
-				atomic.OrUint32(&a.Meta(from).word, populated)
+				atomic.OrUint32(&a.Meta(from).word, populated) // ord:state
 				kept++
 			}
 		}

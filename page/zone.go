@@ -59,9 +59,9 @@ func (a *Allocator) insert(page uint32, order int, count uint32) {
 		a.Meta(*head).prev = page
 	}
 	*head = page
-	z.blocks[order].Add(1)
-	z.freePages.Add(1 << order)
-	z.freePop.Add(int64(count))
+	z.blocks[order].Add(1)      // ord:zone
+	z.freePages.Add(1 << order) // ord:zone
+	z.freePop.Add(int64(count)) // ord:zone
 }
 
 // remove takes a free block off its list; its pages are the caller's, in
@@ -79,9 +79,9 @@ func (a *Allocator) remove(page uint32) (order int, count uint32) {
 		z.lists[kindOf(order, count)][order] = m.next
 	}
 	m.set(tail, 0, 0)
-	z.blocks[order].Add(-1)
-	z.freePages.Add(-1 << order)
-	z.freePop.Add(-int64(count))
+	z.blocks[order].Add(-1)      // ord:zone
+	z.freePages.Add(-1 << order) // ord:zone
+	z.freePop.Add(-int64(count)) // ord:zone
 	return order, count
 }
 
@@ -93,7 +93,7 @@ func (a *Allocator) put(page uint32, order int, count uint32) {
 		// The buddy is the first page of a block or of an order below, never
 		// the middle of one: then this block would be part of it as well.
 		buddy := page ^ 1<<order
-		if buddy+1<<order > a.zone.added.Load() {
+		if buddy+1<<order > a.zone.added.Load() { // ord:frontier
 			break
 		}
 		w := a.Meta(buddy).load()
@@ -200,23 +200,23 @@ func (a *Allocator) room(bytes int64, f gfp.Flags) bool {
 	if !f.CanReserve() {
 		allowed -= a.mark
 	}
-	return a.zone.resident.Load()-a.zone.freePop.Load()*Size+bytes <= allowed
+	return a.zone.resident.Load()-a.zone.freePop.Load()*Size+bytes <= allowed // ord:zone
 }
 
 // charge counts bytes that are going to be populated, or says how many bytes
 // the limit lacks. It comes before the populating: the limit is a promise.
 // Zone lock held.
 func (a *Allocator) charge(bytes int64) (lack int64) {
-	r := a.zone.resident.Load() + bytes
+	r := a.zone.resident.Load() + bytes // ord:zone
 	if a.limit > 0 && r > a.limit {
 		return r - a.limit
 	}
-	a.zone.resident.Store(r)
-	if r > a.zone.peak.Load() {
-		a.zone.peak.Store(r)
+	a.zone.resident.Store(r)    // ord:zone
+	if r > a.zone.peak.Load() { // ord:zone
+		a.zone.peak.Store(r) // ord:zone
 	}
 	return 0
 }
 
 // uncharge takes back bytes that have no memory any more. Zone lock held.
-func (a *Allocator) uncharge(bytes int64) { a.zone.resident.Add(-bytes) }
+func (a *Allocator) uncharge(bytes int64) { a.zone.resident.Add(-bytes) } // ord:zone

@@ -92,7 +92,7 @@ var pending struct {
 }
 
 func lockPending() {
-	for i := 0; !pending.lock.CompareAndSwap(0, 1); i++ {
+	for i := 0; !pending.lock.CompareAndSwap(0, 1); i++ { // ord:irq
 		if i < 100 {
 			sys.Pause(10)
 		} else {
@@ -112,7 +112,7 @@ func queueIfOff(c *percpu.CPU, fn func()) bool {
 		pending.fns = make(map[*percpu.CPU][]func())
 	}
 	pending.fns[c] = append(pending.fns[c], fn)
-	pending.lock.Store(0)
+	pending.lock.Store(0) // ord:irq
 	return true
 }
 
@@ -125,7 +125,7 @@ func runPending(c *percpu.CPU) {
 		lockPending()
 		fns := pending.fns[c]
 		delete(pending.fns, c)
-		pending.lock.Store(0)
+		pending.lock.Store(0) // ord:irq
 		for _, fn := range fns {
 			handle(c, fn)
 		}

@@ -1,6 +1,7 @@
 package preempt
 
 import (
+	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 )
@@ -16,7 +17,10 @@ type Pinned struct{ cpu *percpu.CPU }
 //go:norace
 func Disable() Pinned {
 	c := percpu.Pin()
-	c.Nest++
+	c.Nest++ // ord:nest
+	if fault.Delays {
+		fault.Delay("nest")
+	}
 	return Pinned{c}
 }
 
@@ -26,9 +30,15 @@ func Disable() Pinned {
 //go:norace
 func (p Pinned) Enable() {
 	c := p.cpu
-	c.Nest--
-	if c.Nest == 0 {
-		c.QS++
+	if fault.Delays {
+		fault.Delay("qs")
+	}
+	c.Nest-- // ord:qs
+	if fault.Delays {
+		fault.Delay("qs")
+	}
+	if c.Nest == 0 { // ord:qs
+		c.QS++ // ord:qs
 	}
 	sys.ProcUnpin()
 }
@@ -38,7 +48,7 @@ func (p Pinned) Enable() {
 //
 //go:norace
 func Atomic() bool {
-	in := percpu.Pin().Nest != 0
+	in := percpu.Pin().Nest != 0 // ord:nest
 	sys.ProcUnpin()
 	return in
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"quiesce/internal/fault"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 )
@@ -44,7 +45,7 @@ func Call(fn func()) {
 	if fn == nil {
 		panic("quiesce: rcu.Call of a nil func")
 	}
-	calls.queued.Add(1)
+	calls.queued.Add(1) // ord:stat
 	id := sys.ProcPin()
 	s := &calls.shard[id%shards]
 	s.mu.Lock()
@@ -66,7 +67,8 @@ func (s *shard) add(fn func()) {
 }
 
 func startCalls() {
-	if !calls.working.Load() && calls.working.CompareAndSwap(false, true) {
+	fault.Delay("wake-call")
+	if !calls.working.Load() && calls.working.CompareAndSwap(false, true) { // ord:wake-call
 		go runCalls()
 	}
 }
@@ -79,8 +81,9 @@ func runCalls() {
 			wait(snap(), false)
 			invoke(batch)
 		}
-		calls.working.Store(false)
-		if !callsPending() || !calls.working.CompareAndSwap(false, true) {
+		calls.working.Store(false) // ord:wake-call
+		fault.Delay("wake-call")
+		if !callsPending() || !calls.working.CompareAndSwap(false, true) { // ord:wake-call
 			return
 		}
 	}
@@ -93,7 +96,7 @@ func invoke(batch []*array) {
 	finished := false
 	defer func() {
 		if !finished {
-			calls.invoked.Add(1)
+			calls.invoked.Add(1) // ord:stat
 			go func() {
 				invoke(batch)
 				runCalls()
@@ -106,7 +109,7 @@ func invoke(batch []*array) {
 			a.fns[a.done] = nil
 			a.done++
 			fn()
-			calls.invoked.Add(1)
+			calls.invoked.Add(1) // ord:stat
 		}
 	}
 	finished = true
@@ -149,20 +152,20 @@ func Barrier() {
 	// closed by a worker outside of it.
 	var done sync.Mutex
 	done.Lock()
-	left.Store(1)
+	left.Store(1) // ord:barrier
 	last := func() {
-		if left.Add(-1) == 0 {
+		if left.Add(-1) == 0 { // ord:barrier
 			done.Unlock()
 		}
 	}
 	marker := func() {
-		calls.invoked.Add(^uint64(0)) // it is no callback of anybody's
+		calls.invoked.Add(^uint64(0)) // it is no callback of anybody's; ord:stat
 		last()
 	}
 	// A marker behind the last callback of every shard, empty ones included:
 	// their callbacks may be running.
 	for i := range calls.shard {
-		left.Add(1)
+		left.Add(1) // ord:barrier
 		s := &calls.shard[i]
 		s.mu.Lock()
 		s.add(marker)

@@ -97,5 +97,8 @@
 // there is work and end when there is none. They wait by a system call, not
 // by a timer, which would belong to a synctest bubble.
 //
+// The comments ord:tag at memory accesses name pairs of
+// docs/memory-ordering.md, in this package and those it stands on.
+//
 // Lock order: gp.mu → nothing. A callback shard's lock.Raw → nothing.
 package rcu

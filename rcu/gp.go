@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
@@ -33,9 +34,9 @@ func wait(c Cookie, expedited bool) {
 		panic("quiesce: rcu: waiting for a grace period in a raw atomic context, which it would wait for")
 	}
 	if expedited {
-		gp.expedited.Add(1)
-		gp.expedite.Add(1)
-		defer gp.expedite.Add(-1)
+		gp.expedited.Add(1)       // ord:stat
+		gp.expedite.Add(1)        // ord:hint
+		defer gp.expedite.Add(-1) // ord:hint
 	}
 	for !done(c) {
 		gp.mu.Lock()
@@ -50,27 +51,28 @@ func wait(c Cookie, expedited bool) {
 // a goroutine while pinned is allowed.
 func ensure(c Cookie) {
 	for {
-		t := gp.target.Load()
+		t := gp.target.Load() // ord:wake-gp
 		if int64(t-uint64(c)) >= 0 {
 			break
 		}
-		if gp.target.CompareAndSwap(t, uint64(c)) {
+		if gp.target.CompareAndSwap(t, uint64(c)) { // ord:wake-gp
 			break
 		}
 	}
-	if !done(c) && gp.working.CompareAndSwap(false, true) {
+	if !done(c) && gp.working.CompareAndSwap(false, true) { // ord:wake-gp
 		go work()
 	}
 }
 
 func work() {
 	for {
-		for c := Cookie(gp.target.Load()); !done(c); c = Cookie(gp.target.Load()) {
+		for c := Cookie(gp.target.Load()); !done(c); c = Cookie(gp.target.Load()) { // ord:wake-gp
 			wait(c, false)
 		}
-		gp.working.Store(false)
+		gp.working.Store(false) // ord:wake-gp
+		fault.Delay("wake-gp")
 		// A cookie may have come in between the two lines above.
-		if done(Cookie(gp.target.Load())) || !gp.working.CompareAndSwap(false, true) {
+		if done(Cookie(gp.target.Load())) || !gp.working.CompareAndSwap(false, true) { // ord:wake-gp
 			return
 		}
 	}
@@ -82,11 +84,14 @@ func work() {
 //go:norace
 func drive() {
 	b := backoff{}
-	seq.Add(1) // 1
+	seq.Add(1) // 1; ord:seq-start
+	fault.Delay("seq-start")
 
 	u := sumUnlocks() // 2
-	sys.Membarrier()  // 3, A
-	l := sumLocks()   // 4
+	fault.Delay("unlock")
+	sys.Membarrier() // 3, A; ord:nest,lock,unlock
+	fault.Delay("nest")
+	l := sumLocks() // 4
 
 	gp.waiting = gp.waiting[:0]
 	ps := runtime.GOMAXPROCS(0)
@@ -95,18 +100,20 @@ func drive() {
 	}
 	for id := range ps { // 5
 		c := percpu.Of(id)
-		qs := atomic.LoadUint64(&c.QS) // before Nest
-		if atomic.LoadUint64(&c.Nest) != 0 {
+		qs := atomic.LoadUint64(&c.QS) // before Nest; ord:qs
+		fault.Delay("qs")
+		if atomic.LoadUint64(&c.Nest) != 0 { // ord:nest
 			gp.waiting = append(gp.waiting, waitFor{id, qs})
 		}
 	}
 
-	i := index.Load()     // 0 or 1
+	i := index.Load()     // 0 or 1; ord:index
 	if u[i^1] != l[i^1] { // 6
 		drain(i^1, &b)
 	}
 	if u[i] != l[i] { // 7
-		index.Store(i ^ 1)
+		index.Store(i ^ 1) // ord:index
+		fault.Delay("index")
 		drain(i, &b)
 	}
 
@@ -114,7 +121,7 @@ func drive() {
 		left := gp.waiting[:0]
 		for _, w := range gp.waiting {
 			c := percpu.Of(w.id)
-			if atomic.LoadUint64(&c.Nest) != 0 && atomic.LoadUint64(&c.QS) == w.qs {
+			if atomic.LoadUint64(&c.Nest) != 0 && atomic.LoadUint64(&c.QS) == w.qs { // ord:qs
 				left = append(left, w)
 			}
 		}
@@ -125,9 +132,10 @@ func drive() {
 	}
 
 	if !sys.ExitIsRelease {
-		sys.Membarrier() // 9, B
+		sys.Membarrier() // 9, B; ord:qs
 	}
-	seq.Add(1) // 10
+	fault.Delay("seq-end")
+	seq.Add(1) // 10; ord:seq-end
 }
 
 // drain waits until the readers of index j that entered before have left. New
@@ -139,7 +147,9 @@ func drain(j uint64, b *backoff) {
 		// A look without the barrier first: it may only err.
 		if sumUnlocks()[j] == sumLocks()[j] {
 			u := sumUnlocks()
-			sys.Membarrier()
+			fault.Delay("unlock")
+			sys.Membarrier() // ord:unlock
+			fault.Delay("lock")
 			if l := sumLocks(); u[j] == l[j] {
 				return
 			}
@@ -191,7 +201,7 @@ func (b *backoff) pause() (stalled bool) {
 	if k := b.n - spins - yields; k < 5 {
 		ns = minSleep << k
 	}
-	if gp.expedite.Load() > 0 {
+	if gp.expedite.Load() > 0 { // ord:hint
 		ns = expSleep
 	}
 	sys.Sleep(ns)

@@ -3,6 +3,7 @@ package rcu
 import (
 	"sync/atomic"
 
+	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 )
@@ -27,11 +28,17 @@ var index atomic.Uint64
 //go:nosplit
 func ReadLock() Guard {
 	c := percpu.Pin()
-	if c.Reader == 0 {
+	if c.Reader == 0 { // ord:mark
 		return firstReadLock()
 	}
-	i := index.Load()
-	c.Lock[i&1]++
+	i := index.Load() // ord:index
+	if fault.Delays {
+		fault.Delay("index")
+	}
+	c.Lock[i&1]++ // ord:lock
+	if fault.Delays {
+		fault.Delay("lock")
+	}
 	sys.ProcUnpin()
 	return Guard{i}
 }
@@ -42,9 +49,15 @@ func ReadLock() Guard {
 //go:noinline
 func firstReadLock() Guard {
 	id := sys.ProcPin()
-	percpu.RegisterReader(id)
-	i := index.Load()
-	percpu.Of(id).Lock[i&1]++
+	percpu.RegisterReader(id) // ord:mark
+	if fault.Delays {
+		fault.Delay("mark")
+	}
+	i := index.Load() // ord:index
+	if fault.Delays {
+		fault.Delay("index")
+	}
+	percpu.Of(id).Lock[i&1]++ // ord:lock
 	sys.ProcUnpin()
 	sys.ProcUnpin()
 	return Guard{i}
@@ -56,7 +69,7 @@ func firstReadLock() Guard {
 //go:norace
 //go:nosplit
 func (g Guard) Unlock() {
-	percpu.Pin().Unlock[g.idx&1]++
+	percpu.Pin().Unlock[g.idx&1]++ // ord:unlock
 	sys.ProcUnpin()
 }
 
@@ -68,8 +81,8 @@ func (g Guard) Unlock() {
 func sumUnlocks() (sum [2]uint64) {
 	for id := range percpu.Readers() {
 		c := percpu.Of(id)
-		sum[0] += atomic.LoadUint64(&c.Unlock[0])
-		sum[1] += atomic.LoadUint64(&c.Unlock[1])
+		sum[0] += atomic.LoadUint64(&c.Unlock[0]) // ord:unlock
+		sum[1] += atomic.LoadUint64(&c.Unlock[1]) // ord:unlock
 	}
 	return sum
 }
@@ -80,8 +93,8 @@ func sumUnlocks() (sum [2]uint64) {
 func sumLocks() (sum [2]uint64) {
 	for id := range percpu.Readers() {
 		c := percpu.Of(id)
-		sum[0] += atomic.LoadUint64(&c.Lock[0])
-		sum[1] += atomic.LoadUint64(&c.Lock[1])
+		sum[0] += atomic.LoadUint64(&c.Lock[0]) // ord:lock
+		sum[1] += atomic.LoadUint64(&c.Lock[1]) // ord:lock
 	}
 	return sum
 }

@@ -11,11 +11,11 @@ var seq atomic.Uint64
 // snap returns the cookie of the first grace period that begins after every
 // earlier store of the caller. The read-modify-write is what orders those
 // stores before it; see "Cookies" in doc.go.
-func snap() Cookie { return Cookie((seq.Add(0) + 3) &^ 1) }
+func snap() Cookie { return Cookie((seq.Add(0) + 3) &^ 1) } // ord:seq-start
 
 // done reports whether the grace period has ended. The load pairs with the
 // driver's last step, so that what readers did is visible.
-func done(c Cookie) bool { return int64(seq.Load()-uint64(c)) >= 0 }
+func done(c Cookie) bool { return int64(seq.Load()-uint64(c)) >= 0 } // ord:seq-end
 
 // StartPoll returns the cookie of a grace period that will come to an end by
 // itself. What the caller unlinked before may be freed once Poll says so. Any

@@ -34,7 +34,7 @@ func reportPreemptible(j uint64, ns int64) {
 	p, most := -1, int64(0)
 	for id := range percpu.Readers() {
 		c := percpu.Of(id)
-		d := int64(atomic.LoadUint64(&c.Lock[j]) - atomic.LoadUint64(&c.Unlock[j]))
+		d := int64(atomic.LoadUint64(&c.Lock[j]) - atomic.LoadUint64(&c.Unlock[j])) // ord:stat
 		sum += d
 		if d > most {
 			p, most = id, d
@@ -44,7 +44,7 @@ func reportPreemptible(j uint64, ns int64) {
 }
 
 func report(flavour string, p int, readers int64, ns int64) {
-	stalls.Add(1)
+	stalls.Add(1) // ord:stat
 	// From a goroutine of its own: the handler is the user's, and may even wait
 	// for a grace period.
 	go slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a reader holds up the grace period",
@@ -52,7 +52,7 @@ func report(flavour string, p int, readers int64, ns int64) {
 		slog.Int("P", p),
 		slog.Int64("readers", readers),
 		slog.Duration("since", time.Duration(ns)),
-		slog.Uint64("seq", seq.Load()))
+		slog.Uint64("seq", seq.Load())) // ord:stat
 }
 
 // Stats is a snapshot of what RCU has done in this process.
@@ -67,10 +67,10 @@ type Stats struct {
 // ReadStats returns the counters. Any context.
 func ReadStats() Stats {
 	return Stats{
-		GracePeriods: seq.Load() / 2,
-		Expedited:    gp.expedited.Load(),
-		Callbacks:    calls.queued.Load(),
-		Invoked:      calls.invoked.Load(),
-		Stalls:       stalls.Load(),
+		GracePeriods: seq.Load() / 2,       // ord:stat
+		Expedited:    gp.expedited.Load(),  // ord:stat
+		Callbacks:    calls.queued.Load(),  // ord:stat
+		Invoked:      calls.invoked.Load(), // ord:stat
+		Stalls:       stalls.Load(),        // ord:stat
 	}
 }

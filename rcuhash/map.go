@@ -158,7 +158,7 @@ func (m *Map[K, V]) is(n *node[V], h uint64, k *K) bool {
 // proof that the caller is in a read-side critical section. Any context.
 func (m *Map[K, V]) Get(_ rcu.Guard, k K) *V {
 	h := m.hash(k)
-	for n := m.bucket(h).Load(); n != nil; n = n.next.Load() {
+	for n := m.bucket(h).Load(); n != nil; n = n.next.Load() { // ord:link
 		if m.is(n, h, &k) {
 			return &n.val
 		}
@@ -171,7 +171,7 @@ func (m *Map[K, V]) Get(_ rcu.Guard, k K) *V {
 func (m *Map[K, V]) find(h uint64, k *K) (*bucket[V], *node[V]) {
 	link := m.bucket(h)
 	for {
-		n := link.Load()
+		n := link.Load() // ord:link
 		if n == nil || m.is(n, h, k) {
 			return link, n
 		}
@@ -220,12 +220,12 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 	s.mu.Lock()
 	link, old := m.find(h, &k)
 	if old != nil {
-		n.next.Store(old.next.Load())
+		n.next.Store(old.next.Load()) // ord:link
 	} else {
-		n.next.Store(nil)
-		s.len.Add(1)
+		n.next.Store(nil) // ord:link
+		s.len.Add(1)      // ord:stat
 	}
-	link.Store(n) // publishes the node; pairs with Get's loads
+	link.Store(n) // publishes the node; pairs with Get's loads; ord:link
 	s.mu.Unlock()
 	m.retire(old)
 	return true
@@ -238,8 +238,8 @@ func (m *Map[K, V]) Delete(k K) bool {
 	s.mu.Lock()
 	link, old := m.find(h, &k)
 	if old != nil {
-		link.Store(old.next.Load()) // old keeps its link for those on it
-		s.len.Add(-1)
+		link.Store(old.next.Load()) // old keeps its link for those on it; ord:link
+		s.len.Add(-1)               // ord:stat
 	}
 	s.mu.Unlock()
 	m.retire(old)
@@ -259,7 +259,7 @@ func (m *Map[K, V]) retire(n *node[V]) {
 // as Get's. fn may use the map. Contexts: those that fn allows.
 func (m *Map[K, V]) Range(_ rcu.Guard, fn func(k K, v *V) bool) {
 	for i := range m.mask + 1 {
-		for n := m.bucket(i).Load(); n != nil; n = n.next.Load() {
+		for n := m.bucket(i).Load(); n != nil; n = n.next.Load() { // ord:link
 			at := unsafe.Add(unsafe.Pointer(n), m.keyAt)
 			var k K
 			if m.str {
@@ -278,7 +278,7 @@ func (m *Map[K, V]) Range(_ rcu.Guard, fn func(k K, v *V) bool) {
 func (m *Map[K, V]) Len() int {
 	n := int64(0)
 	for i := range m.stripes {
-		n += m.stripes[i].len.Load()
+		n += m.stripes[i].len.Load() // ord:stat
 	}
 	return int(n)
 }
@@ -311,8 +311,8 @@ func (m *Map[K, V]) Close() error {
 	}
 	for i := range m.mask + 1 {
 		b := m.bucket(i)
-		for n := b.Swap(nil); n != nil; {
-			next := n.next.Load()
+		for n := b.Swap(nil); n != nil; { // ord:link
+			next := n.next.Load() // ord:link
 			m.retire(n)
 			n = next
 		}

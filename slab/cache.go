@@ -147,7 +147,7 @@ var lastID atomic.Uint32
 
 // register returns a number that no other cache has. They are not reused: a
 // stale pointer's page must not look like another cache's.
-func register() uint32 { return lastID.Add(1) }
+func register() uint32 { return lastID.Add(1) } // ord:hint
 
 // badFree reports a pointer that the range check refused; nil is no error.
 //
@@ -173,8 +173,8 @@ func (w *waiter) wait(c *cache) bool {
 	} else if now-w.start >= int64(c.pages.ReclaimTimeout()) {
 		return false
 	}
-	c.waiters.Add(1)
-	defer c.waiters.Add(-1)
+	c.waiters.Add(1)        // ord:hint
+	defer c.waiters.Add(-1) // ord:hint
 	c.drainRCU()
 	if c.work() {
 		c.startReclaim()
@@ -192,12 +192,12 @@ func (w *waiter) wait(c *cache) bool {
 func (c *cache) Reclaim(int64) {
 	// close sets closed and then waits for workers, so it either waits for
 	// this call or this call sees it.
-	c.workers.Add(1)
-	defer c.workers.Add(-1)
-	if c.closed.Load() {
+	c.workers.Add(1)        // ord:closed
+	defer c.workers.Add(-1) // ord:closed
+	if c.closed.Load() {    // ord:closed
 		return
 	}
-	c.asked.Store(sys.Nanotime())
+	c.asked.Store(sys.Nanotime()) // ord:hint
 	c.drainRCU()
 	if c.work() {
 		c.startReclaim()
@@ -233,13 +233,13 @@ func (c *cache) barrier() {
 }
 
 func (c *cache) close() error {
-	if c.closed.Swap(true) {
+	if c.closed.Swap(true) { // ord:closed
 		return errors.New("slab: cache " + c.name + " is closed already")
 	}
 	c.pages.RemoveReclaimer(c)
 	c.barrier()
 	c.giveBack()
-	for c.workers.Load() > 0 {
+	for c.workers.Load() > 0 { // ord:closed
 		sys.Sleep(100_000)
 	}
 	c.barrier()
@@ -280,12 +280,12 @@ var lastWarning atomic.Int64
 // failed counts an allocation that found no memory and logs it, at most once
 // in ten seconds, from a goroutine of its own: the caller may be pinned.
 func (c *cache) failed(f gfp.Flags) {
-	c.stats.failures.Add(1)
+	c.stats.failures.Add(1) // ord:stat
 	if !f.Warns() {
 		return
 	}
-	now, last := sys.Nanotime(), lastWarning.Load()
-	if last != 0 && now-last < 10e9 || !lastWarning.CompareAndSwap(last, now) {
+	now, last := sys.Nanotime(), lastWarning.Load()                             // ord:hint
+	if last != 0 && now-last < 10e9 || !lastWarning.CompareAndSwap(last, now) { // ord:hint
 		return
 	}
 	go slog.Warn("slab: allocation failed", "cache", c.name, "size", int(c.size), "flags", f.String())
@@ -327,16 +327,16 @@ func (c *cache) readStats() CacheStats {
 		SheafCap:    int(c.sheafCap),
 		Slabs:       count,
 		Out:         out,
-		Bytes:       int64(count)<<(page.Shift+c.order) + int64(c.sheaves.Load())<<page.Shift,
-		RCUArrays:   c.stats.arrays.Load(),
-		Reused:      c.stats.reused.Load(),
-		Bulk:        c.stats.bulk.Load(),
-		Fallback:    c.stats.fallback.Load(),
-		FallbackEnd: c.stats.chained.Load(),
-		Flushed:     c.stats.flushed.Load(),
-		Refusals:    c.stats.refusals.Load(),
-		Failures:    c.stats.failures.Load(),
-		Pending:     int(c.pending.n.Load()),
-		Depot:       int(c.full.n.Load()),
+		Bytes:       int64(count)<<(page.Shift+c.order) + int64(c.sheaves.Load())<<page.Shift, // ord:stat
+		RCUArrays:   c.stats.arrays.Load(),                                                    // ord:stat
+		Reused:      c.stats.reused.Load(),                                                    // ord:stat
+		Bulk:        c.stats.bulk.Load(),                                                      // ord:stat
+		Fallback:    c.stats.fallback.Load(),                                                  // ord:stat
+		FallbackEnd: c.stats.chained.Load(),                                                   // ord:stat
+		Flushed:     c.stats.flushed.Load(),                                                   // ord:stat
+		Refusals:    c.stats.refusals.Load(),                                                  // ord:stat
+		Failures:    c.stats.failures.Load(),                                                  // ord:stat
+		Pending:     int(c.pending.n.Load()),                                                  // ord:stat
+		Depot:       int(c.full.n.Load()),                                                     // ord:stat
 	}
 }

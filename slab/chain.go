@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"sync/atomic"
 
+	"quiesce/internal/fault"
 	"quiesce/page"
 	"quiesce/preempt"
 )
@@ -40,18 +41,20 @@ func (c *cache) chainObject(off uint32) bool {
 	if head >= c.pages.Opened() {
 		return false
 	}
-	p := preempt.Disable()
+	p := preempt.Disable() // ord:chain-slab
 	bit := uint64(1) << (off & 63)
-	fresh := atomic.OrUint64(word(c.pendBits, off), bit)&bit == 0
-	if m := c.pages.Meta(head); fresh && atomic.CompareAndSwapUint32(&m.Chained, 0, chainEnd) {
+	fresh := atomic.OrUint64(word(c.pendBits, off), bit)&bit == 0 // ord:chain-bit
+	fault.Delay("chain-bit")
+	if m := c.pages.Meta(head); fresh && atomic.CompareAndSwapUint32(&m.Chained, 0, chainEnd) { // ord:chain-bit
 		for {
-			h := c.chain.Load()
+			h := c.chain.Load() // ord:chain-head
 			next := h
 			if next == 0 {
 				next = chainEnd
 			}
-			atomic.StoreUint32(&m.Chained, next)
-			if c.chain.CompareAndSwap(h, head) {
+			atomic.StoreUint32(&m.Chained, next) // ord:chain-head
+			fault.Delay("chain-head")
+			if c.chain.CompareAndSwap(h, head) { // ord:chain-head
 				break
 			}
 		}
@@ -65,7 +68,7 @@ func (c *cache) chained(off uint32, ok bool) {
 	if !ok {
 		panic(c.misuse(off))
 	}
-	c.stats.fallback.Add(1)
+	c.stats.fallback.Add(1) // ord:stat
 	c.startReclaim()
 }
 
@@ -74,7 +77,7 @@ func (c *cache) chained(off uint32, ok bool) {
 // held.
 func (c *cache) takeChain() int {
 	if c.chainRest == 0 {
-		c.chainRest = c.chain.Swap(0)
+		c.chainRest = c.chain.Swap(0) // ord:chain-head
 	}
 	n := 0
 	for c.chainRest != 0 && n < len(c.waiting) {
@@ -82,16 +85,17 @@ func (c *cache) takeChain() int {
 		m := c.pages.Meta(head)
 		any := false
 		c.mu.Lock()
-		next := atomic.LoadUint32(&m.Chained)
+		next := atomic.LoadUint32(&m.Chained) // ord:chain-head
 		if next == chainEnd {
 			next = 0
 		}
 		c.chainRest = next
-		atomic.StoreUint32(&m.Chained, 0)
+		atomic.StoreUint32(&m.Chained, 0) // ord:chain-bit
+		fault.Delay("chain-bit")
 		pend, wait := c.words(c.pendBits, head), c.words(c.waitBits, head)
 		for i := range pend {
-			if atomic.LoadUint64(&pend[i]) != 0 {
-				wait[i] |= atomic.SwapUint64(&pend[i], 0)
+			if atomic.LoadUint64(&pend[i]) != 0 { // ord:chain-bit
+				wait[i] |= atomic.SwapUint64(&pend[i], 0) // ord:chain-bit
 				any = true
 			}
 		}

@@ -52,6 +52,8 @@
 // finds it. (A later operation may have another main or spare sheaf in hand
 // again; those are taken for their memory, or after the last operation.)
 //
+// The comments ord:tag name pairs of docs/memory-ordering.md.
+//
 // # Cookies
 //
 // A sheaf's cookie is taken when the sheaf is closed, which is after the last

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 	"quiesce/page"
@@ -42,19 +43,25 @@ func (c *cache) alloc(got unsafe.Pointer, f gfp.Flags, round int) unsafe.Pointer
 		return c.allocSlow(got, f)
 	}
 	s := c.slots.At(sys.ProcPin())
-	s.busy = 1
-	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<page.Shift))
+	s.busy = 1 // ord:slot-busy
+	if fault.Delays {
+		fault.Delay("slot-busy")
+	}
+	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<page.Shift)) // ord:slot-busy
 	n := m.n
 	if n == 0 {
-		s.busy = 0
+		s.busy = 0 // ord:slot-exit
 		sys.ProcUnpin()
 		return nil
 	}
 	n--
 	m.n = n
+	if fault.Delays {
+		fault.Delay("slot-exit")
+	}
 	off := *(*uint32)(unsafe.Add(unsafe.Pointer(&m.obj), uintptr(n)*4))
 	p := unsafe.Add(c.base, uintptr(off)<<unitShift)
-	s.busy = 0
+	s.busy = 0 // ord:slot-exit
 	sys.ProcUnpin()
 	return p
 }
@@ -68,16 +75,22 @@ func (c *cache) free(p unsafe.Pointer) {
 		return
 	}
 	s := c.slots.At(sys.ProcPin())
-	s.busy = 1
-	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<page.Shift))
+	s.busy = 1 // ord:slot-busy
+	if fault.Delays {
+		fault.Delay("slot-busy")
+	}
+	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<page.Shift)) // ord:slot-busy
 	n := m.n
 	if n >= m.cap {
 		c.freeSlow(s, uint32(u))
 		return
 	}
 	*(*uint32)(unsafe.Add(unsafe.Pointer(&m.obj), uintptr(n)*4)) = uint32(u)
+	if fault.Delays {
+		fault.Delay("slot-exit")
+	}
 	m.n = n + 1
-	s.busy = 0
+	s.busy = 0 // ord:slot-exit
 	sys.ProcUnpin()
 }
 
@@ -90,16 +103,22 @@ func (c *cache) freeRCU(p unsafe.Pointer) {
 		return
 	}
 	s := c.slots.At(sys.ProcPin())
-	s.busy = 1
-	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.rcu)<<page.Shift))
+	s.busy = 1 // ord:slot-busy
+	if fault.Delays {
+		fault.Delay("slot-busy")
+	}
+	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.rcu)<<page.Shift)) // ord:slot-busy
 	n := m.n
 	if n >= m.cap {
 		c.freeRCUSlow(s, uint32(u))
 		return
 	}
 	*(*uint32)(unsafe.Add(unsafe.Pointer(&m.obj), uintptr(n)*4)) = uint32(u)
+	if fault.Delays {
+		fault.Delay("slot-exit")
+	}
 	m.n = n + 1
-	s.busy = 0
+	s.busy = 0 // ord:slot-exit
 	sys.ProcUnpin()
 }
 

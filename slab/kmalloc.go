@@ -53,7 +53,7 @@ func NewHeap(pages *page.Allocator) *Heap { return &Heap{pages: pages} }
 // cacheFor returns the cache of a class, made if need be. nil when it isn't
 // there and f doesn't allow to make it.
 func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
-	if c := h.class[i].Load(); c != nil {
+	if c := h.class[i].Load(); c != nil { // ord:publish
 		return c
 	}
 	if !f.CanLock() {
@@ -61,7 +61,7 @@ func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c := h.class[i].Load(); c != nil {
+	if c := h.class[i].Load(); c != nil { // ord:publish
 		return c
 	}
 	size := classSize(i)
@@ -69,8 +69,8 @@ func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
 	if c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages)}) != nil {
 		return nil
 	}
-	h.owner.Store(c.id, c)
-	h.class[i].Store(c)
+	h.owner.Store(c.id, c) // ord:publish
+	h.class[i].Store(c)    // ord:publish
 	return c
 }
 
@@ -111,7 +111,7 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 // cacheOf finds the cache of an object by its page's metadata.
 func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
 	if h.pages.Contains(p) && h.pages.PageOf(p) < h.pages.Opened() {
-		if c, ok := h.owner.Load(h.pages.Meta(h.pages.PageOf(p)).Owner); ok {
+		if c, ok := h.owner.Load(h.pages.Meta(h.pages.PageOf(p)).Owner); ok { // ord:publish
 			return c.(*cache)
 		}
 	}
@@ -160,7 +160,7 @@ func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 		return
 	}
 	if uint(size-1) < maxSize {
-		if c := h.class[class(uintptr(size))].Load(); c != nil {
+		if c := h.class[class(uintptr(size))].Load(); c != nil { // ord:publish
 			c.freeRCU(p)
 			return
 		}
@@ -171,7 +171,7 @@ func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 // each calls fn for every class made so far.
 func (h *Heap) each(fn func(*cache)) {
 	for i := range h.class {
-		if c := h.class[i].Load(); c != nil {
+		if c := h.class[i].Load(); c != nil { // ord:publish
 			fn(c)
 		}
 	}

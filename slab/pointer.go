@@ -16,19 +16,19 @@ type Pointer[T any] struct {
 }
 
 // Load returns the pointer.
-func (p *Pointer[T]) Load() *T { return address[T](p.p.Load()) }
+func (p *Pointer[T]) Load() *T { return address[T](p.p.Load()) } // ord:link
 
 // Store sets the pointer.
-func (p *Pointer[T]) Store(v *T) { p.p.Store(uintptr(unsafe.Pointer(v))) }
+func (p *Pointer[T]) Store(v *T) { p.p.Store(uintptr(unsafe.Pointer(v))) } // ord:link
 
 // Swap sets the pointer and returns the old one.
 func (p *Pointer[T]) Swap(v *T) *T {
-	return address[T](p.p.Swap(uintptr(unsafe.Pointer(v))))
+	return address[T](p.p.Swap(uintptr(unsafe.Pointer(v)))) // ord:link
 }
 
 // CompareAndSwap sets the pointer to v if it is old.
 func (p *Pointer[T]) CompareAndSwap(old, v *T) bool {
-	return p.p.CompareAndSwap(uintptr(unsafe.Pointer(old)), uintptr(unsafe.Pointer(v)))
+	return p.p.CompareAndSwap(uintptr(unsafe.Pointer(old)), uintptr(unsafe.Pointer(v))) // ord:link
 }
 
 // address turns a number back into the pointer it was made of. The memory is

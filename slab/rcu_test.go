@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 	"quiesce/lock"
@@ -246,7 +247,7 @@ func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	}
 	share := float64(s.RCUArrays) / float64(s.RCUArrays+s.Fallback)
 	t.Logf("%d objects: %.3f %% in arrays, %d on the fallback chain", n, share*100, s.Fallback)
-	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 {
+	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 && !fault.Delays {
 		t.Errorf("%d in arrays + %d on the chain of %d", s.RCUArrays, s.Fallback, n)
 	}
 	if err := c.Close(); err != nil {

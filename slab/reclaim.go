@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/internal/sys"
 	"quiesce/rcu"
 )
@@ -36,7 +37,7 @@ const (
 )
 
 func (c *cache) startReclaim() {
-	if !c.reclaiming.Load() && c.reclaiming.CompareAndSwap(false, true) {
+	if !c.reclaiming.Load() && c.reclaiming.CompareAndSwap(false, true) { // ord:wake-reclaim
 		c.spawn(c.reclaimWorker)
 	}
 }
@@ -44,29 +45,30 @@ func (c *cache) startReclaim() {
 // spawn starts one of the cache's goroutines. Close waits for their very last
 // step: a worker that said it ends still looks at the slots once.
 func (c *cache) spawn(fn func()) {
-	c.workers.Add(1)
+	c.workers.Add(1) // ord:closed
 	go func() {
 		fn()
-		c.workers.Add(-1)
+		c.workers.Add(-1) // ord:closed
 	}()
 }
 
 func (c *cache) work() bool {
-	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax
+	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax // ord:wake-reclaim
 }
 
 func (c *cache) reclaimWorker() {
 	for {
 		for c.work() {
-			hurry := c.waiters.Load() > 0
+			hurry := c.waiters.Load() > 0 // ord:hint
 			if !hurry {
 				sys.Sleep(paceNs)
 			}
 			c.reclaimOnce(hurry)
 		}
 		c.trimEmpty()
-		c.reclaiming.Store(false)
-		if !c.work() || !c.reclaiming.CompareAndSwap(false, true) {
+		c.reclaiming.Store(false) // ord:wake-reclaim
+		fault.Delay("wake-reclaim")
+		if !c.work() || !c.reclaiming.CompareAndSwap(false, true) { // ord:wake-reclaim
 			return
 		}
 	}
@@ -88,12 +90,13 @@ func (c *cache) pass(expedited bool) {
 	first := c.pending.takeAll()
 	chained := c.takeChain()
 
-	var last rcu.Cookie // of them all; none is 0
-	for n := first; n != 0; n = c.sheaf(n).next.Load() {
+	var last rcu.Cookie                                  // of them all; none is 0
+	for n := first; n != 0; n = c.sheaf(n).next.Load() { // ord:stack
 		last = max(last, c.sheaf(n).cookie)
 	}
 	if chained > 0 {
-		last = rcu.GetState() // after the bits were moved
+		fault.Delay("cookie")
+		last = rcu.GetState() // after the bits were moved; ord:cookie
 	}
 	switch {
 	case last == 0:
@@ -103,8 +106,8 @@ func (c *cache) pass(expedited bool) {
 		rcu.CondSynchronize(last)
 	}
 	for n := first; n != 0; {
-		next := c.sheaf(n).next.Load()
-		c.pending.n.Add(-1)
+		next := c.sheaf(n).next.Load() // ord:stack
+		c.pending.n.Add(-1)            // ord:hint
 		c.dispose(n)
 		c.feed()
 		n = next
@@ -121,9 +124,9 @@ func (c *cache) dispose(n num) {
 		c.onReclaim(s.objects())
 	}
 	// Under pressure pages are wanted, unless it is this cache's objects.
-	keep := c.full.n.Load() < c.depotMax && (c.waiters.Load() > 0 || !c.pressed())
+	keep := c.full.n.Load() < c.depotMax && (c.waiters.Load() > 0 || !c.pressed()) // ord:hint
 	if s.n > 0 && keep {
-		c.stats.reused.Add(uint64(s.n))
+		c.stats.reused.Add(uint64(s.n)) // ord:stat
 		if c.handed++; c.handed%checkEvery == 0 {
 			c.check(s)
 		}
@@ -135,7 +138,7 @@ func (c *cache) dispose(n num) {
 
 // pressed reports whether somebody else asked for memory a moment ago.
 func (c *cache) pressed() bool {
-	t := c.asked.Load()
+	t := c.asked.Load() // ord:hint
 	return t != 0 && sys.Nanotime()-t < 10_000_000
 }
 
@@ -161,7 +164,7 @@ func (c *cache) check(s *sheaf) {
 
 // checkDepot has the worker trim the depot when a free filled it.
 func (c *cache) checkDepot() {
-	if c.full.n.Load() > c.depotMax {
+	if c.full.n.Load() > c.depotMax { // ord:hint
 		c.startReclaim()
 	}
 }
@@ -169,7 +172,7 @@ func (c *cache) checkDepot() {
 // trimDepot frees sheaves of the depot in bulk until most are left, bounded by
 // what is there now.
 func (c *cache) trimDepot(most int32) {
-	for range c.full.n.Load() - most {
+	for range c.full.n.Load() - most { // ord:hint
 		n := c.full.pop(c)
 		if n == 0 {
 			return
@@ -183,20 +186,20 @@ func (c *cache) trimDepot(most int32) {
 // the depot. With the sheaves that are left, or pages from this P's list, it
 // may go on until help comes, and the fallback chain stays empty. Any context.
 func (c *cache) startTopUp() {
-	c.hungry.Store(true)
+	c.hungry.Store(true) // ord:wake-topup
 	c.spawnTopUp(&c.topping)
 }
 
 // spawnTopUp starts a goroutine that tops up, unless the one that running
 // stands for runs already.
 func (c *cache) spawnTopUp(running *atomic.Bool) bool {
-	if running.Load() || !running.CompareAndSwap(false, true) {
+	if running.Load() || !running.CompareAndSwap(false, true) { // ord:wake-topup
 		return false
 	}
 	c.spawn(func() {
 		for c.topUp() {
 		}
-		running.Store(false)
+		running.Store(false) // ord:wake-topup
 	})
 	return true
 }
@@ -206,7 +209,7 @@ func (c *cache) spawnTopUp(running *atomic.Bool) bool {
 // flooder have them, so it gives the worker's P to one of its own. It does not
 // allocate itself: freeing must not wait for the allocator's locks.
 func (c *cache) feed() {
-	if c.hungry.Load() && c.spawnTopUp(&c.feeding) {
+	if c.hungry.Load() && c.spawnTopUp(&c.feeding) { // ord:wake-topup
 		runtime.Gosched()
 	}
 }
@@ -214,11 +217,11 @@ func (c *cache) feed() {
 // topUp makes empty sheaves if they are wanted, more each time, until the
 // reclaim worker ends.
 func (c *cache) topUp() bool {
-	if !c.hungry.Load() || !c.hungry.Swap(false) {
+	if !c.hungry.Load() || !c.hungry.Swap(false) { // ord:wake-topup
 		return false
 	}
-	want := min(max(emptyFirst, c.wantEmpty.Load()*4), emptyMost)
-	c.wantEmpty.Store(want)
+	want := min(max(emptyFirst, c.wantEmpty.Load()*4), emptyMost) // ord:hint
+	c.wantEmpty.Store(want)                                       // ord:hint
 	for range want {
 		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn))
 		if n == 0 {
@@ -231,14 +234,14 @@ func (c *cache) topUp() bool {
 
 // trimEmpty gives back empty sheaves beyond a few.
 func (c *cache) trimEmpty() {
-	c.wantEmpty.Store(0)
+	c.wantEmpty.Store(0) // ord:hint
 	c.dropEmptySheaves(emptyKeep)
 }
 
 // dropEmptySheaves is bounded by what is there now: others may add more all
 // the while.
 func (c *cache) dropEmptySheaves(keep int32) {
-	for range c.empty.n.Load() - keep {
+	for range c.empty.n.Load() - keep { // ord:hint
 		n := c.empty.pop(c)
 		if n == 0 {
 			return
@@ -252,7 +255,7 @@ func (c *cache) dropEmptySheaves(keep int32) {
 const drainNs = 5_000_000
 
 func (c *cache) startDrain() {
-	if !c.draining.Load() && c.draining.CompareAndSwap(false, true) {
+	if !c.draining.Load() && c.draining.CompareAndSwap(false, true) { // ord:wake-drain
 		c.spawn(c.drainWorker)
 	}
 }
@@ -263,8 +266,9 @@ func (c *cache) drainWorker() {
 		if c.drainRCU() > 0 {
 			continue
 		}
-		c.draining.Store(false)
-		if !c.anyRCU() || !c.draining.CompareAndSwap(false, true) {
+		c.draining.Store(false) // ord:wake-drain
+		fault.Delay("wake-drain")
+		if !c.anyRCU() || !c.draining.CompareAndSwap(false, true) { // ord:wake-drain
 			return
 		}
 	}
@@ -275,7 +279,7 @@ func (c *cache) drainWorker() {
 // cleared before the slots are looked at here.
 func (c *cache) anyRCU() bool {
 	for id := range c.slots.Used() {
-		if atomic.LoadUint32(&c.slots.At(id).rcu) != 0 {
+		if atomic.LoadUint32(&c.slots.At(id).rcu) != 0 { // ord:wake-drain
 			return true
 		}
 	}
@@ -314,18 +318,19 @@ func (c *cache) take2(grab func(*slot)) {
 		for id := range used {
 			grab(c.slots.At(id))
 		}
-		sys.Membarrier()
+		fault.Delay("slot-busy")
+		sys.Membarrier() // ord:slot-busy
 		for id := range used {
 			waitIdle(c.slots.At(id))
 		}
 	}
 	if !sys.ExitIsRelease {
-		sys.Membarrier()
+		sys.Membarrier() // ord:slot-exit
 	}
 }
 
 func (c *cache) grab(field *uint32) {
-	if n := atomic.SwapUint32(field, 0); n != 0 {
+	if n := atomic.SwapUint32(field, 0); n != 0 { // ord:slot-busy,slot
 		c.taken = append(c.taken, n)
 	}
 }
@@ -336,7 +341,7 @@ func (c *cache) grab(field *uint32) {
 //
 //go:norace
 func waitIdle(s *slot) {
-	for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ {
+	for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ { // ord:slot-busy,slot-exit
 		switch {
 		case i < 100:
 			sys.Pause(10)

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"quiesce/internal/fault"
 	"quiesce/page"
 	"quiesce/rcu"
 )
@@ -56,10 +57,11 @@ type stack struct {
 func (st *stack) push(c *cache, n num) {
 	s := c.sheaf(n)
 	for {
-		h := st.head.Load()
-		s.next.Store(uint32(h))
-		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(n)) {
-			st.n.Add(1)
+		h := st.head.Load()     // ord:stack
+		s.next.Store(uint32(h)) // ord:stack
+		fault.Delay("stack")
+		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(n)) { // ord:stack
+			st.n.Add(1) // ord:hint
 			return
 		}
 	}
@@ -67,14 +69,15 @@ func (st *stack) push(c *cache, n num) {
 
 func (st *stack) pop(c *cache) num {
 	for {
-		h := st.head.Load()
+		h := st.head.Load() // ord:stack
 		n := num(h)
 		if n == 0 {
 			return 0
 		}
-		next := c.sheaf(n).next.Load()
-		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(next)) {
-			st.n.Add(-1)
+		next := c.sheaf(n).next.Load() // ord:stack
+		fault.Delay("stack")
+		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(next)) { // ord:stack
+			st.n.Add(-1) // ord:hint
 			return n
 		}
 	}
@@ -84,17 +87,17 @@ func (st *stack) pop(c *cache) num {
 // next. Whoever walks them takes each off the count.
 func (st *stack) takeAll() num {
 	for {
-		h := st.head.Load()
+		h := st.head.Load() // ord:stack
 		if num(h) == 0 {
 			return 0
 		}
-		if st.head.CompareAndSwap(h, (h>>32+1)<<32) {
+		if st.head.CompareAndSwap(h, (h>>32+1)<<32) { // ord:stack
 			return num(h)
 		}
 	}
 }
 
-func (st *stack) empty() bool { return num(st.head.Load()) == 0 }
+func (st *stack) empty() bool { return num(st.head.Load()) == 0 } // ord:stack
 
 // newSheaf makes an empty sheaf of a page. 0: no page to be had.
 func (c *cache) newSheaf(p unsafe.Pointer) num {
@@ -104,11 +107,11 @@ func (c *cache) newSheaf(p unsafe.Pointer) num {
 	n := c.pages.PageOf(p)
 	s := c.sheaf(n)
 	s.n, s.cap = 0, c.sheafCap
-	c.sheaves.Add(1)
+	c.sheaves.Add(1) // ord:stat
 	return n
 }
 
 func (c *cache) dropSheaf(n num) {
-	c.sheaves.Add(-1)
+	c.sheaves.Add(-1) // ord:stat
 	c.pages.Free(unsafe.Pointer(c.sheaf(n)), 0)
 }

@@ -128,7 +128,7 @@ func (c *cache) addSlab(p unsafe.Pointer) {
 	for i := range uint32(1) << c.order {
 		m := c.pages.Meta(head + i)
 		m.Owner, m.InUse, m.Next, m.Prev = c.id, 0, 0, 0
-		atomic.StoreUint32(&m.Chained, 0)
+		atomic.StoreUint32(&m.Chained, 0) // ord:chain-slab
 	}
 	c.link(head, c.pages.Meta(head))
 	c.slabs.count++
@@ -175,7 +175,7 @@ func (c *cache) bulkFree(offs []uint32) (bad uint32, ok bool) {
 // shedSlab gives a slab's pages back if it is empty, enough others are, and it
 // is not on the fallback chain. mu is held.
 func (c *cache) shedSlab(head uint32, m *page.Meta) {
-	if m.InUse == 0 && c.slabs.empties > c.keepEmpty && atomic.LoadUint32(&m.Chained) == 0 {
+	if m.InUse == 0 && c.slabs.empties > c.keepEmpty && atomic.LoadUint32(&m.Chained) == 0 { // ord:chain-slab
 		c.dropSlab(head, m)
 	}
 }
@@ -196,7 +196,7 @@ func (c *cache) dropEmpty() {
 	for head := c.slabs.empty; head != 0; {
 		m := c.pages.Meta(head)
 		next := m.Next
-		if atomic.LoadUint32(&m.Chained) == 0 {
+		if atomic.LoadUint32(&m.Chained) == 0 { // ord:chain-slab
 			c.dropSlab(head, m)
 		}
 		head = next
@@ -268,7 +268,7 @@ func (c *cache) flushObjects(offs []uint32, count *atomic.Uint64) {
 	if !ok {
 		panic(c.misuse(bad))
 	}
-	count.Add(uint64(len(offs)))
+	count.Add(uint64(len(offs))) // ord:stat
 }
 
 // misuse explains a freed address that is no allocated object.
@@ -348,7 +348,7 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 func (c *cache) useSheaf(e num) unsafe.Pointer {
 	s := c.enter()
 	c.admit(s)
-	if c.sheaf(s.main).n == 0 {
+	if c.sheaf(s.main).n == 0 { // ord:slot-busy
 		off := c.install(s, e)
 		s.leave()
 		return c.pointer(off)

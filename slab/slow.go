@@ -19,7 +19,7 @@ import (
 //
 //go:norace
 func (s *slot) leave() {
-	s.busy = 0
+	s.busy = 0 // ord:slot-exit
 	sys.ProcUnpin()
 }
 
@@ -28,7 +28,8 @@ func (s *slot) leave() {
 //go:norace
 func (c *cache) enter() *slot {
 	s := c.slots.At(sys.ProcPin())
-	s.busy = 1
+	s.busy = 1 // ord:slot-busy
+	fault.Delay("slot-busy")
 	return s
 }
 
@@ -44,7 +45,7 @@ func (c *cache) admit(s *slot) {
 		c.slots.Register(id)
 		s.ready = 1
 	}
-	if c.closed.Load() {
+	if c.closed.Load() { // ord:closed
 		s.leave()
 		panic("quiesce: slab: use of closed cache " + c.name)
 	}
@@ -73,13 +74,14 @@ func (c *cache) allocAnyhow(f gfp.Flags) unsafe.Pointer {
 	}
 	s := c.enter()
 	c.admit(s)
-	if m := c.sheaf(s.main); m.n > 0 { // another P by now
+	if m := c.sheaf(s.main); m.n > 0 { // another P by now; ord:slot-busy
 		m.n--
 		p := c.pointer(m.obj[m.n])
 		s.leave()
 		return p
 	}
-	in := atomic.SwapUint32(&s.spare, 0)
+	in := atomic.SwapUint32(&s.spare, 0) // ord:slot
+	fault.Delay("slot")
 	if in == 0 || c.sheaf(in).n == 0 {
 		c.putEmpty(s, in)
 		in = c.full.pop(c)
@@ -100,9 +102,9 @@ func (c *cache) allocAnyhow(f gfp.Flags) unsafe.Pointer {
 // refused counts an allocation that the flags, or failslab, refuse memory.
 func (c *cache) refused(f gfp.Flags) {
 	if f.CanLock() {
-		c.stats.failures.Add(1)
+		c.stats.failures.Add(1) // ord:stat
 	} else {
-		c.stats.refusals.Add(1)
+		c.stats.refusals.Add(1) // ord:stat
 	}
 }
 
@@ -114,7 +116,7 @@ func (c *cache) install(s *slot, in num) (off uint32) {
 	m := c.sheaf(in)
 	m.n--
 	off = m.obj[m.n]
-	c.putEmpty(s, atomic.SwapUint32(&s.main, in))
+	c.putEmpty(s, atomic.SwapUint32(&s.main, in)) // ord:slot
 	return off
 }
 
@@ -124,8 +126,8 @@ func (c *cache) install(s *slot, in num) (off uint32) {
 func (c *cache) putEmpty(s *slot, n num) {
 	switch {
 	case n == 0:
-	case atomic.LoadUint32(&s.spare) == 0:
-		atomic.StoreUint32(&s.spare, n)
+	case atomic.LoadUint32(&s.spare) == 0: // ord:slot
+		atomic.StoreUint32(&s.spare, n) // ord:slot
 	default:
 		c.empty.push(c, n)
 	}
@@ -137,7 +139,7 @@ func (c *cache) putEmpty(s *slot, n num) {
 //go:norace
 func (c *cache) getEmpty() num {
 	n := c.empty.pop(c)
-	if c.empty.n.Load() <= c.wantEmpty.Load()/2 {
+	if c.empty.n.Load() <= c.wantEmpty.Load()/2 { // ord:hint
 		c.startTopUp()
 	}
 	if n != 0 {
@@ -150,13 +152,14 @@ func (c *cache) getEmpty() num {
 //go:noinline
 func (c *cache) freeSlow(s *slot, off uint32) {
 	c.admit(s)
-	sp := atomic.SwapUint32(&s.spare, 0)
+	sp := atomic.SwapUint32(&s.spare, 0) // ord:slot
+	fault.Delay("slot")
 	in, out := sp, num(0)
 	if sp == 0 || c.sheaf(sp).full() {
 		in, out = c.getEmpty(), sp
 	}
 	if in == 0 {
-		atomic.StoreUint32(&s.spare, sp)
+		atomic.StoreUint32(&s.spare, sp) // ord:slot
 		ok := c.chainObject(off)
 		s.leave()
 		c.chained(off, ok)
@@ -167,7 +170,7 @@ func (c *cache) freeSlow(s *slot, off uint32) {
 	m.n++
 	// The full main sheaf is the spare from now on, and the full spare goes
 	// to the depot: what was freed last is allocated next.
-	atomic.StoreUint32(&s.spare, atomic.SwapUint32(&s.main, in))
+	atomic.StoreUint32(&s.spare, atomic.SwapUint32(&s.main, in)) // ord:slot
 	s.leave()
 	if out != 0 {
 		c.full.push(c, out)
@@ -179,8 +182,9 @@ func (c *cache) freeSlow(s *slot, off uint32) {
 //go:noinline
 func (c *cache) freeRCUSlow(s *slot, off uint32) {
 	c.admit(s)
-	out := atomic.SwapUint32(&s.rcu, 0)
-	in := atomic.SwapUint32(&s.reserve, 0)
+	out := atomic.SwapUint32(&s.rcu, 0) // ord:slot
+	fault.Delay("slot")
+	in := atomic.SwapUint32(&s.reserve, 0) // ord:slot
 	if in == 0 {
 		in = c.getEmpty()
 	}
@@ -188,8 +192,8 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 		m := c.sheaf(in)
 		m.obj[0] = off
 		m.n = 1
-		atomic.StoreUint32(&s.rcu, in)
-		atomic.StoreUint32(&s.reserve, c.empty.pop(c))
+		atomic.StoreUint32(&s.rcu, in)                 // ord:slot
+		atomic.StoreUint32(&s.reserve, c.empty.pop(c)) // ord:slot
 	}
 	if out != 0 {
 		c.closeSheaf(out)
@@ -210,8 +214,10 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 // went in, and pushes it to the worker.
 func (c *cache) closeSheaf(n num) {
 	m := c.sheaf(n)
-	c.stats.arrays.Add(uint64(m.n))
-	m.cookie = rcu.GetState()
+	c.stats.arrays.Add(uint64(m.n)) // ord:stat
+	fault.Delay("cookie")
+	m.cookie = rcu.GetState() // ord:cookie
+	fault.Delay("cookie")
 	c.pending.push(c, n)
 }
 
@@ -222,7 +228,7 @@ func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
 	got := 0
 	for got < len(dst) {
 		s := c.enter()
-		m := c.sheaf(s.main)
+		m := c.sheaf(s.main) // ord:slot-busy
 		for m.n > 0 && got < len(dst) {
 			m.n--
 			dst[got] = c.pointer(m.obj[m.n])
@@ -259,7 +265,7 @@ func (c *cache) freeBulk(ps []unsafe.Pointer) {
 			continue
 		}
 		s := c.enter()
-		m := c.sheaf(s.main)
+		m := c.sheaf(s.main) // ord:slot-busy
 		if m.n == m.cap {
 			c.freeSlow(s, uint32(c.unitOf(ps[i])))
 			i++

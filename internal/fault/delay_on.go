@@ -4,6 +4,8 @@ package fault
 
 import (
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +21,21 @@ var (
 	delayed atomic.Uint64
 )
 
-func init() { SetDelays(5, 50*time.Microsecond) }
+func init() {
+	n, most := 5, 50*time.Microsecond
+	if v, ok := sys.Option("delay"); ok {
+		a, b, _ := strings.Cut(v, ":")
+		var err1, err2 error
+		n, err1 = strconv.Atoi(a)
+		if b != "" {
+			most, err2 = time.ParseDuration(b)
+		}
+		if err1 != nil || err2 != nil || n < 0 || n > 1000 || most < 0 {
+			panic("quiesce: bad option QUIESCE=delay=" + v + ": want permille[:duration]")
+		}
+	}
+	SetDelays(n, most)
+}
 
 // Delay dawdles at random, for nanoseconds to a fraction of a millisecond. The
 // tag is that of a pair in docs/memory-ordering.md. Any context.

@@ -53,11 +53,11 @@ func RaiseReaders(ps int) { raise(&readers, int32(ps)) }
 // is pinned to P id.
 func RegisterReader(id int) {
 	raise(&readers, int32(id)+1)
-	Of(id).Reader = 1
+	Of(id).Reader = 1 // ord:mark
 }
 
 // Readers returns the high-water mark of preemptible readers.
-func Readers() int { return int(readers.Load()) }
+func Readers() int { return int(readers.Load()) } // ord:mark
 
 // FindReaders raises the high-water mark over Ps on which readers only left,
 // which don't look at the mark. It reads every P's state, some 100 µs.
@@ -66,7 +66,7 @@ func Readers() int { return int(readers.Load()) }
 func FindReaders() {
 	for id := Readers(); id < MaxP; id++ {
 		c := Of(id)
-		if atomic.LoadUint64(&c.Unlock[0])|atomic.LoadUint64(&c.Unlock[1]) != 0 {
+		if atomic.LoadUint64(&c.Unlock[0])|atomic.LoadUint64(&c.Unlock[1]) != 0 { // ord:unlock
 			raise(&readers, int32(id)+1)
 		}
 	}

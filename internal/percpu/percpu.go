@@ -53,10 +53,10 @@ func (s *Slots[T]) At(id int) *T {
 }
 
 // Register raises the high-water mark over P id. Any context.
-func (s *Slots[T]) Register(id int) { raise(&s.used, int32(id)+1) }
+func (s *Slots[T]) Register(id int) { raise(&s.used, int32(id)+1) } // ord:mark
 
 // Used is one more than the highest P number that was registered.
-func (s *Slots[T]) Used() int { return int(s.used.Load()) }
+func (s *Slots[T]) Used() int { return int(s.used.Load()) } // ord:mark
 
 // Release gives the memory back and keeps the address space for a later Init
 // of the same size. Whoever still uses the slots, against the rules, gets
@@ -90,8 +90,8 @@ func (s *Slots[T]) Release() {
 
 func raise(mark *atomic.Int32, to int32) {
 	for {
-		u := mark.Load()
-		if u >= to || mark.CompareAndSwap(u, to) {
+		u := mark.Load()                           // ord:mark
+		if u >= to || mark.CompareAndSwap(u, to) { // ord:mark
 			return
 		}
 	}

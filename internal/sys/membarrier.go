@@ -20,7 +20,7 @@ var membarriers atomic.Uint64
 // full memory barrier between the call and the return; the caller passes one
 // too. It must not be called pinned: the fallback stops the world.
 func Membarrier() {
-	membarriers.Add(1)
+	membarriers.Add(1) // ord:stat
 	if useMembarrier {
 		membarrierExpedited()
 		return
@@ -29,7 +29,7 @@ func Membarrier() {
 }
 
 // Membarriers counts the calls of Membarrier so far.
-func Membarriers() uint64 { return membarriers.Load() }
+func Membarriers() uint64 { return membarriers.Load() } // ord:stat
 
 // HasMembarrier reports whether Membarrier is the kernel's command; false
 // means that it stops the world.

@@ -9,6 +9,6 @@ import (
 // no call for it. The range belongs to the caller.
 func touch(p unsafe.Pointer, size uintptr) {
 	for off := uintptr(0); off < size; off += 4096 {
-		atomic.AddUint32((*uint32)(unsafe.Add(p, off)), 0)
+		atomic.AddUint32((*uint32)(unsafe.Add(p, off)), 0) // ord:touch
 	}
 }
