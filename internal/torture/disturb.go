@@ -95,6 +95,10 @@ func (s *session) stall() {
 	}
 	s.stalling.Store(false)
 	lasted := time.Duration(sys.Nanotime() - start)
+	// The driver may be on its way to a processor with its report.
+	for wait := 0; wait < 200 && rcu.ReadStats().Stalls == before; wait++ {
+		sys.Sleep(10_000_000)
+	}
 	reported := rcu.ReadStats().Stalls - before
 	s.stalls.Add(1)
 	s.stallReports.Add(reported)
