@@ -137,5 +137,10 @@ func (c *cache) freeWaited(offs []uint32) {
 	if c.onReclaim != nil {
 		c.onReclaim(offs)
 	}
+	if poisonOn {
+		c.stats.chained.Add(uint64(len(offs)))
+		c.poisonEnded(offs)
+		return
+	}
 	c.flushObjects(offs, &c.stats.chained)
 }

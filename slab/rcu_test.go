@@ -217,11 +217,12 @@ func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
 // Raw atomic contexts alone, memory plentiful: at least 95 % into arrays.
 func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	n := 10_000_000
-	if testing.Short() || raceEnabled {
+	if testing.Short() || raceEnabled || poisonOn {
 		n /= 10
 	}
 	a := newPages(t, 0)
 	c := newTest[[2]uint64](t, a)
+	withoutGuards(&c.c) // they need no arrays
 	ps := make([]*[2]uint64, n)
 	if got := c.AllocBulk(gfp.Kernel, ps); got != n {
 		t.Fatalf("got %d objects of %d", got, n)
@@ -246,7 +247,9 @@ func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	}
 	share := float64(s.RCUArrays) / float64(s.RCUArrays+s.Fallback)
 	t.Logf("%d objects: %.3f %% in arrays, %d on the fallback chain", n, share*100, s.Fallback)
-	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 {
+	// Poisoning makes the worker slow, and it is the worker who sees to it that
+	// sheaves are there.
+	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 && !poisonOn {
 		t.Errorf("%d in arrays + %d on the chain of %d", s.RCUArrays, s.Fallback, n)
 	}
 	if err := c.Close(); err != nil {

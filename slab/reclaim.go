@@ -52,7 +52,7 @@ func (c *cache) spawn(fn func()) {
 }
 
 func (c *cache) work() bool {
-	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax
+	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax || poisonOn && c.guardWork()
 }
 
 func (c *cache) reclaimWorker() {
@@ -95,6 +95,9 @@ func (c *cache) pass(expedited bool) {
 	if chained > 0 {
 		last = rcu.GetState() // after the bits were moved
 	}
+	if poisonOn && c.guardTake() {
+		last = rcu.GetState()
+	}
 	switch {
 	case last == 0:
 	case expedited:
@@ -110,6 +113,9 @@ func (c *cache) pass(expedited bool) {
 		n = next
 	}
 	c.freeChained(chained)
+	if poisonOn {
+		c.guardEnded()
+	}
 	c.trimDepot(c.depotMax)
 }
 
@@ -119,6 +125,13 @@ func (c *cache) dispose(n num) {
 	s := c.sheaf(n)
 	if c.onReclaim != nil {
 		c.onReclaim(s.objects())
+	}
+	if poisonOn {
+		c.stats.bulk.Add(uint64(s.n))
+		c.poisonEnded(s.objects())
+		s.n = 0
+		c.empty.push(c, n)
+		return
 	}
 	// Under pressure pages are wanted, unless it is this cache's objects.
 	keep := c.full.n.Load() < c.depotMax && (c.waiters.Load() > 0 || !c.pressed())
