@@ -251,6 +251,9 @@ func (c *cache) guardFree(p unsafe.Pointer, op string, to uint32) bool {
 		}
 		s.put(st, pin)
 		c.misused(what, op, p, by)
+		if uintptr(p)%unit != 0 {
+			c.badFree(p, op)
+		}
 		panic(fmt.Sprintf("quiesce: slab: %s of %p in cache %s", words, p, c.name))
 	}
 	found := c.checkGuard(s, false, op, by)
@@ -272,6 +275,7 @@ func (c *cache) guardFree(p unsafe.Pointer, op string, to uint32) bool {
 		q.pending = append(q.pending, s)
 		q.some.Store(true)
 		q.mu.Unlock()
+		c.stats.arrays.Add(1)
 		c.startReclaim()
 	case preempt.Atomic():
 		c.spawn(func() { c.guardClose(s) })
@@ -313,6 +317,7 @@ func (c *cache) guardTake() bool {
 // held.
 func (c *cache) guardEnded() {
 	q := &c.poison.guard
+	c.stats.bulk.Add(uint64(len(q.waiting)))
 	for _, s := range q.waiting {
 		_, pin := s.take()
 		fill(s.p, uintptr(s.asked), byteQuarantine)

@@ -12,6 +12,10 @@ import (
 // stands behind constant false branches, which leave nothing in the code.
 const poisonOn = false
 
+// PoisonEnabled reports whether this build checks every object (-tags poison,
+// or -asan).
+const PoisonEnabled = poisonOn
+
 type poisoned struct{}
 
 // slotOf is the place that an object takes in its slab: lead bytes before it,

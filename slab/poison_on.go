@@ -51,6 +51,10 @@ import (
 // cache, and lets go of them when memory is short.
 const poisonOn = true
 
+// PoisonEnabled reports whether this build checks every object (-tags poison,
+// or -asan).
+const PoisonEnabled = poisonOn
+
 // poisoned is the part of a cache that only such builds have.
 type poisoned struct {
 	asked       uintptr // size of an object that Alloc returns; immutable

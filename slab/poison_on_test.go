@@ -18,3 +18,15 @@ func pretendRCU(c *cache, off uint32) {
 
 // withoutGuards keeps every object in slabs, for tests that deal in offsets.
 func withoutGuards(c *cache) { c.poison.noGuards = true }
+
+// padding is what stands beyond the size asked for.
+const padding = bytePad
+
+// errorsOf is the count of a cache's errors, the kernel's slab_errors.
+func errorsOf(c *cache) int { return int(c.poison.errors.Load()) }
+
+// guarded reports whether a guarded object of the cache is allocated.
+func guarded(c *cache) (yes bool) {
+	c.guardEach(func(s *guardSlot) { yes = yes || s.state.Load() == stAllocated })
+	return yes
+}

@@ -222,7 +222,6 @@ func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	}
 	a := newPages(t, 0)
 	c := newTest[[2]uint64](t, a)
-	withoutGuards(&c.c) // they need no arrays
 	ps := make([]*[2]uint64, n)
 	if got := c.AllocBulk(gfp.Kernel, ps); got != n {
 		t.Fatalf("got %d objects of %d", got, n)
