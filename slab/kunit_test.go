@@ -250,7 +250,7 @@ func leakDestroy(k kunit) {
 // with gfp.Zero what is gained is zero. (The kernel's case is the same.)
 func kreallocRedzoneZeroing(k kunit) {
 	h := NewHeap(k.pages)
-	if err := h.Prepare(64); err != nil {
+	if err := h.Prepare(64, 200); err != nil {
 		k.Fatal(err)
 	}
 	h.each(withoutGuards)
@@ -264,25 +264,25 @@ func kreallocRedzoneZeroing(k kunit) {
 		}
 	}
 	const f = gfp.Kernel | gfp.Zero
-	p := h.Kmalloc(48, f)
-	all("allocated", bytes(p, 0, 48), 0)
-	for i := range bytes(p, 0, 48) {
-		bytes(p, 0, 48)[i] = byte(i + 1)
+	p := h.Kmalloc(64, f)
+	all("allocated", bytes(p, 0, 64), 0)
+	for i := range bytes(p, 0, 64) {
+		bytes(p, 0, 64)[i] = byte(i + 1)
 	}
-	q := h.Krealloc(p, 40, f)
+	q := h.Krealloc(p, 52, f)
 	if q != p {
 		k.Fatal("shrinking within the class moved the object")
 	}
 	if poisonOn && !asanOn {
-		all("red zone after shrinking", bytes(p, 40, 48), padding)
+		all("red zone after shrinking", bytes(p, 52, 64), padding)
 	}
-	if q = h.Krealloc(p, 48, f); q != p {
+	if q = h.Krealloc(p, 64, f); q != p {
 		k.Fatal("growing within the class moved the object")
 	}
-	all("grown again", bytes(p, 40, 48), 0)
+	all("grown again", bytes(p, 52, 64), 0)
 	q = h.Krealloc(p, 200, f)
-	all("grown by a move", bytes(q, 40, 200), 0)
-	for i, b := range bytes(q, 0, 40) {
+	all("grown by a move", bytes(q, 52, 200), 0)
+	for i, b := range bytes(q, 0, 52) {
 		if b != byte(i+1) {
 			k.Fatalf("byte %d became %#x", i, b)
 		}

@@ -21,10 +21,10 @@ import (
 // them when it was freed. So a read or a write that should not be faults on
 // the spot, and the report comes with the trace of the access. (KFENCE's idea.)
 //
-// Access rights change by system call, so only unpinned allocations that may
-// lock are sampled; a guarded object that is freed pinned is poisoned at once
-// and protected by a goroutine. The range is never unmapped, and a slot is used
-// again when all others were.
+// Access rights change by system call, so allocations that are pinned or may not
+// lock get a slot that another one has made ready, if there is one; a guarded
+// object that is freed pinned is poisoned at once and protected by a goroutine.
+// The range is never unmapped, and a slot is used again when all others were.
 //
 // What guarded objects hold counts towards no limit: guardSlots pages at most.
 
@@ -35,6 +35,8 @@ const (
 	guardDefault = 1000
 	// guardMost is the size of the largest object that is guarded.
 	guardMost = 4096
+	// guardReady is how many accessible slots are kept ready. Untuned.
+	guardReady = 64
 )
 
 // guardSlot is what is known of a pair of pages. The object's state protects
@@ -62,6 +64,10 @@ type guardPool struct {
 	free []uint32 // protected by mu, as are the next two: a ring of protected slots
 	head int
 	n    int
+
+	ready    [guardReady]*guardSlot // accessible; protected by mu
+	nReady   int                    // protected by mu
+	wantMore atomic.Bool            // ready is not full
 }
 
 // guardQueue is a cache's guarded objects that wait for a grace period.
@@ -101,6 +107,9 @@ func newGuards() *guardPool {
 }
 
 func init() {
+	for guards.every == 1 && guards.prepare() {
+	}
+	guards.wantMore.Store(guards.every > 1)
 	if guards.every != 0 {
 		_ = sys.OnFault(guards.mem, guardSlots*2*guards.page, guardFault) // without it Go's message has to do
 	}
@@ -124,6 +133,50 @@ func (g *guardPool) get() *guardSlot {
 	g.head = (g.head + 1) % guardSlots
 	g.n--
 	return &g.slots[i]
+}
+
+// open returns an accessible slot; nil: none left, or too many mappings.
+// Unpinned.
+func (g *guardPool) open() *guardSlot {
+	s := g.get()
+	if s != nil && sys.Open(g.pageOf(s), g.page) != nil {
+		g.give(s)
+		return nil
+	}
+	return s
+}
+
+// prepare makes one more slot ready, and returns false if that can't be or need
+// not be. Unpinned.
+func (g *guardPool) prepare() bool {
+	s := g.open()
+	if s == nil {
+		return false
+	}
+	g.mu.Lock()
+	fits := g.nReady < guardReady
+	if fits {
+		g.ready[g.nReady] = s
+		g.nReady++
+	}
+	g.wantMore.Store(g.nReady < guardReady)
+	g.mu.Unlock()
+	if !fits && sys.Protect(g.pageOf(s), g.page) == nil {
+		g.give(s)
+	}
+	return fits
+}
+
+// takeReady returns a slot that was made ready, or nil. Any context.
+func (g *guardPool) takeReady() (s *guardSlot) {
+	g.mu.Lock()
+	if g.nReady > 0 {
+		g.nReady--
+		s = g.ready[g.nReady]
+		g.wantMore.Store(true)
+	}
+	g.mu.Unlock()
+	return s
 }
 
 func (g *guardPool) give(s *guardSlot) {
@@ -162,19 +215,22 @@ func (c *cache) guardEach(fn func(*guardSlot)) {
 // guardAlloc allocates a guarded object if it is time for one; nil: no.
 func (c *cache) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer {
 	g := guards
-	if g.every == 0 || asked > guardMost || c.poison.noGuards || !f.CanLock() ||
-		g.every > 1 && g.tick.Add(1)%g.every != 0 || preempt.Atomic() {
+	if g.every == 0 || asked > guardMost || c.poison.noGuards || g.every > 1 && g.tick.Add(1)%g.every != 0 {
 		return nil
 	}
-	s := g.get()
+	var s *guardSlot
+	if !f.CanLock() || preempt.Atomic() {
+		s = g.takeReady()
+	} else {
+		if g.wantMore.Load() {
+			g.prepare()
+		}
+		s = g.open()
+	}
 	if s == nil {
 		return nil
 	}
 	page := g.pageOf(s)
-	if sys.Open(page, g.page) != nil { // too many mappings
-		g.give(s)
-		return nil
-	}
 	st, pin := s.take()
 	room := (asked + unit - 1) &^ (unit - 1)
 	p := unsafe.Add(page, g.page-room)
@@ -418,9 +474,9 @@ func guardFault(addr, pc uintptr, access int) {
 		sys.WriteRaw(" bytes inside of")
 	}
 	if how == 0 {
-		sys.WriteRaw("\n allocated ")
+		sys.WriteRaw("\nallocated ")
 	} else {
-		sys.WriteRaw("\n freed ")
+		sys.WriteRaw("\nfreed ")
 	}
 	rawNumber(size, 10)
 	sys.WriteRaw("-byte object [")
