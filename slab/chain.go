@@ -141,5 +141,10 @@ func (c *cache) freeWaited(offs []uint32) {
 	if c.onReclaim != nil {
 		c.onReclaim(offs)
 	}
+	if poisonOn {
+		c.stats.chained.Add(uint64(len(offs))) // ord:stat
+		c.poisonEnded(offs)
+		return
+	}
 	c.flushObjects(offs, &c.stats.chained)
 }

@@ -53,7 +53,7 @@ func (c *cache) spawn(fn func()) {
 }
 
 func (c *cache) work() bool {
-	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax // ord:wake-reclaim
+	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax || poisonOn && c.guardWork() // ord:wake-reclaim
 }
 
 func (c *cache) reclaimWorker() {
@@ -98,6 +98,9 @@ func (c *cache) pass(expedited bool) {
 		fault.Delay("cookie")
 		last = rcu.GetState() // after the bits were moved; ord:cookie
 	}
+	if poisonOn && c.guardTake() {
+		last = rcu.GetState()
+	}
 	switch {
 	case last == 0:
 	case expedited:
@@ -113,6 +116,9 @@ func (c *cache) pass(expedited bool) {
 		n = next
 	}
 	c.freeChained(chained)
+	if poisonOn {
+		c.guardEnded()
+	}
 	c.trimDepot(c.depotMax)
 }
 
@@ -122,6 +128,13 @@ func (c *cache) dispose(n num) {
 	s := c.sheaf(n)
 	if c.onReclaim != nil {
 		c.onReclaim(s.objects())
+	}
+	if poisonOn {
+		c.stats.bulk.Add(uint64(s.n))
+		c.poisonEnded(s.objects())
+		s.n = 0
+		c.empty.push(c, n)
+		return
 	}
 	// Under pressure pages are wanted, unless it is this cache's objects.
 	keep := c.full.n.Load() < c.depotMax && (c.waiters.Load() > 0 || !c.pressed()) // ord:hint

@@ -48,14 +48,15 @@ const minSlab = 32 << 10
 // least.
 func cut(size uintptr) geometry {
 	g := geometry{size: size}
+	lead, pitch := slotOf(size)
 	best := uintptr(1) << 62
 	for order := range page.MaxOrder + 1 {
 		b := uintptr(page.Size) << order
-		n := b / size
+		n := b / pitch
 		if n == 0 || b < minSlab && order < page.MaxOrder {
 			continue
 		}
-		waste := (b - n*size) << 10 / b // of 1024
+		waste := (b - n*pitch) << 10 / b // of 1024
 		if waste < best {
 			best, g.order, g.perSlab = waste, order, uint32(n)
 		}
@@ -65,7 +66,7 @@ func cut(size uintptr) geometry {
 	}
 	g.starts = make([]uint64, (page.Size<<g.order)/unit/64)
 	for i := range uintptr(g.perSlab) {
-		u := i * size / unit
+		u := (i*pitch + lead) / unit
 		g.starts[u/64] |= 1 << (u % 64)
 	}
 	g.sheafCap = uint32(min(max(cacheBytes/size, 1), sheafMax))
@@ -132,6 +133,9 @@ func (c *cache) addSlab(p unsafe.Pointer) {
 	}
 	c.link(head, c.pages.Meta(head))
 	c.slabs.count++
+	if poisonOn {
+		c.poisonSlab(head)
+	}
 }
 
 // allocated reports whether an offset is that of an object of this cache that
@@ -183,6 +187,9 @@ func (c *cache) shedSlab(head uint32, m *page.Meta) {
 // dropSlab gives an empty slab's pages back. mu is held; page.Free takes no
 // lock.
 func (c *cache) dropSlab(head uint32, m *page.Meta) {
+	if poisonOn {
+		c.poisonDrop(head)
+	}
 	c.unlink(head, m)
 	c.slabs.count--
 	for i := range uint32(1) << c.order {

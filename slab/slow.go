@@ -225,6 +225,9 @@ func (c *cache) closeSheaf(n num) {
 //
 //go:norace
 func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
+	if poisonOn {
+		return c.poisonAllocBulk(f, dst)
+	}
 	got := 0
 	for got < len(dst) {
 		s := c.enter()
@@ -254,6 +257,10 @@ func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
 //
 //go:norace
 func (c *cache) freeBulk(ps []unsafe.Pointer) {
+	if poisonOn {
+		c.poisonFreeBulk(ps)
+		return
+	}
 	for _, p := range ps { // unpinned: the bad ones panic
 		if c.unitOf(p) >= c.units {
 			c.badFree(p, "FreeBulk")
