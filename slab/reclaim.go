@@ -130,7 +130,7 @@ func (c *cache) dispose(n num) {
 		c.onReclaim(s.objects())
 	}
 	if poisonOn {
-		c.stats.bulk.Add(uint64(s.n))
+		c.stats.bulk.Add(uint64(s.n)) // ord:stat
 		c.poisonEnded(s.objects())
 		s.n = 0
 		c.empty.push(c, n)

@@ -65,7 +65,7 @@ func (c *cache) validateSlabs() (wrong []string) {
 		m := c.pages.Meta(head)
 		n := 0
 		for i, w := range c.words(c.allocBits, head) {
-			w = atomic.LoadUint64(&w)
+			w = atomic.LoadUint64(&w) // ord:stat
 			if w&^c.starts[i] != 0 {
 				report("slab %#x has an allocation bit where no object begins: %#x", head, w&^c.starts[i])
 			}
