@@ -110,11 +110,12 @@ func TestAFaultCanBeRecoveredAndDescribed(t *testing.T) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	func() {
 		defer func() {
+			// at, and not &p.body[1], which would look whether p is nil by reading it
 			e, ok := recover().(interface{ Addr() uintptr })
-			if !ok || e.Addr() != uintptr(unsafe.Pointer(&p.body[1])) {
+			if !ok || e.Addr() != uintptr(unsafe.Pointer(at(p, 16))) {
 				t.Fatalf("recovered %v", e)
 			}
-			has(t, Describe(unsafe.Pointer(&p.body[1])), "slab.builder", "slab.owner", "located 16 bytes inside of\nfreed 56-byte object")
+			has(t, Describe(unsafe.Pointer(at(p, 16))), "slab.builder", "slab.owner", "located 16 bytes inside of\nfreed 56-byte object")
 		}()
 		reader(p)
 	}()

@@ -226,8 +226,13 @@ func (c *cache) expose(p unsafe.Pointer) {
 }
 
 func (c *cache) conceal(p unsafe.Pointer, live uintptr) {
-	sys.AsanPoison(unsafe.Add(p, -c.poison.lead), c.poison.lead)
-	sys.AsanPoison(unsafe.Add(p, live), c.poison.pitch-c.poison.lead-live)
+	sys.AsanPoison(unsafe.Add(p, -c.poison.lead), c.poison.lead, sys.AsanZone)
+	end := c.poison.pitch - c.poison.lead
+	if live == 0 {
+		sys.AsanPoison(p, c.size, sys.AsanFreed)
+		live = c.size
+	}
+	sys.AsanPoison(unsafe.Add(p, live), end-live, sys.AsanZone)
 }
 
 // poisonAlloc is an allocation of asked bytes; 0: an object of the cache's

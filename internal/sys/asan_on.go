@@ -12,13 +12,15 @@ import "unsafe"
 // not. The writing is in assembly, because the compiler would have ASan check
 // the access to the shadow too.
 
-// asanFreed is the shadow value of freed heap memory: ASan then says
-// heap-use-after-free.
-const asanFreed = 0xfd
+// Shadow values: ASan then says heap-use-after-free, or heap-buffer-overflow.
+const (
+	AsanFreed = 0xfd
+	AsanZone  = 0xfa
+)
 
 // AsanPoison makes ASan report accesses to [p, p+size), which ends on an 8-byte
 // boundary. Any context.
-func AsanPoison(p unsafe.Pointer, size uintptr) {
+func AsanPoison(p unsafe.Pointer, size uintptr, why byte) {
 	if size == 0 {
 		return
 	}
@@ -27,7 +29,7 @@ func AsanPoison(p unsafe.Pointer, size uintptr) {
 		shadowFill(shadow(uintptr(p)), 1, byte(part))
 	}
 	first := (uintptr(p) + 7) >> 3
-	shadowFill(first+asanOffset, end>>3-first, asanFreed)
+	shadowFill(first+asanOffset, end>>3-first, why)
 }
 
 // AsanUnpoison takes AsanPoison back, for a range of whole 8 bytes.
