@@ -93,7 +93,7 @@ func generate(seed uint64, n int) program {
 		// A thread does several operations with one kind and near slots, so
 		// that they meet.
 		t, v := r.IntN(threads), mine[r.IntN(len(mine))]
-		k, at := kindFor(r, v), r.IntN(3000)
+		k, at := kindFor(r, v), r.IntN([]int{8, 60, 3000}[r.IntN(3)])
 		for range 1 + r.IntN(4) {
 			p = append(p, op{t, v, k, at + r.IntN(4), r.IntN(8)})
 			if v = mine[r.IntN(len(mine))]; mapVerb(v) != mapVerb(p[len(p)-1].verb) {
@@ -119,6 +119,8 @@ func kindFor(r *rand.Rand, verb string) string {
 	case verb == "lock", verb == "unlock", verb == "cookie", verb == "poll", verb == "badsize",
 		verb == "quiet", verb == "barrier", verb == "synchronize", verb == "procs", verb == "useclosed":
 		return "-"
+	case verb == "look", verb == "peek":
+		return []string{"cache64", "cache272", "kmalloc700"}[r.IntN(3)]
 	case verb == "close":
 		return cacheNames[r.IntN(len(cacheNames))]
 	}
