@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/internal/sys"
 	"quiesce/internal/tape"
 	"quiesce/page"
@@ -28,6 +29,7 @@ type fuzzed[K comparable, V any] struct {
 	num  func(*V) (uint64, bool) // false: torn
 	next uint64
 	away bool
+	bad  bool // allocations fail on purpose
 
 	guard rcu.Guard
 	held  bool
@@ -61,7 +63,7 @@ func (m *fuzzed[K, V]) put(k K, f gfp.Flags, pinned bool) {
 	})
 	if ok {
 		m.want[k] = m.next
-	} else if m.a.Stats().Limit == 0 && f.CanLock() {
+	} else if m.a.Stats().Limit == 0 && f.CanLock() && !m.bad {
 		m.t.Fatalf("no limit, and no memory for %v", k)
 	}
 }
@@ -120,6 +122,17 @@ func (m *fuzzed[K, V]) unlock() {
 	m.do(m.guard.Unlock)
 }
 
+// faults has every second object allocation fail, and all pages.
+func (m *fuzzed[K, V]) faults(on bool) {
+	var a, b fault.Attr
+	if on {
+		a, b = fault.Attr{Probability: 100, Interval: 2}, fault.Attr{Probability: 100}
+	}
+	fault.Slab.Set(a)
+	fault.Page.Set(b)
+	m.bad = on
+}
+
 // all holds the whole map against the model.
 func (m *fuzzed[K, V]) all(stop int) {
 	got := map[K]uint64{}
@@ -152,6 +165,7 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *tape.Tape, key func(int) K, 
 	m := &fuzzed[K, V]{t: t, a: a, want: map[K]uint64{}, seen: map[*V]uint64{}, val: val, num: num}
 	size := []int{0, 1, 8, 1000}[tp.Arg(4)]
 	open := func() {
+		m.faults(false)
 		if m.m, err = New[K, V](size, WithAllocator(a)); err != nil {
 			t.Fatal(err)
 		}
@@ -166,9 +180,10 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *tape.Tape, key func(int) K, 
 		clear(m.want)
 	}
 	open()
+	defer m.faults(false)
 	flags := []gfp.Flags{gfp.NoWait, gfp.Kernel, gfp.Atomic, gfp.NoLocks}
 	for {
-		op, ok := tp.Op("ppPqdDtigurRbco")
+		op, ok := tp.Op("ppPqdDtigurRbcof")
 		if !ok {
 			break
 		}
@@ -207,6 +222,8 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *tape.Tape, key func(int) K, 
 		case 'c':
 			closed()
 			open()
+		case 'f':
+			m.faults(!m.bad)
 		case 'o':
 			m.away = !m.away
 		}
@@ -235,7 +252,7 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *tape.Tape, key func(int) K, 
 //	dK   Delete       DK   in an interrupt      tK  Get         iK  in an interrupt
 //	g    ReadLock; values found from now on must stay           u   Unlock
 //	r    Range        RN   Range, stopped       b   Barrier     c   Close and New
-//	o    here and on another P by turns
+//	o    here and on another P by turns         f   allocations fail by turns
 func FuzzMap(f *testing.F) {
 	one := func(n uint64) uint64 { return n }
 	isOne := func(v *uint64) (uint64, bool) { return *v, true }

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/internal/sys"
 	"quiesce/internal/tape"
 	"quiesce/page"
@@ -33,6 +34,7 @@ type fuzzed[T any] struct {
 	held   uint8 // bit i: guards[i] is held
 	away   bool  // the next operations run on another P
 	waits  int   // allocations that waited for memory in vain
+	faulty bool  // allocations fail on purpose
 	hogs   []unsafe.Pointer
 
 	mu    sync.Mutex
@@ -166,7 +168,7 @@ func (m *fuzzed[T]) refused(f gfp.Flags) {
 	if f.CanSleep() {
 		m.waits++
 	}
-	if m.a.Stats().Limit == 0 && f.CanLock() {
+	if m.a.Stats().Limit == 0 && f.CanLock() && !m.faulty {
 		m.t.Fatal("no limit, and no object")
 	}
 }
@@ -294,6 +296,7 @@ func (m *fuzzed[T]) available() {
 	m.unlockAll()
 	m.freeBulk(0, len(m.live))
 	m.free()
+	m.faults(0)
 	m.barrier()
 	for range 100 {
 		if p := m.c.Alloc(gfp.Kernel | gfp.NoWarn); p != nil {
@@ -302,6 +305,18 @@ func (m *fuzzed[T]) available() {
 		}
 	}
 	m.t.Fatalf("nothing is live, and no memory: %+v, %+v", m.c.Stats(), m.a.Stats())
+}
+
+// faults has every few allocations fail: objects, pages, or both.
+func (m *fuzzed[T]) faults(kind int) {
+	attrs := [4][2]fault.Attr{
+		1: {{Probability: 100, Interval: 2}, {}},
+		2: {{}, {Probability: 100, Interval: 2}},
+		3: {{Probability: 100, Interval: 3}, {Probability: 100}},
+	}
+	fault.Slab.Set(attrs[kind][0])
+	fault.Page.Set(attrs[kind][1])
+	m.faulty = kind != 0
 }
 
 // hog takes the pages that are left; FreeRCU must do without.
@@ -336,13 +351,14 @@ func fuzzCache[T any](t *testing.T, tp *tape.Tape) {
 		m.opts = append(m.opts, WithDepot([]int64{0, 4096, 64 << 10}[n-1]))
 	}
 	m.open()
+	defer m.faults(0)
 	most := int(8<<20/unsafe.Sizeof(*new(T))) + 1
 	if most > 20_000 {
 		most = 20_000
 	}
 	flags := []gfp.Flags{gfp.NoWait, gfp.Kernel, gfp.Atomic, gfp.NoLocks, gfp.Kernel | gfp.Zero, gfp.NoLocks | gfp.Zero}
 	for {
-		op, ok := tp.Op("aAAfFrRRhdgusbolmcnSU")
+		op, ok := tp.Op("aAAfFrrRRdgusbolmcnSUi")
 		if !ok {
 			break
 		}
@@ -366,7 +382,7 @@ func fuzzCache[T any](t *testing.T, tp *tape.Tape) {
 		case 'F':
 			i, count := tp.Arg(n), 1<<tp.Arg(12)
 			m.freeBulk(i, count)
-		case 'r', 'h':
+		case 'r':
 			if i := tp.Arg(n); n > 0 {
 				m.freeRCU(i, tp.Arg(3))
 			}
@@ -409,6 +425,8 @@ func fuzzCache[T any](t *testing.T, tp *tape.Tape) {
 			m.hog()
 		case 'U':
 			m.free()
+		case 'i':
+			m.faults(tp.Arg(4))
 		}
 		m.mu.Lock()
 		if m.early != "" {
@@ -440,6 +458,7 @@ func fuzzCache[T any](t *testing.T, tp *tape.Tape) {
 //	c   Close, with what is live, and a new cache        n    memory must be had
 //	S   the other pages go     U    they come back       lT   a pause
 //	o   here and on another P by turns                   mN   GOMAXPROCS
+//	iK  faults of kind K are injected from now on
 func FuzzSlab(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
