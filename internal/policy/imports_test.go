@@ -17,7 +17,8 @@ var floors = []struct {
 }{
 	{0, "gfp", "", ""},
 	{0, "internal/sys", "", "golang.org/x/sys/"},
-	{0, "internal/policy", "", ""}, // tests only
+	{0, "internal/policy", "", ""},  // tests only
+	{0, "internal/process", "", ""}, // tests only
 	{1, "internal/percpu", "internal/sys", ""},
 	{1, "lockdep", "internal/sys", ""},
 	{2, "preempt", "internal/percpu lockdep", ""},
