@@ -21,6 +21,7 @@ var floors = []struct {
 	{0, "internal/tape", "", ""},   // tests only
 	{1, "internal/fault", "internal/sys", ""},
 	{1, "internal/percpu", "internal/sys internal/fault", ""},
+	{0, "internal/process", "", ""}, // tests only
 	{1, "lockdep", "internal/sys", ""},
 	{2, "preempt", "internal/percpu lockdep", ""},
 	{2, "lock", "preempt lockdep", ""},
