@@ -1,5 +1,7 @@
 package page
 
+import "quiesce/internal/race"
+
 // Deferred frees: blocks that came back where the zone lock could not be
 // taken. The stack's head and its length are in Allocator.
 
@@ -28,7 +30,10 @@ const deferBound = 1024
 // only when somebody else's push succeeded. Pushes and one take-all that
 // empties the stack have no ABA problem: a push depends on nothing but the
 // head's value, which it makes its link.
+//
+//go:norace
 func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
+	race.Disable() // freeing pages orders nothing but their next owners
 	for {
 		head := a.deferred.Load()
 		a.Meta(last).next = head
@@ -36,7 +41,9 @@ func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
 			break
 		}
 	}
-	if a.deferredPages.Add(pages) > deferBound && a.draining.CompareAndSwap(false, true) {
+	start := a.deferredPages.Add(pages) > deferBound && a.draining.CompareAndSwap(false, true)
+	race.Enable()
+	if start {
 		go a.drainLoop()
 	}
 }

@@ -2,6 +2,7 @@ package preempt
 
 import (
 	"quiesce/internal/percpu"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
 
@@ -17,6 +18,11 @@ type Pinned struct{ cpu *percpu.CPU }
 func Disable() Pinned {
 	c := percpu.Pin()
 	c.Nest++
+	if race.Enabled {
+		if c.Nest == 1 {
+			c.Epoch = race.Enter()
+		}
+	}
 	return Pinned{c}
 }
 
@@ -26,6 +32,11 @@ func Disable() Pinned {
 //go:norace
 func (p Pinned) Enable() {
 	c := p.cpu
+	if race.Enabled {
+		if c.Nest == 1 {
+			race.Exit(c.Epoch)
+		}
+	}
 	c.Nest--
 	if c.Nest == 0 {
 		c.QS++

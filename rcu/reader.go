@@ -4,12 +4,13 @@ import (
 	"sync/atomic"
 
 	"quiesce/internal/percpu"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
 
 // Guard is the proof of a read-side critical section. It carries what Unlock
 // needs, so it may be unlocked on another P or by another goroutine than the
-// one that locked.
+// one that locked. In race builds the section's epoch stands above the index.
 type Guard struct{ idx uint64 }
 
 // index is the counter pair that new readers use, 0 or 1.
@@ -30,8 +31,15 @@ func ReadLock() Guard {
 	if c.Reader == 0 {
 		return firstReadLock()
 	}
+	if race.Enabled {
+		race.Disable() // index orders nothing for users
+	}
 	i := index.Load()
 	c.Lock[i&1]++
+	if race.Enabled {
+		race.Enable()
+		i |= race.Enter() << 1
+	}
 	sys.ProcUnpin()
 	return Guard{i}
 }
@@ -42,9 +50,12 @@ func ReadLock() Guard {
 //go:noinline
 func firstReadLock() Guard {
 	id := sys.ProcPin()
+	race.Disable()
 	percpu.RegisterReader(id)
 	i := index.Load()
 	percpu.Of(id).Lock[i&1]++
+	race.Enable()
+	i |= race.Enter() << 1
 	sys.ProcUnpin()
 	sys.ProcUnpin()
 	return Guard{i}
@@ -56,6 +67,9 @@ func firstReadLock() Guard {
 //go:norace
 //go:nosplit
 func (g Guard) Unlock() {
+	if race.Enabled {
+		race.Exit(g.idx >> 1)
+	}
 	percpu.Pin().Unlock[g.idx&1]++
 	sys.ProcUnpin()
 }

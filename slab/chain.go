@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"sync/atomic"
 
+	"quiesce/internal/race"
 	"quiesce/page"
 	"quiesce/preempt"
 )
@@ -65,7 +66,9 @@ func (c *cache) chained(off uint32, ok bool) {
 	if !ok {
 		panic(c.misuse(off))
 	}
+	race.Disable()
 	c.stats.fallback.Add(1)
+	race.Enable()
 	c.startReclaim()
 }
 
@@ -134,6 +137,7 @@ func (c *cache) freeWaited(offs []uint32) {
 	if len(offs) == 0 {
 		return
 	}
+	c.raceReclaimed(offs)
 	if c.onReclaim != nil {
 		c.onReclaim(offs)
 	}

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/race"
 	"quiesce/page"
 )
 
@@ -101,6 +102,9 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	if c == nil {
 		return nil
 	}
+	if race.Enabled {
+		return c.raceAlloc(f)
+	}
 	p := c.alloc(nil, f, 0)
 	if p == nil || f&gfp.Zero != 0 {
 		p = c.alloc(p, f, 1)
@@ -122,7 +126,9 @@ func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
 // kernel's kfree.
 func (h *Heap) Kfree(p unsafe.Pointer) {
 	if p != nil {
-		h.cacheOf(p, "Kfree").free(p)
+		c := h.cacheOf(p, "Kfree")
+		c.raceFree(p)
+		c.free(p)
 	}
 }
 
@@ -139,6 +145,7 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 		for j < len(ps) && ps[j] != nil && h.cacheOf(ps[j], "KfreeBulk") == c {
 			j++
 		}
+		c.raceFreeBulk(ps[i:j])
 		c.freeBulk(ps[i:j])
 		i = j
 	}
@@ -149,7 +156,9 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 // The kernel's kvfree_rcu.
 func (h *Heap) KfreeRCU(p unsafe.Pointer) {
 	if p != nil {
-		h.cacheOf(p, "KfreeRCU").freeRCU(p)
+		c := h.cacheOf(p, "KfreeRCU")
+		c.raceFreeRCU(p)
+		c.freeRCU(p)
 	}
 }
 
@@ -161,6 +170,7 @@ func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 	}
 	if uint(size-1) < maxSize {
 		if c := h.class[class(uintptr(size))].Load(); c != nil {
+			c.raceFreeRCU(p)
 			c.freeRCU(p)
 			return
 		}
