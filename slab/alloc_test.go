@@ -244,7 +244,7 @@ func TestMisusePanicsNamingCacheAndObject(t *testing.T) {
 			c.Shrink()
 		}, []string{"double free of 0x", "mine"}},
 		{"an address that was never handed out", func(c, _ *Cache[uint64]) {
-			c.Free((*uint64)(unsafe.Add(c.c.base, 1<<30)))
+			c.Free((*uint64)(unsafe.Add(c.c.base, c.c.pages.Range()/64)))
 			c.Shrink()
 		}, []string{"foreign free of 0x", "mine"}},
 		{"another cache's object", func(c, other *Cache[uint64]) {

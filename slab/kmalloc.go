@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/race"
 	"quiesce/page"
 )
 
@@ -104,6 +105,9 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	if poisonOn {
 		return c.poisonAlloc(f, uintptr(size))
 	}
+	if race.Enabled {
+		return c.raceAlloc(f)
+	}
 	p := c.alloc(nil, f, 0)
 	if p == nil || f&gfp.Zero != 0 {
 		p = c.alloc(p, f, 1)
@@ -138,7 +142,9 @@ func (h *Heap) owns(c *cache) bool {
 // kernel's kfree.
 func (h *Heap) Kfree(p unsafe.Pointer) {
 	if p != nil {
-		h.cacheOf(p, "Kfree").free(p)
+		c := h.cacheOf(p, "Kfree")
+		c.raceFree(p)
+		c.free(p)
 	}
 }
 
@@ -155,6 +161,7 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 		for j < len(ps) && ps[j] != nil && h.cacheOf(ps[j], "KfreeBulk") == c {
 			j++
 		}
+		c.raceFreeBulk(ps[i:j])
 		c.freeBulk(ps[i:j])
 		i = j
 	}
@@ -165,7 +172,9 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 // The kernel's kvfree_rcu.
 func (h *Heap) KfreeRCU(p unsafe.Pointer) {
 	if p != nil {
-		h.cacheOf(p, "KfreeRCU").freeRCU(p)
+		c := h.cacheOf(p, "KfreeRCU")
+		c.raceFreeRCU(p)
+		c.freeRCU(p)
 	}
 }
 
@@ -177,6 +186,7 @@ func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 	}
 	if uint(size-1) < maxSize {
 		if c := h.class[class(uintptr(size))].Load(); c != nil { // ord:publish
+			c.raceFreeRCU(p)
 			c.freeRCU(p)
 			return
 		}

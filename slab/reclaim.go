@@ -6,6 +6,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/rcu"
 )
@@ -36,8 +37,23 @@ const (
 	chainBatch = 512
 )
 
+// claim makes the caller the one who starts the goroutine that running stands
+// for. Whoever starts one does so visibly: it is ordered behind its maker.
+//
+//go:norace
+func claim(running *atomic.Bool) bool {
+	if race.Enabled {
+		race.Disable()
+	}
+	ok := !running.Load() && running.CompareAndSwap(false, true) // ord:wake-reclaim,wake-drain,wake-topup
+	if race.Enabled {
+		race.Enable()
+	}
+	return ok
+}
+
 func (c *cache) startReclaim() {
-	if !c.reclaiming.Load() && c.reclaiming.CompareAndSwap(false, true) { // ord:wake-reclaim
+	if claim(&c.reclaiming) { // ord:wake-reclaim
 		c.spawn(c.reclaimWorker)
 	}
 }
@@ -45,7 +61,9 @@ func (c *cache) startReclaim() {
 // spawn starts one of the cache's goroutines. Close waits for their very last
 // step: a worker that said it ends still looks at the slots once.
 func (c *cache) spawn(fn func()) {
+	race.Disable()
 	c.workers.Add(1) // ord:closed
+	race.Enable()
 	go func() {
 		fn()
 		c.workers.Add(-1) // ord:closed
@@ -85,13 +103,15 @@ func (c *cache) reclaimOnce(expedited bool) {
 }
 
 // pass is one grace period's worth of reclaimOnce.
+//
+//go:norace
 func (c *cache) pass(expedited bool) {
 	c.feed()
 	first := c.pending.takeAll()
 	chained := c.takeChain()
 
-	var last rcu.Cookie                                  // of them all; none is 0
-	for n := first; n != 0; n = c.sheaf(n).next.Load() { // ord:stack
+	var last rcu.Cookie                             // of them all; none is 0
+	for n := first; n != 0; n = c.sheaf(n).link() { // ord:stack
 		last = max(last, c.sheaf(n).cookie)
 	}
 	if chained > 0 {
@@ -109,8 +129,8 @@ func (c *cache) pass(expedited bool) {
 		rcu.CondSynchronize(last)
 	}
 	for n := first; n != 0; {
-		next := c.sheaf(n).next.Load() // ord:stack
-		c.pending.n.Add(-1)            // ord:hint
+		next := c.sheaf(n).link() // ord:stack
+		c.pending.n.Add(-1)       // ord:hint
 		c.dispose(n)
 		c.feed()
 		n = next
@@ -124,8 +144,13 @@ func (c *cache) pass(expedited bool) {
 
 // dispose hands a sheaf whose grace period is over to the next allocations,
 // whole, or, where the depot has enough, frees its objects in bulk.
+//
+//go:norace
 func (c *cache) dispose(n num) {
 	s := c.sheaf(n)
+	if race.Enabled {
+		c.raceReclaimed(s.objects())
+	}
 	if c.onReclaim != nil {
 		c.onReclaim(s.objects())
 	}
@@ -176,6 +201,8 @@ func (c *cache) check(s *sheaf) {
 }
 
 // checkDepot has the worker trim the depot when a free filled it.
+//
+//go:norace
 func (c *cache) checkDepot() {
 	if c.full.n.Load() > c.depotMax { // ord:hint
 		c.startReclaim()
@@ -199,14 +226,20 @@ func (c *cache) trimDepot(most int32) {
 // the depot. With the sheaves that are left, or pages from this P's list, it
 // may go on until help comes, and the fallback chain stays empty. Any context.
 func (c *cache) startTopUp() {
+	if race.Enabled {
+		race.Disable()
+	}
 	c.hungry.Store(true) // ord:wake-topup
+	if race.Enabled {
+		race.Enable()
+	}
 	c.spawnTopUp(&c.topping)
 }
 
 // spawnTopUp starts a goroutine that tops up, unless the one that running
 // stands for runs already.
 func (c *cache) spawnTopUp(running *atomic.Bool) bool {
-	if running.Load() || !running.CompareAndSwap(false, true) { // ord:wake-topup
+	if !claim(running) { // ord:wake-topup
 		return false
 	}
 	c.spawn(func() {
@@ -268,7 +301,7 @@ func (c *cache) dropEmptySheaves(keep int32) {
 const drainNs = 5_000_000
 
 func (c *cache) startDrain() {
-	if !c.draining.Load() && c.draining.CompareAndSwap(false, true) { // ord:wake-drain
+	if claim(&c.draining) { // ord:wake-drain
 		c.spawn(c.drainWorker)
 	}
 }
@@ -301,6 +334,8 @@ func (c *cache) anyRCU() bool {
 
 // drainRCU takes every P's RCU sheaf and makes it pending. It returns the
 // number of sheaves taken. Unpinned.
+//
+//go:norace
 func (c *cache) drainRCU() int {
 	c.takeMu.Lock()
 	defer c.takeMu.Unlock()

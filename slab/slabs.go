@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/race"
 	"quiesce/page"
 	"quiesce/preempt"
 )
@@ -125,6 +126,7 @@ func (c *cache) take(dst []uint32) int {
 
 // addSlab makes a slab of a block of pages. mu is held.
 func (c *cache) addSlab(p unsafe.Pointer) {
+	race.SlabMade(p)
 	head := c.pages.PageOf(p)
 	for i := range uint32(1) << c.order {
 		m := c.pages.Meta(head + i)
@@ -192,6 +194,7 @@ func (c *cache) dropSlab(head uint32, m *page.Meta) {
 	}
 	c.unlink(head, m)
 	c.slabs.count--
+	c.raceDropSlab(head)
 	for i := range uint32(1) << c.order {
 		c.pages.Meta(head + i).Owner = 0
 	}
@@ -260,6 +263,8 @@ func (c *cache) unlink(head uint32, m *page.Meta) {
 // flush returns a sheaf's objects to their slabs, counts them, and leaves the
 // sheaf to the depot, empty. It is the caller's, who is unpinned and holds no
 // lock.
+//
+//go:norace
 func (c *cache) flush(n num, count *atomic.Uint64) {
 	s := c.sheaf(n)
 	c.flushObjects(s.objects(), count)
@@ -318,6 +323,9 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 	dst := one[:]
 	if e != 0 {
 		dst = c.sheaf(e).obj[:c.sheafCap]
+		if race.Enabled {
+			dst = make([]uint32, c.sheafCap)
+		}
 	}
 	c.mu.Lock()
 	n := c.take(dst)
@@ -340,7 +348,7 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 	for i, j := 0, n-1; i < j; i, j = i+1, j-1 {
 		dst[i], dst[j] = dst[j], dst[i]
 	}
-	c.sheaf(e).n = uint32(n)
+	c.sheaf(e).fill(dst, n)
 	if n == 0 {
 		c.empty.push(c, e)
 		return c.fromDepot()
@@ -353,11 +361,13 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 //
 //go:norace
 func (c *cache) useSheaf(e num) unsafe.Pointer {
+	race.Disable()
 	s := c.enter()
 	c.admit(s)
 	if c.sheaf(s.main).n == 0 { // ord:slot-busy
 		off := c.install(s, e)
 		s.leave()
+		race.Enable()
 		return c.pointer(off)
 	}
 	s.leave()
@@ -369,6 +379,7 @@ func (c *cache) useSheaf(e num) unsafe.Pointer {
 	} else {
 		c.full.push(c, e)
 	}
+	race.Enable()
 	return c.pointer(off)
 }
 

@@ -95,6 +95,7 @@ func isSysPackage(path string) bool {
 // unsafeAllowed says why each package may import unsafe.
 var unsafeAllowed = map[string]string{
 	"internal/sys":     "linkname; mapped memory has no other type",
+	"internal/race":    "the race detector goes by addresses; memory for pages",
 	"internal/percpu":  "slots lie in reserved address space",
 	"page":             "hands out memory",
 	"slab":             "hands out objects in pages; metadata by address arithmetic",
