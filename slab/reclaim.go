@@ -119,7 +119,7 @@ func (c *cache) pass(expedited bool) {
 		last = rcu.GetState() // after the bits were moved; ord:cookie
 	}
 	if poisonOn && c.guardTake() {
-		last = rcu.GetState()
+		last = max(last, rcu.GetState()) // ord:cookie
 	}
 	switch {
 	case last == 0:

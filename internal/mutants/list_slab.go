@@ -38,7 +38,7 @@ var slabMutants = []mutant{
 		file:   "slab/reclaim.go", in: "cache.pass",
 		edits: []edit{
 			{before: `chained := c.takeChain()`, after: "early := rcu.GetState()\nchained := c.takeChain()"},
-			{before: `last = rcu.GetState() // after the bits`, after: `last = max(last, early) // after the bits`},
+			{before: `last = rcu.GetState()`, after: `last = max(last, early)`},
 		},
 		killer: killer{pkg: "slab", tests: "TestChainedWhileTheChainIsTakenWaitsForItsOwnGracePeriod"},
 	},
