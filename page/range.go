@@ -53,18 +53,27 @@ func getRegion(size uintptr, small bool) (*region, error) {
 	}
 	regions.Unlock()
 
+	// One reservation for all of it, so that either all of it is there or
+	// nothing: what was reserved stays so, and a part that is of no use would
+	// take the address space from a smaller region, and from the Go heap.
 	r := &region{size: size, small: small}
-	for _, part := range r.parts(size) {
-		p, err := sys.Reserve(part.size)
-		if err != nil {
-			return nil, err // what was reserved stays so: nothing is unmapped
-		}
+	parts := r.parts(size)
+	total := uintptr(0)
+	for _, part := range parts {
+		total += part.size
+	}
+	p, err := sys.Reserve(total)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
 		if small {
 			if err := sys.SmallPages(p, part.size); err != nil {
 				return nil, err
 			}
 		}
 		*part.base = p
+		p = unsafe.Add(p, part.size)
 	}
 	return r, nil
 }
