@@ -219,10 +219,18 @@ func goHeap() {
 
 var ballast [][]byte
 
+// unlimited skips the test where a limit would be the race detector's first.
+func unlimited(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes terabytes of address space, and memory for each access")
+	}
+}
+
 // A process whose address space is limited from its start: the default
 // allocator takes what fits, a constructor that can't says why, a smaller one
 // works.
 func TestWithLittleAddressSpaceAConstructorSaysSoAndASmallerOneWorks(t *testing.T) {
+	unlimited(t)
 	t.Parallel()
 	// The Go runtime takes 1.2 GB of it. 18000 MB and 5500 MB hold the data of
 	// a large default range and not its metadata.
@@ -240,6 +248,7 @@ func TestWithLittleAddressSpaceAConstructorSaysSoAndASmallerOneWorks(t *testing.
 // Too little for the smallest default allocator: the process ends at its
 // start, and says why.
 func TestWithFarTooLittleAddressSpaceTheProcessEndsAtItsStart(t *testing.T) {
+	unlimited(t)
 	t.Parallel()
 	c := begin(t, "small address space", fmt.Sprintf("SPACE=%d", 800<<20))
 	<-c.ended
@@ -249,6 +258,7 @@ func TestWithFarTooLittleAddressSpaceTheProcessEndsAtItsStart(t *testing.T) {
 }
 
 func TestAddressSpaceUsedUpAtRunTimeHurtsOnlyNewAllocators(t *testing.T) {
+	unlimited(t)
 	t.Parallel()
 	c := begin(t, "address space used up")
 	c.passes(t)
@@ -257,6 +267,7 @@ func TestAddressSpaceUsedUpAtRunTimeHurtsOnlyNewAllocators(t *testing.T) {
 // Memory denied: nil for allocations, within their time; nothing freed early;
 // FreeRCU on the fallback chain; all of it usable again afterwards.
 func TestMemoryDeniedAllocationsReturnNilAndFreeRCUGoesOn(t *testing.T) {
+	unlimited(t)
 	t.Parallel()
 	c := begin(t, "data limit")
 	c.passes(t)
@@ -264,6 +275,7 @@ func TestMemoryDeniedAllocationsReturnNilAndFreeRCUGoesOn(t *testing.T) {
 
 // What is Go's ends as Go ends it.
 func TestAGoHeapThatCannotGrowEndsTheProcessInGosWords(t *testing.T) {
+	unlimited(t)
 	t.Parallel()
 	c := begin(t, "Go heap")
 	c.expect("ready")
