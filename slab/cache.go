@@ -59,7 +59,8 @@ type cache struct {
 	taken  []num      // protected by takeMu
 
 	reclaimMu sync.Mutex
-	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next two
+	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next three
+	offs      [512]uint32        // freeChained's: it escapes, and freeing must not allocate
 	chainRest uint32
 	handed    int
 }
