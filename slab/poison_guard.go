@@ -265,7 +265,7 @@ func (c *cache) checkGuard(s *guardSlot, freed bool, op string, by track) (found
 			return
 		}
 		at := unsafe.Add(lo, first)
-		text := headed(kind, fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), op), by)
+		text := headed(kind+", found", fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), op), by)
 		st := stAllocated
 		if freed {
 			st = stQuarantined
