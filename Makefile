@@ -5,3 +5,8 @@ FUZZ ?= .
 .PHONY: fuzz
 fuzz:
 	FUZZTIME=$(FUZZTIME) FUZZ=$(FUZZ) .ci/fuzz
+
+# Shows that the tests notice when the library is broken; about five minutes.
+.PHONY: mutants
+mutants:
+	@go run ./internal/mutants

@@ -55,7 +55,7 @@ func getRegion(size uintptr, small bool) (*region, error) {
 
 	r := &region{size: size, small: small}
 	for _, part := range r.parts(size) {
-		p, err := sys.Reserve(part.size)
+		p, err := r.reserve(part)
 		if err != nil {
 			return nil, err // what was reserved stays so: nothing is unmapped
 		}
@@ -93,7 +93,7 @@ func (r *region) open(bytes, step uintptr) error {
 	to := min(max(bytes, r.opened+step), r.size)
 	old, now := r.parts(r.opened), r.parts(to)
 	for i := range now {
-		if err := sys.Open(unsafe.Add(*now[i].base, old[i].size), now[i].size-old[i].size); err != nil {
+		if err := r.access(now[i], unsafe.Add(*now[i].base, old[i].size), now[i].size-old[i].size); err != nil {
 			return err
 		}
 	}

@@ -49,6 +49,7 @@ type cache struct {
 	sheaves   atomic.Int32 // pages that are sheaves
 	asked     atomic.Int64 // when Reclaim was called last
 	closed    atomic.Bool
+	poison    poisoned
 	stats     counters
 
 	mu    lock.Spin
@@ -139,6 +140,9 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 		return fmt.Errorf("slab: cache %s: %w", name, err)
 	}
 	c.id = register()
+	if poisonOn {
+		c.poisonInit(size)
+	}
 	c.pages.AddReclaimer(c)
 	return nil
 }
@@ -175,6 +179,9 @@ func (w *waiter) wait(c *cache) bool {
 	}
 	c.waiters.Add(1)        // ord:hint
 	defer c.waiters.Add(-1) // ord:hint
+	if poisonOn {
+		c.poisonFlush()
+	}
 	c.drainRCU()
 	if c.work() {
 		c.startReclaim()
@@ -208,6 +215,9 @@ func (c *cache) Reclaim(int64) {
 // giveBack flushes every sheaf that no grace period holds, and frees what
 // becomes empty.
 func (c *cache) giveBack() {
+	if poisonOn {
+		c.poisonFlush()
+	}
 	c.takeMu.Lock()
 	c.take2(func(s *slot) {
 		c.grab(&s.main)
@@ -247,10 +257,16 @@ func (c *cache) close() error {
 	c.mu.Lock()
 	left := c.slabs.inuse
 	c.mu.Unlock()
+	if poisonOn {
+		left += c.poisonLeaks()
+	}
 	if left > 0 {
 		return fmt.Errorf("slab: cache %s closed with %d objects of %d bytes still allocated, the first at %p", c.name, left, c.size, c.firstLeak())
 	}
 	c.slots.Release()
+	if poisonOn {
+		c.poisonRetire()
+	}
 	return nil
 }
 

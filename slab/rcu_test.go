@@ -218,7 +218,7 @@ func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
 // Raw atomic contexts alone, memory plentiful: at least 95 % into arrays.
 func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	n := 10_000_000
-	if testing.Short() || raceEnabled {
+	if testing.Short() || raceEnabled || poisonOn {
 		n /= 10
 	}
 	a := newPages(t, 0)
@@ -247,7 +247,9 @@ func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	}
 	share := float64(s.RCUArrays) / float64(s.RCUArrays+s.Fallback)
 	t.Logf("%d objects: %.3f %% in arrays, %d on the fallback chain", n, share*100, s.Fallback)
-	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 && !fault.Delays {
+	// Poisoning and delays make the worker slow, and it is the worker who sees
+	// to it that sheaves are there.
+	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 && !poisonOn && !fault.Delays {
 		t.Errorf("%d in arrays + %d on the chain of %d", s.RCUArrays, s.Fallback, n)
 	}
 	if err := c.Close(); err != nil {

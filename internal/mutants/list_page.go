@@ -1,0 +1,123 @@
+package main
+
+// The page allocator and the map.
+var pageMutants = []mutant{
+	{
+		name:   "page-NoLocks-takes-the-zone-lock",
+		breaks: "gfp.NoLocks takes no lock that can sleep",
+		file:   "page/reclaim.go", in: "Allocator.allocSlow",
+		edits:  []edit{{before: `if !f.CanLock()`, after: `if false`}},
+		killer: killer{pkg: "page", tests: "TestNoLocksIsServedFromTheListOrNilUnderAHeldZoneLock", dies: "schedule: holding locks"},
+	},
+	{
+		name:   "page-limit-not-checked",
+		breaks: "the memory limit is a promise",
+		file:   "page/zone.go", in: "Allocator.charge",
+		edits:  []edit{{before: `a.limit > 0 && r > a.limit`, after: `false`}},
+		killer: killer{pkg: "page", tests: "TestLimitIsReachableAndPopulatedMemoryMovesBetweenOrders|TestModel"},
+	},
+	{
+		name:   "page-populated-before-charged",
+		breaks: "memory is charged before it is populated",
+		file:   "page/take.go", in: "Allocator.takeLocked",
+		edits:  []edit{{before: `lack = a.charge(missing)`, after: "lack = 0\ndefer a.charge(missing)"}},
+		killer: killer{pkg: "page", tests: "TestLimitIsReachableAndPopulatedMemoryMovesBetweenOrders|TestModel"},
+	},
+	{
+		name:   "page-watermark-ignored",
+		breaks: "the last of the limit is for gfp.Atomic",
+		file:   "page/zone.go", in: "Allocator.room",
+		edits:  []edit{{before: `!f.CanReserve()`, after: `false && !f.CanReserve()`}},
+		killer: killer{pkg: "page", tests: "TestAtomicMayUseTheReserve"},
+	},
+	{
+		name:   "page-merge-with-the-wrong-buddy",
+		breaks: "a block is aligned to its size and has one owner",
+		file:   "page/zone.go", in: "Allocator.put",
+		edits:  []edit{{before: `page ^ 1<<order`, after: `page + 1<<order`}},
+		killer: killer{pkg: "page", tests: "TestModel"},
+	},
+	{
+		name:   "page-deferred-frees-lost",
+		breaks: "Free never loses a block",
+		file:   "page/deferred.go", in: "Allocator.pushDeferred",
+		edits:  []edit{{before: `a.Meta(last).next = head`, after: `a.Meta(last).next = 0`}},
+		killer: killer{pkg: "page", tests: "TestFreeWorksInEveryContextWithTheZoneLockHeld"},
+	},
+	{
+		name:   "page-double-free-accepted",
+		breaks: "of two frees of a block one panics",
+		file:   "page/page.go", in: "Allocator.Free",
+		edits: []edit{{
+			before: `!atomic.CompareAndSwapUint32(&a.Meta(page).word, blockWord(inUse, order), blockWord(cached, order))`,
+			after:  `atomic.SwapUint32(&a.Meta(page).word, blockWord(cached, order)) == 0`,
+		}},
+		killer: killer{pkg: "page", tests: "TestBadFreesPanicWithAllocatorAddressAndRule"},
+	},
+	{
+		name:   "page-revoke-without-membarrier",
+		breaks: "a page has one owner while lists are taken from their Ps",
+		file:   "page/lists.go", in: "Allocator.revoke",
+		edits:  []edit{{before: `sys.Membarrier() for id := range used { s :=`, after: `for id := range used { s :=`}},
+		killer: killer{pkg: "page", tests: "TestATakerSeesTheOwnerWhoseMarkIsInTheStoreBuffer", alone: true},
+	},
+	{
+		name:   "page-taker-does-not-wait",
+		breaks: "a page has one owner while lists are taken from their Ps",
+		file:   "page/lists.go", in: "Allocator.revoke",
+		edits:  []edit{{before: `atomic.LoadUint32(&s.busy) != 0`, after: `atomic.LoadUint32(&s.busy) > 1`}},
+		killer: killer{pkg: "page", tests: "TestATakerWaitsForTheOwnersOperation"},
+	},
+	{
+		name:   "page-lists-of-gone-Ps-ignored",
+		breaks: "pages on the lists of a P that is gone are found",
+		file:   "page/lists.go", in: "Allocator.collect",
+		edits:  []edit{{before: `range a.slots.Used()`, after: `range min(a.slots.Used(), runtime.GOMAXPROCS(0))`}},
+		killer: killer{pkg: "page", tests: "TestGOMAXPROCSUpAndDownLosesNothing"},
+	},
+	{
+		name:   "page-Zero-ignored",
+		breaks: "gfp.Zero gives zeros",
+		file:   "page/page.go", in: "Allocator.Alloc",
+		edits:  []edit{{before: `f&gfp.Zero != 0`, after: `false`}},
+		killer: killer{pkg: "page", tests: "TestEveryOrderIsAlignedZeroedAndUsable"},
+	},
+	{
+		name:   "page-pinned-NoWait-populates",
+		breaks: "a pinned allocation makes no system call",
+		file:   "page/take.go", in: "Allocator.take",
+		edits:  []edit{{before: `pinned := preempt.Atomic()`, after: `pinned := preempt.Atomic() && false`}},
+		killer: killer{pkg: "page", tests: "TestPinnedNoWaitTakesOnlyPopulatedBlocks"},
+	},
+	{
+		name:   "page-drain-without-end",
+		breaks: "nothing runs when idle",
+		file:   "page/deferred.go", in: "Allocator.drainLoop",
+		edits:  []edit{{before: `a.deferredPages.Load() <= deferBound`, after: `a.closed.Load()`}},
+		killer: killer{pkg: "page", tests: "TestNoGoroutineWhenIdle"},
+	},
+	{
+		name:   "map-Delete-frees-at-once",
+		breaks: "a value does not change under the guard",
+		file:   "rcuhash/map.go", in: "Map.retire",
+		edits:  []edit{{before: `m.heap.KfreeRCUSized(unsafe.Pointer(n), m.size(n.klen))`, after: `m.heap.Kfree(unsafe.Pointer(n))`}},
+		killer: killer{pkg: "rcuhash", tests: "TestACD_ReadersDuringReplacements"},
+	},
+	{
+		name:   "map-Put-publishes-before-it-fills-in",
+		breaks: "what a reader finds is whole",
+		file:   "rcuhash/map.go", in: "Map.PutFlags",
+		edits: []edit{
+			{before: `n.hash, n.klen, n.val = h, uint32(klen), v`, after: `n.hash, n.klen = h, uint32(klen)`},
+			{before: `link.Store(n)`, after: "link.Store(n)\nn.val = v"},
+		},
+		killer: killer{pkg: "rcuhash", tests: "TestACD_ReadersDuringReplacements", count: 3},
+	},
+	{
+		name:   "map-Delete-cuts-the-list",
+		breaks: "a key that stays is always found",
+		file:   "rcuhash/map.go", in: "Map.Delete",
+		edits:  []edit{{before: `link.Store(old.next.Load())`, after: "link.Store(old.next.Load())\nold.next.Store(nil)"}},
+		killer: killer{pkg: "rcuhash", tests: "TestRangeGoesOnFromAKeyThatIsDeletedUnderIt"},
+	},
+}

@@ -1,0 +1,213 @@
+package main
+
+import "time"
+
+// Grace periods, callbacks, contexts and locks.
+var rcuMutants = []mutant{
+	{
+		name:   "no-membarrier-A",
+		breaks: "(B) a section whose entry is not visible yet is not overlooked",
+		file:   "rcu/gp.go", in: "drive",
+		edits:  []edit{{before: `sys.Membarrier() l := sumLocks()`, after: `l := sumLocks()`}},
+		killer: killer{pkg: "rcu", tests: "TestB_AnEntryInTheStoreBufferIsNotOverlooked", alone: true},
+	},
+	{
+		name:   "locks-summed-before-unlocks",
+		breaks: "(A) an exit is never counted without its entry",
+		file:   "rcu/gp.go", in: "drive",
+		edits: []edit{{
+			before: `u := sumUnlocks() sys.Membarrier() l := sumLocks()`,
+			after:  "l := sumLocks()\nsys.Membarrier()\nu := sumUnlocks()",
+		}},
+		killer: killer{pkg: "rcu", tests: "TestA_ALongReaderAmongShortOnesIsWaitedFor", alone: true},
+	},
+	{
+		name:   "index-never-changes",
+		breaks: "(D) later readers do not hold up a grace period",
+		file:   "rcu/gp.go", in: "drive",
+		edits:  []edit{{before: `index.Store(i ^ 1)`, after: ``}},
+		killer: killer{pkg: "rcu", tests: "TestD_GracePeriodIsNotHeldUpByALaterPreemptibleReader", hangs: true, limit: 6 * time.Second},
+	},
+	{
+		name:   "other-index-ignored",
+		breaks: "(A) a reader that counts by a stale index is waited for",
+		file:   "rcu/gp.go", in: "drive",
+		edits:  []edit{{before: `if u[i^1] != l[i^1]`, after: `if false`}},
+		killer: killer{pkg: "rcu", tests: "TestA_ReaderThatCountsByAStaleIndexIsWaitedFor"},
+	},
+	{
+		name:   "counters-of-gone-Ps-ignored",
+		breaks: "(A) a section entered on a P that is gone is waited for",
+		file:   "rcu/reader.go", in: "sumLocks",
+		edits: []edit{
+			{before: `"sync/atomic"`, after: "\"runtime\"\n\t\"sync/atomic\"", in: "file"},
+			{before: `range percpu.Readers()`, after: `range min(percpu.Readers(), runtime.GOMAXPROCS(0))`},
+		},
+		killer: killer{pkg: "rcu", tests: "TestA_SectionEnteredOnAPThatWentAwayIsWaitedFor"},
+	},
+	{
+		name:   "exits-of-gone-Ps-ignored",
+		breaks: "(D) an exit is counted wherever it happened",
+		file:   "rcu/gp.go", in: "drain",
+		edits:  []edit{{before: `percpu.FindReaders()`, after: ``}},
+		killer: killer{pkg: "rcu", tests: "TestD_ExitOnAPWhereNobodyEnteredIsFound", hangs: true, limit: 6 * time.Second},
+	},
+	{
+		name:   "exits-of-new-Ps-found-late",
+		breaks: "(D) a grace period ends soon after its last reader left",
+		file:   "rcu/gp.go", in: "drain",
+		edits:  []edit{{before: `percpu.RaiseReaders(runtime.GOMAXPROCS(0))`, after: ``}},
+		killer: killer{pkg: "rcu", tests: "TestD_LateExitOnAPWhereNobodyEnteredIsFoundSoon"},
+	},
+	{
+		name:   "pinned-sections-not-waited-for",
+		breaks: "(A) one grace period covers both kinds of readers",
+		file:   "rcu/gp.go", in: "drive",
+		edits:  []edit{{before: `for len(gp.waiting) > 0`, after: `for false`}},
+		killer: killer{pkg: "rcu", tests: "TestA_SectionHasEndedWhenSynchronizeReturns"},
+	},
+	{
+		name:   "nest-alone",
+		breaks: "(D) a P that is always in some section passes",
+		file:   "rcu/gp.go", in: "drive",
+		edits:  []edit{{before: `&& atomic.LoadUint64(&c.QS) == w.qs`, after: `&& (atomic.LoadUint64(&c.QS) == w.qs || true)`}},
+		killer: killer{pkg: "rcu", tests: "TestD_PThatIsAlwaysInSomeSectionPasses", alone: true},
+	},
+	{
+		name:   "qs-not-counted",
+		breaks: "(D) the end of an outermost section is a quiescent state",
+		file:   "preempt/preempt.go", in: "Pinned.Enable",
+		edits:  []edit{{before: `c.QS++`, after: ``}},
+		killer: killer{pkg: "rcu", tests: "TestD_PThatIsAlwaysInSomeSectionPasses", alone: true},
+	},
+	{
+		name:   "qs-counted-by-inner-exits",
+		breaks: "(A) nested sections end with the outermost",
+		file:   "preempt/preempt.go", in: "Pinned.Enable",
+		edits:  []edit{{before: `if c.Nest == 0`, after: `if true`}},
+		killer: killer{pkg: "rcu", tests: "TestA_SectionHasEndedWhenSynchronizeReturns|TestA_APinnedSectionLastsBeyondInnerOnes"},
+	},
+	{
+		name:   "unlock-counted-on-the-wrong-index",
+		breaks: "(A) the guard carries its index",
+		file:   "rcu/reader.go", in: "Guard.Unlock",
+		edits:  []edit{{before: `Unlock[g.idx&1]++`, after: `Unlock[index.Load()&1]++`}},
+		killer: killer{pkg: "rcu", tests: "TestD_GracePeriodIsNotHeldUpByALaterPreemptibleReader", hangs: true, limit: 6 * time.Second},
+	},
+	{
+		name:   "cookie-of-the-running-grace-period",
+		breaks: "a cookie names a grace period that begins later",
+		file:   "rcu/seq.go", in: "snap",
+		edits:  []edit{{before: `+ 3`, after: `+ 2`}},
+		killer: killer{pkg: "rcu", tests: "TestCookieTakenDuringAGracePeriodBelongsToTheNext"},
+	},
+	{
+		name:   "poll-true-one-grace-period-early",
+		breaks: "Poll is true after the grace period, not before",
+		file:   "rcu/seq.go", in: "done",
+		edits:  []edit{{before: `>= 0`, after: `>= -2`}},
+		killer: killer{pkg: "rcu", tests: "TestCookieIsNotDoneEarlyAndIsDoneAfter"},
+	},
+	{
+		name:   "StartPoll-starts-nothing",
+		breaks: "a cookie of StartPoll comes to an end by itself",
+		file:   "rcu/seq.go", in: "StartPoll",
+		edits:  []edit{{before: `ensure(c)`, after: ``}},
+		killer: killer{pkg: "rcu", tests: "TestStartPollFromManyGoroutinesEndsEveryCookie", hangs: true, limit: 6 * time.Second},
+	},
+	// These two also dawdle before they clear the flag, as a worker does whose
+	// thread loses its processor there. By itself that does no harm.
+	{
+		name:   "gp-worker-without-second-look",
+		breaks: "a cookie that comes when the worker ends is not forgotten",
+		file:   "rcu/gp.go", in: "work",
+		edits: []edit{
+			{before: `gp.working.Store(false)`, after: "sys.Sleep(200_000)\ngp.working.Store(false)"},
+			{before: `if done(Cookie(gp.target.Load())) || !gp.working.CompareAndSwap(false, true) { return }`, after: `return`},
+		},
+		killer: killer{pkg: "rcu", tests: "TestWorkThatComesWhenTheWorkerEndsIsNotForgotten", hangs: true, limit: 6 * time.Second},
+	},
+	{
+		name:   "call-worker-without-second-look",
+		breaks: "a callback that comes when the worker ends is not forgotten",
+		file:   "rcu/call.go", in: "runCalls",
+		edits: []edit{
+			{before: `calls.working.Store(false)`, after: "sys.Sleep(200_000)\ncalls.working.Store(false)"},
+			{before: `if !callsPending() || !calls.working.CompareAndSwap(false, true) { return }`, after: `return`},
+		},
+		killer: killer{pkg: "rcu", tests: "TestWorkThatComesWhenTheWorkerEndsIsNotForgotten", hangs: true, limit: 6 * time.Second},
+	},
+	{
+		name:   "callbacks-without-grace-period",
+		breaks: "a callback runs after the sections that were there when it was registered",
+		file:   "rcu/call.go", in: "runCalls",
+		edits:  []edit{{before: `wait(snap(), false)`, after: ``}},
+		killer: killer{pkg: "rcu", tests: "TestCallFromEveryContextRunsAfterTheSection"},
+	},
+	{
+		name:   "callbacks-out-of-order",
+		breaks: "callbacks of one P run in the order of their registration",
+		file:   "rcu/call.go", in: "takeCalls",
+		edits: []edit{{
+			before: `batch = append(batch, full...) if cur != nil { batch = append(batch, cur) }`,
+			after:  "if cur != nil { batch = append(batch, cur) }\nbatch = append(batch, full...)",
+		}},
+		killer: killer{pkg: "rcu", tests: "TestCallbacksOfOnePRunInTheirOrder"},
+	},
+	{
+		name:   "barrier-skips-empty-shards",
+		breaks: "Barrier waits for callbacks that run already",
+		file:   "rcu/call.go", in: "Barrier",
+		edits:  []edit{{before: `s.add(marker)`, after: `if s.cur != nil { s.add(marker) } else { left.Add(-1) }`}},
+		killer: killer{pkg: "rcu", tests: "TestBarrierWaitsForACallbackThatRuns"},
+	},
+	{
+		name:   "barrier-wakes-nobody",
+		breaks: "Barrier comes to an end",
+		file:   "rcu/call.go", in: "Barrier",
+		edits:  []edit{{before: `startCalls()`, after: ``}},
+		killer: killer{pkg: "rcu", tests: "TestBarrierWaitsForEveryCallbackRegisteredBefore", hangs: true, limit: 6 * time.Second},
+	},
+	{
+		name:   "stall-not-reported",
+		breaks: "a reader that holds up a grace period is reported",
+		file:   "rcu/gp.go", in: "backoff.pause",
+		edits:  []edit{{before: `b.told = true return true`, after: "b.told = true\nreturn false"}},
+		killer: killer{pkg: "rcu", tests: "TestStallIsReportedOnceWithFlavourAndP"},
+	},
+	{
+		name:   "queued-hardirq-dropped",
+		breaks: "a Hardirq asked for while interrupts are off runs when they are on again",
+		file:   "preempt/irq.go", in: "IRQState.Restore",
+		edits:  []edit{{before: `runPending(c)`, after: `c.IRQPending = 0`}},
+		killer: killer{pkg: "preempt", tests: "TestHardirqWaitsWhileInterruptsAreOffAndRunsInOrder"},
+	},
+	{
+		name:   "hardirq-runs-while-interrupts-are-off",
+		breaks: "no handler runs while interrupts are off on its P",
+		file:   "preempt/irq.go", in: "queueIfOff",
+		edits:  []edit{{before: `if c.IRQOff == 0`, after: `if c.IRQOff < 2`}},
+		killer: killer{pkg: "preempt", tests: "TestHardirqWaitsWhileInterruptsAreOffAndRunsInOrder"},
+	},
+	{
+		name:   "raw-unlock-stays-pinned",
+		breaks: "Unlock of a lock.Raw ends the pinned section",
+		file:   "lock/raw.go", in: "Raw.Unlock",
+		edits:  []edit{{before: `p.Enable()`, after: `_ = p`}},
+		killer: killer{pkg: "lock", tests: "TestHolderIsPinnedAsTheKindSays", dies: "schedule: holding locks"},
+	},
+	{
+		name:   "raw-unlock-forgets-which-pin",
+		breaks: "lock.Raws may be released in any order, by the goroutine that has them",
+		file:   "lock/raw.go", in: "Raw.Lock",
+		edits:  []edit{{before: `l.pin = p`, after: ``}},
+		killer: killer{pkg: "lock", tests: "TestRawLocksMayBeReleasedInAnyOrder", dies: "unexpected signal"},
+	},
+	{
+		name:   "spin-sleeps-where-it-must-spin",
+		breaks: "with preempt_rt=0 the holder of a lock.Spin is pinned",
+		file:   "lock/spin.go", in: "Spin.Lock",
+		edits:  []edit{{before: `if preempt.RT()`, after: `if true`}},
+		killer: killer{pkg: "lock", tests: "TestHolderIsPinnedAsTheKindSays", env: []string{"QUIESCE=preempt_rt=0"}, dies: "quiesce: unlock of unlocked"},
+	},
+}

@@ -1,0 +1,272 @@
+package main
+
+import "time"
+
+// delays has every delay of the code dawdle often, so that windows are wide.
+var delays = []string{"QUIESCE=delay=300:30us"}
+
+// The slab allocator and kfree_rcu.
+var slabMutants = []mutant{
+	// Cookies and grace periods.
+	{
+		name:   "cookie-at-install",
+		breaks: "an object does not ride a grace period from before its unlinking",
+		file:   "slab/slow.go", in: "cache.closeSheaf",
+		edits: []edit{
+			{before: `m.cookie = rcu.GetState()`, after: ``},
+			{in: "cache.freeRCUSlow", before: `m.obj[0] = off`, after: "m.cookie = rcu.GetState()\nm.obj[0] = off"},
+		},
+		killer: killer{pkg: "slab", tests: "TestTheCookieBelongsToTheLastObjectOfASheaf"},
+	},
+	{
+		name:   "sheaf-one-grace-period-early",
+		breaks: "nothing is reclaimed that a reader may still see",
+		file:   "slab/reclaim.go", in: "cache.pass",
+		edits:  []edit{{before: `default: rcu.CondSynchronize(last)`, after: `default: rcu.CondSynchronize(last - 2)`}},
+		killer: killer{pkg: "slab", tests: "TestNothingIsReclaimedBeforeItsReadersLeft"},
+	},
+	{
+		name:   "pass-waits-for-the-oldest-sheaf",
+		breaks: "a pass waits for the youngest cookie of its sheaves",
+		file:   "slab/reclaim.go", in: "cache.pass",
+		edits:  []edit{{before: `last = max(last, c.sheaf(n).cookie)`, after: `last = c.sheaf(n).cookie`}},
+		killer: killer{pkg: "slab", tests: "TestAPassWaitsForTheYoungestOfItsSheaves"},
+	},
+	{
+		name:   "chain-cookie-before-the-bits",
+		breaks: "an object on the chain does not ride an earlier grace period",
+		file:   "slab/reclaim.go", in: "cache.pass",
+		edits: []edit{
+			{before: `chained := c.takeChain()`, after: "early := rcu.GetState()\nchained := c.takeChain()"},
+			{before: `last = rcu.GetState()`, after: `last = max(last, early)`},
+		},
+		killer: killer{pkg: "slab", tests: "TestChainedWhileTheChainIsTakenWaitsForItsOwnGracePeriod"},
+	},
+	// Barrier, Close, and what they have to find.
+	{
+		name:   "barrier-does-not-drain",
+		breaks: "Barrier waits for what lies in sheaves that are not full",
+		file:   "slab/cache.go", in: "cache.barrier",
+		edits:  []edit{{before: `c.drainRCU()`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestEveryObjectIsReclaimedExactlyOnce"},
+	},
+	{
+		name:   "close-drops-spare-sheaves",
+		breaks: "Close strands no memory",
+		file:   "slab/cache.go", in: "cache.giveBack",
+		edits:  []edit{{before: `c.grab(&s.spare)`, after: `atomic.SwapUint32(&s.spare, 0)`}},
+		killer: killer{pkg: "slab", tests: "TestAnObjectHasOneOwner"},
+	},
+	{
+		name:   "close-does-not-wait-for-workers",
+		breaks: "Close waits for the cache's goroutines",
+		file:   "slab/cache.go", in: "cache.close",
+		edits:  []edit{{before: `for c.workers.Load() > 0`, after: `for false`}},
+		killer: killer{pkg: "slab", tests: "TestCloseWaitsForTheCachesGoroutines"},
+	},
+	{
+		name:   "sheaves-of-gone-Ps-ignored",
+		breaks: "what lies in the sheaves of a P that is gone is found",
+		file:   "slab/reclaim.go", in: "cache.take2",
+		edits:  []edit{{before: `used := c.slots.Used()`, after: `used := min(c.slots.Used(), runtime.GOMAXPROCS(0))`}},
+		killer: killer{pkg: "slab", tests: "TestNothingIsStrandedOnAPThatWentAway", hangs: true, limit: 8 * time.Second},
+	},
+	{
+		name:   "long-chain-cut-off",
+		breaks: "Barrier waits for the whole fallback chain",
+		file:   "slab/reclaim.go", in: "cache.reclaimOnce",
+		edits:  []edit{{before: `more = c.chainRest != 0`, after: `more, c.chainRest = false, 0`}},
+		killer: killer{pkg: "slab", tests: "TestALongChainIsFreedByOneBarrier"},
+	},
+	{
+		name:   "reclaim-worker-without-second-look",
+		breaks: "a sheaf that comes when the worker ends is not forgotten",
+		file:   "slab/reclaim.go", in: "cache.reclaimWorker",
+		edits:  []edit{{before: `if !c.work() || !c.reclaiming.CompareAndSwap(false, true) { return }`, after: `return`}},
+		killer: killer{pkg: "slab", tests: "TestASheafThatComesWhenTheReclaimWorkerEndsIsReclaimed"},
+	},
+	{
+		name:   "drain-without-second-look",
+		breaks: "a sheaf that is begun when the drain ends is drained",
+		file:   "slab/reclaim.go", in: "cache.drainWorker",
+		edits:  []edit{{before: `if !c.anyRCU() || !c.draining.CompareAndSwap(false, true) { return }`, after: `return`}},
+		killer: killer{pkg: "slab", tests: "TestASheafThatIsBegunWhenTheDrainEndsIsDrained"},
+	},
+	{
+		name:   "drain-without-end",
+		breaks: "nothing runs when nothing is pending",
+		file:   "slab/reclaim.go", in: "cache.drainWorker",
+		edits:  []edit{{before: `if !c.anyRCU() || !c.draining.CompareAndSwap(false, true) { return }`, after: `if c.closed.Load() { return }`}},
+		killer: killer{pkg: "slab", tests: "TestNothingRunsWhenNothingIsPending"},
+	},
+	// Revoking.
+	{
+		name:   "FreeRCU-without-busy-mark",
+		breaks: "a sheaf has one owner while it is taken from its P",
+		file:   "slab/fast.go", in: "cache.freeRCU",
+		edits:  []edit{{before: `s.busy = 1`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestATakerAndFreeRCUNeverShareASheaf", alone: true},
+	},
+	{
+		name:   "Alloc-without-busy-mark",
+		breaks: "an object has one owner while sheaves are taken from their P",
+		file:   "slab/fast.go", in: "cache.alloc",
+		edits:  []edit{{before: `s.busy = 1`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestATakerAndAllocNeverShareASheaf", alone: true},
+	},
+	{
+		name:   "take-without-membarrier",
+		breaks: "a sheaf has one owner while it is taken from its P",
+		file:   "slab/reclaim.go", in: "cache.take2",
+		edits:  []edit{{before: `sys.Membarrier() for id := range used`, after: `for id := range used`}},
+		killer: killer{pkg: "slab", tests: "TestATakerAndFreeRCUNeverShareASheaf|TestATakerAndAllocNeverShareASheaf", alone: true},
+	},
+	{
+		name:   "taker-does-not-wait-for-busy",
+		breaks: "a taker waits for the operation under way",
+		file:   "slab/reclaim.go", in: "waitIdle",
+		edits:  []edit{{before: `atomic.LoadUint32(&s.busy) != 0`, after: `false`}},
+		killer: killer{pkg: "slab", tests: "TestATakerWaitsForTheOperationUnderWay"},
+	},
+	{
+		name:   "one-round-of-taking",
+		breaks: "Barrier finds the sheaf that an operation had in hand",
+		file:   "slab/reclaim.go", in: "cache.take2",
+		edits:  []edit{{before: `range 2`, after: `range 1`}},
+		killer: killer{pkg: "slab", tests: "TestATakerFindsTheSheafThatAnOperationHadInHand"},
+	},
+	{
+		name:   "stack-without-tag",
+		breaks: "a pop fails whose sheaf left and came back (ABA)",
+		file:   "slab/sheaf.go", in: "stack.pop",
+		edits: []edit{
+			{before: `(h>>32+1)<<32`, after: `h>>32<<32`},
+			{before: `(h>>32+1)<<32`, after: `h>>32<<32`, in: "stack.push"},
+			{before: `(h>>32+1)<<32`, after: `h>>32<<32`, in: "stack.takeAll"},
+		},
+		killer: killer{pkg: "slab", tests: "TestAPopWhoseSheafLeftAndCameBackFails"},
+	},
+	// The fallback chain.
+	{
+		name:   "chained-not-cleared",
+		breaks: "no object is lost on the fallback chain",
+		file:   "slab/chain.go", in: "cache.takeChain",
+		edits:  []edit{{before: `atomic.StoreUint32(&m.Chained, 0)`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestALongChainIsFreedByOneBarrier|TestTheFallbackChainLeavesOtherCachesSlabsAlone"},
+	},
+	{
+		name:   "chain-bits-before-Chained",
+		breaks: "a bit set while its slab is on the chain is found",
+		file:   "slab/chain.go", in: "cache.takeChain",
+		edits: []edit{
+			{before: `atomic.StoreUint32(&m.Chained, 0)`, after: ``},
+			{before: `if any { c.waiting[n] = head`, after: "fault.Delay(\"\")\natomic.StoreUint32(&m.Chained, 0)\nif any { c.waiting[n] = head"},
+		},
+		killer: killer{pkg: "slab", tests: "TestChainedWhileItsSlabIsTakenIsFound",
+			flags: []string{"-tags=delay"}, env: delays},
+	},
+	{
+		name:   "chain-link-behind-the-head",
+		breaks: "who takes the chain finds all of it",
+		file:   "slab/chain.go", in: "cache.chainObject",
+		edits: []edit{
+			{before: `atomic.StoreUint32(&m.Chained, next)`, after: ``},
+			{before: `if c.chain.CompareAndSwap(h, head) {`, after: "if c.chain.CompareAndSwap(h, head) {\nfault.Delay(\"\")\natomic.StoreUint32(&m.Chained, next)\n"},
+		},
+		killer: killer{pkg: "slab", tests: "TestTheFallbackChainLeavesOtherCachesSlabsAlone",
+			flags: []string{"-tags=delay"}, env: delays},
+	},
+	{
+		name:   "push-outside-of-a-section",
+		breaks: "a slab about to be chained stays a slab",
+		file:   "slab/chain.go", in: "cache.chainObject",
+		edits: []edit{
+			{before: `p := preempt.Disable()`, after: ``},
+			{before: `p.Enable()`, after: ``},
+			{in: "file", before: `"quiesce/preempt"`, after: ``},
+		},
+		killer: killer{pkg: "slab", tests: "TestAPushOnTheChainIsAReadSideSection",
+			flags: []string{"-tags=delay"}},
+	},
+	{
+		name:   "shed-ignores-the-chain",
+		breaks: "a slab on the chain stays a slab",
+		file:   "slab/slabs.go", in: "cache.shedSlab",
+		edits:  []edit{{before: `&& atomic.LoadUint32(&m.Chained) == 0`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestAnEmptySlabOnTheChainStaysASlab"},
+	},
+	{
+		name:   "shrink-ignores-the-chain",
+		breaks: "a slab on the chain stays a slab",
+		file:   "slab/slabs.go", in: "cache.dropEmpty",
+		edits:  []edit{{before: `if atomic.LoadUint32(&m.Chained) == 0`, after: `if true`}},
+		killer: killer{pkg: "slab", tests: "TestAnEmptySlabOnTheChainStaysASlab"},
+	},
+	{
+		name:   "no-chain-when-arrays-run-out",
+		breaks: "FreeRCU never loses an object",
+		file:   "slab/slow.go", in: "cache.freeRCUSlow",
+		edits:  []edit{{before: `ok := in != 0 || c.chainObject(off)`, after: `ok := true`}},
+		killer: killer{pkg: "slab", tests: "TestTheFallbackChainLosesNothing"},
+	},
+	// Flags and limits.
+	{
+		name:   "NoLocks-takes-a-lock",
+		breaks: "gfp.NoLocks takes no lock that can sleep",
+		file:   "slab/slow.go", in: "cache.allocAnyhow",
+		edits:  []edit{{before: `if !f.CanLock() { c.refused(f)`, after: `if false { c.refused(f)`}},
+		killer: killer{pkg: "slab", tests: "TestNoLocksTakesNoLockOfTheCache", dies: "schedule: holding locks"},
+	},
+	{
+		name:   "FreeRCU-allocates-under-locks",
+		breaks: "FreeRCU takes no lock",
+		file:   "slab/slow.go", in: "cache.getEmpty",
+		edits:  []edit{{before: `gfp.NoWait|gfp.NoLocks|gfp.NoWarn`, after: `gfp.NoWait|gfp.NoWarn`}},
+		killer: killer{pkg: "slab", tests: "TestNoLocksInARawAtomicContextReturnsNilAndTheChainReclaims"},
+	},
+	{
+		name:   "Kernel-waits-without-end",
+		breaks: "gfp.Kernel gives up after ReclaimTimeout",
+		file:   "slab/cache.go", in: "waiter.wait",
+		edits:  []edit{{before: `now-w.start >= int64(c.pages.ReclaimTimeout())`, after: `false`}},
+		killer: killer{pkg: "slab", tests: "TestAtTheLimitKernelWaitsAndOthersDoNot", hangs: true, limit: 8 * time.Second},
+	},
+	{
+		name:   "Zero-ignored",
+		breaks: "gfp.Zero gives zeros",
+		file:   "slab/slow.go", in: "cache.allocSlow",
+		edits:  []edit{{before: `f&gfp.Zero != 0 && p != nil`, after: `false`}},
+		killer: killer{pkg: "slab", tests: "TestZeroClearsUsedObjects"},
+	},
+	// Misuse.
+	{
+		name:   "hand-over-not-sampled",
+		breaks: "a double free is seen though sheaves are handed over whole",
+		file:   "slab/reclaim.go", in: "cache.dispose",
+		edits:  []edit{{before: `c.check(s)`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestADoubleFreeIsSeenAtASampledHandOver"},
+	},
+	{
+		name:   "double-free-not-seen-at-flush",
+		breaks: "a double free is seen when its sheaf is flushed",
+		file:   "slab/slabs.go", in: "cache.bulkFree",
+		edits:  []edit{{before: `m.Owner != c.id || *w&bit == 0`, after: `m.Owner != c.id`}},
+		killer: killer{pkg: "slab", tests: "TestMisusePanicsNamingCacheAndObject"},
+	},
+	{
+		name:   "foreign-object-not-seen-at-flush",
+		breaks: "another cache's object is refused",
+		file:   "slab/slabs.go", in: "cache.bulkFree",
+		edits:  []edit{{before: `m.Owner != c.id || *w&bit == 0`, after: `*w&bit == 0`}},
+		killer: killer{pkg: "slab", tests: "TestMisusePanicsNamingCacheAndObject"},
+	},
+}
+
+// all is the list.
+func all() []mutant {
+	var ms []mutant
+	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants} {
+		ms = append(ms, l...)
+	}
+	return ms
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"strings"
+	"time"
+)
+
+// mutant is one way to break the library.
+type mutant struct {
+	name   string // in words joined by hyphens
+	breaks string // the guarantee that does not hold any more, in a few words
+	file   string // what is changed, from the root
+	in     string // the function that is changed: name, or type.name of a method
+	edits  []edit // all of them are made
+	killer killer
+}
+
+// edit replaces one text by another. The text to replace is compared token by
+// token, so that comments, line ends and delays (fault.Delay("tag"), behind
+// if fault.Delays or not) between its tokens don't matter; they go with it. It must occur exactly once: in the function that
+// the mutant names, or, if the edit's own in is set, in that one, or, if that
+// is "file", in the whole file.
+type edit struct {
+	before, after string
+	in            string
+}
+
+// killer is the command that must fail when the mutant is compiled in, and
+// pass otherwise.
+type killer struct {
+	pkg   string        // directory from the root
+	tests string        // names of tests, separated by |, as for go test -run
+	flags []string      // of the build: -race, -tags=delay
+	env   []string      // name=value
+	count int           // go test -count; 0 is 1
+	limit time.Duration // of one run; 0 is defaultLimit
+	alone bool          // nothing else runs beside it: it needs two processors for itself
+
+	// How the mutant shows. By default a test fails; otherwise the process
+	// dies and says this, or (hangs) it does not end within the limit.
+	dies  string
+	hangs bool
+}
+
+const defaultLimit = 40 * time.Second
+
+// tok is a token with its place in the text.
+type tok struct {
+	text     string
+	from, to int
+}
+
+// tokens cuts a Go text into tokens, without comments, line ends and
+// delays.
+func tokens(text string) ([]tok, error) {
+	var s scanner.Scanner
+	fset := token.NewFileSet()
+	f := fset.AddFile("", -1, len(text))
+	var first error
+	s.Init(f, []byte(text), func(_ token.Position, msg string) {
+		if first == nil {
+			first = fmt.Errorf("%s", msg)
+		}
+	}, 0)
+	var all []tok
+	for {
+		pos, t, lit := s.Scan()
+		if t == token.EOF {
+			break
+		}
+		if t == token.SEMICOLON && lit != ";" {
+			continue // of a line's end
+		}
+		if lit == "" {
+			lit = t.String()
+		}
+		at := f.Offset(pos)
+		all = append(all, tok{lit, at, at + len(lit)})
+		all = dropHook(all)
+	}
+	return all, first
+}
+
+// hooks are the two forms of a delay: in fast paths behind a constant.
+var hooks = [][]string{
+	strings.Fields(`fault . Delay ( * )`),
+	strings.Fields(`if fault . Delays { }`), // what the first form leaves
+}
+
+// dropHook drops a delay at the end of the tokens.
+func dropHook(all []tok) []tok {
+	for _, h := range hooks {
+		rest := len(all) - len(h)
+		if rest < 0 {
+			continue
+		}
+		is := true
+		for i := range h {
+			is = is && (h[i] == "*" || all[rest+i].text == h[i])
+		}
+		if is {
+			return all[:rest]
+		}
+	}
+	return all
+}
+
+// apply makes the edits of a mutant in the text of its file.
+func (m mutant) apply(text string) (string, error) {
+	for i, e := range m.edits {
+		in := m.in
+		if e.in != "" {
+			in = e.in
+		}
+		from, to, err := find(text, in, e.before)
+		if err != nil {
+			return "", fmt.Errorf("mutant %s, edit %d: %s: %w", m.name, i+1, m.file, err)
+		}
+		text = text[:from] + e.after + text[to:]
+	}
+	return text, nil
+}
+
+// find returns the place of the one occurrence of want in a function.
+func find(text, in, want string) (from, to int, err error) {
+	lo, hi := 0, len(text)
+	if in != "file" {
+		if lo, hi, err = function(text, in); err != nil {
+			return 0, 0, err
+		}
+	}
+	have, err := tokens(text)
+	if err != nil {
+		return 0, 0, err
+	}
+	seek, err := tokens(want)
+	if err != nil || len(seek) == 0 {
+		return 0, 0, fmt.Errorf("%q is no Go text: %v", want, err)
+	}
+	found := 0
+	for i := range have {
+		if have[i].from < lo || have[i].to > hi || i+len(seek) > len(have) || !same(have[i:i+len(seek)], seek) {
+			continue
+		}
+		from, to = have[i].from, have[i+len(seek)-1].to
+		found++
+	}
+	if found != 1 {
+		return 0, 0, fmt.Errorf("in %s, %q occurs %d times, not once", in, want, found)
+	}
+	return from, to, nil
+}
+
+func same(a, b []tok) bool {
+	for i := range b {
+		if a[i].text != b[i].text {
+			return false
+		}
+	}
+	return true
+}
+
+// function returns where the declaration of a function stands in a file.
+func function(text, name string) (from, to int, err error) {
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, "", text, parser.SkipObjectResolution)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, d := range f.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && funcName(fn) == name {
+			return fset.Position(fn.Pos()).Offset, fset.Position(fn.End()).Offset, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("no function %s", name)
+}
+
+// funcName is name, or type.name of a method.
+func funcName(fn *ast.FuncDecl) string {
+	if fn.Recv == nil || len(fn.Recv.List) == 0 {
+		return fn.Name.Name
+	}
+	t := fn.Recv.List[0].Type
+	for {
+		switch x := t.(type) {
+		case *ast.StarExpr:
+			t = x.X
+		case *ast.IndexExpr:
+			t = x.X
+		case *ast.IndexListExpr:
+			t = x.X
+		case *ast.Ident:
+			return x.Name + "." + fn.Name.Name
+		default:
+			return fn.Name.Name
+		}
+	}
+}

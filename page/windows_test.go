@@ -1,0 +1,95 @@
+package page
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// backlog keeps the store buffer of a processor busy: stores to lines that are
+// in no cache. What is stored after them becomes visible some hundred
+// nanoseconds later, while loads go on.
+type backlog struct {
+	lines []byte
+	at    int
+}
+
+func newBacklog() *backlog { return &backlog{lines: make([]byte, 64<<20)} }
+
+//go:norace
+func (b *backlog) store() {
+	for range 40 {
+		b.at = (b.at + 1_000_003*64) & (len(b.lines) - 1)
+		b.lines[b.at] = 1 // no load, which would be waited for
+	}
+}
+
+// The owner's mark is in its store buffer when the taker looks: the taker's
+// membarrier is what makes it visible. Without it both use the list.
+func TestATakerSeesTheOwnerWhoseMarkIsInTheStoreBuffer(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))))
+	a := newTest(t, Config{})
+	var stop atomic.Bool
+	ended := make(chan any)
+	go func() {
+		defer func() { ended <- recover() }()
+		for !stop.Load() {
+			a.flushLists()
+		}
+	}()
+	b := newBacklog()
+	live := map[unsafe.Pointer]bool{}
+	var mine []unsafe.Pointer
+	for begin := time.Now(); time.Since(begin) < churnTime() && !t.Failed(); {
+		b.store()
+		p := a.Alloc(0, quiet)
+		if live[p] {
+			t.Errorf("page %p was handed out twice", p)
+		}
+		live[p] = true
+		if mine = append(mine, p); len(mine) == 20 {
+			for _, p := range mine {
+				b.store()
+				a.Free(p, 0)
+			}
+			clear(live)
+			mine = mine[:0]
+		}
+	}
+	stop.Store(true)
+	if p := <-ended; p != nil {
+		t.Error(p)
+	}
+	if t.Failed() {
+		return
+	}
+	for _, p := range mine {
+		a.Free(p, 0)
+	}
+}
+
+func TestATakerWaitsForTheOwnersOperation(t *testing.T) {
+	a := newTest(t, Config{})
+	const nobody = 100 // a P that doesn't exist: the test is its owner
+	s := a.slots.At(nobody)
+	a.openSlot(nobody, s)
+	atomic.StoreUint32(&s.busy, 1)
+	var done atomic.Bool
+	go func() {
+		a.flushLists()
+		done.Store(true)
+	}()
+	time.Sleep(5 * time.Millisecond)
+	if done.Load() {
+		t.Error("the taker went on while the owner was busy")
+	}
+	atomic.StoreUint32(&s.busy, 0)
+	for i := 0; !done.Load(); i++ {
+		if i > 5000 {
+			t.Fatal("the taker does not go on")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,141 @@
+package rcu
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quiesce/preempt"
+)
+
+// Tests that hold a window open which is some nanoseconds wide otherwise.
+
+// backlog keeps the store buffer of a processor busy: stores to lines that are
+// in no cache. What is stored after them becomes visible some hundred
+// nanoseconds later, while loads go on.
+type backlog struct {
+	lines []byte
+	at    int
+}
+
+func newBacklog() *backlog { return &backlog{lines: make([]byte, 64<<20)} }
+
+//go:norace
+func (b *backlog) store() {
+	for range 40 {
+		b.at = (b.at + 1_000_003*64) & (len(b.lines) - 1)
+		b.lines[b.at] = 1 // no load, which would be waited for
+	}
+}
+
+// An entry that is still in the reader's store buffer when the driver looks.
+// What the section then loads must be new, which is what membarrier A is for.
+func TestB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
+	procs(t, max(2, runtime.GOMAXPROCS(0)))
+	for _, f := range flavours {
+		if f.name != "preempt.Disable" && f.name != "rcu.ReadLock" {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			var object [2]word
+			var published word
+			var stop atomic.Bool
+			var bad, sections atomic.Int64
+			reader := async(func() {
+				b := newBacklog()
+				seen := 0
+				section := func() {
+					o := &object[load(&published.v)]
+					for range 100 {
+						if load(&o.v) == poison {
+							seen++
+						}
+					}
+				}
+				for !stop.Load() {
+					b.store()
+					f.section(section)
+					sections.Add(1)
+				}
+				bad.Store(int64(seen))
+			})
+			k := uint64(1)
+			for begin := time.Now(); lasts(begin, sections.Load() > 1000); k++ {
+				store(&object[k&1].v, k)
+				store(&published.v, k&1)
+				Synchronize()
+				store(&object[k&1^1].v, poison)
+			}
+			stop.Store(true)
+			<-reader
+			if n := bad.Load(); n > 0 {
+				t.Errorf("%d times in %d sections a reader saw its object after the grace period, of %d", n, sections.Load(), k-1)
+			}
+		})
+	}
+}
+
+// Exits are summed before entries. The other way round a reader that comes and
+// goes between the two stands in for one that stays.
+func TestA_ALongReaderAmongShortOnesIsWaitedFor(t *testing.T) {
+	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for i := range 2 {
+		wg.Go(func() {
+			for !stop.Load() {
+				g := ReadLock()
+				spinFor(time.Duration(1+i) * time.Microsecond)
+				g.Unlock()
+				spinFor(time.Duration(1+2*i) * time.Microsecond)
+			}
+		})
+	}
+	early := 0
+	for begin := time.Now(); time.Since(begin) < 4*stressTime; {
+		g := ReadLock()
+		done := async(Synchronize)
+		spinFor(100 * time.Microsecond)
+		if isClosed(done) {
+			early++
+		}
+		g.Unlock()
+		<-done
+	}
+	stop.Store(true)
+	wg.Wait()
+	if early > 0 {
+		t.Errorf("%d grace periods ended although a section from before went on", early)
+	}
+}
+
+// The QS of a P changes with the outermost exit only.
+func TestA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
+	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	var ended, stop atomic.Bool
+	began := make(chan struct{})
+	reader := async(func() {
+		p := preempt.Disable()
+		close(began)
+		for !stop.Load() {
+			q := preempt.Disable()
+			q.Enable()
+		}
+		ended.Store(true)
+		p.Enable()
+	})
+	<-began
+	early := make(chan bool, 1)
+	go func() {
+		Synchronize()
+		early <- !ended.Load()
+	}()
+	spinFor(3 * time.Millisecond)
+	stop.Store(true)
+	<-reader
+	if <-early {
+		t.Error("the grace period ended with an inner section")
+	}
+}
