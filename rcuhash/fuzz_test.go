@@ -46,8 +46,12 @@ func (m *fuzzed[K, V]) do(fn func()) {
 		defer done.Store(true)
 		fn()
 	}()
-	for !done.Load() {
-		sys.Yield() // so that the other goroutine needs another P
+	for i := 0; !done.Load(); i++ {
+		if i < 1000 {
+			sys.Yield()
+		} else {
+			runtime.Gosched() // no other P is to be had
+		}
 	}
 }
 

@@ -55,8 +55,12 @@ func elsewhere(fn func()) {
 		defer done.Store(true)
 		fn()
 	}()
-	for !done.Load() {
-		sys.Yield()
+	for i := 0; !done.Load(); i++ {
+		if i < 1000 {
+			sys.Yield()
+		} else {
+			runtime.Gosched() // no other P is to be had
+		}
 	}
 }
 
