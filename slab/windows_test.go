@@ -317,6 +317,7 @@ func TestASheafThatIsBegunWhenTheDrainEndsIsDrained(t *testing.T) {
 			t.Fatal("the drain does no second round")
 		}
 	}
+	c.c.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which would take the chain
 	c.c.freeRCU(p)
 	busy(a, 0)
 	eventually(t, "reclaim of the object", func() bool { return r.is(&c.c, p) })
