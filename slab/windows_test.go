@@ -290,25 +290,34 @@ func TestASheafThatComesWhenTheReclaimWorkerEndsIsReclaimed(t *testing.T) {
 func TestASheafThatIsBegunWhenTheDrainEndsIsDrained(t *testing.T) {
 	var r reclaimed
 	c := newTest[cell](t, newPages(t, 0), r.hook())
-	eventually(t, "workers of other tests end", func() bool { return workers() == 0 })
 	p := unsafe.Pointer(c.Alloc(gfp.Kernel))
 	a, b := slotOfNobody(&c.c, 100), slotOfNobody(&c.c, 101)
-	busy(a, 1)
-	before := sys.Membarriers()
-	c.c.startDrain()
-	eventually(t, "the first round", func() bool { return sys.Membarriers() > before })
-	// From the first to the second round: it passes one of two gates at a time.
-	for i := 0; sys.Membarriers() < before+2; i++ {
+	for try := 0; ; try++ {
+		eventually(t, "workers end", func() bool { return workers() == 0 })
+		busy(a, 1)
+		before := sys.Membarriers()
+		at := func(n uint64) func() bool { return func() bool { return sys.Membarriers() >= before+n } }
+		c.c.startDrain()
+		eventually(t, "the first round", at(1))
+		// To the second round it passes one of two gates at a time.
 		busy(b, 1)
 		busy(a, 0)
-		time.Sleep(time.Millisecond)
+		time.Sleep(settle)
 		busy(a, 1)
 		busy(b, 0)
-		time.Sleep(time.Millisecond)
-		if i == 100 {
-			t.Fatal("the taker does no second round")
+		for i := 0; i < 200 && !at(2)(); i++ {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(settle)
+		if at(2)() && c.c.draining.Load() {
+			break
+		}
+		busy(a, 0) // it was late at the first gate
+		if try == 20 {
+			t.Fatal("the drain does no second round")
 		}
 	}
+	c.c.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which would take the chain
 	c.c.freeRCU(p)
 	busy(a, 0)
 	eventually(t, "reclaim of the object", func() bool { return r.is(&c.c, p) })
