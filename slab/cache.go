@@ -49,8 +49,9 @@ type cache struct {
 	sheaves   atomic.Int32 // pages that are sheaves
 	asked     atomic.Int64 // when Reclaim was called last
 	closed    atomic.Bool
-	poison    poisoned
-	stats     counters
+	//lint:ignore U1000 empty but in poison builds
+	poison poisoned
+	stats  counters
 
 	mu    lock.Spin
 	slabs slabs // protected by mu
