@@ -58,8 +58,8 @@ func (c *cache) emit(found []string) int {
 		c.poison.errors.Add(2)
 		write(text)
 		if panicOnReport {
-			line, _, _ := strings.Cut(text, "\n")
-			panic("quiesce: slab: QUIESCE=panic_on_report: " + line)
+			headline, _, _ := strings.Cut(text, "\n")
+			panic("quiesce: slab: QUIESCE=panic_on_report: " + headline)
 		}
 	}
 	return 2 * len(found)
