@@ -91,7 +91,7 @@ func TestA_AShortReaderDoesNotStandInForALongOne(t *testing.T) {
 		}
 		h := ReadLock()
 		h.Unlock()
-		spinFor(50 * time.Microsecond)
+		spinFor(500 * time.Microsecond)
 		if isClosed(done) {
 			early++
 		}
