@@ -50,7 +50,7 @@ var rcuMutants = []mutant{
 		breaks: "(D) an exit is counted wherever it happened",
 		file:   "rcu/gp.go", in: "drain",
 		edits:  []edit{{before: `percpu.FindReaders()`, after: ``}},
-		killer: killer{pkg: "rcu", tests: "TestD_ExitOnAPWhereNobodyEnteredIsFound", hangs: true, limit: 6 * time.Second},
+		killer: killer{pkg: "rcu", tests: "TestD_ExitOnAPThatIsGoneIsFound", hangs: true, limit: 6 * time.Second},
 	},
 	{
 		name:   "exits-of-new-Ps-found-late",
