@@ -11,6 +11,9 @@ import (
 // Raw is a spinning lock whose holder is pinned: the kernel's
 // raw_spinlock_t. It may be taken in any context. What it protects must be a
 // few memory operations: everybody who waits for it is pinned too.
+//
+// Its methods don't show their own fields to the race detector, so that hidden
+// code may use it (package race); the atomics show the lock.
 type Raw struct {
 	held atomic.Uint32
 	irq  bool             // taken by LockIRQ; owned by the holder
@@ -24,6 +27,8 @@ func (l *Raw) Init(name string) { l.name = name }
 
 // Lock pins the goroutine and spins until the lock is its own. Any context.
 // Taking a lock that this goroutine holds already ends the process.
+//
+//go:norace
 func (l *Raw) Lock() {
 	p := preempt.Disable()
 	if !l.held.CompareAndSwap(0, 1) { // ord:raw
@@ -33,6 +38,8 @@ func (l *Raw) Lock() {
 }
 
 // TryLock takes the lock if nobody holds it. Any context.
+//
+//go:norace
 func (l *Raw) TryLock() bool {
 	p := preempt.Disable()
 	if !l.held.CompareAndSwap(0, 1) { // ord:raw
@@ -44,6 +51,8 @@ func (l *Raw) TryLock() bool {
 }
 
 // Unlock releases the lock and unpins. It panics if the lock is not held.
+//
+//go:norace
 func (l *Raw) Unlock() {
 	if l.held.Load() == 0 || l.irq { // ord:raw
 		l.badUnlock()
@@ -59,6 +68,8 @@ func (l *Raw) Unlock() {
 
 // LockIRQ is Lock with interrupts disabled until UnlockIRQ (the kernel's
 // raw_spin_lock_irqsave).
+//
+//go:norace
 func (l *Raw) LockIRQ() {
 	s := preempt.DisableIRQ()
 	l.Lock()
@@ -67,6 +78,8 @@ func (l *Raw) LockIRQ() {
 
 // UnlockIRQ ends a section begun with LockIRQ. Hardirq handlers that waited
 // run now.
+//
+//go:norace
 func (l *Raw) UnlockIRQ() {
 	if l.held.Load() == 0 || !l.irq { // ord:raw
 		l.badUnlock()

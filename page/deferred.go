@@ -1,6 +1,9 @@
 package page
 
-import "quiesce/internal/fault"
+import (
+	"quiesce/internal/fault"
+	"quiesce/internal/race"
+)
 
 // Deferred frees: blocks that came back where the zone lock could not be
 // taken. The stack's head and its length are in Allocator.
@@ -30,7 +33,10 @@ const deferBound = 1024
 // only when somebody else's push succeeded. Pushes and one take-all that
 // empties the stack have no ABA problem: a push depends on nothing but the
 // head's value, which it makes its link.
+//
+//go:norace
 func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
+	race.Disable() // freeing pages orders nothing but their next owners
 	for {
 		head := a.deferred.Load() // ord:defer
 		fault.Delay("defer")
@@ -39,7 +45,9 @@ func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
 			break
 		}
 	}
-	if a.deferredPages.Add(pages) > deferBound && a.draining.CompareAndSwap(false, true) { // ord:wake-zone
+	start := a.deferredPages.Add(pages) > deferBound && a.draining.CompareAndSwap(false, true) // ord:wake-zone
+	race.Enable()
+	if start {
 		go a.drainLoop()
 	}
 }

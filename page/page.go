@@ -12,6 +12,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/percpu"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 )
@@ -40,7 +41,9 @@ type Config struct {
 	// and metadata. 0 means no limit.
 	Limit int64
 	// Reserve is the size of the address range; 0 means 64 GiB, which is the
-	// maximum. It is rounded up to a section of 512 KiB.
+	// maximum. It is rounded up to a section of 512 KiB. In race builds, where
+	// the range is memory that the race detector watches, it is 256 MiB at
+	// most, and by default four times a Limit, from 16 MiB on.
 	Reserve int64
 	// ReclaimTimeout is how long a gfp.Kernel allocation waits for memory
 	// before it returns nil; 0 means a second.
@@ -97,11 +100,14 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	if c.Name == "" {
 		c.Name = "page"
 	}
-	if c.Reserve == 0 {
+	if c.Reserve == 0 && !race.Enabled {
 		c.Reserve = maxReserve
 	}
 	if c.ReclaimTimeout == 0 {
 		c.ReclaimTimeout = time.Second
+	}
+	if race.Enabled {
+		c.Reserve = raceReserve(c)
 	}
 	granule = max(granule, 0)
 	floor := int64(sectionMeta+Size) << granule
@@ -228,6 +234,9 @@ func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
 		}
 	}
 	p := a.addr(page)
+	if race.Enabled {
+		race.PagesAllocated(p, Size<<order, Size)
+	}
 	if f&gfp.Zero != 0 {
 		clear(unsafe.Slice((*byte)(p), Size<<order))
 	}
@@ -244,8 +253,13 @@ func (a *Allocator) Free(p unsafe.Pointer, order int) {
 		!atomic.CompareAndSwapUint32(&a.Meta(page).word, blockWord(inUse, order), blockWord(cached, order)) { // ord:state
 		a.badFree(p, order)
 	}
+	if race.Enabled {
+		race.PagesFreed(p, Size<<order, Size)
+	}
 	if order >= listOrders || !a.pushList(page, order) {
+		race.Disable()
 		a.count.frees.Add(1) // ord:stat
+		race.Enable()
 		a.pushDeferred(page, page, 1<<order)
 	}
 }

@@ -255,7 +255,7 @@ func TestBadFreesPanicWithAllocatorAddressAndRule(t *testing.T) {
 	mustPanic(t, func() { b.Free(p, 2) }, "other", addr, "foreign")
 	mustPanic(t, func() { a.Free(nil, 0) }, "bad-frees", "foreign")
 	mustPanic(t, func() { a.Free(unsafe.Pointer(t), 0) }, "bad-frees", "foreign")
-	mustPanic(t, func() { a.Free(unsafe.Add(a.Base(), 1<<29), 0) }, "bad-frees", "never handed out")
+	mustPanic(t, func() { a.Free(unsafe.Add(a.Base(), a.Range()/2), 0) }, "bad-frees", "never handed out")
 	a.Free(p, 2)
 	mustPanic(t, func() { a.Free(p, 2) }, "bad-frees", addr, "double free")
 	a.Shrink()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
@@ -51,7 +52,9 @@ func (a *Allocator) reclaimersNow() []Reclaimer {
 // allocSlow is Alloc without the lists.
 func (a *Allocator) allocSlow(order int, f gfp.Flags) uint32 {
 	if !f.CanLock() {
+		race.Disable()
 		a.count.refusals.Add(1) // ord:stat
+		race.Enable()
 		a.warn(order, f)
 		return 0
 	}

@@ -3,6 +3,7 @@ package preempt
 import (
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
 
@@ -21,6 +22,11 @@ func Disable() Pinned {
 	if fault.Delays {
 		fault.Delay("nest")
 	}
+	if race.Enabled {
+		if c.Nest == 1 { // ord:nest
+			c.Epoch = race.Enter()
+		}
+	}
 	return Pinned{c}
 }
 
@@ -30,6 +36,11 @@ func Disable() Pinned {
 //go:norace
 func (p Pinned) Enable() {
 	c := p.cpu
+	if race.Enabled {
+		if c.Nest == 1 { // ord:nest
+			race.Exit(c.Epoch)
+		}
+	}
 	if fault.Delays {
 		fault.Delay("qs")
 	}

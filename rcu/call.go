@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/internal/fault"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 )
@@ -27,12 +28,14 @@ type shard struct {
 	mu   lock.Raw
 	full []*array // protected by mu
 	cur  *array   // protected by mu
+	race race.Clock
 	_    [64]byte
 }
 
 var calls struct {
 	shard   [shards]shard
 	working atomic.Bool
+	ran     race.Clock // returns of callbacks
 	queued  atomic.Uint64
 	invoked atomic.Uint64
 }
@@ -41,20 +44,26 @@ var calls struct {
 // block and may call Call, but holds up the callbacks behind it; it must not
 // call Barrier. Callbacks registered on one P run in their order. Any
 // context; never sleeps. The kernel's call_rcu.
+//
+//go:norace
 func Call(fn func()) {
 	if fn == nil {
 		panic("quiesce: rcu.Call of a nil func")
 	}
-	calls.queued.Add(1) // ord:stat
 	id := sys.ProcPin()
 	s := &calls.shard[id%shards]
+	s.race.Merge()
+	race.Disable()      // the lock orders nobody but caller and callback
+	calls.queued.Add(1) // ord:stat
 	s.mu.Lock()
 	sys.ProcUnpin()
 	s.add(fn)
 	s.mu.Unlock()
+	race.Enable()
 	startCalls()
 }
 
+//go:norace
 func (s *shard) add(fn func()) {
 	if s.cur == nil || s.cur.n == arraySize {
 		if s.cur != nil {
@@ -66,9 +75,13 @@ func (s *shard) add(fn func()) {
 	s.cur.n++
 }
 
+//go:norace
 func startCalls() {
 	fault.Delay("wake-call")
-	if !calls.working.Load() && calls.working.CompareAndSwap(false, true) { // ord:wake-call
+	race.Disable()
+	start := !calls.working.Load() && calls.working.CompareAndSwap(false, true) // ord:wake-call
+	race.Enable()
+	if start {
 		go runCalls()
 	}
 }
@@ -96,7 +109,7 @@ func invoke(batch []*array) {
 	finished := false
 	defer func() {
 		if !finished {
-			calls.invoked.Add(1) // ord:stat
+			calls.ran.Merge()
 			go func() {
 				invoke(batch)
 				runCalls()
@@ -108,13 +121,15 @@ func invoke(batch []*array) {
 			fn := a.fns[a.done]
 			a.fns[a.done] = nil
 			a.done++
-			fn()
 			calls.invoked.Add(1) // ord:stat
+			fn()
+			calls.ran.Merge()
 		}
 	}
 	finished = true
 }
 
+//go:norace
 func takeCalls() (batch []*array) {
 	for i := range calls.shard {
 		s := &calls.shard[i]
@@ -122,6 +137,7 @@ func takeCalls() (batch []*array) {
 		full, cur := s.full, s.cur
 		s.full, s.cur = nil, nil
 		s.mu.Unlock()
+		s.race.Acquire()
 		batch = append(batch, full...)
 		if cur != nil {
 			batch = append(batch, cur)
@@ -130,6 +146,7 @@ func takeCalls() (batch []*array) {
 	return batch
 }
 
+//go:norace
 func callsPending() bool {
 	for i := range calls.shard {
 		s := &calls.shard[i]
@@ -159,7 +176,7 @@ func Barrier() {
 		}
 	}
 	marker := func() {
-		calls.invoked.Add(^uint64(0)) // it is no callback of anybody's; ord:stat
+		calls.invoked.Add(^uint64(0)) // counted, but it is no callback of anybody's; ord:stat
 		last()
 	}
 	// A marker behind the last callback of every shard, empty ones included:
@@ -174,4 +191,5 @@ func Barrier() {
 	startCalls()
 	last()
 	done.Lock()
+	calls.ran.Acquire()
 }

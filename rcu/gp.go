@@ -7,6 +7,7 @@ import (
 
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
@@ -33,6 +34,14 @@ func wait(c Cookie, expedited bool) {
 	if preempt.Atomic() {
 		panic("quiesce: rcu: waiting for a grace period in a raw atomic context, which it would wait for")
 	}
+	race.Disable() // neither the mutex nor its other holders order users
+	waitHidden(c, expedited)
+	race.Enable()
+	race.GracePeriodSeen(uint64(c) / 2)
+}
+
+//go:norace
+func waitHidden(c Cookie, expedited bool) {
 	if expedited {
 		gp.expedited.Add(1)       // ord:stat
 		gp.expedite.Add(1)        // ord:hint
@@ -49,7 +58,10 @@ func wait(c Cookie, expedited bool) {
 
 // ensure makes the worker drive grace periods up to c. Any context: starting
 // a goroutine while pinned is allowed.
+//
+//go:norace
 func ensure(c Cookie) {
+	race.Disable()
 	for {
 		t := gp.target.Load() // ord:wake-gp
 		if int64(t-uint64(c)) >= 0 {
@@ -59,7 +71,9 @@ func ensure(c Cookie) {
 			break
 		}
 	}
-	if !done(c) && gp.working.CompareAndSwap(false, true) { // ord:wake-gp
+	start := !done(c) && gp.working.CompareAndSwap(false, true) // ord:wake-gp
+	race.Enable()
+	if start {
 		go work()
 	}
 }
@@ -84,7 +98,8 @@ func work() {
 //go:norace
 func drive() {
 	b := backoff{}
-	seq.Add(1) // 1; ord:seq-start
+	n := seq.Add(1)/2 + 1 // 1; ord:seq-start
+	race.GracePeriodBegan()
 	fault.Delay("seq-start")
 
 	u := sumUnlocks() // 2
@@ -134,12 +149,19 @@ func drive() {
 	if !sys.ExitIsRelease {
 		sys.Membarrier() // 9, B; ord:qs
 	}
+	if race.Enabled {
+		race.Enable()
+		race.GracePeriodEnded(n)
+		race.Disable()
+	}
 	fault.Delay("seq-end")
 	seq.Add(1) // 10; ord:seq-end
 }
 
 // drain waits until the readers of index j that entered before have left. New
 // readers don't use j, but for those held up with a stale index.
+//
+//go:norace
 func drain(j uint64, b *backoff) {
 	for {
 		// Readers may have left on Ps where none ever entered.
@@ -184,6 +206,8 @@ const (
 
 // pause waits a moment. It returns true once, when the wait has lasted for
 // longer than StallTimeout.
+//
+//go:norace
 func (b *backoff) pause() (stalled bool) {
 	if b.start == 0 {
 		b.start = sys.Nanotime()

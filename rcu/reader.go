@@ -5,12 +5,13 @@ import (
 
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
 
 // Guard is the proof of a read-side critical section. It carries what Unlock
 // needs, so it may be unlocked on another P or by another goroutine than the
-// one that locked.
+// one that locked. In race builds the section's epoch stands above the index.
 type Guard struct{ idx uint64 }
 
 // index is the counter pair that new readers use, 0 or 1.
@@ -18,7 +19,8 @@ var index atomic.Uint64
 
 // ReadLock begins a read-side critical section. The goroutine stays
 // preemptible; blocking inside is tolerated but holds up every grace period,
-// and with it the memory of all who free by RCU. Sections nest. Any context.
+// and with it the memory of all who free by RCU. Sections nest; what was loaded
+// in one is protected until that one ends, whichever others go on. Any context.
 // The kernel's rcu_read_lock.
 //
 // The branch on the P's own flag, with its way out of line, was measured
@@ -31,6 +33,9 @@ func ReadLock() Guard {
 	if c.Reader == 0 { // ord:mark
 		return firstReadLock()
 	}
+	if race.Enabled {
+		race.Disable() // index orders nothing for users
+	}
 	i := index.Load() // ord:index
 	if fault.Delays {
 		fault.Delay("index")
@@ -38,6 +43,10 @@ func ReadLock() Guard {
 	c.Lock[i&1]++ // ord:lock
 	if fault.Delays {
 		fault.Delay("lock")
+	}
+	if race.Enabled {
+		race.Enable()
+		i |= race.Enter() << 1
 	}
 	sys.ProcUnpin()
 	return Guard{i}
@@ -49,6 +58,7 @@ func ReadLock() Guard {
 //go:noinline
 func firstReadLock() Guard {
 	id := sys.ProcPin()
+	race.Disable()
 	percpu.RegisterReader(id) // ord:mark
 	if fault.Delays {
 		fault.Delay("mark")
@@ -58,6 +68,8 @@ func firstReadLock() Guard {
 		fault.Delay("index")
 	}
 	percpu.Of(id).Lock[i&1]++ // ord:lock
+	race.Enable()
+	i |= race.Enter() << 1
 	sys.ProcUnpin()
 	sys.ProcUnpin()
 	return Guard{i}
@@ -69,6 +81,9 @@ func firstReadLock() Guard {
 //go:norace
 //go:nosplit
 func (g Guard) Unlock() {
+	if race.Enabled {
+		race.Exit(g.idx >> 1)
+	}
 	percpu.Pin().Unlock[g.idx&1]++ // ord:unlock
 	sys.ProcUnpin()
 }

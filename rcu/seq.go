@@ -1,6 +1,10 @@
 package rcu
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"quiesce/internal/race"
+)
 
 // Cookie names a grace period: the value of seq that marks its end.
 type Cookie uint64
@@ -11,11 +15,42 @@ var seq atomic.Uint64
 // snap returns the cookie of the first grace period that begins after every
 // earlier store of the caller. The read-modify-write is what orders those
 // stores before it; see "Cookies" in doc.go.
-func snap() Cookie { return Cookie((seq.Add(0) + 3) &^ 1) } // ord:seq-start
+//
+//go:norace
+func snap() Cookie {
+	if race.Enabled {
+		race.Disable()
+	}
+	c := Cookie((seq.Add(0) + 3) &^ 1) // ord:seq-start
+	if race.Enabled {
+		race.Enable()
+	}
+	return c
+}
 
 // done reports whether the grace period has ended. The load pairs with the
 // driver's last step, so that what readers did is visible.
-func done(c Cookie) bool { return int64(seq.Load()-uint64(c)) >= 0 } // ord:seq-end
+//
+//go:norace
+func done(c Cookie) bool {
+	if race.Enabled {
+		race.Disable()
+	}
+	d := int64(seq.Load()-uint64(c)) >= 0 // ord:seq-end
+	if race.Enabled {
+		race.Enable()
+	}
+	return d
+}
+
+// seen is done for users: the end of the grace period is before what follows.
+func seen(c Cookie) bool {
+	if !done(c) {
+		return false
+	}
+	race.GracePeriodSeen(uint64(c) / 2)
+	return true
+}
 
 // StartPoll returns the cookie of a grace period that will come to an end by
 // itself. What the caller unlinked before may be freed once Poll says so. Any
@@ -34,7 +69,7 @@ func GetState() Cookie { return snap() }
 
 // Poll reports whether the cookie's grace period has ended. Any context. The
 // kernel's poll_state_synchronize_rcu.
-func Poll(c Cookie) bool { return done(c) }
+func Poll(c Cookie) bool { return seen(c) }
 
 // CondSynchronize waits until the cookie's grace period has ended, and
 // returns at once if it has already. Unpinned, outside of read-side sections.

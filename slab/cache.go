@@ -49,7 +49,9 @@ type cache struct {
 	sheaves   atomic.Int32 // pages that are sheaves
 	asked     atomic.Int64 // when Reclaim was called last
 	closed    atomic.Bool
-	stats     counters
+	//lint:ignore U1000 empty but in poison builds
+	poison poisoned
+	stats  counters
 
 	mu    lock.Spin
 	slabs slabs // protected by mu
@@ -58,7 +60,8 @@ type cache struct {
 	taken  []num      // protected by takeMu
 
 	reclaimMu sync.Mutex
-	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next two
+	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next three
+	offs      [512]uint32        // freeChained's: it escapes, and freeing must not allocate
 	chainRest uint32
 	handed    int
 }
@@ -139,6 +142,9 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 		return fmt.Errorf("slab: cache %s: %w", name, err)
 	}
 	c.id = register()
+	if poisonOn {
+		c.poisonInit(size)
+	}
 	c.pages.AddReclaimer(c)
 	return nil
 }
@@ -175,6 +181,9 @@ func (w *waiter) wait(c *cache) bool {
 	}
 	c.waiters.Add(1)        // ord:hint
 	defer c.waiters.Add(-1) // ord:hint
+	if poisonOn {
+		c.poisonFlush()
+	}
 	c.drainRCU()
 	if c.work() {
 		c.startReclaim()
@@ -208,6 +217,9 @@ func (c *cache) Reclaim(int64) {
 // giveBack flushes every sheaf that no grace period holds, and frees what
 // becomes empty.
 func (c *cache) giveBack() {
+	if poisonOn {
+		c.poisonFlush()
+	}
 	c.takeMu.Lock()
 	c.take2(func(s *slot) {
 		c.grab(&s.main)
@@ -247,10 +259,16 @@ func (c *cache) close() error {
 	c.mu.Lock()
 	left := c.slabs.inuse
 	c.mu.Unlock()
+	if poisonOn {
+		left += c.poisonLeaks()
+	}
 	if left > 0 {
 		return fmt.Errorf("slab: cache %s closed with %d objects of %d bytes still allocated, the first at %p", c.name, left, c.size, c.firstLeak())
 	}
 	c.slots.Release()
+	if poisonOn {
+		c.poisonRetire()
+	}
 	return nil
 }
 

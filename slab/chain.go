@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/internal/fault"
+	"quiesce/internal/race"
 	"quiesce/page"
 	"quiesce/preempt"
 )
@@ -68,7 +69,9 @@ func (c *cache) chained(off uint32, ok bool) {
 	if !ok {
 		panic(c.misuse(off))
 	}
+	race.Disable()
 	c.stats.fallback.Add(1) // ord:stat
+	race.Enable()
 	c.startReclaim()
 }
 
@@ -115,7 +118,7 @@ func (c *cache) takeChain() int {
 // freeChained frees what the last takeChain took. reclaimMu is held, and the
 // grace period is over.
 func (c *cache) freeChained(n int) {
-	var offs [512]uint32
+	offs := &c.offs
 	for _, head := range c.waiting[:n] {
 		k := 0
 		wait := c.words(c.waitBits, head)
@@ -138,8 +141,14 @@ func (c *cache) freeWaited(offs []uint32) {
 	if len(offs) == 0 {
 		return
 	}
+	c.raceReclaimed(offs)
 	if c.onReclaim != nil {
 		c.onReclaim(offs)
+	}
+	if poisonOn {
+		c.stats.chained.Add(uint64(len(offs))) // ord:stat
+		c.poisonEnded(offs)
+		return
 	}
 	c.flushObjects(offs, &c.stats.chained)
 }

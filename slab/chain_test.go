@@ -69,7 +69,9 @@ func TestTheFallbackChainLosesNothing(t *testing.T) {
 func TestADoubleFreeOnTheFallbackChainPanicsAtOnce(t *testing.T) {
 	a := newPages(t, 0)
 	c := newTest[cell](t, a)
+	withoutGuards(&c.c)
 	off := uint32(c.c.unitOf(unsafe.Pointer(c.Alloc(gfp.Kernel))))
+	pretendRCU(&c.c, off)
 	c.c.reclaimMu.Lock() // no worker takes the first one off the chain
 	defer c.c.reclaimMu.Unlock()
 	c.c.chained(off, c.c.chainObject(off))
@@ -84,6 +86,7 @@ func TestTheFallbackChainLeavesOtherCachesSlabsAlone(t *testing.T) {
 	var cs [2]*Cache[[16384]byte]
 	for i := range cs {
 		cs[i], _ = NewCache[[16384]byte]("chain", WithAllocator(a))
+		withoutGuards(&cs[i].c)
 	}
 	old := runtime.GOMAXPROCS(6)
 	end := time.Now().Add(chainStress)
@@ -95,6 +98,7 @@ func TestTheFallbackChainLeavesOtherCachesSlabsAlone(t *testing.T) {
 			for time.Now().Before(end) {
 				for _, p := range ps[:c.AllocBulk(gfp.Kernel, ps[:])] {
 					off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+					pretendRCU(&c.c, off)
 					c.c.chained(off, c.c.chainObject(off))
 				}
 			}

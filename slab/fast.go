@@ -39,6 +39,12 @@ type slot struct {
 //go:norace
 //go:nosplit
 func (c *cache) alloc(got unsafe.Pointer, f gfp.Flags, round int) unsafe.Pointer {
+	if poisonOn {
+		if round == 0 {
+			return nil
+		}
+		return c.poisonAlloc(f, 0)
+	}
 	if round != 0 {
 		return c.allocSlow(got, f)
 	}
@@ -69,6 +75,11 @@ func (c *cache) alloc(got unsafe.Pointer, f gfp.Flags, round int) unsafe.Pointer
 //go:norace
 //go:nosplit
 func (c *cache) free(p unsafe.Pointer) {
+	if poisonOn {
+		if p = c.poisonFree(p, "Free"); p == nil {
+			return
+		}
+	}
 	u := c.unitOf(p)
 	if u >= c.units {
 		c.badFree(p, "Free")
@@ -97,6 +108,11 @@ func (c *cache) free(p unsafe.Pointer) {
 //go:norace
 //go:nosplit
 func (c *cache) freeRCU(p unsafe.Pointer) {
+	if poisonOn {
+		if p = c.poisonFreeRCU(p); p == nil {
+			return
+		}
+	}
 	u := c.unitOf(p)
 	if u >= c.units {
 		c.badFree(p, "FreeRCU")

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/race"
 	"quiesce/page"
 )
 
@@ -101,6 +102,12 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	if c == nil {
 		return nil
 	}
+	if poisonOn {
+		return c.poisonAlloc(f, uintptr(size))
+	}
+	if race.Enabled {
+		return c.raceAlloc(f)
+	}
 	p := c.alloc(nil, f, 0)
 	if p == nil || f&gfp.Zero != 0 {
 		p = c.alloc(p, f, 1)
@@ -110,19 +117,34 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 
 // cacheOf finds the cache of an object by its page's metadata.
 func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
+	if poisonOn {
+		if c := guardOwner(p); c != nil && h.owns(c) {
+			return c
+		}
+	}
 	if h.pages.Contains(p) && h.pages.PageOf(p) < h.pages.Opened() {
 		if c, ok := h.owner.Load(h.pages.Meta(h.pages.PageOf(p)).Owner); ok { // ord:publish
 			return c.(*cache)
 		}
 	}
+	if poisonOn {
+		poisonForeign(p, op)
+	}
 	panic(fmt.Sprintf("quiesce: slab: %s of foreign pointer %p: not from this Heap's Kmalloc", op, p))
+}
+
+func (h *Heap) owns(c *cache) bool {
+	_, ok := h.owner.Load(c.id) // ord:publish
+	return ok
 }
 
 // Kfree frees what Kmalloc returned. nil is allowed. Any context. The
 // kernel's kfree.
 func (h *Heap) Kfree(p unsafe.Pointer) {
 	if p != nil {
-		h.cacheOf(p, "Kfree").free(p)
+		c := h.cacheOf(p, "Kfree")
+		c.raceFree(p)
+		c.free(p)
 	}
 }
 
@@ -139,6 +161,7 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 		for j < len(ps) && ps[j] != nil && h.cacheOf(ps[j], "KfreeBulk") == c {
 			j++
 		}
+		c.raceFreeBulk(ps[i:j])
 		c.freeBulk(ps[i:j])
 		i = j
 	}
@@ -149,7 +172,9 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 // The kernel's kvfree_rcu.
 func (h *Heap) KfreeRCU(p unsafe.Pointer) {
 	if p != nil {
-		h.cacheOf(p, "KfreeRCU").freeRCU(p)
+		c := h.cacheOf(p, "KfreeRCU")
+		c.raceFreeRCU(p)
+		c.freeRCU(p)
 	}
 }
 
@@ -161,11 +186,47 @@ func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 	}
 	if uint(size-1) < maxSize {
 		if c := h.class[class(uintptr(size))].Load(); c != nil { // ord:publish
+			c.raceFreeRCU(p)
 			c.freeRCU(p)
 			return
 		}
 	}
 	panic(fmt.Sprintf("quiesce: slab: KfreeRCUSized of %p: no object of %d bytes was ever allocated", p, size))
+}
+
+// Krealloc returns size bytes with the content of p, as far as it fits; p must
+// not be used after that unless it was returned. With gfp.Zero what is beyond
+// p's size is zero, if p was allocated with gfp.Zero and every Krealloc had it
+// too. nil: no memory, or a size that Kmalloc refuses, and p is as it was. A p
+// of nil is allowed. Contexts: as Kmalloc. The kernel's krealloc.
+func (h *Heap) Krealloc(p unsafe.Pointer, size int, f gfp.Flags) unsafe.Pointer {
+	if p == nil {
+		return h.Kmalloc(size, f)
+	}
+	if uint(size-1) >= maxSize {
+		return nil
+	}
+	c := h.cacheOf(p, "Krealloc")
+	have := c.size
+	if poisonOn {
+		have = c.poisonSize(p)
+	}
+	if !poisonOn && uintptr(size) <= have {
+		if f&gfp.Zero != 0 { // for the next one, which may want more of it
+			clear(unsafe.Slice((*byte)(p), have)[size:])
+		}
+		return p
+	}
+	if poisonOn && c.poisonResize(p, uintptr(size), f&gfp.Zero != 0) {
+		return p
+	}
+	q := h.Kmalloc(size, f)
+	if q != nil {
+		n := min(have, uintptr(size))
+		copy(unsafe.Slice((*byte)(q), n), unsafe.Slice((*byte)(p), n))
+		c.free(p)
+	}
+	return q
 }
 
 // each calls fn for every class made so far.
@@ -208,6 +269,11 @@ var std = NewHeap(page.Default())
 
 // Kmalloc is Heap.Kmalloc of the default page allocator.
 func Kmalloc(size int, f gfp.Flags) unsafe.Pointer { return std.Kmalloc(size, f) }
+
+// Krealloc is Heap.Krealloc of the default page allocator.
+func Krealloc(p unsafe.Pointer, size int, f gfp.Flags) unsafe.Pointer {
+	return std.Krealloc(p, size, f)
+}
 
 // Kfree is Heap.Kfree of the default page allocator.
 func Kfree(p unsafe.Pointer) { std.Kfree(p) }

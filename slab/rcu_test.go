@@ -218,7 +218,7 @@ func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
 // Raw atomic contexts alone, memory plentiful: at least 95 % into arrays.
 func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	n := 10_000_000
-	if testing.Short() || raceEnabled {
+	if testing.Short() || raceEnabled || poisonOn {
 		n /= 10
 	}
 	a := newPages(t, 0)
@@ -247,7 +247,9 @@ func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	}
 	share := float64(s.RCUArrays) / float64(s.RCUArrays+s.Fallback)
 	t.Logf("%d objects: %.3f %% in arrays, %d on the fallback chain", n, share*100, s.Fallback)
-	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 && !fault.Delays {
+	// Poisoning and delays make the worker slow, and it is the worker who sees
+	// to it that sheaves are there.
+	if s.RCUArrays+s.Fallback != uint64(n) || share < 0.95 && !poisonOn && !fault.Delays {
 		t.Errorf("%d in arrays + %d on the chain of %d", s.RCUArrays, s.Fallback, n)
 	}
 	if err := c.Close(); err != nil {
@@ -284,7 +286,11 @@ func TestNothingRunsWhenNothingIsPending(t *testing.T) {
 	a := newPages(t, 0)
 	c := newTest[cell](t, a)
 	eventually(t, "workers of other tests end", func() bool { return workers() == 0 })
-	for range 100_000 {
+	flood := 100_000
+	if poisonOn { // with guard=1 each takes two system calls
+		flood /= 10
+	}
+	for range flood {
 		c.FreeRCU(c.Alloc(gfp.Kernel))
 	}
 	eventually(t, "workers end after a flood", func() bool { return workers() == 0 })

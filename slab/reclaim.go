@@ -6,6 +6,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/rcu"
 )
@@ -36,8 +37,23 @@ const (
 	chainBatch = 512
 )
 
+// claim makes the caller the one who starts the goroutine that running stands
+// for. Whoever starts one does so visibly: it is ordered behind its maker.
+//
+//go:norace
+func claim(running *atomic.Bool) bool {
+	if race.Enabled {
+		race.Disable()
+	}
+	ok := !running.Load() && running.CompareAndSwap(false, true) // ord:wake-reclaim,wake-drain,wake-topup
+	if race.Enabled {
+		race.Enable()
+	}
+	return ok
+}
+
 func (c *cache) startReclaim() {
-	if !c.reclaiming.Load() && c.reclaiming.CompareAndSwap(false, true) { // ord:wake-reclaim
+	if claim(&c.reclaiming) { // ord:wake-reclaim
 		c.spawn(c.reclaimWorker)
 	}
 }
@@ -45,7 +61,9 @@ func (c *cache) startReclaim() {
 // spawn starts one of the cache's goroutines. Close waits for their very last
 // step: a worker that said it ends still looks at the slots once.
 func (c *cache) spawn(fn func()) {
+	race.Disable()
 	c.workers.Add(1) // ord:closed
+	race.Enable()
 	go func() {
 		fn()
 		c.workers.Add(-1) // ord:closed
@@ -53,7 +71,7 @@ func (c *cache) spawn(fn func()) {
 }
 
 func (c *cache) work() bool {
-	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax // ord:wake-reclaim
+	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax || poisonOn && c.guardWork() // ord:wake-reclaim
 }
 
 func (c *cache) reclaimWorker() {
@@ -85,18 +103,23 @@ func (c *cache) reclaimOnce(expedited bool) {
 }
 
 // pass is one grace period's worth of reclaimOnce.
+//
+//go:norace
 func (c *cache) pass(expedited bool) {
 	c.feed()
 	first := c.pending.takeAll()
 	chained := c.takeChain()
 
-	var last rcu.Cookie                                  // of them all; none is 0
-	for n := first; n != 0; n = c.sheaf(n).next.Load() { // ord:stack
+	var last rcu.Cookie                             // of them all; none is 0
+	for n := first; n != 0; n = c.sheaf(n).link() { // ord:stack
 		last = max(last, c.sheaf(n).cookie)
 	}
 	if chained > 0 {
 		fault.Delay("cookie")
 		last = rcu.GetState() // after the bits were moved; ord:cookie
+	}
+	if poisonOn && c.guardTake() {
+		last = max(last, rcu.GetState()) // ord:cookie
 	}
 	switch {
 	case last == 0:
@@ -106,22 +129,37 @@ func (c *cache) pass(expedited bool) {
 		rcu.CondSynchronize(last)
 	}
 	for n := first; n != 0; {
-		next := c.sheaf(n).next.Load() // ord:stack
-		c.pending.n.Add(-1)            // ord:hint
+		next := c.sheaf(n).link() // ord:stack
+		c.pending.n.Add(-1)       // ord:hint
 		c.dispose(n)
 		c.feed()
 		n = next
 	}
 	c.freeChained(chained)
+	if poisonOn {
+		c.guardEnded()
+	}
 	c.trimDepot(c.depotMax)
 }
 
 // dispose hands a sheaf whose grace period is over to the next allocations,
 // whole, or, where the depot has enough, frees its objects in bulk.
+//
+//go:norace
 func (c *cache) dispose(n num) {
 	s := c.sheaf(n)
+	if race.Enabled {
+		c.raceReclaimed(s.objects())
+	}
 	if c.onReclaim != nil {
 		c.onReclaim(s.objects())
+	}
+	if poisonOn {
+		c.stats.bulk.Add(uint64(s.n)) // ord:stat
+		c.poisonEnded(s.objects())
+		s.n = 0
+		c.empty.push(c, n)
+		return
 	}
 	// Under pressure pages are wanted, unless it is this cache's objects.
 	keep := c.full.n.Load() < c.depotMax && (c.waiters.Load() > 0 || !c.pressed()) // ord:hint
@@ -163,6 +201,8 @@ func (c *cache) check(s *sheaf) {
 }
 
 // checkDepot has the worker trim the depot when a free filled it.
+//
+//go:norace
 func (c *cache) checkDepot() {
 	if c.full.n.Load() > c.depotMax { // ord:hint
 		c.startReclaim()
@@ -186,14 +226,20 @@ func (c *cache) trimDepot(most int32) {
 // the depot. With the sheaves that are left, or pages from this P's list, it
 // may go on until help comes, and the fallback chain stays empty. Any context.
 func (c *cache) startTopUp() {
+	if race.Enabled {
+		race.Disable()
+	}
 	c.hungry.Store(true) // ord:wake-topup
+	if race.Enabled {
+		race.Enable()
+	}
 	c.spawnTopUp(&c.topping)
 }
 
 // spawnTopUp starts a goroutine that tops up, unless the one that running
 // stands for runs already.
 func (c *cache) spawnTopUp(running *atomic.Bool) bool {
-	if running.Load() || !running.CompareAndSwap(false, true) { // ord:wake-topup
+	if !claim(running) { // ord:wake-topup
 		return false
 	}
 	c.spawn(func() {
@@ -255,7 +301,7 @@ func (c *cache) dropEmptySheaves(keep int32) {
 const drainNs = 5_000_000
 
 func (c *cache) startDrain() {
-	if !c.draining.Load() && c.draining.CompareAndSwap(false, true) { // ord:wake-drain
+	if claim(&c.draining) { // ord:wake-drain
 		c.spawn(c.drainWorker)
 	}
 }
@@ -288,6 +334,8 @@ func (c *cache) anyRCU() bool {
 
 // drainRCU takes every P's RCU sheaf and makes it pending. It returns the
 // number of sheaves taken. Unpinned.
+//
+//go:norace
 func (c *cache) drainRCU() int {
 	c.takeMu.Lock()
 	defer c.takeMu.Unlock()

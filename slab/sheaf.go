@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"quiesce/internal/fault"
+	"quiesce/internal/race"
 	"quiesce/page"
 	"quiesce/rcu"
 )
@@ -42,7 +43,35 @@ func (c *cache) sheaf(n num) *sheaf {
 func (s *sheaf) full() bool { return s.n == s.cap }
 
 // objects is the filled part.
-func (s *sheaf) objects() []uint32 { return s.obj[:s.n] }
+//
+//go:norace
+func (s *sheaf) objects() []uint32 {
+	if race.Enabled {
+		return s.copied()
+	}
+	return s.obj[:s.n]
+}
+
+// The link of a sheaf on a stack. In race builds the accesses are plain:
+// atomic ones would stay in the detector's memory when the page has become
+// somebody's object. The atomics of the stack's head order them.
+//
+//go:norace
+func (s *sheaf) link() num {
+	if race.Enabled {
+		return *(*num)(unsafe.Pointer(&s.next))
+	}
+	return s.next.Load() // ord:stack
+}
+
+//go:norace
+func (s *sheaf) setLink(n num) {
+	if race.Enabled {
+		*(*num)(unsafe.Pointer(&s.next)) = n
+		return
+	}
+	s.next.Store(n) // ord:stack
+}
 
 // stack is a lock-free stack of sheaves. The head holds a sheaf's number and
 // a tag that changes with every operation, so that a pop whose sheaf left and
@@ -54,30 +83,47 @@ type stack struct {
 	_    [112]byte
 }
 
+//go:norace
 func (st *stack) push(c *cache, n num) {
+	if race.Enabled {
+		race.Disable()
+	}
 	s := c.sheaf(n)
 	for {
-		h := st.head.Load()     // ord:stack
-		s.next.Store(uint32(h)) // ord:stack
+		h := st.head.Load()  // ord:stack
+		s.setLink(uint32(h)) // ord:stack
 		fault.Delay("stack")
 		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(n)) { // ord:stack
 			st.n.Add(1) // ord:hint
+			if race.Enabled {
+				race.Enable()
+			}
 			return
 		}
 	}
 }
 
+//go:norace
 func (st *stack) pop(c *cache) num {
+	if race.Enabled {
+		race.Disable()
+	}
 	for {
 		h := st.head.Load() // ord:stack
 		n := num(h)
 		if n == 0 {
+			if race.Enabled {
+				race.Enable()
+			}
 			return 0
 		}
-		next := c.sheaf(n).next.Load() // ord:stack
+		next := c.sheaf(n).link() // ord:stack
 		fault.Delay("stack")
 		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(next)) { // ord:stack
 			st.n.Add(-1) // ord:hint
+			if race.Enabled {
+				race.Enable()
+			}
 			return n
 		}
 	}
@@ -100,18 +146,24 @@ func (st *stack) takeAll() num {
 func (st *stack) empty() bool { return num(st.head.Load()) == 0 } // ord:stack
 
 // newSheaf makes an empty sheaf of a page. 0: no page to be had.
+//
+//go:norace
 func (c *cache) newSheaf(p unsafe.Pointer) num {
 	if p == nil {
 		return 0
 	}
+	race.SheafMade(p)
+	race.Disable()
 	n := c.pages.PageOf(p)
 	s := c.sheaf(n)
 	s.n, s.cap = 0, c.sheafCap
 	c.sheaves.Add(1) // ord:stat
+	race.Enable()
 	return n
 }
 
 func (c *cache) dropSheaf(n num) {
 	c.sheaves.Add(-1) // ord:stat
+	race.Collected(unsafe.Pointer(c.sheaf(n)))
 	c.pages.Free(unsafe.Pointer(c.sheaf(n)), 0)
 }

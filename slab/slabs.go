@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/race"
 	"quiesce/page"
 	"quiesce/preempt"
 )
@@ -48,14 +49,15 @@ const minSlab = 32 << 10
 // least.
 func cut(size uintptr) geometry {
 	g := geometry{size: size}
+	lead, pitch := slotOf(size)
 	best := uintptr(1) << 62
 	for order := range page.MaxOrder + 1 {
 		b := uintptr(page.Size) << order
-		n := b / size
+		n := b / pitch
 		if n == 0 || b < minSlab && order < page.MaxOrder {
 			continue
 		}
-		waste := (b - n*size) << 10 / b // of 1024
+		waste := (b - n*pitch) << 10 / b // of 1024
 		if waste < best {
 			best, g.order, g.perSlab = waste, order, uint32(n)
 		}
@@ -65,7 +67,7 @@ func cut(size uintptr) geometry {
 	}
 	g.starts = make([]uint64, (page.Size<<g.order)/unit/64)
 	for i := range uintptr(g.perSlab) {
-		u := i * size / unit
+		u := (i*pitch + lead) / unit
 		g.starts[u/64] |= 1 << (u % 64)
 	}
 	g.sheafCap = uint32(min(max(cacheBytes/size, 1), sheafMax))
@@ -124,6 +126,7 @@ func (c *cache) take(dst []uint32) int {
 
 // addSlab makes a slab of a block of pages. mu is held.
 func (c *cache) addSlab(p unsafe.Pointer) {
+	race.SlabMade(p)
 	head := c.pages.PageOf(p)
 	for i := range uint32(1) << c.order {
 		m := c.pages.Meta(head + i)
@@ -132,6 +135,9 @@ func (c *cache) addSlab(p unsafe.Pointer) {
 	}
 	c.link(head, c.pages.Meta(head))
 	c.slabs.count++
+	if poisonOn {
+		c.poisonSlab(head)
+	}
 }
 
 // allocated reports whether an offset is that of an object of this cache that
@@ -183,8 +189,12 @@ func (c *cache) shedSlab(head uint32, m *page.Meta) {
 // dropSlab gives an empty slab's pages back. mu is held; page.Free takes no
 // lock.
 func (c *cache) dropSlab(head uint32, m *page.Meta) {
+	if poisonOn {
+		c.poisonDrop(head)
+	}
 	c.unlink(head, m)
 	c.slabs.count--
+	c.raceDropSlab(head)
 	for i := range uint32(1) << c.order {
 		c.pages.Meta(head + i).Owner = 0
 	}
@@ -253,6 +263,8 @@ func (c *cache) unlink(head uint32, m *page.Meta) {
 // flush returns a sheaf's objects to their slabs, counts them, and leaves the
 // sheaf to the depot, empty. It is the caller's, who is unpinned and holds no
 // lock.
+//
+//go:norace
 func (c *cache) flush(n num, count *atomic.Uint64) {
 	s := c.sheaf(n)
 	c.flushObjects(s.objects(), count)
@@ -311,6 +323,9 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 	dst := one[:]
 	if e != 0 {
 		dst = c.sheaf(e).obj[:c.sheafCap]
+		if race.Enabled {
+			dst = make([]uint32, c.sheafCap)
+		}
 	}
 	c.mu.Lock()
 	n := c.take(dst)
@@ -333,7 +348,7 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 	for i, j := 0, n-1; i < j; i, j = i+1, j-1 {
 		dst[i], dst[j] = dst[j], dst[i]
 	}
-	c.sheaf(e).n = uint32(n)
+	c.sheaf(e).fill(dst, n)
 	if n == 0 {
 		c.empty.push(c, e)
 		return c.fromDepot()
@@ -346,11 +361,13 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 //
 //go:norace
 func (c *cache) useSheaf(e num) unsafe.Pointer {
+	race.Disable()
 	s := c.enter()
 	c.admit(s)
 	if c.sheaf(s.main).n == 0 { // ord:slot-busy
 		off := c.install(s, e)
 		s.leave()
+		race.Enable()
 		return c.pointer(off)
 	}
 	s.leave()
@@ -362,6 +379,7 @@ func (c *cache) useSheaf(e num) unsafe.Pointer {
 	} else {
 		c.full.push(c, e)
 	}
+	race.Enable()
 	return c.pointer(off)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/rcu"
 )
@@ -14,6 +15,9 @@ import (
 // they take a lock or panic. Sheaves move by atomic swap:
 // what a swap returned is owned by the caller, who may find 0 where a taker
 // was faster. Only the owner puts sheaves into its slot.
+//
+// They are hidden from the race detector (package race), which would take
+// their atomics for an order among users.
 
 // leave ends an owner's operation.
 //
@@ -35,7 +39,7 @@ func (c *cache) enter() *slot {
 
 // admit registers a slot on its first slow path and refuses a closed cache. A
 // slot that was never used holds the sentinel, so its first operation gets
-// here.
+// here. The caller is hidden.
 //
 //go:norace
 func (c *cache) admit(s *slot) {
@@ -47,6 +51,7 @@ func (c *cache) admit(s *slot) {
 	}
 	if c.closed.Load() { // ord:closed
 		s.leave()
+		race.Enable()
 		panic("quiesce: slab: use of closed cache " + c.name)
 	}
 }
@@ -58,7 +63,7 @@ func (c *cache) allocSlow(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
 	if p == nil {
 		p = c.allocAnyhow(f)
 	}
-	if f&gfp.Zero != 0 && p != nil {
+	if f&gfp.Zero != 0 && p != nil && !race.Enabled { // raceAlloc does it
 		clear(unsafe.Slice((*byte)(p), c.size))
 	}
 	return p
@@ -68,8 +73,10 @@ func (c *cache) allocSlow(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
 //
 //go:norace
 func (c *cache) allocAnyhow(f gfp.Flags) unsafe.Pointer {
+	race.Disable()
 	if fault.Slab.Fail(int64(c.size)) {
 		c.refused(f)
+		race.Enable()
 		return nil
 	}
 	s := c.enter()
@@ -78,6 +85,7 @@ func (c *cache) allocAnyhow(f gfp.Flags) unsafe.Pointer {
 		m.n--
 		p := c.pointer(m.obj[m.n])
 		s.leave()
+		race.Enable()
 		return p
 	}
 	in := atomic.SwapUint32(&s.spare, 0) // ord:slot
@@ -89,13 +97,16 @@ func (c *cache) allocAnyhow(f gfp.Flags) unsafe.Pointer {
 	if in != 0 {
 		off := c.install(s, in)
 		s.leave()
+		race.Enable()
 		return c.pointer(off)
 	}
 	s.leave()
 	if !f.CanLock() {
 		c.refused(f)
+		race.Enable()
 		return nil
 	}
+	race.Enable()
 	return c.refill(f)
 }
 
@@ -134,23 +145,29 @@ func (c *cache) putEmpty(s *slot, n num) {
 }
 
 // getEmpty finds an empty sheaf without a lock: in the depot, or a page from
-// this P's list. 0: none.
+// this P's list. 0: none. The caller is hidden.
 //
 //go:norace
 func (c *cache) getEmpty() num {
 	n := c.empty.pop(c)
 	if c.empty.n.Load() <= c.wantEmpty.Load()/2 { // ord:hint
+		race.Enable()
 		c.startTopUp()
+		race.Disable()
 	}
 	if n != 0 {
 		return n
 	}
-	return c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn))
+	race.Enable() // who had the page before is before us
+	n = c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn))
+	race.Disable()
+	return n
 }
 
 //go:norace
 //go:noinline
 func (c *cache) freeSlow(s *slot, off uint32) {
+	race.Disable()
 	c.admit(s)
 	sp := atomic.SwapUint32(&s.spare, 0) // ord:slot
 	fault.Delay("slot")
@@ -162,6 +179,7 @@ func (c *cache) freeSlow(s *slot, off uint32) {
 		atomic.StoreUint32(&s.spare, sp) // ord:slot
 		ok := c.chainObject(off)
 		s.leave()
+		race.Enable()
 		c.chained(off, ok)
 		return
 	}
@@ -172,6 +190,7 @@ func (c *cache) freeSlow(s *slot, off uint32) {
 	// to the depot: what was freed last is allocated next.
 	atomic.StoreUint32(&s.spare, atomic.SwapUint32(&s.main, in)) // ord:slot
 	s.leave()
+	race.Enable()
 	if out != 0 {
 		c.full.push(c, out)
 		c.checkDepot()
@@ -181,6 +200,7 @@ func (c *cache) freeSlow(s *slot, off uint32) {
 //go:norace
 //go:noinline
 func (c *cache) freeRCUSlow(s *slot, off uint32) {
+	race.Disable()
 	c.admit(s)
 	out := atomic.SwapUint32(&s.rcu, 0) // ord:slot
 	fault.Delay("slot")
@@ -200,6 +220,7 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 	}
 	ok := in != 0 || c.chainObject(off)
 	s.leave()
+	race.Enable()
 	if in == 0 {
 		c.chained(off, ok)
 	} else {
@@ -212,6 +233,8 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 
 // closeSheaf gives a sheaf of the caller's its cookie, after the last object
 // went in, and pushes it to the worker.
+//
+//go:norace
 func (c *cache) closeSheaf(n num) {
 	m := c.sheaf(n)
 	c.stats.arrays.Add(uint64(m.n)) // ord:stat
@@ -225,6 +248,9 @@ func (c *cache) closeSheaf(n num) {
 //
 //go:norace
 func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
+	if poisonOn {
+		return c.poisonAllocBulk(f, dst)
+	}
 	got := 0
 	for got < len(dst) {
 		s := c.enter()
@@ -254,6 +280,10 @@ func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
 //
 //go:norace
 func (c *cache) freeBulk(ps []unsafe.Pointer) {
+	if poisonOn {
+		c.poisonFreeBulk(ps)
+		return
+	}
 	for _, p := range ps { // unpinned: the bad ones panic
 		if c.unitOf(p) >= c.units {
 			c.badFree(p, "FreeBulk")

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/race"
 )
 
 // Cache allocates objects of type T outside the Go heap. The kernel's
@@ -67,6 +68,9 @@ func goPointer(t reflect.Type) string {
 // with gfp.NoLocks any. It panics on a closed cache. The kernel's
 // kmem_cache_alloc.
 func (c *Cache[T]) Alloc(f gfp.Flags) (p *T) {
+	if race.Enabled {
+		return (*T)(c.c.raceAlloc(f))
+	}
 	// The first round is the fast path. The second one looks further, and does
 	// what flags ask for. A loop with one call and not two calls, which would
 	// be too much for the inliner (cost 79 of 80).
@@ -82,18 +86,29 @@ func (c *Cache[T]) Alloc(f gfp.Flags) (p *T) {
 // Any context; takes no lock and never sleeps. It panics on a pointer that is
 // no object of the allocator's range; double frees and other caches' objects
 // are seen later, see the package comment. The kernel's kmem_cache_free.
-func (c *Cache[T]) Free(p *T) { c.c.free(unsafe.Pointer(p)) }
+func (c *Cache[T]) Free(p *T) {
+	if race.Enabled {
+		c.c.raceFree(unsafe.Pointer(p))
+	}
+	c.c.free(unsafe.Pointer(p))
+}
 
 // FreeRCU gives an object back after a grace period. It must be unlinked
 // already: no reader may find it any more. nil is allowed. Any context; takes
 // no lock, never sleeps and never fails. It panics as Free does. The kernel's
 // kfree_rcu.
-func (c *Cache[T]) FreeRCU(p *T) { c.c.freeRCU(unsafe.Pointer(p)) }
+func (c *Cache[T]) FreeRCU(p *T) {
+	if race.Enabled {
+		c.c.raceFreeRCU(unsafe.Pointer(p))
+	}
+	c.c.freeRCU(unsafe.Pointer(p))
+}
 
 // AllocBulk fills dst and returns the number of objects it got. Contexts: as
 // Alloc. The kernel's kmem_cache_alloc_bulk.
 func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
 	n := c.c.allocBulk(f, pointers(dst))
+	c.c.raceAllocBulk(pointers(dst)[:n])
 	if f&gfp.Zero != 0 {
 		var zero T
 		for _, p := range dst[:n] {
@@ -105,7 +120,10 @@ func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
 
 // FreeBulk is Free for many objects; nils are passed over. The kernel's
 // kmem_cache_free_bulk.
-func (c *Cache[T]) FreeBulk(ps []*T) { c.c.freeBulk(pointers(ps)) }
+func (c *Cache[T]) FreeBulk(ps []*T) {
+	c.c.raceFreeBulk(pointers(ps))
+	c.c.freeBulk(pointers(ps))
+}
 
 // pointers is the slice with its pointers' type forgotten.
 func pointers[T any](ps []*T) []unsafe.Pointer {

@@ -28,6 +28,7 @@ type command struct {
 // commands are the subcommands, in the order of the help text.
 var commands = []command{
 	{"demo", "kfree_rcu end to end on real files, with every figure that counts", runDemo},
+	{"torture", "rcutorture: every kind of reader, updater and failure against each other", runTorture},
 }
 
 func main() {

@@ -24,7 +24,9 @@ type CPU struct {
 	IRQPending uint32 // Hardirq calls that wait for interrupts to be enabled
 	Hardirq    uint32 // depth of Hardirq handlers that run
 
-	_ [Line - 6*8 - 4*4]byte
+	Epoch uint64 // of the outermost pinned section, in race builds only
+
+	_ [Line - 7*8 - 4*4]byte
 }
 
 // room is Go memory (zero pages until touched) with a Line to spare: the linker
@@ -51,6 +53,8 @@ func RaiseReaders(ps int) { raise(&readers, int32(ps)) }
 // RegisterReader raises the high-water mark of preemptible readers over P id
 // and marks its state, so that its readers need not do it again. The caller
 // is pinned to P id.
+//
+//go:norace
 func RegisterReader(id int) {
 	raise(&readers, int32(id)+1)
 	Of(id).Reader = 1 // ord:mark

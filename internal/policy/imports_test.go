@@ -17,9 +17,12 @@ var floors = []struct {
 }{
 	{0, "gfp", "", ""},
 	{0, "internal/sys", "", "golang.org/x/sys/"},
-	{0, "internal/policy", "", ""}, // tests only
+	{0, "internal/race", "", ""},
+	{0, "internal/policy", "", ""},  // tests only
+	{0, "internal/tape", "", ""},    // tests only
+	{0, "internal/process", "", ""}, // tests only
 	{1, "internal/fault", "internal/sys", ""},
-	{1, "internal/percpu", "internal/sys internal/fault", ""},
+	{1, "internal/percpu", "internal/sys internal/fault internal/race", ""},
 	{1, "lockdep", "internal/sys", ""},
 	{2, "preempt", "internal/percpu lockdep", ""},
 	{2, "lock", "preempt lockdep", ""},
@@ -34,6 +37,7 @@ var floors = []struct {
 	{6, "internal/torture", "all below", ""},
 	{6, "internal/scale", "all below", ""},
 	{6, "internal/demo", "all below", ""},
+	{6, "internal/litmus", "rcu preempt lock internal/percpu internal/sys", ""},
 	{7, "internal/mutants", "", ""}, // its mutants are text: it runs the go command
 	{7, "cmd/quiesce", "all below", "*"},
 }

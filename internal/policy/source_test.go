@@ -94,12 +94,14 @@ func isSysPackage(path string) bool {
 
 // unsafeAllowed says why each package may import unsafe.
 var unsafeAllowed = map[string]string{
-	"internal/sys":    "linkname; mapped memory has no other type",
-	"internal/percpu": "slots lie in reserved address space",
-	"page":            "hands out memory",
-	"slab":            "hands out objects in pages; metadata by address arithmetic",
-	"rcuhash":         "buckets and nodes lie in off-heap memory",
-	"internal/demo":   "holds pages, which are unsafe.Pointers",
+	"internal/sys":     "linkname; mapped memory has no other type",
+	"internal/race":    "the race detector goes by addresses; memory for pages",
+	"internal/percpu":  "slots lie in reserved address space",
+	"page":             "hands out memory",
+	"slab":             "hands out objects in pages; metadata by address arithmetic",
+	"rcuhash":          "buckets and nodes lie in off-heap memory",
+	"internal/demo":    "holds pages, which are unsafe.Pointers",
+	"internal/torture": "stamps objects of different sizes word by word",
 }
 
 func TestUnsafeStandsOnlyWhereItIsAllowed(t *testing.T) {

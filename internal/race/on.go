@@ -1,0 +1,81 @@
+//go:build race
+
+package race
+
+import (
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+)
+
+// Enabled says whether this is a race build.
+const Enabled = true
+
+// Disable begins hidden code. It nests, in one goroutine.
+//
+//go:nosplit
+func Disable() { runtime.RaceDisable() }
+
+// Enable ends hidden code.
+//
+//go:nosplit
+func Enable() { runtime.RaceEnable() }
+
+// Clock is a clock with an address of its own.
+type Clock struct{ _ uint64 }
+
+// Acquire orders what follows behind what was released into the clock.
+func (c *Clock) Acquire() { runtime.RaceAcquire(unsafe.Pointer(c)) }
+
+// Release has the clock hold what this goroutine did and nothing else.
+func (c *Clock) Release() { runtime.RaceRelease(unsafe.Pointer(c)) }
+
+// Merge adds what this goroutine did to the clock.
+func (c *Clock) Merge() { runtime.RaceReleaseMerge(unsafe.Pointer(c)) }
+
+// Read-side sections and grace periods; see "Epochs" in doc.go.
+var (
+	begun    atomic.Uint64 // grace periods
+	sections [2]Clock      // ends of sections, by epoch
+	last     Clock         // end of the latest grace period
+	ends     [64]Clock     // ends of grace periods, by number
+)
+
+// Enter returns the epoch of a read-side section that begins. The caller has
+// announced the section.
+//
+//go:norace
+func Enter() uint64 {
+	runtime.RaceDisable()
+	epoch := begun.Add(0) // a read-modify-write: a fence behind the announcement
+	runtime.RaceEnable()
+	return epoch
+}
+
+// Exit is the end of a section of the epoch, before it is announced.
+//
+//go:norace
+func Exit(epoch uint64) { sections[epoch%2].Merge() }
+
+// GracePeriodBegan stands behind the driver's first step, hidden.
+//
+//go:norace
+func GracePeriodBegan() { begun.Add(1) }
+
+// GracePeriodEnded stands before the driver's last step, behind all waiting;
+// n is the grace period's number, from 1. Not hidden.
+//
+//go:norace
+func GracePeriodEnded(n uint64) {
+	runtime.RaceDisable()
+	epoch := begun.Load() - 1
+	runtime.RaceEnable()
+	last.Acquire()
+	sections[epoch%2].Acquire()
+	last.Release()
+	ends[n%uint64(len(ends))].Release()
+}
+
+// GracePeriodSeen orders what follows behind the end of grace period n, of
+// which the caller has just learned.
+func GracePeriodSeen(n uint64) { ends[n%uint64(len(ends))].Acquire() }

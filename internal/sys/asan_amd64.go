@@ -1,0 +1,5 @@
+//go:build asan
+
+package sys
+
+const asanOffset = 0x7fff8000

@@ -1,0 +1,5 @@
+//go:build asan
+
+package sys
+
+const asanOffset = 1 << 36

@@ -1,0 +1,294 @@
+package rcuhash
+
+import (
+	"fmt"
+	"maps"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quiesce/gfp"
+	"quiesce/internal/fault"
+	"quiesce/internal/sys"
+	"quiesce/internal/tape"
+	"quiesce/page"
+	"quiesce/preempt"
+	"quiesce/rcu"
+)
+
+// fuzzed is the model of a map: a Go map, and the values that a guard found,
+// which must not change.
+type fuzzed[K comparable, V any] struct {
+	t    *testing.T
+	a    *page.Allocator
+	m    *Map[K, V]
+	want map[K]uint64
+	val  func(uint64) V
+	num  func(*V) (uint64, bool) // false: torn
+	next uint64
+	away bool
+	bad  bool // allocations fail on purpose
+
+	guard rcu.Guard
+	held  bool
+	seen  map[*V]uint64
+}
+
+func (m *fuzzed[K, V]) do(fn func()) {
+	if !m.away {
+		fn()
+		return
+	}
+	var done atomic.Bool
+	go func() {
+		defer done.Store(true)
+		fn()
+	}()
+	for i := 0; !done.Load(); i++ {
+		if i < 1000 {
+			sys.Yield()
+		} else {
+			runtime.Gosched() // no other P is to be had
+		}
+	}
+}
+
+func (m *fuzzed[K, V]) put(k K, f gfp.Flags, pinned bool) {
+	m.next++
+	ok := false
+	m.do(func() {
+		if pinned {
+			s := preempt.DisableIRQ()
+			defer s.Restore()
+		}
+		ok = m.m.PutFlags(k, m.val(m.next), f|gfp.NoWarn)
+	})
+	if ok {
+		m.want[k] = m.next
+	} else if m.a.Stats().Limit == 0 && f.CanLock() && !m.bad {
+		m.t.Fatalf("no limit, and no memory for %v", k)
+	}
+}
+
+func (m *fuzzed[K, V]) delete(k K, irq bool) {
+	_, had := m.want[k]
+	did := !had
+	m.do(func() {
+		if irq {
+			preempt.Hardirq(func() { did = m.m.Delete(k) })
+		} else {
+			did = m.m.Delete(k)
+		}
+	})
+	if did != had {
+		m.t.Fatalf("Delete(%v) is %v", k, did)
+	}
+	delete(m.want, k)
+}
+
+func (m *fuzzed[K, V]) is(k K, v *V) {
+	want, ok := m.want[k]
+	if !ok && v == nil {
+		return
+	}
+	if !ok || v == nil {
+		m.t.Fatalf("Get(%v) found %v, want %d, %v", k, v, want, ok)
+	}
+	if got, whole := m.num(v); got != want || !whole {
+		m.t.Fatalf("Get(%v) found %v, want %d", k, *v, want)
+	}
+	if m.held {
+		m.seen[v] = want
+	}
+}
+
+func (m *fuzzed[K, V]) get(k K, irq bool) {
+	m.do(func() {
+		g := rcu.ReadLock()
+		if irq {
+			preempt.Hardirq(func() { m.m.Get(g, k) })
+		}
+		m.is(k, m.m.Get(g, k))
+		g.Unlock()
+	})
+}
+
+func (m *fuzzed[K, V]) unlock() {
+	for v, want := range m.seen {
+		if got, whole := m.num(v); got != want || !whole {
+			m.t.Fatalf("the value %d became %v under the guard", want, *v)
+		}
+	}
+	clear(m.seen)
+	m.held = false
+	m.do(m.guard.Unlock)
+}
+
+// faults has every second object allocation fail, and all pages.
+func (m *fuzzed[K, V]) faults(on bool) {
+	var a, b fault.Attr
+	if on {
+		a, b = fault.Attr{Probability: 100, Interval: 2}, fault.Attr{Probability: 100}
+	}
+	fault.Slab.Set(a)
+	fault.Page.Set(b)
+	m.bad = on
+}
+
+// all holds the whole map against the model.
+func (m *fuzzed[K, V]) all(stop int) {
+	got := map[K]uint64{}
+	n := 0
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	m.m.Range(g, func(k K, v *V) bool {
+		m.is(k, v)
+		got[k], _ = m.num(v)
+		n++
+		return n != stop
+	})
+	if stop > 0 {
+		if n != min(stop, len(m.want)) {
+			m.t.Fatalf("Range stopped after %d keys, want %d of %d", n, stop, len(m.want))
+		}
+		return
+	}
+	if n != len(got) || !maps.Equal(got, m.want) {
+		m.t.Fatalf("Range: %v, want %v", got, m.want)
+	}
+}
+
+func fuzzMap[K comparable, V any](t *testing.T, tp *tape.Tape, key func(int) K, val func(uint64) V, num func(*V) (uint64, bool)) {
+	limit := []int64{0, 256 << 10, 2 << 20}[tp.Arg(3)]
+	a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: 100 * time.Microsecond, Name: "fuzz"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &fuzzed[K, V]{t: t, a: a, want: map[K]uint64{}, seen: map[*V]uint64{}, val: val, num: num}
+	size := []int{0, 1, 8, 1000}[tp.Arg(4)]
+	open := func() {
+		m.faults(false)
+		if m.m, err = New[K, V](size, WithAllocator(a)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed := func() {
+		if m.held {
+			m.unlock()
+		}
+		if err := m.m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		clear(m.want)
+	}
+	open()
+	defer m.faults(false)
+	flags := []gfp.Flags{gfp.NoWait, gfp.Kernel, gfp.Atomic, gfp.NoLocks}
+	for {
+		op, ok := tp.Op("ppPqdDtigurRbcof")
+		if !ok {
+			break
+		}
+		switch op {
+		case 'p':
+			k := key(tp.Arg(64))
+			m.put(k, flags[tp.Arg(len(flags))], false)
+		case 'P': // many
+			from, n := tp.Arg(64), tp.Arg(64)
+			for i := range n * n {
+				m.put(key((from+i)%1000), gfp.NoWait, false)
+			}
+		case 'q':
+			m.put(key(tp.Arg(64)), gfp.NoLocks, m.m.Prepare(0, 1, 64) == nil && !m.m.str)
+		case 'd', 'D':
+			m.delete(key(tp.Arg(64)), op == 'D')
+		case 't', 'i':
+			m.get(key(tp.Arg(64)), op == 'i')
+		case 'g':
+			if !m.held {
+				m.do(func() { m.guard = rcu.ReadLock() })
+				m.held = true
+			}
+		case 'u':
+			if m.held {
+				m.unlock()
+			}
+		case 'r':
+			m.all(0)
+		case 'R':
+			m.all(1 + tp.Arg(9))
+		case 'b':
+			if !m.held {
+				m.do(m.m.Barrier)
+			}
+		case 'c':
+			closed()
+			open()
+		case 'f':
+			m.faults(!m.bad)
+		case 'o':
+			m.away = !m.away
+		}
+		if m.m.Len() != len(m.want) {
+			t.Fatalf("Len is %d, want %d", m.m.Len(), len(m.want))
+		}
+		if s := a.Stats(); limit > 0 && s.Peak > limit {
+			t.Fatalf("above the limit: %+v", s)
+		}
+	}
+	m.all(0)
+	for k := range maps.Clone(m.want) {
+		m.get(k, false)
+	}
+	closed()
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FuzzMap runs operations of one goroutine, on changing Ps, on a map and on a
+// Go map. A tape begins with the type of keys and values, limit and size; the
+// operations, on key K:
+//
+//	pKF  PutFlags     PKN  N*N keys from K on   qK  PutFlags with gfp.NoLocks
+//	dK   Delete       DK   in an interrupt      tK  Get         iK  in an interrupt
+//	g    ReadLock; values found from now on must stay           u   Unlock
+//	r    Range        RN   Range, stopped       b   Barrier     c   Close and New
+//	o    here and on another P by turns         f   allocations fail by turns
+func FuzzMap(f *testing.F) {
+	one := func(n uint64) uint64 { return n }
+	isOne := func(v *uint64) (uint64, bool) { return *v, true }
+	type wide [100]uint64
+	many := func(n uint64) (v wide) {
+		for i := range v {
+			v[i] = n * uint64(i+1)
+		}
+		return v
+	}
+	isMany := func(v *wide) (uint64, bool) { return v[0], *v == many(v[0]) }
+	type pair struct {
+		a uint8
+		b uint64
+	}
+	type name string
+	f.Fuzz(func(t *testing.T, b []byte) {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
+		tp := tape.New(b, 512)
+		switch tp.Arg(5) {
+		case 0:
+			fuzzMap(t, tp, func(i int) uint64 { return uint64(i) }, one, isOne)
+		case 1: // from empty to long; no two are alike
+			fuzzMap(t, tp, func(i int) string {
+				return strings.Repeat("k", i*i%5000) + fmt.Sprint(i)[:min(i, 1)*len(fmt.Sprint(i))]
+			}, one, isOne)
+		case 2:
+			fuzzMap(t, tp, func(i int) pair { return pair{uint8(i), uint64(i) << 40} }, many, isMany)
+		case 3:
+			fuzzMap(t, tp, func(i int) name { return name(fmt.Sprint(i)) }, many, isMany)
+		case 4:
+			fuzzMap(t, tp, func(i int) [0]byte { return [0]byte{} }, one, isOne) // one key
+		}
+	})
+}

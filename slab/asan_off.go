@@ -1,0 +1,6 @@
+//go:build poison && !asan
+
+package slab
+
+// asanOn: ASan sees every access.
+const asanOn = false

@@ -1,0 +1,516 @@
+//go:build poison || asan
+
+package slab
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/sys"
+	"quiesce/lock"
+	"quiesce/preempt"
+)
+
+// Guarded objects. Every guardEvery-th allocation gets a page of its own, from
+// a range beside the page allocators': the object ends where the page ends,
+// the next page has no access rights for ever, and the object's own page loses
+// them when it was freed. So a read or a write that should not be faults on
+// the spot, and the report comes with the trace of the access. (KFENCE's idea.)
+//
+// Access rights change by system call, so allocations that are pinned or may not
+// lock get a slot that another one has made ready, if there is one; a guarded
+// object that is freed pinned is poisoned at once and protected by a goroutine.
+// The range is never unmapped, and a slot is used again when all others were.
+//
+// What guarded objects hold counts towards no limit: guardSlots pages at most.
+
+const (
+	guardSlots = 16384 // two mappings each; Linux allows a process 65530
+	// guardDefault is the sampling interval unless QUIESCE=guard=… gives
+	// another: 1 is every allocation, 0 none. Untuned.
+	guardDefault = 1000
+	// guardMost is the size of the largest object that is guarded.
+	guardMost = 4096
+	// guardReady is how many accessible slots are kept ready. Untuned.
+	guardReady = 64
+)
+
+// guardSlot is what is known of a pair of pages. The object's state protects
+// it, but for what the fault handler reads, which is atomic.
+type guardSlot struct {
+	object
+	p     unsafe.Pointer // the object; nil until first used
+	owner atomic.Pointer[cache]
+
+	name, allocText, freeText  atomic.Pointer[string]
+	allocG, freeG, begin, size atomic.Uint64
+	how                        atomic.Uint32 // 0 allocated, 1 freed, 2 freed by FreeRCU
+}
+
+var guards = newGuards()
+
+type guardPool struct {
+	base, page uintptr
+	mem        unsafe.Pointer
+	every      uint64
+	tick       atomic.Uint64
+	slots      []guardSlot
+
+	mu   lock.Raw
+	free []uint32 // protected by mu, as are the next two: a ring of protected slots
+	head int
+	n    int
+
+	ready    [guardReady]*guardSlot // accessible; protected by mu
+	nReady   int                    // protected by mu
+	wantMore atomic.Bool            // ready is not full
+}
+
+// guardQueue is a cache's guarded objects that wait for a grace period.
+type guardQueue struct {
+	mu      lock.Raw
+	pending []*guardSlot // protected by mu
+	waiting []*guardSlot // protected by cache.reclaimMu
+	some    atomic.Bool  // pending is not empty
+}
+
+func newGuards() *guardPool {
+	g := &guardPool{page: max(guardMost, uintptr(os.Getpagesize()))}
+	every := int64(guardDefault)
+	if v, ok := sys.Option("guard"); ok {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < 0 {
+			panic("quiesce: bad option QUIESCE=guard=" + v + ": want a number, every how many allocations")
+		}
+		every = n
+	}
+	if every == 0 || asanOn || !sys.CanProtect { // ASan sees every access anyway
+		return g
+	}
+	mem, err := sys.Reserve(guardSlots * 2 * g.page)
+	if err != nil {
+		return g
+	}
+	g.mem, g.base, g.every = mem, uintptr(mem), uint64(every)
+	g.slots = make([]guardSlot, guardSlots)
+	g.free = make([]uint32, guardSlots)
+	for i := range g.free {
+		g.free[i] = uint32(i)
+	}
+	g.n = guardSlots
+	g.mu.Init("slab guards")
+	return g
+}
+
+func init() {
+	for guards.every == 1 && guards.prepare() {
+	}
+	guards.wantMore.Store(guards.every > 1)
+	if guards.every != 0 {
+		_ = sys.OnFault(guards.mem, guardSlots*2*guards.page, guardFault) // without it Go's message has to do
+	}
+}
+
+func (g *guardPool) number(s *guardSlot) uint32 {
+	return uint32((uintptr(unsafe.Pointer(s)) - uintptr(unsafe.Pointer(&g.slots[0]))) / unsafe.Sizeof(*s))
+}
+
+func (g *guardPool) pageOf(s *guardSlot) unsafe.Pointer {
+	return unsafe.Add(g.mem, uintptr(g.number(s))*2*g.page)
+}
+
+func (g *guardPool) get() *guardSlot {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.n == 0 {
+		return nil
+	}
+	i := g.free[g.head]
+	g.head = (g.head + 1) % guardSlots
+	g.n--
+	return &g.slots[i]
+}
+
+// open returns an accessible slot; nil: none left, or too many mappings.
+// Unpinned.
+func (g *guardPool) open() *guardSlot {
+	s := g.get()
+	if s != nil && sys.Open(g.pageOf(s), g.page) != nil {
+		g.give(s)
+		return nil
+	}
+	return s
+}
+
+// prepare makes one more slot ready, and returns false if that can't be or need
+// not be. Unpinned.
+func (g *guardPool) prepare() bool {
+	s := g.open()
+	if s == nil {
+		return false
+	}
+	g.mu.Lock()
+	fits := g.nReady < guardReady
+	if fits {
+		g.ready[g.nReady] = s
+		g.nReady++
+	}
+	g.wantMore.Store(g.nReady < guardReady)
+	g.mu.Unlock()
+	if !fits && sys.Protect(g.pageOf(s), g.page) == nil {
+		g.give(s)
+	}
+	return fits
+}
+
+// takeReady returns a slot that was made ready, or nil. Any context.
+func (g *guardPool) takeReady() (s *guardSlot) {
+	g.mu.Lock()
+	if g.nReady > 0 {
+		g.nReady--
+		s = g.ready[g.nReady]
+		g.wantMore.Store(true)
+	}
+	g.mu.Unlock()
+	return s
+}
+
+func (g *guardPool) give(s *guardSlot) {
+	g.mu.Lock()
+	g.free[(g.head+g.n)%guardSlots] = g.number(s)
+	g.n++
+	g.mu.Unlock()
+}
+
+// guardSlotOf returns the slot whose pages p points into, or nil.
+func guardSlotOf(p unsafe.Pointer) *guardSlot {
+	off := uintptr(p) - guards.base
+	if guards.base == 0 || off >= guardSlots*2*guards.page {
+		return nil
+	}
+	return &guards.slots[off/(2*guards.page)]
+}
+
+// guardOwner returns the cache of a guarded object, or nil.
+func guardOwner(p unsafe.Pointer) *cache {
+	if s := guardSlotOf(p); s != nil {
+		return s.owner.Load()
+	}
+	return nil
+}
+
+// guardEach calls fn for the slots that this cache used last.
+func (c *cache) guardEach(fn func(*guardSlot)) {
+	for i := range guards.slots {
+		if s := &guards.slots[i]; s.owner.Load() == c {
+			fn(s)
+		}
+	}
+}
+
+// guardAlloc allocates a guarded object if it is time for one; nil: no.
+func (c *cache) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer {
+	g := guards
+	if g.every == 0 || asked > guardMost || c.poison.noGuards || g.every > 1 && g.tick.Add(1)%g.every != 0 {
+		return nil
+	}
+	var s *guardSlot
+	if !f.CanLock() || preempt.Atomic() {
+		s = g.takeReady()
+	} else {
+		if g.wantMore.Load() {
+			g.prepare()
+		}
+		s = g.open()
+	}
+	if s == nil {
+		return nil
+	}
+	page := g.pageOf(s)
+	st, pin := s.take()
+	room := (asked + unit - 1) &^ (unit - 1)
+	p := unsafe.Add(page, g.page-room)
+	b := byte(byteNew)
+	if f&gfp.Zero != 0 {
+		b = 0
+	}
+	fill(page, g.page-room, byteZone)
+	fill(p, asked, b)
+	fill(unsafe.Add(p, asked), room-asked, bytePad)
+	s.p, s.asked, s.alloc, s.free = p, uint32(asked), by, track{}
+	s.owner.Store(c)
+	s.name.Store(&c.name)
+	s.begin.Store(uint64(uintptr(p)))
+	s.size.Store(uint64(asked))
+	s.allocText.Store(stackOf(by.stack).render())
+	s.allocG.Store(by.g)
+	s.how.Store(0)
+	_ = st
+	s.put(stAllocated, pin)
+	return p
+}
+
+// checkGuard is examine for a guarded object: the bytes around it, and after it
+// was freed its own.
+func (c *cache) checkGuard(s *guardSlot, freed bool, op string, by track) (found []string) {
+	page := guards.pageOf(s)
+	end := unsafe.Add(page, guards.page)
+	part := func(kind string, lo unsafe.Pointer, n uintptr, b byte) {
+		first, last := differs(lo, n, b)
+		if first < 0 {
+			return
+		}
+		at := unsafe.Add(lo, first)
+		text := headed(kind+", found", fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), op), by)
+		st := stAllocated
+		if freed {
+			st = stQuarantined
+		}
+		text += s.history(st) + c.located(at, s.p, uintptr(s.asked), st) + dump(at, page, end)
+		fill(at, uintptr(last-first+1), b)
+		found = append(found, text+fmt.Sprintf("Restored %d bytes to %#x.\n", last-first+1, b))
+	}
+	lead := uintptr(s.p) - uintptr(page)
+	part("slab-out-of-bounds", page, lead, byteZone)
+	tail := unsafe.Add(s.p, s.asked)
+	if freed {
+		part("slab-use-after-free", s.p, uintptr(s.asked), byteQuarantine)
+	}
+	part("slab-out-of-bounds", tail, uintptr(end)-uintptr(tail), bytePad)
+	return found
+}
+
+// guardFree frees p if it is in the guards' range: it reports and panics if it
+// is no allocated object of this cache.
+func (c *cache) guardFree(p unsafe.Pointer, op string, to uint32) bool {
+	s := guardSlotOf(p)
+	if s == nil {
+		return false
+	}
+	by := here()
+	by.rcu = to == stPending
+	if c.closed.Load() {
+		panic("quiesce: slab: use of closed cache " + c.name)
+	}
+	st, pin := s.take()
+	if s.p != p || s.owner.Load() != c || st != stAllocated {
+		what, words := "double-free", "double free"
+		switch {
+		case s.p == nil || s.owner.Load() != c:
+			what, words = "invalid-free", "foreign free"
+		case s.p != p:
+			what, words = "invalid-free", "free of a pointer into an object"
+		}
+		s.put(st, pin)
+		c.misused(what, op, p, by)
+		if uintptr(p)%unit != 0 {
+			c.badFree(p, op)
+		}
+		panic(fmt.Sprintf("quiesce: slab: %s of %p in cache %s", words, p, c.name))
+	}
+	found := c.checkGuard(s, false, op, by)
+	s.free = by
+	s.freeText.Store(stackOf(by.stack).render())
+	s.freeG.Store(by.g)
+	if to == stQuarantined {
+		fill(p, uintptr(s.asked), byteQuarantine)
+		s.how.Store(1)
+	} else {
+		s.how.Store(2)
+	}
+	s.put(to, pin)
+	c.emit(found)
+	switch {
+	case to == stPending:
+		q := &c.poison.guard
+		q.mu.Lock()
+		q.pending = append(q.pending, s)
+		q.some.Store(true)
+		q.mu.Unlock()
+		c.stats.arrays.Add(1)
+		c.startReclaim()
+	case preempt.Atomic():
+		c.spawn(func() { c.guardClose(s) })
+	default:
+		c.guardClose(s)
+	}
+	return true
+}
+
+// guardClose protects a freed object. Unpinned.
+func (c *cache) guardClose(s *guardSlot) {
+	by := here()
+	st, pin := s.take()
+	found := c.checkGuard(s, true, "the protection of its page", by)
+	s.put(st, pin)
+	c.emit(found)
+	if sys.Protect(guards.pageOf(s), guards.page) == nil {
+		guards.give(s)
+	} // else it is out of use: better than an object that looks protected
+}
+
+func (c *cache) guardWork() bool { return c.poison.guard.some.Load() }
+
+// guardTake takes the pending objects to wait for a grace period. reclaimMu is
+// held.
+func (c *cache) guardTake() bool {
+	q := &c.poison.guard
+	if !q.some.Load() {
+		return false
+	}
+	q.mu.Lock()
+	q.waiting, q.pending = q.pending, q.waiting[:0]
+	q.some.Store(false)
+	q.mu.Unlock()
+	return true
+}
+
+// guardEnded frees what guardTake took: the grace period is over. reclaimMu is
+// held.
+func (c *cache) guardEnded() {
+	q := &c.poison.guard
+	c.stats.bulk.Add(uint64(len(q.waiting)))
+	for _, s := range q.waiting {
+		_, pin := s.take()
+		fill(s.p, uintptr(s.asked), byteQuarantine)
+		s.put(stQuarantined, pin)
+		c.guardClose(s)
+	}
+	clear(q.waiting)
+	q.waiting = q.waiting[:0]
+}
+
+// describe is what is known of a guarded object, for reports of bad frees. Its
+// bytes may be out of reach.
+func (s *guardSlot) describe(p unsafe.Pointer) string {
+	st, pin := s.take()
+	o := object{asked: s.asked, alloc: s.alloc, free: s.free}
+	obj, c := s.p, s.owner.Load()
+	s.put(st, pin)
+	if obj == nil {
+		return "\nThe address is in a guard page that no object was beside yet.\n"
+	}
+	return o.history(st) + c.located(p, obj, uintptr(o.asked), st) + "It is a guarded object: its page is its own.\n"
+}
+
+// guardFault reports an access that faulted, on the signal stack of its
+// thread: see sys.OnFault. Go's own message and trace follow.
+//
+//go:nosplit
+//go:norace
+func guardFault(addr, pc uintptr, access int) {
+	g := guards
+	off := addr - g.base
+	i := off / (2 * g.page)
+	// In a guard page: of the objects on either side, the nearer one. An
+	// object begins in the middle of its page at the earliest if it is small.
+	if off&(2*g.page-1) >= g.page && i+1 < uintptr(len(g.slots)) {
+		before, after := &g.slots[i], &g.slots[i+1]
+		toBefore := off & (g.page - 1)
+		begin := uintptr(after.begin.Load())
+		if begin != 0 && begin-addr < toBefore || before.begin.Load() == 0 {
+			i++
+		}
+	}
+	s := &g.slots[i]
+	begin, size, how := uintptr(s.begin.Load()), uintptr(s.size.Load()), s.how.Load()
+	sys.WriteRaw(rule)
+	switch {
+	case begin == 0:
+		sys.WriteRaw("BUG: quiesce: wild access")
+	case addr < begin || addr >= begin+size:
+		sys.WriteRaw("BUG: quiesce: slab-out-of-bounds")
+	default:
+		sys.WriteRaw("BUG: quiesce: slab-use-after-free")
+	}
+	sys.WriteRaw(" in the function at pc ")
+	rawNumber(pc, 16)
+	sys.WriteRaw("\n")
+	switch access {
+	case sys.AccessRead:
+		sys.WriteRaw("Read")
+	case sys.AccessWrite:
+		sys.WriteRaw("Write")
+	default:
+		sys.WriteRaw("Access")
+	}
+	sys.WriteRaw(" at addr ")
+	rawNumber(addr, 16)
+	sys.WriteRaw("; the goroutine's trace follows this report\n")
+	if begin == 0 {
+		sys.WriteRaw(rule)
+		return
+	}
+	if text := s.allocText.Load(); text != nil {
+		sys.WriteRaw("\nAllocated by goroutine ")
+		rawNumber(uintptr(s.allocG.Load()), 10)
+		sys.WriteRaw(":\n")
+		sys.WriteRaw(*text)
+	}
+	if text := s.freeText.Load(); text != nil && how != 0 {
+		if how == 2 {
+			sys.WriteRaw("\nIts grace period has ended and it was freed. Given to FreeRCU by goroutine ")
+		} else {
+			sys.WriteRaw("\nFreed by goroutine ")
+		}
+		rawNumber(uintptr(s.freeG.Load()), 10)
+		sys.WriteRaw(":\n")
+		sys.WriteRaw(*text)
+	}
+	sys.WriteRaw("\nThe buggy address is located ")
+	switch {
+	case addr < begin:
+		rawNumber(begin-addr, 10)
+		sys.WriteRaw(" bytes before")
+	case addr >= begin+size:
+		rawNumber(addr-begin-size, 10)
+		sys.WriteRaw(" bytes after")
+	default:
+		rawNumber(addr-begin, 10)
+		sys.WriteRaw(" bytes inside of")
+	}
+	if how == 0 {
+		sys.WriteRaw("\nallocated ")
+	} else {
+		sys.WriteRaw("\nfreed ")
+	}
+	rawNumber(size, 10)
+	sys.WriteRaw("-byte object [")
+	rawNumber(begin, 16)
+	sys.WriteRaw(", ")
+	rawNumber(begin+size, 16)
+	sys.WriteRaw(") of cache ")
+	if name := s.name.Load(); name != nil {
+		sys.WriteRaw(*name)
+	}
+	sys.WriteRaw("\nIt is a guarded object: its page is its own, and protected.\n")
+	sys.WriteRaw(rule)
+}
+
+// rawNumber writes a number on a signal stack.
+//
+//go:nosplit
+//go:norace
+func rawNumber(n, base uintptr) {
+	var buf [24]byte
+	i := len(buf)
+	for {
+		i--
+		buf[i] = "0123456789abcdef"[n%base]
+		n /= base
+		if n == 0 {
+			break
+		}
+	}
+	if base == 16 {
+		i--
+		buf[i] = 'x'
+		i--
+		buf[i] = '0'
+	}
+	sys.WriteRaw(unsafe.String(&buf[i], len(buf)-i))
+}

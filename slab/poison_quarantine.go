@@ -1,0 +1,88 @@
+//go:build poison || asan
+
+package slab
+
+import (
+	"strconv"
+	"strings"
+
+	"quiesce/internal/sys"
+	"quiesce/lock"
+)
+
+// quarantineDefault is what each cache's quarantine holds, in bytes of
+// objects, unless QUIESCE=quarantine=… says otherwise. Untuned.
+const quarantineDefault = 1 << 20
+
+var quarantineBytes = bytesOption("quarantine", quarantineDefault)
+
+// bytesOption reads a number of bytes, with K, M or G for powers of 1024.
+func bytesOption(name string, otherwise int64) int64 {
+	v, ok := sys.Option(name)
+	if !ok {
+		return otherwise
+	}
+	digits := strings.TrimRight(v, "kKmMgG")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	shift := map[string]int{"": 0, "K": 10, "M": 20, "G": 30}
+	s, known := shift[strings.ToUpper(v[len(digits):])]
+	if err != nil || !known || n < 0 || n > 1<<40 {
+		panic("quiesce: bad option QUIESCE=" + name + "=" + v + ": want a number, with an optional K, M or G")
+	}
+	return n << s
+}
+
+// quarantine keeps freed objects, first in first out, so that they are not
+// allocated again at once: what still uses one finds poison for longer. Any
+// context. Offset 0 is no object.
+type quarantine struct {
+	mu   lock.Raw
+	max  int      // objects; immutable
+	ring []uint32 // protected by mu, as are the next two; a power of two long
+	head int      // of the oldest
+	n    int
+}
+
+func (q *quarantine) init(size uintptr) {
+	q.max = int(quarantineBytes / int64(size))
+	q.mu.Init("slab quarantine")
+}
+
+// push puts an object in and returns the one that must leave for it, or 0.
+func (q *quarantine) push(off uint32) (out uint32) {
+	if q.max == 0 {
+		return off
+	}
+	q.mu.Lock()
+	if q.n == q.max {
+		out = q.first()
+	}
+	if q.n == len(q.ring) {
+		ring := make([]uint32, max(64, 2*len(q.ring)))
+		for i := range q.n {
+			ring[i] = q.ring[(q.head+i)&(len(q.ring)-1)]
+		}
+		q.ring, q.head = ring, 0
+	}
+	q.ring[(q.head+q.n)&(len(q.ring)-1)] = off
+	q.n++
+	q.mu.Unlock()
+	return out
+}
+
+// pop takes the oldest object out; 0: none.
+func (q *quarantine) pop() (out uint32) {
+	q.mu.Lock()
+	if q.n > 0 {
+		out = q.first()
+	}
+	q.mu.Unlock()
+	return out
+}
+
+func (q *quarantine) first() uint32 {
+	out := q.ring[q.head]
+	q.head = (q.head + 1) & (len(q.ring) - 1)
+	q.n--
+	return out
+}

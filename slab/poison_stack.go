@@ -1,0 +1,150 @@
+//go:build poison || asan
+
+package slab
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"quiesce/internal/sys"
+	"quiesce/lock"
+)
+
+// Stacks are kept once each, for ever, and named by a number, so that an
+// object's two cost 8 bytes. Recording one is allowed in any context: it
+// allocates Go memory, for which a pinned goroutine never waits, under a
+// spin lock.
+
+const (
+	stackDepth   = 24
+	stackBuckets = 1 << 14
+	stackChunk   = 1 << 10
+	stackMost    = 1 << 20 // stacks; later ones are not recorded
+)
+
+type trace struct {
+	id   uint32
+	hash uint64
+	pcs  []uintptr
+	next *trace                 // of its bucket
+	text atomic.Pointer[string] // once it was asked for
+}
+
+var traces struct {
+	mu      lock.Raw
+	n       uint32 // protected by mu
+	buckets [stackBuckets]atomic.Pointer[trace]
+	chunks  [stackMost / stackChunk]atomic.Pointer[[stackChunk]atomic.Pointer[trace]]
+}
+
+// here records the caller of the package.
+func here() track {
+	var pcs [stackDepth]uintptr
+	return track{g: sys.Goid(), stack: record(pcs[:runtime.Callers(3, pcs[:])])}
+}
+
+func record(pcs []uintptr) uint32 {
+	hash := uint64(len(pcs))
+	for _, pc := range pcs {
+		hash = (hash ^ uint64(pc)) * 0x9e3779b97f4a7c15
+		hash ^= hash >> 29
+	}
+	b := &traces.buckets[hash%stackBuckets]
+	find := func() *trace {
+		for s := b.Load(); s != nil; s = s.next {
+			if s.hash == hash && slices.Equal(s.pcs, pcs) {
+				return s
+			}
+		}
+		return nil
+	}
+	if s := find(); s != nil {
+		return s.id
+	}
+	s := &trace{hash: hash, pcs: slices.Clone(pcs)}
+	traces.mu.Lock()
+	defer traces.mu.Unlock()
+	if s := find(); s != nil {
+		return s.id
+	}
+	if traces.n+1 == stackMost {
+		return 0
+	}
+	traces.n++
+	s.id, s.next = traces.n, b.Load()
+	chunk := &traces.chunks[s.id/stackChunk]
+	if chunk.Load() == nil {
+		chunk.Store(new([stackChunk]atomic.Pointer[trace]))
+	}
+	chunk.Load()[s.id%stackChunk].Store(s)
+	b.Store(s)
+	return s.id
+}
+
+func stackOf(id uint32) *trace {
+	if id == 0 {
+		return nil
+	}
+	return traces.chunks[id/stackChunk].Load()[id%stackChunk].Load()
+}
+
+// noStack is said where no stack was recorded.
+var noStack = "  (no stack: too many different ones)\n"
+
+// render returns the stack as text and keeps it.
+func (s *trace) render() *string {
+	if s == nil {
+		return &noStack
+	}
+	if t := s.text.Load(); t != nil {
+		return t
+	}
+	frames := s.frames()
+	var b strings.Builder
+	for i, f := range frames {
+		if i+1 < len(frames) && internal(f) && internal(frames[i+1]) {
+			continue // only the last of this package's, which the user called
+		}
+		fmt.Fprintf(&b, "  %s\n      %s:%d\n", f.Function, f.File, f.Line)
+	}
+	t := b.String()
+	s.text.Store(&t)
+	return &t
+}
+
+func (s *trace) frames() (all []runtime.Frame) {
+	frames := runtime.CallersFrames(s.pcs)
+	for {
+		f, more := frames.Next()
+		if f.Function != "" && f.Function != "runtime.goexit" {
+			all = append(all, f)
+		}
+		if !more {
+			return all
+		}
+	}
+}
+
+// caller is the function that called this package.
+func (t track) caller() string {
+	if s := stackOf(t.stack); s != nil {
+		for _, f := range s.frames() {
+			if !internal(f) {
+				return f.Function
+			}
+		}
+	}
+	return "package slab" // a worker
+}
+
+var thisPackage = reflect.TypeFor[cache]().PkgPath() + "."
+
+// internal reports whether a frame is of this package, tests aside.
+func internal(f runtime.Frame) bool {
+	return strings.HasPrefix(f.Function, thisPackage) && !strings.HasSuffix(filepath.Base(f.File), "_test.go")
+}

@@ -1,0 +1,126 @@
+package slab
+
+import (
+	"math/rand/v2"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/race"
+	"quiesce/page"
+)
+
+// What the race detector is told of objects: package race has the argument.
+// All of it is const-false branches in other builds. It stands around the fast
+// paths, and not in them: these are go:norace, and a report would lack the line
+// of their caller. An object is told about before it goes into a sheaf, and
+// after it came out of one.
+
+// raceAlloc is Cache.Alloc in race builds.
+func (c *cache) raceAlloc(f gfp.Flags) unsafe.Pointer {
+	c.raceShuffle()
+	p := c.alloc(nil, f, 0)
+	if p == nil {
+		p = c.alloc(nil, f, 1)
+	}
+	if p != nil {
+		c.raceAllocated(p)
+		if f&gfp.Zero != 0 {
+			clear(unsafe.Slice((*byte)(p), c.size))
+		}
+	}
+	return p
+}
+
+// raceShuffle makes the next object of this P's main sheaf a random one. An
+// allocation is ordered behind the last free of its object; if that were always
+// the latest free on this P, goroutines that share the P would be ordered at
+// every allocation, and their races never be seen.
+//
+//go:norace
+func (c *cache) raceShuffle() {
+	s := c.enter()
+	if m := c.sheaf(s.main); m.n > 1 { // ord:slot-busy
+		i, j := rand.Uint32N(m.n), m.n-1
+		m.obj[i], m.obj[j] = m.obj[j], m.obj[i]
+	}
+	s.leave()
+}
+
+func (c *cache) raceAllocated(p unsafe.Pointer) {
+	slab := c.head(uint32(c.unitOf(p)))
+	race.Reallocated(p, c.size, c.pointer(slab<<(page.Shift-unitShift)))
+}
+
+func (c *cache) raceAllocBulk(ps []unsafe.Pointer) {
+	if race.Enabled {
+		for _, p := range ps {
+			c.raceAllocated(p)
+		}
+	}
+}
+
+func (c *cache) raceFree(p unsafe.Pointer) {
+	if race.Enabled && c.unitOf(p) < c.units { // others panic in a moment
+		race.Freed(p, c.size)
+	}
+}
+
+func (c *cache) raceFreeBulk(ps []unsafe.Pointer) {
+	if race.Enabled {
+		for _, p := range ps {
+			c.raceFree(p)
+		}
+	}
+}
+
+func (c *cache) raceFreeRCU(p unsafe.Pointer) {
+	if race.Enabled && c.unitOf(p) < c.units {
+		race.Retired(p)
+	}
+}
+
+// raceReclaimed: the grace period of these objects is over.
+func (c *cache) raceReclaimed(offs []uint32) {
+	if race.Enabled {
+		for _, off := range offs {
+			race.FreedAfterGracePeriod(c.pointer(off), c.size)
+		}
+	}
+}
+
+// raceDropSlab orders the caller, who frees the slab's pages, behind those who
+// freed its objects.
+func (c *cache) raceDropSlab(head uint32) {
+	if race.Enabled {
+		p := c.pointer(head << (page.Shift - unitShift))
+		for i := range uintptr(c.perSlab) {
+			race.Collected(unsafe.Add(p, i*c.size))
+		}
+	}
+}
+
+// copied is the filled part in memory of its own, which instrumented functions
+// may look at.
+//
+//go:norace
+func (s *sheaf) copied() []uint32 {
+	offs := make([]uint32, s.n)
+	for i := range offs {
+		offs[i] = s.obj[i]
+	}
+	return offs
+}
+
+// fill sets the number of objects, after dst was filled with them: the
+// sheaf's own array or, in race builds, a copy.
+//
+//go:norace
+func (s *sheaf) fill(dst []uint32, n int) {
+	if race.Enabled {
+		//lint:ignore S1001 copy would tell the detector
+		for i, off := range dst[:n] {
+			s.obj[i] = off
+		}
+	}
+	s.n = uint32(n)
+}

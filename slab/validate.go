@@ -1,0 +1,123 @@
+package slab
+
+import (
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/bits"
+	"sync/atomic"
+
+	"quiesce/page"
+)
+
+// Validate holds a cache's metadata against each other, and in `-tags poison`
+// builds every object's memory against its state, and returns the number of
+// errors found. Each is reported: to the log, or in poison builds as those
+// builds report. Lists and counts are left as they are; memory is restored, so
+// that what was written to it wrongly is found once and counts twice (found,
+// restored), as in the kernel. Others may use the cache meanwhile. Unpinned.
+// The kernel's validate_slab_cache.
+func (c *Cache[T]) Validate() int { return c.c.validate() }
+
+// Validate is Cache.Validate of every size class.
+func (h *Heap) Validate() (errors int) {
+	h.each(func(c *cache) { errors += c.validate() })
+	return errors
+}
+
+// heads yields the first page of every slab of the cache. mu is held.
+func (c *cache) heads() iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for pg := uint32(0); pg < c.pages.Opened(); pg += 1 << c.order {
+			if c.pages.Meta(pg).Owner == c.id && !yield(pg) {
+				return
+			}
+		}
+	}
+}
+
+func (c *cache) validate() int {
+	c.mu.Lock()
+	wrong := c.validateSlabs()
+	errors := len(wrong)
+	if poisonOn {
+		errors += c.poisonObjects()
+	}
+	c.mu.Unlock()
+	for _, what := range wrong {
+		if poisonOn {
+			c.complain(what)
+		} else {
+			slog.Error("slab: Validate: " + what)
+		}
+	}
+	return errors
+}
+
+// validateSlabs checks the identities of slabs.go. mu is held.
+func (c *cache) validateSlabs() (wrong []string) {
+	report := func(format string, args ...any) {
+		wrong = append(wrong, fmt.Sprintf("cache %s: "+format, append([]any{c.name}, args...)...))
+	}
+	// What the slabs say of themselves.
+	var count, partial, partialOut, empty, out int
+	for head := range c.heads() {
+		m := c.pages.Meta(head)
+		n := 0
+		for i, w := range c.words(c.allocBits, head) {
+			w = atomic.LoadUint64(&w) // ord:stat
+			if w&^c.starts[i] != 0 {
+				report("slab %#x has an allocation bit where no object begins: %#x", head, w&^c.starts[i])
+			}
+			n += bits.OnesCount64(w)
+		}
+		if n != int(m.InUse) {
+			report("slab %#x counts %d objects in use, its bitmap %d", head, m.InUse, n)
+		}
+		count++
+		out += int(m.InUse)
+		switch m.InUse {
+		case 0:
+			empty++
+		case c.perSlab:
+		default:
+			partial++
+			partialOut += int(m.InUse)
+		}
+	}
+	// What the lists say.
+	walk := func(name string, first uint32, fits func(*page.Meta) bool) (n, out int) {
+		prev := uint32(0)
+		for head := first; head != 0; {
+			if head >= c.pages.Opened() || c.head(head<<(page.Shift-unitShift)) != head || c.pages.Meta(head).Owner != c.id {
+				report("the list of %s slabs leads from %#x to page %#x, which is no slab of this cache", name, prev, head)
+				return n, out
+			}
+			m := c.pages.Meta(head)
+			if m.Prev != prev || !fits(m) || n > count {
+				report("slab %#x does not belong where it is on the list of %s slabs", head, name)
+				return n, out
+			}
+			n, out = n+1, out+int(m.InUse)
+			prev, head = head, m.Next
+		}
+		return n, out
+	}
+	n, o := walk("partial", c.slabs.partial, func(m *page.Meta) bool { return 0 < m.InUse && m.InUse < c.perSlab })
+	if n != partial {
+		report("%d slabs are partial, %d are on their list", partial, n)
+	}
+	if o != partialOut {
+		report("%d objects of partial slabs are in use, %d of the list's", partialOut, o)
+	}
+	if n, _ := walk("empty", c.slabs.empty, func(m *page.Meta) bool { return m.InUse == 0 }); n != empty || n != c.slabs.empties {
+		report("%d slabs are empty, %d are on their list, %d are counted", empty, n, c.slabs.empties)
+	}
+	if count != c.slabs.count {
+		report("%d slabs, %d are counted", count, c.slabs.count)
+	}
+	if out != c.slabs.inuse {
+		report("%d objects are out of their slabs, %d are counted", out, c.slabs.inuse)
+	}
+	return wrong
+}

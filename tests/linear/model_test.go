@@ -1,0 +1,142 @@
+package linear
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+type kind int
+
+const (
+	get kind = iota
+	put
+	del
+)
+
+// call is an operation's input.
+type call struct {
+	kind  kind
+	key   int
+	value uint64 // of put; never 0
+}
+
+// result is its output. value is what get found, 0 for nil; ok what put and
+// del returned.
+type result struct {
+	value uint64
+	ok    bool
+}
+
+// mapModel is one key of a map; the state is its value, 0 for none.
+var mapModel = porcupine.Model{
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		byKey := map[int][]porcupine.Operation{}
+		for _, op := range history {
+			k := op.Input.(call).key
+			byKey[k] = append(byKey[k], op)
+		}
+		var parts [][]porcupine.Operation
+		for _, p := range byKey {
+			parts = append(parts, p)
+		}
+		return parts
+	},
+	Init: func() any { return uint64(0) },
+	Step: func(state, input, output any) (bool, any) {
+		s, in, out := state.(uint64), input.(call), output.(result)
+		switch in.kind {
+		case get:
+			return out.value == s, s
+		case put:
+			if !out.ok {
+				return true, s
+			}
+			return true, in.value
+		default:
+			return out.ok == (s != 0), uint64(0)
+		}
+	},
+	DescribeOperation: func(input, output any) string {
+		in, out := input.(call), output.(result)
+		switch in.kind {
+		case get:
+			return fmt.Sprintf("Get(%d) = %d", in.key, out.value)
+		case put:
+			return fmt.Sprintf("Put(%d, %d) = %v", in.key, in.value, out.ok)
+		default:
+			return fmt.Sprintf("Delete(%d) = %v", in.key, out.ok)
+		}
+	},
+	DescribeState: func(state any) string { return fmt.Sprint(state) },
+}
+
+// linearizable searches for an order of the operations. A search that takes
+// too long decides nothing.
+func linearizable(t *testing.T, history []porcupine.Operation) porcupine.CheckResult {
+	t.Helper()
+	return porcupine.CheckOperationsTimeout(mapModel, history, 20*time.Second)
+}
+
+// Histories that a correct map can't have are rejected, and the nearest that
+// it can have are not.
+func TestTheCheckerTellsBrokenHistoriesFromSoundOnes(t *testing.T) {
+	op := func(client int, from, to int64, in call, out result) porcupine.Operation {
+		return porcupine.Operation{ClientId: client, Input: in, Call: from, Output: out, Return: to}
+	}
+	for _, tc := range []struct {
+		what    string
+		sound   bool
+		history []porcupine.Operation
+	}{
+		{"a read of the old value after the replacement returned", false, []porcupine.Operation{
+			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			op(0, 20, 30, call{put, 1, 6}, result{ok: true}),
+			op(1, 40, 50, call{get, 1, 0}, result{value: 5}),
+		}},
+		{"a read of the old value during the replacement", true, []porcupine.Operation{
+			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			op(0, 20, 45, call{put, 1, 6}, result{ok: true}),
+			op(1, 40, 50, call{get, 1, 0}, result{value: 5}),
+		}},
+		{"neither the old nor the new value during a replacement", false, []porcupine.Operation{
+			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			op(0, 20, 45, call{put, 1, 6}, result{ok: true}),
+			op(1, 40, 50, call{get, 1, 0}, result{}),
+		}},
+		{"the new value and then the old one", false, []porcupine.Operation{
+			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			op(0, 20, 90, call{put, 1, 6}, result{ok: true}),
+			op(1, 30, 40, call{get, 1, 0}, result{value: 6}),
+			op(2, 50, 60, call{get, 1, 0}, result{value: 5}),
+		}},
+		{"a refused Put has an effect", false, []porcupine.Operation{
+			op(0, 0, 10, call{put, 1, 5}, result{ok: false}),
+			op(1, 20, 30, call{get, 1, 0}, result{value: 5}),
+		}},
+		{"a refused Put has none", true, []porcupine.Operation{
+			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			op(0, 20, 30, call{put, 1, 6}, result{ok: false}),
+			op(1, 40, 50, call{get, 1, 0}, result{value: 5}),
+		}},
+		{"one value is deleted twice", false, []porcupine.Operation{
+			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			op(0, 20, 40, call{del, 1, 0}, result{ok: true}),
+			op(1, 25, 45, call{del, 1, 0}, result{ok: true}),
+		}},
+		{"another key's value", false, []porcupine.Operation{
+			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			op(1, 20, 30, call{get, 2, 0}, result{value: 5}),
+		}},
+	} {
+		want := porcupine.Illegal
+		if tc.sound {
+			want = porcupine.Ok
+		}
+		if got := linearizable(t, tc.history); got != want {
+			t.Errorf("%s: %v, want %v", tc.what, got, want)
+		}
+	}
+}
