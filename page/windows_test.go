@@ -93,3 +93,17 @@ func TestATakerWaitsForTheOwnersOperation(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+func TestATakerFindsTheListOfAPThatIsGone(t *testing.T) {
+	a := newTest(t, Config{})
+	page := a.PageOf(a.Alloc(0, quiet))
+	gone := runtime.GOMAXPROCS(0) + 20
+	s := a.slots.At(gone)
+	a.openSlot(gone, s)
+	a.Meta(page).set(cached, 0, 0)
+	s.pages[listStart[0]], s.n[0] = page, 1
+	a.Shrink()
+	if got := a.Stats(); got.OnLists != 0 {
+		t.Errorf("%d bytes are left on lists after Shrink", got.OnLists)
+	}
+}

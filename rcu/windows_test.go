@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
@@ -91,7 +92,7 @@ func TestA_AShortReaderDoesNotStandInForALongOne(t *testing.T) {
 		}
 		h := ReadLock()
 		h.Unlock()
-		spinFor(50 * time.Microsecond)
+		spinFor(500 * time.Microsecond)
 		if isClosed(done) {
 			early++
 		}
@@ -127,4 +128,14 @@ func TestA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
 		}
 		<-reader
 	}
+}
+
+// A reader left on a P that is gone and on which nobody entered: its exit is
+// above the mark, until the driver looks for such Ps.
+func TestD_ExitOnAPThatIsGoneIsFound(t *testing.T) {
+	g := ReadLock()
+	gone := max(percpu.Readers(), runtime.GOMAXPROCS(0)) + 20
+	exits := &percpu.Of(gone).Unlock[g.idx&1]
+	store(exits, load(exits)+1) // g.Unlock, as if on that P
+	within(t, "the grace period", async(Synchronize))
 }

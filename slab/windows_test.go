@@ -245,6 +245,18 @@ func TestATakerFindsTheSheafThatAnOperationHadInHand(t *testing.T) {
 	closeAll(t, c)
 }
 
+func TestATakerFindsTheSheafOfAPThatIsGone(t *testing.T) {
+	c := newTest[cell](t, newPages(t, 0))
+	gone := runtime.GOMAXPROCS(0) + 20
+	n := filledSheaf(t, &c.c, unsafe.Pointer(c.Alloc(gfp.Kernel)))
+	atomic.StoreUint32(&slotOfNobody(&c.c, gone).rcu, n)
+	if got := c.c.drainRCU(); got != 1 {
+		t.Fatalf("%d sheaves taken, want the one of P %d", got, gone)
+	}
+	c.Barrier()
+	closeAll(t, c)
+}
+
 // The worker found nothing more and is about to end: it gives empty sheaves
 // back, so many here that there is time to give it another full one.
 func TestASheafThatComesWhenTheReclaimWorkerEndsIsReclaimed(t *testing.T) {

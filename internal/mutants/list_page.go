@@ -73,7 +73,7 @@ var pageMutants = []mutant{
 		breaks: "pages on the lists of a P that is gone are found",
 		file:   "page/lists.go", in: "Allocator.collect",
 		edits:  []edit{{before: `range a.slots.Used()`, after: `range min(a.slots.Used(), runtime.GOMAXPROCS(0))`}},
-		killer: killer{pkg: "page", tests: "TestGOMAXPROCSUpAndDownLosesNothing"},
+		killer: killer{pkg: "page", tests: "TestATakerFindsTheListOfAPThatIsGone"},
 	},
 	{
 		name:   "page-Zero-ignored",

@@ -15,9 +15,9 @@ var rcuMutants = []mutant{
 		name:   "locks-summed-before-unlocks",
 		breaks: "(A) an exit is never counted without its entry",
 		file:   "rcu/gp.go", in: "drive",
-		edits: []edit{{
+		edits: []edit{{ // it dawdles between the two, as a driver does whose thread loses its processor
 			before: `u := sumUnlocks() sys.Membarrier() l := sumLocks()`,
-			after:  "l := sumLocks()\nsys.Membarrier()\nu := sumUnlocks()",
+			after:  "l := sumLocks()\nsys.Membarrier()\nsys.Sleep(100_000)\nu := sumUnlocks()",
 		}},
 		killer: killer{pkg: "rcu", tests: "TestA_AShortReaderDoesNotStandInForALongOne", alone: true, count: 10},
 	},
@@ -50,7 +50,7 @@ var rcuMutants = []mutant{
 		breaks: "(D) an exit is counted wherever it happened",
 		file:   "rcu/gp.go", in: "drain",
 		edits:  []edit{{before: `percpu.FindReaders()`, after: ``}},
-		killer: killer{pkg: "rcu", tests: "TestD_ExitOnAPWhereNobodyEnteredIsFound", hangs: true, limit: 6 * time.Second},
+		killer: killer{pkg: "rcu", tests: "TestD_ExitOnAPThatIsGoneIsFound", hangs: true, limit: 6 * time.Second},
 	},
 	{
 		name:   "exits-of-new-Ps-found-late",
