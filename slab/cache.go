@@ -338,6 +338,9 @@ func (c *cache) readStats() CacheStats {
 	c.mu.Lock()
 	count, out := c.slabs.count, c.slabs.inuse
 	c.mu.Unlock()
+	if poisonOn {
+		out += c.guardOut()
+	}
 	return CacheStats{
 		Name:        c.name,
 		ObjectSize:  int(c.size),

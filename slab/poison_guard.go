@@ -76,6 +76,7 @@ type guardQueue struct {
 	pending []*guardSlot // protected by mu
 	waiting []*guardSlot // protected by cache.reclaimMu
 	some    atomic.Bool  // pending is not empty
+	out     atomic.Int32 // objects allocated or pending
 }
 
 func newGuards() *guardPool {
@@ -231,7 +232,7 @@ func (c *cache) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer 
 		return nil
 	}
 	page := g.pageOf(s)
-	st, pin := s.take()
+	_, pin := s.take()
 	room := (asked + unit - 1) &^ (unit - 1)
 	p := unsafe.Add(page, g.page-room)
 	b := byte(byteNew)
@@ -249,8 +250,8 @@ func (c *cache) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer 
 	s.allocText.Store(stackOf(by.stack).render())
 	s.allocG.Store(by.g)
 	s.how.Store(0)
-	_ = st
 	s.put(stAllocated, pin)
+	c.poison.guard.out.Add(1)
 	return p
 }
 
@@ -347,11 +348,15 @@ func (c *cache) guardClose(s *guardSlot) {
 	st, pin := s.take()
 	found := c.checkGuard(s, true, "the protection of its page", by)
 	s.put(st, pin)
+	c.poison.guard.out.Add(-1)
 	c.emit(found)
 	if sys.Protect(guards.pageOf(s), guards.page) == nil {
 		guards.give(s)
 	} // else it is out of use: better than an object that looks protected
 }
+
+// guardOut is how many guarded objects are allocated or pending.
+func (c *cache) guardOut() int { return int(c.poison.guard.out.Load()) }
 
 func (c *cache) guardWork() bool { return c.poison.guard.some.Load() }
 

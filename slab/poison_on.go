@@ -46,7 +46,7 @@ import (
 //
 // # What it costs
 //
-// A few microseconds for a pair of Alloc and Free, 56 bytes of Go memory for an object
+// A few microseconds for a pair of Alloc and Free, 40 bytes of Go memory for an object
 // and its red zones. The quarantine holds QUIESCE=quarantine=… bytes of each
 // cache, and lets go of them when memory is short.
 const poisonOn = true
