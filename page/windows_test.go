@@ -81,7 +81,7 @@ func TestATakerWaitsForTheOwnersOperation(t *testing.T) {
 		a.flushLists()
 		done.Store(true)
 	}()
-	time.Sleep(5 * time.Millisecond)
+	time.Sleep(30 * time.Millisecond)
 	if done.Load() {
 		t.Error("the taker went on while the owner was busy")
 	}

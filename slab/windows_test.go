@@ -74,7 +74,7 @@ func closeAll[T any](t *testing.T, c *Cache[T]) {
 }
 
 // settle is the time in which the worker would have reclaimed what may be.
-const settle = 5 * time.Millisecond
+const settle = 30 * time.Millisecond
 
 func TestNothingIsReclaimedBeforeItsReadersLeft(t *testing.T) {
 	var r reclaimed

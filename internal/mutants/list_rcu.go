@@ -71,14 +71,14 @@ var rcuMutants = []mutant{
 		breaks: "(D) a P that is always in some section passes",
 		file:   "rcu/gp.go", in: "drive",
 		edits:  []edit{{before: `&& atomic.LoadUint64(&c.QS) == w.qs`, after: `&& (atomic.LoadUint64(&c.QS) == w.qs || true)`}},
-		killer: killer{pkg: "rcu", tests: "TestD_PThatIsAlwaysInSomeSectionPasses", alone: true, count: 3},
+		killer: killer{pkg: "rcu", tests: "TestD_PThatIsAlwaysInSomeSectionPasses", alone: true, count: 3, hangs: true},
 	},
 	{
 		name:   "qs-not-counted",
 		breaks: "(D) the end of an outermost section is a quiescent state",
 		file:   "preempt/preempt.go", in: "Pinned.Enable",
 		edits:  []edit{{before: `c.QS++`, after: ``}},
-		killer: killer{pkg: "rcu", tests: "TestD_PThatIsAlwaysInSomeSectionPasses", alone: true, count: 3},
+		killer: killer{pkg: "rcu", tests: "TestD_PThatIsAlwaysInSomeSectionPasses", alone: true, count: 3, hangs: true},
 	},
 	{
 		name:   "qs-counted-by-inner-exits",
