@@ -18,6 +18,7 @@ var (
 	runsFlag    = flag.Int("runs", 4, "runs of a program, besides the first")
 	forFlag     = flag.Duration("for", 10*time.Second, "how long programs are begun; 0: one program")
 	replayFlag  = flag.String("replay", "", "a file with a program to run in place of random ones")
+	reduceFlag  = flag.Duration("reduce", 5*time.Minute, "how long a failure is reduced")
 	optionsFlag = flag.String("options", "", "the options of -replay")
 )
 
@@ -69,9 +70,13 @@ func compare(t *testing.T, seed uint64) (runs int) {
 // does not fail. The threads run at the same time, so a fault may hide.
 const tries = 3
 
-// shrink reduces a failure of a kind.
+// shrink reduces a failure of a kind, as far as the time allows.
 func shrink(t *testing.T, p program, o options, kind string) (program, options) {
+	end := time.Now().Add(*reduceFlag)
 	fails := func(p program, o options) bool {
+		if time.Now().After(end) {
+			return false
+		}
 		first := run(t, p, nil)
 		for range tries {
 			if k, _ := failure(p, first, run(t, p, o)); k == kind {
@@ -85,17 +90,24 @@ func shrink(t *testing.T, p program, o options, kind string) (program, options) 
 	return p, o
 }
 
+// report prints what failed at once, because reducing takes time, and then
+// what it was reduced to.
 func report(t *testing.T, seed uint64, p program, o options, kind, text string) {
-	const most = 4000
-	t.Errorf("seed %d, options %q: %s", seed, o, text[:min(len(text), most)])
-	t.Logf("again: go test ./tests/metamorphic -seed %d -ops %d -runs %d -for 0", seed, *opsFlag, *runsFlag)
-	p, o = shrink(t, p, o, kind)
-	name := filepath.Join(os.TempDir(), fmt.Sprintf("metamorphic-%d", seed))
-	if err := os.WriteFile(name, []byte(p.String()), 0o600); err != nil {
-		t.Error(err)
+	const most = 8000
+	t.Fail()
+	fmt.Fprintf(os.Stderr, "seed %d, options %q: %s\nagain: go test ./tests/metamorphic -seed %d -ops %d -runs %d -for 0\n",
+		seed, o, text[:min(len(text), most)], seed, *opsFlag, *runsFlag)
+	save := func(how string) string {
+		name := filepath.Join(os.TempDir(), fmt.Sprintf("metamorphic-%d-%s", seed, how))
+		if err := os.WriteFile(name, []byte(p.String()), 0o600); err != nil {
+			t.Error(err)
+		}
+		return name
 	}
+	fmt.Fprintf(os.Stderr, "or: go test ./tests/metamorphic -replay %s -options %q\nreducing ...\n", save("whole"), o)
+	p, o = shrink(t, p, o, kind)
 	t.Logf("reduced to %d operations with options %q:\n%s", len(p), o, p)
-	t.Logf("again: go test ./tests/metamorphic -replay %s -options %q", name, o)
+	t.Logf("again: go test ./tests/metamorphic -replay %s -options %q", save("reduced"), o)
 }
 
 func replay(t *testing.T) {

@@ -30,15 +30,16 @@ type table interface {
 type tableOf[K comparable, V any] struct {
 	*rcuhash.Map[K, V]
 	make func() *rcuhash.Map[K, V]
-	key  func(int) K
+	keys [threads * keysPerThread]K // made beforehand: fmt may block, and the caller may be pinned
 	back map[K]int
 }
 
 // newTable's maps have few buckets and so long lists.
 func newTable[K comparable, V any](a *page.Allocator, key func(int) K) *tableOf[K, V] {
-	t := &tableOf[K, V]{key: key, back: map[K]int{}}
-	for i := range threads * keysPerThread {
-		t.back[key(i)] = i
+	t := &tableOf[K, V]{back: map[K]int{}}
+	for i := range t.keys {
+		t.keys[i] = key(i)
+		t.back[t.keys[i]] = i
 	}
 	t.make = func() *rcuhash.Map[K, V] {
 		for range 1000 { // some fail on purpose
@@ -67,15 +68,15 @@ func (t *tableOf[K, V]) renew() { t.Map = t.make() }
 func (t *tableOf[K, V]) put(key int, n uint64, f gfp.Flags) bool {
 	var v V
 	stamp(unsafe.Pointer(&v), int(unsafe.Sizeof(v)), n)
-	return t.PutFlags(t.key(key), v, f)
+	return t.PutFlags(t.keys[key], v, f)
 }
 
 func (t *tableOf[K, V]) get(g rcu.Guard, key int) (unsafe.Pointer, int) {
-	v := t.Get(g, t.key(key))
+	v := t.Get(g, t.keys[key])
 	return unsafe.Pointer(v), int(unsafe.Sizeof(*v))
 }
 
-func (t *tableOf[K, V]) delete(key int) bool { return t.Delete(t.key(key)) }
+func (t *tableOf[K, V]) delete(key int) bool { return t.Delete(t.keys[key]) }
 
 func (t *tableOf[K, V]) all(g rcu.Guard, fn func(int, uint64, bool)) {
 	t.Range(g, func(k K, v *V) bool {
