@@ -106,7 +106,7 @@ var own = []scenario{
 				s := preempt.DisableIRQ()
 				s.Restore()
 				l.Lock()
-				l.Unlock()
+				l.Unlock() //lint:ignore SA2001 the pair is what is tested
 			}
 		})
 	}, frames: ownFrames},
