@@ -85,7 +85,7 @@ var rcuMutants = []mutant{
 		breaks: "(A) nested sections end with the outermost",
 		file:   "preempt/preempt.go", in: "Pinned.Enable",
 		edits:  []edit{{before: `if c.Nest == 0`, after: `if true`}},
-		killer: killer{pkg: "rcu", tests: "TestA_APinnedSectionLastsBeyondInnerOnes"},
+		killer: killer{pkg: "rcu", tests: "TestA_APinnedSectionLastsBeyondInnerOnes", count: 5},
 	},
 	{
 		name:   "unlock-counted-on-the-wrong-index",
