@@ -27,16 +27,13 @@ func raceReserve(c Config) int64 {
 	return race.MaxRange
 }
 
-// reserve takes the address range of one part of a region.
-func (r *region) reserve(p part) (unsafe.Pointer, error) {
-	if race.Enabled && p.base == &r.data {
-		m := race.Memory(p.size)
-		if runtime.GOOS == "linux" { // others would write to it
-			_ = sys.Discard(m, p.size) // zeroing by the Go heap populated it
-		}
-		return m, nil
+// raceMemory is what the data lies in.
+func raceMemory(size uintptr) unsafe.Pointer {
+	m := race.Memory(size)
+	if runtime.GOOS == "linux" { // others would write to it
+		_ = sys.Discard(m, size) // zeroing by the Go heap populated it
 	}
-	return sys.Reserve(p.size)
+	return m
 }
 
 // access makes a range of a part accessible.

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
 
@@ -53,11 +54,19 @@ func getRegion(size uintptr, small bool) (*region, error) {
 	}
 	regions.Unlock()
 
+	// One reservation for all of it, so that either all of it is there or
+	// nothing: what was reserved stays so, and a part that is of no use would
+	// take the address space from a smaller region, and from the Go heap.
 	r := &region{size: size, small: small}
-	for _, part := range r.parts(size) {
-		p, err := r.reserve(part)
-		if err != nil {
-			return nil, err // what was reserved stays so: nothing is unmapped
+	parts := r.parts(size)
+	p, err := reserve(parts)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
+		if race.Enabled && part.base == &r.data {
+			r.data = raceMemory(part.size)
+			continue
 		}
 		if small {
 			if err := sys.SmallPages(p, part.size); err != nil {
@@ -65,8 +74,21 @@ func getRegion(size uintptr, small bool) (*region, error) {
 			}
 		}
 		*part.base = p
+		p = unsafe.Add(p, part.size)
 	}
 	return r, nil
+}
+
+// reserve takes the address space of all parts, but for the data of race
+// builds.
+func reserve(parts [5]part) (unsafe.Pointer, error) {
+	total := uintptr(0)
+	for i, part := range parts {
+		if i > 0 || !race.Enabled {
+			total += part.size
+		}
+	}
+	return sys.Reserve(total)
 }
 
 type part struct {

@@ -81,7 +81,7 @@ func TestATakerWaitsForTheOwnersOperation(t *testing.T) {
 		a.flushLists()
 		done.Store(true)
 	}()
-	time.Sleep(5 * time.Millisecond)
+	time.Sleep(30 * time.Millisecond)
 	if done.Load() {
 		t.Error("the taker went on while the owner was busy")
 	}
@@ -91,5 +91,19 @@ func TestATakerWaitsForTheOwnersOperation(t *testing.T) {
 			t.Fatal("the taker does not go on")
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestATakerFindsTheListOfAPThatIsGone(t *testing.T) {
+	a := newTest(t, Config{})
+	page := a.PageOf(a.Alloc(0, quiet))
+	gone := runtime.GOMAXPROCS(0) + 20
+	s := a.slots.At(gone)
+	a.openSlot(gone, s)
+	a.Meta(page).set(cached, 0, 0)
+	s.pages[listStart[0]], s.n[0] = page, 1
+	a.Shrink()
+	if got := a.Stats(); got.OnLists != 0 {
+		t.Errorf("%d bytes are left on lists after Shrink", got.OnLists)
 	}
 }

@@ -110,7 +110,6 @@ func invoke(batch []*array) {
 	defer func() {
 		if !finished {
 			calls.ran.Merge()
-			calls.invoked.Add(1) // ord:stat
 			go func() {
 				invoke(batch)
 				runCalls()
@@ -122,9 +121,9 @@ func invoke(batch []*array) {
 			fn := a.fns[a.done]
 			a.fns[a.done] = nil
 			a.done++
+			calls.invoked.Add(1) // ord:stat
 			fn()
 			calls.ran.Merge()
-			calls.invoked.Add(1) // ord:stat
 		}
 	}
 	finished = true
@@ -177,7 +176,7 @@ func Barrier() {
 		}
 	}
 	marker := func() {
-		calls.invoked.Add(^uint64(0)) // it is no callback of anybody's; ord:stat
+		calls.invoked.Add(^uint64(0)) // counted, but it is no callback of anybody's; ord:stat
 		last()
 	}
 	// A marker behind the last callback of every shard, empty ones included:

@@ -328,3 +328,19 @@ func TestACallbackThatCallsGoexitLosesNoOther(t *testing.T) {
 	}
 	Barrier() // and the worker is in order
 }
+
+// A marker of Barrier is no callback, at no moment that the caller can see.
+func TestStatsAfterBarrierCountEveryCallbackAndNoMarker(t *testing.T) {
+	Barrier()
+	before := ReadStats()
+	if before.Callbacks != before.Invoked {
+		t.Fatalf("after Barrier: %d callbacks, %d invoked", before.Callbacks, before.Invoked)
+	}
+	for i := range uint64(2000) {
+		Call(func() {})
+		Barrier()
+		if s := ReadStats(); s.Callbacks-before.Callbacks != i+1 || s.Invoked-before.Invoked != i+1 {
+			t.Fatalf("callback %d: %d registered, %d invoked", i+1, s.Callbacks-before.Callbacks, s.Invoked-before.Invoked)
+		}
+	}
+}

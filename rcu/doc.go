@@ -21,6 +21,13 @@
 // for have ended; later ones do not hold it up. One grace period covers both
 // flavours of readers.
 //
+// All of this is about one section at a time: a pointer is protected by the
+// section in which it was loaded, until that section ends. A section that
+// began inside another one and outlives it does not take over what the first
+// one protected; pinned sections that overlap on a P count as one. (The
+// kernel's consolidated RCU takes every chain of overlapping sections for one,
+// which would need state per goroutine here. Its SRCU is as strict.)
+//
 // # Readers
 //
 // Every word is written by plain stores of the goroutine that is pinned to

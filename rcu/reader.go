@@ -19,7 +19,8 @@ var index atomic.Uint64
 
 // ReadLock begins a read-side critical section. The goroutine stays
 // preemptible; blocking inside is tolerated but holds up every grace period,
-// and with it the memory of all who free by RCU. Sections nest. Any context.
+// and with it the memory of all who free by RCU. Sections nest; what was loaded
+// in one is protected until that one ends, whichever others go on. Any context.
 // The kernel's rcu_read_lock.
 //
 // The branch on the P's own flag, with its way out of line, was measured

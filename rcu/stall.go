@@ -60,7 +60,7 @@ type Stats struct {
 	GracePeriods uint64 // completed
 	Expedited    uint64 // calls of SynchronizeExpedited and CondSynchronizeExpedited
 	Callbacks    uint64 // registered by Call
-	Invoked      uint64 // callbacks that have returned
+	Invoked      uint64 // callbacks that were begun; after Barrier all before it have returned
 	Stalls       uint64 // readers reported
 }
 

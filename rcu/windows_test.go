@@ -2,11 +2,12 @@ package rcu
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
 
@@ -78,34 +79,26 @@ func TestB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
 }
 
 // Exits are summed before entries. The other way round a reader that comes and
-// goes between the two stands in for one that stays.
-func TestA_ALongReaderAmongShortOnesIsWaitedFor(t *testing.T) {
+// goes between the two sums stands in for one that stays. Here one does, as soon
+// as the driver is at the membarrier between them.
+func TestA_AShortReaderDoesNotStandInForALongOne(t *testing.T) {
 	procs(t, max(4, runtime.GOMAXPROCS(0)))
-	var stop atomic.Bool
-	var wg sync.WaitGroup
-	for i := range 2 {
-		wg.Go(func() {
-			for !stop.Load() {
-				g := ReadLock()
-				spinFor(time.Duration(1+i) * time.Microsecond)
-				g.Unlock()
-				spinFor(time.Duration(1+2*i) * time.Microsecond)
-			}
-		})
-	}
 	early := 0
 	for begin := time.Now(); time.Since(begin) < 4*stressTime; {
 		g := ReadLock()
+		before := sys.Membarriers()
 		done := async(Synchronize)
-		spinFor(100 * time.Microsecond)
+		for sys.Membarriers() == before {
+		}
+		h := ReadLock()
+		h.Unlock()
+		spinFor(500 * time.Microsecond)
 		if isClosed(done) {
 			early++
 		}
 		g.Unlock()
 		<-done
 	}
-	stop.Store(true)
-	wg.Wait()
 	if early > 0 {
 		t.Errorf("%d grace periods ended although a section from before went on", early)
 	}
@@ -114,28 +107,35 @@ func TestA_ALongReaderAmongShortOnesIsWaitedFor(t *testing.T) {
 // The QS of a P changes with the outermost exit only.
 func TestA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
 	procs(t, max(4, runtime.GOMAXPROCS(0)))
-	var ended, stop atomic.Bool
-	began := make(chan struct{})
-	reader := async(func() {
-		p := preempt.Disable()
-		close(began)
-		for !stop.Load() {
-			q := preempt.Disable()
-			q.Enable()
-		}
-		ended.Store(true)
-		p.Enable()
-	})
-	<-began
-	early := make(chan bool, 1)
-	go func() {
+	for range 5 {
+		var ended atomic.Bool
+		began := make(chan struct{})
+		reader := async(func() {
+			p := preempt.Disable()
+			close(began)
+			// For a bounded time: the world can't be stopped meanwhile.
+			for end := sys.Nanotime() + int64(2*time.Millisecond); sys.Nanotime() < end; {
+				q := preempt.Disable()
+				q.Enable()
+			}
+			ended.Store(true)
+			p.Enable()
+		})
+		<-began
 		Synchronize()
-		early <- !ended.Load()
-	}()
-	spinFor(3 * time.Millisecond)
-	stop.Store(true)
-	<-reader
-	if <-early {
-		t.Error("the grace period ended with an inner section")
+		if !ended.Load() {
+			t.Error("the grace period ended with an inner section")
+		}
+		<-reader
 	}
+}
+
+// A reader left on a P that is gone and on which nobody entered: its exit is
+// above the mark, until the driver looks for such Ps.
+func TestD_ExitOnAPThatIsGoneIsFound(t *testing.T) {
+	g := ReadLock()
+	gone := max(percpu.Readers(), runtime.GOMAXPROCS(0)) + 20
+	exits := &percpu.Of(gone).Unlock[g.idx&1]
+	store(exits, load(exits)+1) // g.Unlock, as if on that P
+	within(t, "the grace period", async(Synchronize))
 }

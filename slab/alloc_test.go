@@ -134,6 +134,9 @@ func ownership[T any](t *testing.T) {
 		return unsafe.Slice((*uint64)(unsafe.Pointer(p)), unsafe.Sizeof(*p)/8)
 	}
 	budget := 3_000_000 / (8 + len(words(new(T)))) // words written in all
+	if poisonOn {                                  // two stacks are recorded for each object
+		budget /= 5
+	}
 	old := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(old)
 	var wg sync.WaitGroup
@@ -262,6 +265,7 @@ func TestMisusePanicsNamingCacheAndObject(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			quiet(t)
 			wantPanic(t, func() { tc.do(mine, newTest[uint64](t, a)) }, tc.want...)
 		})
 	}
@@ -304,6 +308,7 @@ func TestKmallocServesEverySizeAndRefusesNonsense(t *testing.T) {
 	h.KfreeBulk(ps)
 	h.Kfree(nil)
 	h.KfreeRCU(nil)
+	quiet(t)
 	wantPanic(t, func() { h.Kfree(unsafe.Pointer(new(int))) }, "foreign pointer 0x")
 	wantPanic(t, func() { h.Kfree(unsafe.Add(a.Base(), 1<<30)) }, "foreign pointer 0x")
 	h.Barrier()
@@ -315,6 +320,7 @@ func TestKmallocServesEverySizeAndRefusesNonsense(t *testing.T) {
 
 func TestCloseNamesLeaks(t *testing.T) {
 	a := newPages(t, 0)
+	quiet(t)
 	c, _ := NewCache[[4]uint64]("leaky", WithAllocator(a))
 	for range 100 {
 		c.Free(c.Alloc(gfp.Kernel))

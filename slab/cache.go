@@ -49,8 +49,9 @@ type cache struct {
 	sheaves   atomic.Int32 // pages that are sheaves
 	asked     atomic.Int64 // when Reclaim was called last
 	closed    atomic.Bool
-	poison    poisoned
-	stats     counters
+	//lint:ignore U1000 empty but in poison builds
+	poison poisoned
+	stats  counters
 
 	mu    lock.Spin
 	slabs slabs // protected by mu
@@ -59,7 +60,8 @@ type cache struct {
 	taken  []num      // protected by takeMu
 
 	reclaimMu sync.Mutex
-	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next two
+	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next three
+	offs      [512]uint32        // freeChained's: it escapes, and freeing must not allocate
 	chainRest uint32
 	handed    int
 }
@@ -336,6 +338,9 @@ func (c *cache) readStats() CacheStats {
 	c.mu.Lock()
 	count, out := c.slabs.count, c.slabs.inuse
 	c.mu.Unlock()
+	if poisonOn {
+		out += c.guardOut()
+	}
 	return CacheStats{
 		Name:        c.name,
 		ObjectSize:  int(c.size),

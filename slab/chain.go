@@ -118,7 +118,7 @@ func (c *cache) takeChain() int {
 // freeChained frees what the last takeChain took. reclaimMu is held, and the
 // grace period is over.
 func (c *cache) freeChained(n int) {
-	var offs [512]uint32
+	offs := &c.offs
 	for _, head := range c.waiting[:n] {
 		k := 0
 		wait := c.words(c.waitBits, head)

@@ -91,4 +91,9 @@
 // slab, or at once if both find each other on the fallback chain. Until then
 // two owners may have the object: one hand-over in some tens is checked against
 // the bitmap. After a panic over misuse the cache is not to be trusted.
+//
+// Builds with -tags poison (or -asan) see all of it at once, and writes to freed
+// objects and beside objects besides: poison_on.go has how. Reports go to
+// standard error, or to SetReporter; Describe says what is known of an address;
+// Validate looks at everything now.
 package slab

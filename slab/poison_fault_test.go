@@ -124,6 +124,24 @@ func TestAFaultCanBeRecoveredAndDescribed(t *testing.T) {
 	}
 }
 
+// What would be repaired ends the process with QUIESCE=panic_on_report=1.
+func TestPanicOnReportPanics(t *testing.T) {
+	if isChild() {
+		c := newTest[cell](t, newPages(t, 0))
+		withoutGuards(&c.c)
+		p := builder(c)
+		owner(c, p)
+		writer(p, 1)
+		c.Shrink()
+		return
+	}
+	out, err := child(t, "panic_on_report=1")
+	if err == nil {
+		t.Error("the child survived")
+	}
+	has(t, out, "BUG: quiesce: slab-use-after-free, found in ", "panic: quiesce: slab: QUIESCE=panic_on_report: BUG: quiesce: slab-use-after-free")
+}
+
 // Sampling takes every guardEvery-th allocation, and the others are as before.
 func TestEveryNthAllocationIsGuarded(t *testing.T) {
 	if guards.every == 0 {

@@ -76,6 +76,7 @@ type guardQueue struct {
 	pending []*guardSlot // protected by mu
 	waiting []*guardSlot // protected by cache.reclaimMu
 	some    atomic.Bool  // pending is not empty
+	out     atomic.Int32 // objects allocated or pending
 }
 
 func newGuards() *guardPool {
@@ -231,7 +232,7 @@ func (c *cache) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer 
 		return nil
 	}
 	page := g.pageOf(s)
-	st, pin := s.take()
+	_, pin := s.take()
 	room := (asked + unit - 1) &^ (unit - 1)
 	p := unsafe.Add(page, g.page-room)
 	b := byte(byteNew)
@@ -249,8 +250,8 @@ func (c *cache) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer 
 	s.allocText.Store(stackOf(by.stack).render())
 	s.allocG.Store(by.g)
 	s.how.Store(0)
-	_ = st
 	s.put(stAllocated, pin)
+	c.poison.guard.out.Add(1)
 	return p
 }
 
@@ -265,7 +266,7 @@ func (c *cache) checkGuard(s *guardSlot, freed bool, op string, by track) (found
 			return
 		}
 		at := unsafe.Add(lo, first)
-		text := headed(kind, fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), op), by)
+		text := headed(kind+", found", fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), op), by)
 		st := stAllocated
 		if freed {
 			st = stQuarantined
@@ -347,11 +348,15 @@ func (c *cache) guardClose(s *guardSlot) {
 	st, pin := s.take()
 	found := c.checkGuard(s, true, "the protection of its page", by)
 	s.put(st, pin)
+	c.poison.guard.out.Add(-1)
 	c.emit(found)
 	if sys.Protect(guards.pageOf(s), guards.page) == nil {
 		guards.give(s)
 	} // else it is out of use: better than an object that looks protected
 }
+
+// guardOut is how many guarded objects are allocated or pending.
+func (c *cache) guardOut() int { return int(c.poison.guard.out.Load()) }
 
 func (c *cache) guardWork() bool { return c.poison.guard.some.Load() }
 
@@ -395,122 +400,4 @@ func (s *guardSlot) describe(p unsafe.Pointer) string {
 		return "\nThe address is in a guard page that no object was beside yet.\n"
 	}
 	return o.history(st) + c.located(p, obj, uintptr(o.asked), st) + "It is a guarded object: its page is its own.\n"
-}
-
-// guardFault reports an access that faulted, on the signal stack of its
-// thread: see sys.OnFault. Go's own message and trace follow.
-//
-//go:nosplit
-//go:norace
-func guardFault(addr, pc uintptr, access int) {
-	g := guards
-	off := addr - g.base
-	i := off / (2 * g.page)
-	// In a guard page: of the objects on either side, the nearer one. An
-	// object begins in the middle of its page at the earliest if it is small.
-	if off&(2*g.page-1) >= g.page && i+1 < uintptr(len(g.slots)) {
-		before, after := &g.slots[i], &g.slots[i+1]
-		toBefore := off & (g.page - 1)
-		begin := uintptr(after.begin.Load())
-		if begin != 0 && begin-addr < toBefore || before.begin.Load() == 0 {
-			i++
-		}
-	}
-	s := &g.slots[i]
-	begin, size, how := uintptr(s.begin.Load()), uintptr(s.size.Load()), s.how.Load()
-	sys.WriteRaw(rule)
-	switch {
-	case begin == 0:
-		sys.WriteRaw("BUG: quiesce: wild access")
-	case addr < begin || addr >= begin+size:
-		sys.WriteRaw("BUG: quiesce: slab-out-of-bounds")
-	default:
-		sys.WriteRaw("BUG: quiesce: slab-use-after-free")
-	}
-	sys.WriteRaw(" in the function at pc ")
-	rawNumber(pc, 16)
-	sys.WriteRaw("\n")
-	switch access {
-	case sys.AccessRead:
-		sys.WriteRaw("Read")
-	case sys.AccessWrite:
-		sys.WriteRaw("Write")
-	default:
-		sys.WriteRaw("Access")
-	}
-	sys.WriteRaw(" at addr ")
-	rawNumber(addr, 16)
-	sys.WriteRaw("; the goroutine's trace follows this report\n")
-	if begin == 0 {
-		sys.WriteRaw(rule)
-		return
-	}
-	if text := s.allocText.Load(); text != nil {
-		sys.WriteRaw("\nAllocated by goroutine ")
-		rawNumber(uintptr(s.allocG.Load()), 10)
-		sys.WriteRaw(":\n")
-		sys.WriteRaw(*text)
-	}
-	if text := s.freeText.Load(); text != nil && how != 0 {
-		if how == 2 {
-			sys.WriteRaw("\nIts grace period has ended and it was freed. Given to FreeRCU by goroutine ")
-		} else {
-			sys.WriteRaw("\nFreed by goroutine ")
-		}
-		rawNumber(uintptr(s.freeG.Load()), 10)
-		sys.WriteRaw(":\n")
-		sys.WriteRaw(*text)
-	}
-	sys.WriteRaw("\nThe buggy address is located ")
-	switch {
-	case addr < begin:
-		rawNumber(begin-addr, 10)
-		sys.WriteRaw(" bytes before")
-	case addr >= begin+size:
-		rawNumber(addr-begin-size, 10)
-		sys.WriteRaw(" bytes after")
-	default:
-		rawNumber(addr-begin, 10)
-		sys.WriteRaw(" bytes inside of")
-	}
-	if how == 0 {
-		sys.WriteRaw("\nallocated ")
-	} else {
-		sys.WriteRaw("\nfreed ")
-	}
-	rawNumber(size, 10)
-	sys.WriteRaw("-byte object [")
-	rawNumber(begin, 16)
-	sys.WriteRaw(", ")
-	rawNumber(begin+size, 16)
-	sys.WriteRaw(") of cache ")
-	if name := s.name.Load(); name != nil {
-		sys.WriteRaw(*name)
-	}
-	sys.WriteRaw("\nIt is a guarded object: its page is its own, and protected.\n")
-	sys.WriteRaw(rule)
-}
-
-// rawNumber writes a number on a signal stack.
-//
-//go:nosplit
-//go:norace
-func rawNumber(n, base uintptr) {
-	var buf [24]byte
-	i := len(buf)
-	for {
-		i--
-		buf[i] = "0123456789abcdef"[n%base]
-		n /= base
-		if n == 0 {
-			break
-		}
-	}
-	if base == 16 {
-		i--
-		buf[i] = 'x'
-		i--
-		buf[i] = '0'
-	}
-	sys.WriteRaw(unsafe.String(&buf[i], len(buf)-i))
 }

@@ -216,7 +216,7 @@ func TestAWriteAfterFreeIsFoundAtReuseAndRepaired(t *testing.T) {
 			p.body[1] = 0x1122334455667788
 			tc.after(c)
 			r := one(t, reports())
-			has(t, r, "BUG: quiesce: slab-use-after-free in ", "Write of size 8 at addr 0x", tc.found,
+			has(t, r, "BUG: quiesce: slab-use-after-free, found in ", "Write of size 8 at addr 0x", tc.found,
 				"Allocated by goroutine ", "slab.builder", "Its grace period has ended and it was freed. Given to FreeRCU by goroutine ", "slab.retirer",
 				"located 16 bytes inside of\nfreed 56-byte object [0x", "of cache "+c.c.name,
 				"88 77 66 55 44 33 22 11", "^^", "Restored 8 bytes")
@@ -297,7 +297,7 @@ func TestAWriteBesideAnObjectIsFoundWhenItIsFreed(t *testing.T) {
 			}
 			*(*byte)(unsafe.Add(p, tc.at)) = 'x'
 			h.Kfree(p)
-			has(t, one(t, reports()), "BUG: quiesce: slab-out-of-bounds in "+thisPackage+"TestAWriteBeside", "Write of size 1 at addr 0x", "found at Free",
+			has(t, one(t, reports()), "BUG: quiesce: slab-out-of-bounds, found in "+thisPackage+"TestAWriteBeside", "Write of size 1 at addr 0x", "found at Free",
 				"Allocated by goroutine ", tc.where, "of cache kmalloc-32", " 78", "^^")
 			if err := h.Close(); err != nil {
 				t.Error(err)

@@ -58,8 +58,8 @@ func (c *cache) emit(found []string) int {
 		c.poison.errors.Add(2)
 		write(text)
 		if panicOnReport {
-			line, _, _ := strings.Cut(text, "\n")
-			panic("quiesce: slab: QUIESCE=panic_on_report: " + line)
+			headline, _, _ := strings.Cut(text, "\n")
+			panic("quiesce: slab: QUIESCE=panic_on_report: " + headline)
 		}
 	}
 	return 2 * len(found)
@@ -215,7 +215,7 @@ func (c *cache) examine(o *object, state uint32, p unsafe.Pointer, op string, by
 			return
 		}
 		at := unsafe.Add(lo, first)
-		text := headed(kind, fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), op), by)
+		text := headed(kind+", found", fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), op), by)
 		text += o.history(state) + c.located(at, p, size, state) + c.dumpObject(at, p)
 		fill(at, uintptr(last-first+1), b)
 		found = append(found, text+fmt.Sprintf("Restored %d bytes to %#x.\n", last-first+1, b))

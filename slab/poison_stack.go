@@ -139,7 +139,7 @@ func (t track) caller() string {
 			}
 		}
 	}
-	return "an unknown function"
+	return "package slab" // a worker
 }
 
 var thisPackage = reflect.TypeFor[cache]().PkgPath() + "."

@@ -59,7 +59,7 @@ var pageMutants = []mutant{
 		breaks: "a page has one owner while lists are taken from their Ps",
 		file:   "page/lists.go", in: "Allocator.revoke",
 		edits:  []edit{{before: `sys.Membarrier() for id := range used { s :=`, after: `for id := range used { s :=`}},
-		killer: killer{pkg: "page", tests: "TestATakerSeesTheOwnerWhoseMarkIsInTheStoreBuffer", alone: true},
+		killer: killer{pkg: "page", tests: "TestATakerSeesTheOwnerWhoseMarkIsInTheStoreBuffer", alone: true, count: 20, dies: "double free"},
 	},
 	{
 		name:   "page-taker-does-not-wait",
@@ -73,7 +73,7 @@ var pageMutants = []mutant{
 		breaks: "pages on the lists of a P that is gone are found",
 		file:   "page/lists.go", in: "Allocator.collect",
 		edits:  []edit{{before: `range a.slots.Used()`, after: `range min(a.slots.Used(), runtime.GOMAXPROCS(0))`}},
-		killer: killer{pkg: "page", tests: "TestGOMAXPROCSUpAndDownLosesNothing"},
+		killer: killer{pkg: "page", tests: "TestATakerFindsTheListOfAPThatIsGone"},
 	},
 	{
 		name:   "page-Zero-ignored",
@@ -101,7 +101,7 @@ var pageMutants = []mutant{
 		breaks: "a value does not change under the guard",
 		file:   "rcuhash/map.go", in: "Map.retire",
 		edits:  []edit{{before: `m.heap.KfreeRCUSized(unsafe.Pointer(n), m.size(n.klen))`, after: `m.heap.Kfree(unsafe.Pointer(n))`}},
-		killer: killer{pkg: "rcuhash", tests: "TestACD_ReadersDuringReplacements"},
+		killer: killer{pkg: "rcuhash", tests: "TestACD_ReadersDuringReplacements", count: 10, dies: "quiesce:"},
 	},
 	{
 		name:   "map-Put-publishes-before-it-fills-in",
@@ -109,9 +109,10 @@ var pageMutants = []mutant{
 		file:   "rcuhash/map.go", in: "Map.PutFlags",
 		edits: []edit{
 			{before: `n.hash, n.klen, n.val = h, uint32(klen), v`, after: `n.hash, n.klen = h, uint32(klen)`},
-			{before: `link.Store(n)`, after: "link.Store(n)\nn.val = v"},
+			{before: `link.Store(n)`, after: "link.Store(n)\nsys.Pause(200)\nn.val = v"}, // dawdling
+			{in: "file", before: `"quiesce/gfp"`, after: "\"quiesce/gfp\"\n\t\"quiesce/internal/sys\""},
 		},
-		killer: killer{pkg: "rcuhash", tests: "TestACD_ReadersDuringReplacements", count: 3},
+		killer: killer{pkg: "rcuhash", tests: "TestACD_ReadersDuringReplacements", count: 10, dies: "quiesce:"},
 	},
 	{
 		name:   "map-Delete-cuts-the-list",

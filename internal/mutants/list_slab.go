@@ -2,9 +2,6 @@ package main
 
 import "time"
 
-// delays has every delay of the code dawdle often, so that windows are wide.
-var delays = []string{"QUIESCE=delay=300:30us"}
-
 // The slab allocator and kfree_rcu.
 var slabMutants = []mutant{
 	// Cookies and grace periods.
@@ -69,7 +66,7 @@ var slabMutants = []mutant{
 		breaks: "what lies in the sheaves of a P that is gone is found",
 		file:   "slab/reclaim.go", in: "cache.take2",
 		edits:  []edit{{before: `used := c.slots.Used()`, after: `used := min(c.slots.Used(), runtime.GOMAXPROCS(0))`}},
-		killer: killer{pkg: "slab", tests: "TestNothingIsStrandedOnAPThatWentAway", hangs: true, limit: 8 * time.Second},
+		killer: killer{pkg: "slab", tests: "TestATakerFindsTheSheafOfAPThatIsGone"},
 	},
 	{
 		name:   "long-chain-cut-off",
@@ -105,21 +102,21 @@ var slabMutants = []mutant{
 		breaks: "a sheaf has one owner while it is taken from its P",
 		file:   "slab/fast.go", in: "cache.freeRCU",
 		edits:  []edit{{before: `s.busy = 1`, after: ``}},
-		killer: killer{pkg: "slab", tests: "TestATakerAndFreeRCUNeverShareASheaf", alone: true},
+		killer: killer{pkg: "slab", tests: "TestATakerAndFreeRCUNeverShareASheaf", alone: true, count: 5, dies: "quiesce: slab:"},
 	},
 	{
 		name:   "Alloc-without-busy-mark",
 		breaks: "an object has one owner while sheaves are taken from their P",
 		file:   "slab/fast.go", in: "cache.alloc",
 		edits:  []edit{{before: `s.busy = 1`, after: ``}},
-		killer: killer{pkg: "slab", tests: "TestATakerAndAllocNeverShareASheaf", alone: true},
+		killer: killer{pkg: "slab", tests: "TestATakerAndAllocNeverShareASheaf", alone: true, count: 5, dies: "quiesce: slab:"},
 	},
 	{
 		name:   "take-without-membarrier",
 		breaks: "a sheaf has one owner while it is taken from its P",
 		file:   "slab/reclaim.go", in: "cache.take2",
 		edits:  []edit{{before: `sys.Membarrier() for id := range used`, after: `for id := range used`}},
-		killer: killer{pkg: "slab", tests: "TestATakerAndFreeRCUNeverShareASheaf|TestATakerAndAllocNeverShareASheaf", alone: true},
+		killer: killer{pkg: "slab", tests: "TestATakerAndFreeRCUNeverShareASheaf|TestATakerAndAllocNeverShareASheaf", alone: true, count: 5, dies: "quiesce: slab:"},
 	},
 	{
 		name:   "taker-does-not-wait-for-busy",
@@ -158,23 +155,23 @@ var slabMutants = []mutant{
 		name:   "chain-bits-before-Chained",
 		breaks: "a bit set while its slab is on the chain is found",
 		file:   "slab/chain.go", in: "cache.takeChain",
-		edits: []edit{
+		edits: []edit{ // it dawdles, as it does whose thread loses its processor there
+			{in: "file", before: `"quiesce/internal/fault"`, after: "\"quiesce/internal/fault\"\n\t\"quiesce/internal/sys\""},
 			{before: `atomic.StoreUint32(&m.Chained, 0)`, after: ``},
-			{before: `if any { c.waiting[n] = head`, after: "fault.Delay(\"\")\natomic.StoreUint32(&m.Chained, 0)\nif any { c.waiting[n] = head"},
+			{before: `if any { c.waiting[n] = head`, after: "sys.Sleep(50_000)\natomic.StoreUint32(&m.Chained, 0)\nif any { c.waiting[n] = head"},
 		},
-		killer: killer{pkg: "slab", tests: "TestChainedWhileItsSlabIsTakenIsFound",
-			flags: []string{"-tags=delay"}, env: delays},
+		killer: killer{pkg: "slab", tests: "TestChainedWhileItsSlabIsTakenIsFound", count: 5},
 	},
 	{
 		name:   "chain-link-behind-the-head",
 		breaks: "who takes the chain finds all of it",
 		file:   "slab/chain.go", in: "cache.chainObject",
-		edits: []edit{
+		edits: []edit{ // it dawdles, as above
+			{in: "file", before: `"quiesce/internal/fault"`, after: "\"quiesce/internal/fault\"\n\t\"quiesce/internal/sys\""},
 			{before: `atomic.StoreUint32(&m.Chained, next)`, after: ``},
-			{before: `if c.chain.CompareAndSwap(h, head) {`, after: "if c.chain.CompareAndSwap(h, head) {\nfault.Delay(\"\")\natomic.StoreUint32(&m.Chained, next)\n"},
+			{before: `if c.chain.CompareAndSwap(h, head) {`, after: "if c.chain.CompareAndSwap(h, head) {\nsys.Pause(2000)\natomic.StoreUint32(&m.Chained, next)\n"},
 		},
-		killer: killer{pkg: "slab", tests: "TestTheFallbackChainLeavesOtherCachesSlabsAlone",
-			flags: []string{"-tags=delay"}, env: delays},
+		killer: killer{pkg: "slab", tests: "TestTheFallbackChainLeavesOtherCachesSlabsAlone", count: 2},
 	},
 	{
 		name:   "push-outside-of-a-section",

@@ -155,6 +155,9 @@ func runAll(ctx context.Context, ms []mutant) ([]result, error) {
 		if ctx.Err() != nil {
 			r.skipped, r.problem, r.Killed, r.How = true, nil, false, "interrupted"
 		}
+		if r.problem != nil {
+			r.How, r.Says = "error", r.problem.Error()
+		}
 		rs[i] = r
 		mu.Lock()
 		defer mu.Unlock()

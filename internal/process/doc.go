@@ -15,11 +15,12 @@
 // running may have run out at SIGCONT: a gfp.Kernel allocation that was waiting
 // for memory returns nil (page.Config.ReclaimTimeout), and a grace period that
 // waits for a reader then is reported once as stalled if rcu.StallTimeout has
-// passed. Neither has other consequences.
+// passed, with readers=0 if the last one left at that very moment. Neither has other consequences.
 //
 // A limit on address space (RLIMIT_AS): a constructor that can't reserve its
-// range returns an error; a smaller page.Config.Reserve may fit. What is
-// reserved already is not affected.
+// range returns an error; a smaller page.Config.Reserve may fit. The Go runtime
+// takes 1.2 GB; below some 1.4 GB the process ends at its start, and says
+// why. What is reserved already is not affected.
 //
 // A limit on memory (RLIMIT_DATA): allocations return nil once the opened part of
 // the range is used up. FreeRCU goes on, by the fallback chain.

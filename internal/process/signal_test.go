@@ -76,7 +76,7 @@ func nothingShared(t *testing.T, pid int) {
 		if f[1][3] == 's' {
 			t.Errorf("a shared mapping: %s", l)
 		}
-		if len(f) > 5 && f[5] != exe && f[5][0] != '[' {
+		if len(f) > 5 && f[5] != exe && f[5][0] != '[' && !strings.Contains(f[5], ".so") { // libraries of the race detector
 			t.Errorf("a mapped file: %s", l)
 		}
 	}
@@ -104,7 +104,8 @@ func stop() time.Duration {
 
 // Stopped for half a minute with a reader in its section and a grace period
 // that waits for it: nothing ends early, nothing hangs, and the stall is
-// reported exactly once, naming the kind of reader.
+// reported once for each grace period that waited, naming the kind of
+// reader.
 func TestStoppedWithAReaderInsideNoGracePeriodEndsEarly(t *testing.T) {
 	t.Parallel()
 	c := begin(t, "world", "STALL=1s")
@@ -116,6 +117,11 @@ func TestStoppedWithAReaderInsideNoGracePeriodEndsEarly(t *testing.T) {
 	c.signal(syscall.SIGSTOP)
 	time.Sleep(stop())
 	c.signal(syscall.SIGCONT)
+	for begin := time.Now(); !strings.Contains(strings.Join(c.stalls(), ""), "flavour=preemptible"); time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("no report of the reader within 20 s: %q", c.stalls())
+		}
+	}
 	time.Sleep(1500 * time.Millisecond) // more than the stall timeout, for a second report
 	c.say("release")
 	line := c.expect("released")
@@ -123,11 +129,22 @@ func TestStoppedWithAReaderInsideNoGracePeriodEndsEarly(t *testing.T) {
 	if fmt.Sscanf(line, "released with %d objects, %d changed", &found, &changed); found == 0 || changed != 0 {
 		t.Errorf("a section that lay across the stop: %s", line)
 	}
-	stalls := c.stalls()
-	if len(stalls) != 1 || !strings.Contains(stalls[0], "flavour=preemptible") || !strings.Contains(stalls[0], "readers=") {
-		t.Errorf("want one report, of a preemptible reader: %q", stalls)
+	// The stop may have met the grace period before the one that waits for
+	// this reader; then that one is reported as well.
+	once := map[string]bool{}
+	for _, l := range c.stalls() {
+		_, what, _ := strings.Cut(l, "flavour=")
+		flavour, rest, _ := strings.Cut(what, " ")
+		_, seq, _ := strings.Cut(rest, "seq=")
+		if flavour == "preemptible" && once[seq] {
+			t.Errorf("one grace period was reported twice: %q", c.stalls())
+		}
+		once[seq] = true
 	}
-	t.Log(stalls)
+	if len(once) > 2 {
+		t.Errorf("more grace periods were reported than can have waited: %q", c.stalls())
+	}
+	t.Log(c.stalls())
 	c.advances("after the stop")
 	c.end()
 }

@@ -246,6 +246,12 @@ func (w *world) end() {
 	rcu.Barrier()
 	w.cache.Barrier()
 	s, r := w.cache.Stats(), rcu.ReadStats()
+	// Barrier's own last callback is subtracted from Invoked before it is added,
+	// and the addition may come a moment after Barrier returned.
+	for i := 0; r.Callbacks != r.Invoked && i < 1000; i++ {
+		time.Sleep(time.Millisecond)
+		r = rcu.ReadStats()
+	}
 	peak := w.pages.Stats().Peak
 	var bad []string
 	check := func(ok bool, format string, args ...any) {

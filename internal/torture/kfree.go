@@ -66,7 +66,6 @@ type kfreer struct {
 	ops, failed              counter
 	allocated, freed, direct counter // objects: freed by RCU, directly
 	by                       [contexts]counter
-	lastID                   uint64
 }
 
 func newKfreer(s *session, id int) *kfreer {

@@ -1,0 +1,314 @@
+//go:build linux
+
+package process
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"quiesce/gfp"
+	"quiesce/page"
+	"quiesce/rcu"
+	"quiesce/slab"
+)
+
+func init() {
+	scenarios["small address space"] = smallSpace
+	scenarios["address space used up"] = spaceUsedUp
+	scenarios["data limit"] = dataLimit
+	scenarios["Go heap"] = goHeap
+}
+
+// limited starts this program again with a limit, so that it holds from the
+// first instruction on. A limit set by the parent would have to race.
+func limited(resource int, bytes uint64) {
+	if os.Getenv("LIMITED") == "1" {
+		return
+	}
+	if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: bytes, Max: bytes}); err != nil {
+		fatal(err)
+	}
+	fatal(syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), "LIMITED=1")))
+}
+
+func bytesOf(name string) (n uint64) {
+	fmt.Sscan(os.Getenv(name), &n)
+	return n
+}
+
+// used is a figure of /proc/self/status, in bytes.
+func used(name string) (kb uint64) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), name+":")
+	fmt.Sscan(rest, &kb)
+	return kb << 10
+}
+
+func smallSpace() {
+	limited(unix.RLIMIT_AS, bytesOf("SPACE"))
+	fmt.Println("default range", page.Default().Range()>>20)
+	_, err := page.New(page.Config{Name: "big"})
+	fmt.Println("error:", err)
+	a, err := page.New(page.Config{Name: "small", Reserve: 16 << 20})
+	must(err)
+	c, err := newCache(a)
+	must(err)
+	p := c.Alloc(gfp.Kernel)
+	p.stamp(1)
+	c.FreeRCU(p)
+	must(c.Close())
+	fmt.Println("fine")
+}
+
+// mustFail prints the error that a constructor has to return now.
+func mustFail(what string, err error) {
+	if err == nil {
+		fatal(fmt.Errorf("%s: no error", what))
+	}
+	fmt.Println("error:", err)
+}
+
+func must(err error) {
+	if err != nil {
+		fatal(err)
+	}
+}
+
+func setLimit(resource int, bytes uint64) {
+	must(unix.Setrlimit(resource, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}))
+}
+
+func newCache(a *page.Allocator) (*slab.Cache[record], error) {
+	return slab.NewCache[record]("records", slab.WithAllocator(a))
+}
+
+func spaceUsedUp() {
+	a, err := page.New(page.Config{Name: "before", Reserve: 1 << 30})
+	must(err)
+	c, err := newCache(a)
+	must(err)
+	b, err := page.New(page.Config{Name: "gone"}) // address space of page lists to be had again
+	must(err)
+	must(b.Close())
+	_, err = page.New(page.Config{Reserve: 1 << 20})
+	must(err)
+
+	// Room for the data of an allocator, and not for the rest of it.
+	before := used("VmSize")
+	setLimit(unix.RLIMIT_AS, before+1<<30+20<<20)
+	for range 5 {
+		_, err = page.New(page.Config{Name: "late", Reserve: 64 << 30})
+		if err == nil { // it got the range of the closed one
+			continue
+		}
+		mustFail("New", err)
+		break
+	}
+	_, err = page.New(page.Config{Name: "late", Reserve: 1 << 30})
+	mustFail("New", err)
+	if now := used("VmSize"); now > before+512<<20 {
+		fatal(fmt.Errorf("constructors that failed took %d MB of address space", (now-before)>>20))
+	}
+	_, err = page.New(page.Config{Name: "late and smaller", Reserve: 256 << 20})
+	must(err)
+
+	// Who has his range already doesn't care: 128 MB of objects, and some MB
+	// of address space for what the Go runtime needs meanwhile.
+	all := make([]*record, 2<<20)
+	setLimit(unix.RLIMIT_AS, used("VmSize")+8<<20)
+	for i := range all {
+		if all[i] = c.Alloc(gfp.Kernel); all[i] == nil {
+			fatal(fmt.Errorf("no memory in a range that is there"))
+		}
+	}
+	for _, p := range all {
+		c.FreeRCU(p)
+	}
+	must(c.Close())
+	must(a.Close())
+	fmt.Println("fine")
+}
+
+func dataLimit() {
+	runtime.KeepAlive(make([]byte, 32<<20)) // so that the Go heap has room
+	runtime.GC()
+	a, err := page.New(page.Config{Name: "a", ReclaimTimeout: 200 * time.Millisecond})
+	must(err)
+	c, err := newCache(a)
+	must(err)
+	all := make([]*record, 0, 4<<20)
+	all = append(all, c.Alloc(gfp.Kernel))
+	// Some MB for what the Go runtime needs of its own, too little for anybody else.
+	setLimit(unix.RLIMIT_DATA, used("VmData")+4<<20)
+
+	_, err = slab.NewCache[[3]uint64]("late", slab.WithAllocator(a))
+	mustFail("NewCache", err)
+	_, err = page.New(page.Config{Name: "late"})
+	mustFail("New", err)
+
+	var last time.Duration
+	for {
+		begin := time.Now()
+		p := c.Alloc(gfp.Kernel | gfp.NoWarn)
+		last = time.Since(begin)
+		if p == nil {
+			break
+		}
+		p.stamp(uint64(len(all)))
+		all = append(all, p)
+	}
+	all[0].stamp(0)
+	fmt.Println("nil after", last.Round(time.Millisecond))
+	if last < 150*time.Millisecond || last > 10*time.Second {
+		fatal(fmt.Errorf("gfp.Kernel gave up after %v, ReclaimTimeout is 200 ms", last))
+	}
+
+	// No array to be had, and everything is freed while a reader looks.
+	g := rcu.ReadLock()
+	for _, p := range all {
+		c.FreeRCU(p)
+	}
+	time.Sleep(50 * time.Millisecond)
+	if c.Alloc(gfp.NoWait|gfp.NoWarn) != nil {
+		// It may only be one that was never handed out: all are checked below.
+		fmt.Println("NoWait found an object")
+	}
+	for i, p := range all {
+		if !p.is(uint64(i)) {
+			fatal(fmt.Errorf("object %d of %d freed too early", i, len(all)))
+		}
+	}
+	g.Unlock()
+	c.Barrier()
+	s := c.Stats()
+	fmt.Printf("%d objects: %d in arrays, %d on the chain\n", len(all), s.RCUArrays, s.Fallback)
+	if s.Fallback == 0 || s.Fallback != s.FallbackEnd || s.RCUArrays != s.Reused+s.Bulk || s.RCUArrays+s.Fallback != uint64(len(all)) {
+		fatal(fmt.Errorf("%+v", s))
+	}
+	p := c.Alloc(gfp.Kernel)
+	if p == nil {
+		fatal(fmt.Errorf("no memory although everything was freed"))
+	}
+	c.Free(p)
+	must(c.Close())
+	must(a.Close())
+	fmt.Println("fine")
+}
+
+func goHeap() {
+	w := newWorld()
+	w.start()
+	fmt.Println("ready")
+	setLimit(unix.RLIMIT_DATA, used("VmData")+128<<20)
+	for begin := time.Now(); time.Since(begin) < 20*time.Second; {
+		ballast = append(ballast, make([]byte, 1<<20))
+		clear(ballast[len(ballast)-1])
+	}
+	fmt.Println("the Go heap grew for 20 s")
+}
+
+var ballast [][]byte
+
+// unlimited skips the test where a limit would be the race detector's first.
+func unlimited(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes terabytes of address space, and memory for each access")
+	}
+}
+
+// A process whose address space is limited from its start: the default
+// allocator takes what fits, a constructor that can't says why, a smaller one
+// works.
+func TestWithLittleAddressSpaceAConstructorSaysSoAndASmallerOneWorks(t *testing.T) {
+	unlimited(t)
+	t.Parallel()
+	// The Go runtime takes 1.2 GB of it. 18000 MB and 5500 MB hold the data of
+	// a large default range and not its metadata.
+	for _, mb := range []uint64{3000, 5500, 18000, 40000} {
+		c := begin(t, "small address space", fmt.Sprintf("SPACE=%d", mb<<20))
+		t.Log(mb, "MB:", c.expect("default range"))
+		if l := c.expect("error:"); !strings.Contains(l, "allocator big: no address space") || !strings.Contains(l, "cannot allocate memory") {
+			t.Error(l)
+		}
+		c.expect("fine")
+		succeeds(t, c)
+	}
+}
+
+// Too little for the smallest default allocator: the process ends at its
+// start, and says why.
+func TestWithFarTooLittleAddressSpaceTheProcessEndsAtItsStart(t *testing.T) {
+	unlimited(t)
+	t.Parallel()
+	c := begin(t, "small address space", fmt.Sprintf("SPACE=%d", 800<<20))
+	<-c.ended
+	if c.err == nil || !strings.Contains(c.stderr.String(), "quiesce: allocator default: no address space") {
+		t.Errorf("%v\n%.2000s", c.err, c.stderr)
+	}
+}
+
+func TestAddressSpaceUsedUpAtRunTimeHurtsOnlyNewAllocators(t *testing.T) {
+	unlimited(t)
+	t.Parallel()
+	c := begin(t, "address space used up")
+	c.passes(t)
+}
+
+// Memory denied: nil for allocations, within their time; nothing freed early;
+// FreeRCU on the fallback chain; all of it usable again afterwards.
+func TestMemoryDeniedAllocationsReturnNilAndFreeRCUGoesOn(t *testing.T) {
+	unlimited(t)
+	t.Parallel()
+	c := begin(t, "data limit")
+	c.passes(t)
+}
+
+// What is Go's ends as Go ends it.
+func TestAGoHeapThatCannotGrowEndsTheProcessInGosWords(t *testing.T) {
+	unlimited(t)
+	t.Parallel()
+	c := begin(t, "Go heap")
+	c.expect("ready")
+	select {
+	case <-c.ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no end within 30 s")
+	}
+	text := c.stderr.String()
+	if c.cmd.ProcessState.ExitCode() != 2 || !strings.Contains(text, "fatal error: ") ||
+		!strings.Contains(text, "out of memory") && !strings.Contains(text, "cannot allocate memory") {
+		t.Errorf("%v\n%.3000s", c.err, text)
+	}
+	t.Logf("%.150s", text)
+}
+
+// passes logs what the child says until it says that it is fine.
+func (c *child) passes(t *testing.T) {
+	t.Helper()
+	for {
+		l := c.expect("")
+		t.Log(l)
+		if l == "fine" {
+			break
+		}
+	}
+	succeeds(t, c)
+}
+
+func succeeds(t *testing.T, c *child) {
+	t.Helper()
+	<-c.ended
+	if c.err != nil {
+		t.Errorf("%v\n%.2000s", c.err, c.stderr)
+	}
+}

@@ -1,0 +1,415 @@
+package race_test
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/lock"
+	"quiesce/page"
+	"quiesce/preempt"
+	"quiesce/rcu"
+	"quiesce/rcuhash"
+	"quiesce/slab"
+)
+
+// (A) A program that keeps the rules is not reported.
+func TestA_CorrectProgramsAreSilent(t *testing.T) { check(t, correct) }
+
+// object is full of words that readers look at and writers change.
+type object struct {
+	v    [6]uint64
+	next slab.Pointer[object]
+}
+
+func (o *object) set(v uint64) {
+	for i := range o.v {
+		o.v[i] = v
+	}
+}
+
+func (o *object) sum() (s uint64) {
+	for _, v := range o.v {
+		s += v
+	}
+	return s
+}
+
+func newCache(opts ...slab.Option) *slab.Cache[object] {
+	c, err := slab.NewCache[object]("objects", opts...)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func alloc(c *slab.Cache[object], v uint64) *object {
+	o := c.Alloc(gfp.Kernel)
+	if o == nil {
+		panic("no memory")
+	}
+	o.set(v)
+	return o
+}
+
+const awhile = 300 * time.Millisecond
+
+// sections are ways to read under protection.
+var sections = []func(fn func()){
+	func(fn func()) { g := rcu.ReadLock(); fn(); g.Unlock() },
+	func(fn func()) { p := preempt.Disable(); fn(); p.Enable() },
+	func(fn func()) { s := preempt.DisableIRQ(); fn(); s.Restore() },
+	func(fn func()) { preempt.Hardirq(fn) },
+	func(fn func()) { s := preempt.DisableIRQ(); preempt.Hardirq(fn); s.Restore() },
+	func(fn func()) { var l lock.Raw; l.Lock(); fn(); l.Unlock() },
+	func(fn func()) { // another goroutine unlocks
+		g := rcu.ReadLock()
+		fn()
+		done := make(chan bool)
+		go func() { g.Unlock(); close(done) }()
+		<-done
+	},
+	func(fn func()) { // hand over hand
+		a := preempt.Disable()
+		b := preempt.Disable()
+		fn()
+		a.Enable()
+		fn()
+		c := preempt.Disable()
+		b.Enable()
+		fn()
+		c.Enable()
+	},
+	func(fn func()) { // nested, both flavours
+		g := rcu.ReadLock()
+		p := preempt.Disable()
+		fn()
+		p.Enable()
+		h := rcu.ReadLock()
+		g.Unlock()
+		h.Unlock()
+	},
+}
+
+// readers reads what link leads to until stop, in every kind of section.
+func readers(link *slab.Pointer[object], stop *atomic.Bool) []func() {
+	var fns []func()
+	for _, section := range sections {
+		fns = append(fns, func() {
+			for !stop.Load() {
+				section(func() {
+					if o := link.Load(); o != nil {
+						o.sum()
+					}
+				})
+				runtime.Gosched()
+			}
+		})
+	}
+	return fns
+}
+
+// replace runs readers beside two writers that replace what they read, and
+// give what was there to free.
+func replace(c *slab.Cache[object], free func(*object)) {
+	var link slab.Pointer[object]
+	var stop atomic.Bool
+	fns := readers(&link, &stop)
+	for range 2 {
+		fns = append(fns, func() {
+			repeat(awhile, func(i int) {
+				free(link.Swap(alloc(c, uint64(i))))
+				runtime.Gosched()
+			})
+			stop.Store(true)
+		})
+	}
+	together(fns...)
+	c.Free(link.Load())
+	if err := c.Close(); err != nil {
+		panic(err)
+	}
+}
+
+// small caches hand sheaves, slabs and pages round all the time.
+func small(pages *page.Allocator) *slab.Cache[object] {
+	return newCache(slab.WithAllocator(pages), slab.WithSheaf(8), slab.WithDepot(1))
+}
+
+func newPages(limit int64) *page.Allocator {
+	a, err := page.New(page.Config{Limit: limit})
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+var correct = []scenario{
+	{name: "FreeRCU", run: func() {
+		c := newCache()
+		replace(c, c.FreeRCU)
+	}},
+	{name: "FreeRCU, small sheaves", run: func() {
+		c := small(newPages(0))
+		replace(c, c.FreeRCU)
+	}},
+	{name: "Synchronize, then Free", run: func() {
+		c := newCache()
+		replace(c, func(o *object) { rcu.Synchronize(); c.Free(o) })
+	}},
+	{name: "Poll, then write and Free", run: func() {
+		c := newCache()
+		replace(c, func(o *object) {
+			cookie := rcu.StartPoll()
+			for !rcu.Poll(cookie) {
+				runtime.Gosched()
+			}
+			if o != nil {
+				o.set(0)
+			}
+			c.Free(o)
+		})
+	}},
+	{name: "CondSynchronize after another's cookie", run: func() {
+		c := newCache()
+		type cooked struct {
+			o *object
+			c rcu.Cookie
+		}
+		hand := make(chan cooked, 16)
+		done := make(chan bool)
+		go func() {
+			for k := range hand {
+				rcu.CondSynchronize(k.c)
+				if k.o != nil {
+					k.o.set(0)
+				}
+				c.Free(k.o)
+			}
+			close(done)
+		}()
+		var link slab.Pointer[object]
+		var stop atomic.Bool
+		together(append(readers(&link, &stop), func() {
+			repeat(awhile, func(i int) {
+				o := link.Swap(alloc(c, uint64(i)))
+				hand <- cooked{o, rcu.GetState()}
+			})
+			stop.Store(true)
+		})...)
+		close(hand)
+		<-done
+	}},
+	{name: "Call, then Free; Barrier", run: func() {
+		c := newCache()
+		replace(c, func(o *object) {
+			ran := false
+			rcu.Call(func() {
+				if o != nil {
+					o.set(0)
+				}
+				c.Free(o)
+				ran = true
+			})
+			if rcu.Barrier(); !ran {
+				panic("the callback was not waited for")
+			}
+		})
+	}},
+	{name: "Go objects", run: func() {
+		type obj struct{ v int }
+		var link atomic.Pointer[obj]
+		link.Store(&obj{})
+		var stop atomic.Bool
+		var fns []func()
+		for _, section := range sections {
+			fns = append(fns, func() {
+				for sum := 0; !stop.Load(); runtime.Gosched() {
+					section(func() { sum += link.Load().v })
+				}
+			})
+		}
+		fns = append(fns, func() {
+			repeat(awhile, func(i int) {
+				old := link.Swap(&obj{i})
+				switch i % 3 {
+				case 0:
+					rcu.Synchronize()
+					old.v = -1
+				case 1:
+					rcu.SynchronizeExpedited()
+					old.v = -1
+				case 2:
+					rcu.Call(func() { old.v = -1 })
+				}
+			})
+			stop.Store(true)
+		})
+		together(fns...)
+		rcu.Barrier()
+	}},
+	{name: "what a section wrote is read after the grace period", run: func() {
+		for i := range 200 {
+			x, in := 0, make(chan bool)
+			go func() {
+				g := rcu.ReadLock()
+				in <- true
+				x = i
+				g.Unlock()
+			}()
+			<-in
+			rcu.Synchronize()
+			if x != i {
+				panic("the section was not waited for")
+			}
+		}
+	}},
+	{name: "FreeRCU in raw atomic contexts, with no memory for arrays", run: func() {
+		pages := newPages(1 << 20)
+		c := newCache(slab.WithAllocator(pages))
+		var os []*object
+		for o := c.Alloc(gfp.NoWait | gfp.NoWarn); o != nil; o = c.Alloc(gfp.NoWait | gfp.NoWarn) {
+			o.set(1)
+			os = append(os, o)
+		}
+		half := len(os) / 2
+		together(func() {
+			for _, o := range os[:half] {
+				p := preempt.Disable()
+				c.FreeRCU(o)
+				p.Enable()
+			}
+		}, func() {
+			for _, o := range os[half:] {
+				p := preempt.Disable()
+				c.Free(o)
+				p.Enable()
+			}
+		})
+		c.Barrier()
+		if c.Stats().FallbackEnd == 0 {
+			panic("nothing went on the chain")
+		}
+		together(func() { alloc(c, 2) }, func() { alloc(c, 3) })
+	}},
+	{name: "several caches at the limit of one allocator", run: func() {
+		pages := newPages(2 << 20)
+		h := slab.NewHeap(pages)
+		var fns []func()
+		for w := range 4 {
+			fns = append(fns, func() {
+				var mine []unsafe.Pointer
+				repeat(2*awhile, func(i int) {
+					size := 16 << (i / 64 % 8)
+					if p := h.Kmalloc(size, gfp.NoWait|gfp.NoWarn); p != nil {
+						b := unsafe.Slice((*byte)(p), size)
+						for k := 0; k < size; k += 8 {
+							b[k] = byte(w)
+						}
+						mine = append(mine, p)
+					}
+					if len(mine) > 200 || i%100 == 99 {
+						for k, p := range mine {
+							if k%2 == 0 {
+								h.Kfree(p)
+							} else {
+								h.KfreeRCU(p)
+							}
+						}
+						mine = mine[:0]
+					}
+					if i%1000 == 999 {
+						h.Shrink()
+						pages.Shrink()
+					}
+				})
+				h.KfreeBulk(mine)
+			})
+		}
+		together(fns...)
+		if err := h.Close(); err != nil {
+			panic(err)
+		}
+		if err := pages.Close(); err != nil {
+			panic(err)
+		}
+	}},
+	{name: "bulk, and zeroed objects", run: func() {
+		c := newCache()
+		body := func() {
+			var os [50]*object
+			repeat(awhile, func(i int) {
+				f := gfp.Kernel
+				if i%2 == 0 {
+					f |= gfp.Zero
+				}
+				n := c.AllocBulk(f, os[:])
+				if o := c.Alloc(f); o.sum() != 0 && f&gfp.Zero != 0 {
+					panic("not zero")
+				} else {
+					o.set(1)
+					c.Free(o)
+				}
+				for _, o := range os[:n] {
+					o.set(uint64(i))
+				}
+				c.FreeBulk(os[:n])
+				runtime.Gosched()
+			})
+		}
+		together(body, body, body)
+	}},
+	{name: "pages", run: func() {
+		pages := newPages(16 << 20)
+		body := func() {
+			repeat(awhile, func(i int) {
+				order := i % 10
+				if p := pages.Alloc(order, gfp.NoWait|gfp.NoWarn); p != nil {
+					b := unsafe.Slice((*byte)(p), page.Size<<order)
+					for k := 0; k < len(b); k += 512 {
+						b[k]++
+					}
+					pages.Free(p, order)
+				}
+				if i%100 == 0 {
+					pages.Shrink()
+				}
+			})
+		}
+		together(body, body, body)
+	}},
+	{name: "a map's readers and writers", run: func() {
+		m, err := rcuhash.New[string, [4]uint64](64)
+		if err != nil {
+			panic(err)
+		}
+		keys := []string{"a", "bb", "ccc", "dddd"}
+		write := func() {
+			repeat(awhile, func(i int) {
+				k := keys[i%4]
+				m.Put(k, [4]uint64{uint64(i)})
+				if i%7 == 0 {
+					m.Delete(k)
+				}
+			})
+		}
+		read := func() {
+			sum := uint64(0)
+			repeat(awhile, func(i int) {
+				g := rcu.ReadLock()
+				if v := m.Get(g, keys[i%4]); v != nil {
+					sum += v[0] + v[3]
+				}
+				m.Range(g, func(_ string, v *[4]uint64) bool { sum += v[1]; return true })
+				g.Unlock()
+			})
+		}
+		together(write, write, read, read)
+		if err := m.Close(); err != nil {
+			panic(err)
+		}
+	}},
+}

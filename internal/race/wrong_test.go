@@ -1,0 +1,265 @@
+package race_test
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/preempt"
+	"quiesce/rcu"
+	"quiesce/rcuhash"
+	"quiesce/slab"
+)
+
+// (B) A use of an object that no section protects, and a free or a write that
+// no grace period precedes, is reported.
+func TestB_UsesOutsideOfSectionsAreReported(t *testing.T) { check(t, wrong) }
+
+const long = 10 * time.Second // a report ends the scenario
+
+// misread runs a reader that breaks the rules beside a writer that keeps them.
+func misread(read func(*slab.Pointer[object])) {
+	c := newCache()
+	var link slab.Pointer[object]
+	link.Store(alloc(c, 0))
+	var stop atomic.Bool
+	together(func() {
+		for !stop.Load() {
+			read(&link)
+			runtime.Gosched()
+		}
+	}, func() {
+		repeat(long, func(i int) {
+			c.FreeRCU(link.Swap(alloc(c, uint64(i))))
+			runtime.Gosched()
+		})
+		stop.Store(true)
+	})
+}
+
+//go:noinline
+func useTooLate(o *object) uint64 { return o.v[3] }
+
+var wrong = []scenario{
+	{name: "use after Unlock", run: func() {
+		misread(func(l *slab.Pointer[object]) {
+			g := rcu.ReadLock()
+			o := l.Load()
+			g.Unlock()
+			useTooLate(o)
+		})
+	}, frames: []string{"race_test.useTooLate()", "race.FreedAfterGracePeriod()"}},
+	{name: "use after Enable", run: func() {
+		misread(func(l *slab.Pointer[object]) {
+			p := preempt.Disable()
+			o := l.Load()
+			p.Enable()
+			useTooLate(o)
+		})
+	}, frames: []string{"race_test.useTooLate()"}},
+	{name: "use without a section", run: func() {
+		misread(func(l *slab.Pointer[object]) { useTooLate(l.Load()) })
+	}, frames: []string{"race_test.useTooLate()"}},
+	{name: "a pointer kept from one section to the next", run: func() {
+		var kept *object
+		misread(func(l *slab.Pointer[object]) {
+			g := rcu.ReadLock()
+			if kept != nil {
+				useTooLate(kept)
+			}
+			kept = l.Load()
+			g.Unlock()
+		})
+	}, frames: []string{"race_test.useTooLate()"}},
+
+	// The use stands between the end of the section that protected the object
+	// and a later section, which began after the grace period did: that one's
+	// end must not order the use before the grace period's end.
+	{name: "use after Unlock, before another section", run: func() { between(false) },
+		frames: []string{"race_test.useTooLate()", "race.FreedAfterGracePeriod()"}},
+	{name: "use after Enable, before another section", run: func() { between(true) }, procs: 4,
+		frames: []string{"race_test.useTooLate()", "race.FreedAfterGracePeriod()"}},
+
+	{name: "Free without a grace period", run: func() {
+		c := newCache()
+		var link slab.Pointer[object]
+		link.Store(alloc(c, 0))
+		var in, out flag
+		together(func() {
+			g := rcu.ReadLock()
+			useTooLate(link.Load())
+			in.raise()
+			out.await(1)
+			g.Unlock()
+		}, func() {
+			in.await(1)
+			c.Free(link.Swap(nil))
+			out.raise()
+		})
+	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.(*Cache[", "wrong_test.go"}},
+	{name: "Kfree without a grace period", run: func() {
+		p := slab.Kmalloc(64, gfp.Kernel)
+		var in flag
+		together(func() {
+			g := rcu.ReadLock()
+			useTooLate((*object)(p))
+			g.Unlock()
+			in.raise()
+		}, func() {
+			in.await(1)
+			slab.Kfree(p)
+		})
+	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.Kfree()", "wrong_test.go"}},
+	{name: "use of an object that was freed and allocated again", run: func() {
+		c := newCache()
+		o := alloc(c, 1)
+		var freed flag
+		together(func() {
+			c.Free(o)
+			for o != alloc(c, 2) {
+			}
+			freed.raise()
+		}, func() {
+			freed.await(1)
+			useTooLate(o)
+		})
+	}, frames: []string{"race_test.useTooLate()"}},
+	{name: "two frees of one object", run: func() {
+		c := newCache()
+		o := alloc(c, 1)
+		together(func() { c.Free(o) }, func() { c.Free(o) })
+	}, frames: []string{"race.Freed()"}},
+	{name: "a cookie taken before the unlinking", run: func() {
+		c := newCache()
+		var link slab.Pointer[object]
+		link.Store(alloc(c, 0))
+		var in, out flag
+		together(func() {
+			in.await(1) // the grace period has begun, and ended
+			g := rcu.ReadLock()
+			useTooLate(link.Load())
+			g.Unlock()
+			out.raise()
+		}, func() {
+			cookie := rcu.StartPoll()
+			rcu.CondSynchronize(cookie)
+			in.raise()
+			out.await(1)
+			o := link.Swap(nil)
+			if !rcu.Poll(cookie) {
+				panic("not over")
+			}
+			c.Free(o)
+		})
+	}, frames: []string{"race_test.useTooLate()", "race.Freed()"}},
+
+	{name: "a Go object written without a grace period", run: func() { goObject(func() {}) },
+		frames: []string{"race_test.goObject"}},
+	{name: "a Go object written after the readers' own sections only", run: func() {
+		goObject(func() { g := rcu.ReadLock(); g.Unlock() })
+	}, frames: []string{"race_test.goObject"}},
+
+	{name: "a map's value used after Unlock", run: func() {
+		m, err := rcuhash.New[int, uint64](16)
+		if err != nil {
+			panic(err)
+		}
+		m.Put(1, 1)
+		var stop atomic.Bool
+		together(func() {
+			for !stop.Load() {
+				g := rcu.ReadLock()
+				v := m.Get(g, 1)
+				g.Unlock()
+				useValueTooLate(v)
+				runtime.Gosched()
+			}
+		}, func() {
+			repeat(long, func(i int) { m.Put(1, uint64(i)); runtime.Gosched() })
+			stop.Store(true)
+		})
+	}, frames: []string{"race_test.useValueTooLate()"}},
+	{name: "a page used after Free", run: func() {
+		a := newPages(0)
+		p := a.Alloc(2, gfp.Kernel)
+		var freed flag
+		together(func() {
+			a.Free(p, 2)
+			freed.raise()
+		}, func() {
+			freed.await(1)
+			useTooLate((*object)(unsafe.Add(p, 5000)))
+		})
+	}, frames: []string{"race_test.useTooLate()", "race.PagesFreed()", "wrong_test.go"}},
+	{name: "what a callback wrote, read without Barrier", run: func() {
+		x := 0
+		var done flag
+		together(func() {
+			rcu.Call(func() { x = 1; done.raise() })
+		}, func() {
+			done.await(1)
+			useValueTooLate((*uint64)(unsafe.Pointer(&x)))
+		})
+	}, frames: []string{"race_test.useValueTooLate()"}},
+}
+
+//go:noinline
+func useValueTooLate(v *uint64) uint64 { return *v }
+
+// goObject has a reader, who keeps the rules, and an updater that writes to the
+// object after wait.
+func goObject(wait func()) {
+	var link atomic.Pointer[[4]int]
+	link.Store(new([4]int))
+	var in flag
+	together(func() {
+		g := rcu.ReadLock()
+		_ = link.Load()[2]
+		in.raise()
+		g.Unlock()
+	}, func() {
+		in.await(1)
+		old := link.Swap(nil)
+		wait()
+		old[2] = 1
+	})
+}
+
+// between: see the scenarios that call it.
+func between(pinned bool) {
+	c := newCache()
+	var link slab.Pointer[object]
+	for range 200 { // the grace period may end too early, between the lines
+		link.Store(alloc(c, 0))
+		var in flag
+		together(func() {
+			leave := enter(pinned)
+			o := link.Load()
+			before := rcu.GetState()
+			in.raise()
+			for rcu.GetState() == before { // until a grace period has begun
+				if !pinned {
+					runtime.Gosched()
+				}
+			}
+			leave()
+			useTooLate(o)
+			enter(pinned)()
+		}, func() {
+			in.await(1)
+			c.FreeRCU(link.Swap(nil))
+			c.Barrier()
+		})
+	}
+}
+
+// enter begins a section and returns what ends it.
+func enter(pinned bool) (leave func()) {
+	if pinned {
+		return preempt.Disable().Enable
+	}
+	return rcu.ReadLock().Unlock
+}
