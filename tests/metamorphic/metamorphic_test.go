@@ -153,7 +153,7 @@ func plant(p program, o options, results []string) {
 // found, and reduced to them.
 func TestAPlantedFaultIsFoundAndReduced(t *testing.T) {
 	p := generate(5, 400)
-	p = append(p, op{-1, "close", "cache64", 1, 0}, op{1, "delete", "words", 3, 0})
+	p = append(p, op{1, "put", "words", 3, 0}, op{-1, "close", "cache64", 1, 0}, op{1, "delete", "words", 3, 0})
 	o := options{"plant": "1", "sheaf": "7", "procs": "1"}
 	first := run(t, p, nil)
 	kind, text := failure(p, first, run(t, p, o))

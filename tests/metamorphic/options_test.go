@@ -85,9 +85,12 @@ func (o options) environ() []string {
 			process = append(process, c.name+"="+v)
 		}
 	}
-	env := []string{"QUIESCE=" + strings.Join(process, ","), "METAMORPHIC_OPTIONS=" + o.String()}
+	env := []string{
+		"QUIESCE=" + strings.Join(process, ","), "METAMORPHIC_OPTIONS=" + o.String(),
+		"GORACE=atexit_sleep_ms=0 " + os.Getenv("GORACE"), // else a run takes a second more
+	}
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "QUIESCE=") && !strings.HasPrefix(kv, "GOMAXPROCS=") {
+		if !strings.HasPrefix(kv, "QUIESCE=") && !strings.HasPrefix(kv, "GOMAXPROCS=") && !strings.HasPrefix(kv, "GORACE=") {
 			env = append(env, kv)
 		}
 	}

@@ -204,7 +204,7 @@ func (t *thread) do(o op) string {
 			}
 			return caught(func() { ps.a.Free(p, ps.order+1) }) + caught(func() { ps.a.Free(unsafe.Add(p, 8), ps.order) })
 		}
-		on := new([64]byte)
+		on := new([8192]byte) // as large as the largest type: checkptr looks
 		return caught(func() { k.freeRCU(unsafe.Pointer(&on[o.b])) })
 	}
 	panic("no operation " + o.String())
