@@ -89,4 +89,10 @@
 // slab, or at once if both find each other on the fallback chain. Until then
 // two owners may have the object: one hand-over in some tens is checked against
 // the bitmap. After a panic over misuse the cache is not to be trusted.
+//
+// With -race an object is memory that the race detector watches. Alloc, Free
+// and the end of FreeRCU's grace period are writes to it: a use after Unlock, a
+// Free while a reader may be there, a second free, are data races, and
+// reported as far as the detector's memory of accesses reaches. Race builds
+// allocate a random object of a sheaf; race.go says why.
 package slab

@@ -7,6 +7,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/page"
 	"quiesce/rcu"
 )
 
@@ -253,7 +254,7 @@ func (c *cache) topUp() bool {
 	want := min(max(emptyFirst, c.wantEmpty.Load()*4), emptyMost)
 	c.wantEmpty.Store(want)
 	for range want {
-		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn))
+		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn|page.Unseen))
 		if n == 0 {
 			return false
 		}
