@@ -57,7 +57,7 @@ var rcuMutants = []mutant{
 		breaks: "(D) a grace period ends soon after its last reader left",
 		file:   "rcu/gp.go", in: "drain",
 		edits:  []edit{{before: `percpu.RaiseReaders(runtime.GOMAXPROCS(0))`, after: ``}},
-		killer: killer{pkg: "rcu", tests: "TestD_LateExitOnAPWhereNobodyEnteredIsFoundSoon"},
+		killer: killer{pkg: "rcu", tests: "TestD_LateExitOnAPWhereNobodyEnteredIsFoundSoon", count: 6},
 	},
 	{
 		name:   "pinned-sections-not-waited-for",
