@@ -288,7 +288,7 @@ func (m *fuzzedHeap) close() {
 		m.t.Fatalf("Close returned %v, want %q", err, want)
 	}
 	m.h.each(func(c *cache) {
-		if c.slabs.inuse > 0 {
+		if c.slabs.inuse > 0 || guarded(c) {
 			c.closed.Store(false)
 		}
 	})
