@@ -40,6 +40,7 @@ type tagged map[string]map[string]bool
 type row struct {
 	tag   string
 	names []string // functions that hold one of its ends
+	shown string   // the last cell
 }
 
 func orderingRows(t *testing.T) map[string]row {
@@ -62,7 +63,7 @@ func orderingRows(t *testing.T) map[string]row {
 		if _, twice := rows[tag]; twice {
 			t.Errorf("the page has tag %s in two rows", tag)
 		}
-		r := row{tag: tag}
+		r := row{tag: tag, shown: cells[len(cells)-2]}
 		for _, m := range name.FindAllStringSubmatch(cells[2]+cells[3]+cells[4], -1) {
 			r.names = append(r.names, m[1])
 		}
@@ -193,6 +194,33 @@ func TestEveryRacyAccessHasItsPairOnTheOrderingPage(t *testing.T) {
 				t.Errorf("the page has %s as an end of tag %s; the tag is in %s", name, tag, strings.Join(sorted(found[tag]), ", "))
 			}
 		}
+	}
+}
+
+// The models' mutants that the page refers to are among those that are run.
+func TestTheOrderingPagesMutantsAreRun(t *testing.T) {
+	run := read(t, "models/run")
+	mutant := regexp.MustCompile(`\b[A-Z]{2}[A-Z0-9_]*\b`)
+	n := 0
+	for _, r := range orderingRows(t) {
+		for _, part := range strings.Split(r.shown, ";") {
+			model, names, ok := strings.Cut(part, ":")
+			if !ok {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(root, "models", strings.TrimSpace(model)+".pml")); err != nil {
+				t.Errorf("tag %s: no model %s", r.tag, model)
+			}
+			for _, name := range mutant.FindAllString(names, -1) {
+				n++
+				if !regexp.MustCompile(`\b` + name + `\b`).MatchString(run) {
+					t.Errorf("tag %s: models/run has no mutant %s", r.tag, name)
+				}
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d mutants on the page", n)
 	}
 }
 
