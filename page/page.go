@@ -235,7 +235,7 @@ func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
 	}
 	p := a.addr(page)
 	if race.Enabled {
-		race.PagesAllocated(p, Size<<order, Size)
+		a.raceAllocated(p, order, f)
 	}
 	if f&gfp.Zero != 0 {
 		clear(unsafe.Slice((*byte)(p), Size<<order))

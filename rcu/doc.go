@@ -108,4 +108,16 @@
 // docs/memory-ordering.md, in this package and those it stands on.
 //
 // Lock order: gp.mu → nothing. A callback shard's lock.Raw → nothing.
+//
+// # The race detector
+//
+// With -race the ends of sections are ordered before the end of a grace period
+// that waited for them, and that before whatever its waiter does next: what
+// guarantee (C) says. Nothing else of this package orders its users: its
+// words and atomics are hidden from the detector. So data that is published by
+// an atomic pointer, read in sections and written to after Synchronize, or in
+// a callback, is silent, be it on the Go heap or not; written to without a
+// grace period, or read after Unlock, it is reported. Package internal/race has
+// the argument. Data that is safe only because all who touch it are pinned to
+// the same P is reported: the detector knows no Ps. lock.Local is for that.
 package rcu

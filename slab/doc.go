@@ -96,4 +96,10 @@
 // objects and beside objects besides: poison_on.go has how. Reports go to
 // standard error, or to SetReporter; Describe says what is known of an address;
 // Validate looks at everything now.
+//
+// With -race an object is memory that the race detector watches. Alloc, Free
+// and the end of FreeRCU's grace period are writes to it: a use after Unlock, a
+// Free while a reader may be there, a second free, are data races, and
+// reported as far as the detector's memory of accesses reaches. Race builds
+// allocate a random object of a sheaf; race.go says why.
 package slab

@@ -17,7 +17,7 @@ import (
 
 // raceAlloc is Cache.Alloc in race builds.
 func (c *cache) raceAlloc(f gfp.Flags) unsafe.Pointer {
-	c.raceShuffle()
+	c.raceShuffle(1)
 	p := c.alloc(nil, f, 0)
 	if p == nil {
 		p = c.alloc(nil, f, 1)
@@ -31,17 +31,19 @@ func (c *cache) raceAlloc(f gfp.Flags) unsafe.Pointer {
 	return p
 }
 
-// raceShuffle makes the next object of this P's main sheaf a random one. An
+// raceShuffle makes the next objects of this P's main sheaf random ones. An
 // allocation is ordered behind the last free of its object; if that were always
 // the latest free on this P, goroutines that share the P would be ordered at
 // every allocation, and their races never be seen.
 //
 //go:norace
-func (c *cache) raceShuffle() {
+func (c *cache) raceShuffle(objects int) {
 	s := c.enter()
-	if m := c.sheaf(s.main); m.n > 1 { // ord:slot-busy
-		i, j := rand.Uint32N(m.n), m.n-1
-		m.obj[i], m.obj[j] = m.obj[j], m.obj[i]
+	m := c.sheaf(s.main) // ord:slot-busy
+	for n := m.n; n > 1 && objects > 0; objects-- {
+		i := rand.Uint32N(n)
+		n--
+		m.obj[i], m.obj[n] = m.obj[n], m.obj[i]
 	}
 	s.leave()
 }

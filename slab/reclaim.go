@@ -8,6 +8,7 @@ import (
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/page"
 	"quiesce/rcu"
 )
 
@@ -269,7 +270,7 @@ func (c *cache) topUp() bool {
 	want := min(max(emptyFirst, c.wantEmpty.Load()*4), emptyMost) // ord:hint
 	c.wantEmpty.Store(want)                                       // ord:hint
 	for range want {
-		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn))
+		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn|page.Unseen))
 		if n == 0 {
 			return false
 		}

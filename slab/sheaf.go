@@ -145,14 +145,14 @@ func (st *stack) takeAll() num {
 
 func (st *stack) empty() bool { return num(st.head.Load()) == 0 } // ord:stack
 
-// newSheaf makes an empty sheaf of a page. 0: no page to be had.
+// newSheaf makes an empty sheaf of a page, allocated with page.Unseen. 0: no
+// page to be had.
 //
 //go:norace
 func (c *cache) newSheaf(p unsafe.Pointer) num {
 	if p == nil {
 		return 0
 	}
-	race.SheafMade(p)
 	race.Disable()
 	n := c.pages.PageOf(p)
 	s := c.sheaf(n)
@@ -164,6 +164,5 @@ func (c *cache) newSheaf(p unsafe.Pointer) num {
 
 func (c *cache) dropSheaf(n num) {
 	c.sheaves.Add(-1) // ord:stat
-	race.Collected(unsafe.Pointer(c.sheaf(n)))
-	c.pages.Free(unsafe.Pointer(c.sheaf(n)), 0)
+	c.pages.FreeUnseen(unsafe.Pointer(c.sheaf(n)))
 }

@@ -317,7 +317,7 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 	pf := f&gfp.Atomic | gfp.NoWarn // waiting and warning are refill's
 	e := c.empty.pop(c)
 	if e == 0 {
-		e = c.newSheaf(c.pages.Alloc(0, pf))
+		e = c.newSheaf(c.pages.Alloc(0, pf|page.Unseen))
 	}
 	var one [1]uint32
 	dst := one[:]

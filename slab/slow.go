@@ -8,6 +8,7 @@ import (
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/page"
 	"quiesce/rcu"
 )
 
@@ -158,10 +159,7 @@ func (c *cache) getEmpty() num {
 	if n != 0 {
 		return n
 	}
-	race.Enable() // who had the page before is before us
-	n = c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn))
-	race.Disable()
-	return n
+	return c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn|page.Unseen))
 }
 
 //go:norace

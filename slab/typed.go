@@ -107,6 +107,9 @@ func (c *Cache[T]) FreeRCU(p *T) {
 // AllocBulk fills dst and returns the number of objects it got. Contexts: as
 // Alloc. The kernel's kmem_cache_alloc_bulk.
 func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
+	if race.Enabled {
+		c.c.raceShuffle(len(dst))
+	}
 	n := c.c.allocBulk(f, pointers(dst))
 	c.c.raceAllocBulk(pointers(dst)[:n])
 	if f&gfp.Zero != 0 {

@@ -57,7 +57,7 @@ var rcuMutants = []mutant{
 		breaks: "(D) a grace period ends soon after its last reader left",
 		file:   "rcu/gp.go", in: "drain",
 		edits:  []edit{{before: `percpu.RaiseReaders(runtime.GOMAXPROCS(0))`, after: ``}},
-		killer: killer{pkg: "rcu", tests: "TestD_LateExitOnAPWhereNobodyEnteredIsFoundSoon"},
+		killer: killer{pkg: "rcu", tests: "TestD_LateExitOnAPWhereNobodyEnteredIsFoundSoon", count: 6},
 	},
 	{
 		name:   "pinned-sections-not-waited-for",
@@ -85,7 +85,7 @@ var rcuMutants = []mutant{
 		breaks: "(A) nested sections end with the outermost",
 		file:   "preempt/preempt.go", in: "Pinned.Enable",
 		edits:  []edit{{before: `if c.Nest == 0`, after: `if true`}},
-		killer: killer{pkg: "rcu", tests: "TestA_APinnedSectionLastsBeyondInnerOnes"},
+		killer: killer{pkg: "rcu", tests: "TestA_APinnedSectionLastsBeyondInnerOnes", count: 5},
 	},
 	{
 		name:   "unlock-counted-on-the-wrong-index",

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"text/tabwriter"
-	"time"
 )
 
 const usage = `usage: go run ./internal/mutants [-run regexp] [-list] [-json]
@@ -268,7 +267,7 @@ func printList(w io.Writer, ms []mutant) {
 		case k.dies != "":
 			fmt.Fprintf(w, "    shows   a test fails, or the process dies: %s\n", k.dies)
 		case k.hangs:
-			fmt.Fprintf(w, "    shows   a test fails, or does not end within %v\n", max(k.limit, time.Second))
+			fmt.Fprintf(w, "    shows   a test fails, or does not end within %v\n", k.bound())
 		}
 		fmt.Fprintln(w)
 	}

@@ -49,6 +49,14 @@ type killer struct {
 
 const defaultLimit = 40 * time.Second
 
+// bound is the limit of one run.
+func (k killer) bound() time.Duration {
+	if k.limit == 0 {
+		return defaultLimit
+	}
+	return k.limit
+}
+
 // tok is a token with its place in the text.
 type tok struct {
 	text     string

@@ -77,10 +77,7 @@ type outcome struct {
 
 // run runs the killer's tests.
 func (b *bench) run(ctx context.Context, binary string, k killer) (outcome, error) {
-	limit := k.limit
-	if limit == 0 {
-		limit = defaultLimit
-	}
+	limit := k.bound()
 	// The test binary ends itself at its limit. If it can't, it is ended.
 	ctx, cancel := context.WithTimeout(ctx, limit+20*time.Second)
 	defer cancel()

@@ -219,6 +219,34 @@ var correct = []scenario{
 			}
 		})
 	}},
+	{name: "Call while the worker runs", run: func() {
+		var running, called, ran flag
+		together(func() {
+			rcu.Call(func() { running.raise(); called.await(1) })
+		}, func() {
+			running.await(1)
+			x := 1
+			rcu.Call(func() { x++; ran.raise() })
+			called.raise()
+			ran.await(1)
+			rcu.Barrier()
+			if x != 2 {
+				panic("the callback was not waited for")
+			}
+		})
+	}},
+	{name: "Barrier behind others' callbacks that have returned", run: func() {
+		x := 0
+		var ran flag
+		together(func() {
+			rcu.Call(func() { x++; ran.raise() })
+		}, func() {
+			ran.await(1)
+			time.Sleep(50 * time.Millisecond) // the worker ends
+			rcu.Barrier()
+			x++
+		})
+	}},
 	{name: "Go objects", run: func() {
 		type obj struct{ v int }
 		var link atomic.Pointer[obj]

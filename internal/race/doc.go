@@ -30,7 +30,7 @@
 //	end of a grace period          whoever learns of it: return     ends[number%64]
 //	                               of Synchronize, Poll's true, …
 //	rcu.Call                       the callback                     one of a shard
-//	return of a callback           return of rcu.Barrier            one for all
+//	return of a callback           return of rcu.Barrier            the locks of both
 //	Free(p)                        the next Alloc that returns p    p+1
 //	FreeRCU(p)                     p's freeing by the worker, and   p+1, merged
 //	                               with it the next Alloc
@@ -44,8 +44,8 @@
 // # Writes that are none
 //
 // Free, the end of the grace period after FreeRCU, and Alloc count as writes
-// to the whole object: Freed, FreedAfterGracePeriod and Reallocated stand on
-// top of the stack in a report. A use that no edge puts before the free, or
+// to the whole object: Freed, FreedAfterGracePeriod and Reallocated stand near
+// the top of the stack in a report. A use that no edge puts before the free, or
 // behind the allocation, is a data race with it.
 //
 // # Epochs: which sections a grace period is ordered behind
@@ -83,8 +83,26 @@
 // package sync's are. What they touch must be touched by such functions only.
 // That holds for the words of the Ps, for the sheaves and for the state of
 // grace periods. User code never runs hidden, and no goroutine is started
-// hidden, which would not even be ordered behind package initialisation. A panic in hidden code must call
-// Enable first: who recovers would go on without edges.
+// hidden: it would not even be ordered behind package initialisation. A panic
+// in hidden code must call Enable first: who recovers would go on without
+// edges.
+//
+// Sheaves lie in the same pages as objects. What holds one is for the
+// detector free all the time (page.Unseen), and its links are plain words:
+// atomic accesses would stay in the detector's memory.
+//
+// # What stays ordered
+//
+// An allocation is ordered behind the last free of its object, necessarily, and
+// so behind all that the freer did before. Race builds hand out random objects
+// of a sheaf, so that goroutines on one P are not ordered at every turn. An
+// object that came back through FreeRCU carries what its worker knows: all
+// earlier ends of sections that its grace periods waited for. Allocations that
+// find no sheaf take the cache's lock, and the page allocator's, which are seen.
+//
+// A use after Unlock is a race only if no section follows it in the same
+// goroutine that began before the grace period did: that would protect the
+// object in fact.
 //
 // # The price
 //

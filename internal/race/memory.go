@@ -11,7 +11,7 @@ import (
 // The clocks of memory, by distance from its first byte; see "The edges" in
 // doc.go.
 const (
-	objectClock = 1 // of an object, and of a sheaf
+	objectClock = 1
 	slabClock   = 2
 	pageClock   = 3 // of each page
 )
@@ -50,8 +50,7 @@ func FreedAfterGracePeriod(p unsafe.Pointer, size uintptr) {
 	runtime.RaceRelease(unsafe.Add(p, objectClock))
 }
 
-// Collected orders the caller behind the freeing of an object or the making
-// of a sheaf.
+// Collected orders the caller behind the freeing of an object.
 func Collected(p unsafe.Pointer) { runtime.RaceAcquire(unsafe.Add(p, objectClock)) }
 
 // PagesAllocated: size bytes of pages are handed out.
@@ -69,11 +68,6 @@ func PagesFreed(p unsafe.Pointer, size, page uintptr) {
 		runtime.RaceRelease(unsafe.Add(p, off+pageClock))
 	}
 }
-
-// SheafMade: the page that the caller has becomes a sheaf. Its content is
-// touched by hidden code only, so all that the detector knows of its life is
-// that it ends, Collected, behind its beginning.
-func SheafMade(p unsafe.Pointer) { runtime.RaceRelease(unsafe.Add(p, objectClock)) }
 
 // The memory of pages. The detector watches the Go heap and variables, and no
 // memory that was mapped otherwise. A variable is what the first range is cut

@@ -59,8 +59,7 @@ func Retired(p unsafe.Pointer) {}
 // learned of it.
 func FreedAfterGracePeriod(p unsafe.Pointer, size uintptr) {}
 
-// Collected orders the caller behind the freeing of an object or the making
-// of a sheaf.
+// Collected orders the caller behind the freeing of an object.
 func Collected(p unsafe.Pointer) {}
 
 // PagesAllocated: size bytes of pages are handed out.
@@ -68,9 +67,6 @@ func PagesAllocated(p unsafe.Pointer, size, page uintptr) {}
 
 // PagesFreed: size bytes of pages come back.
 func PagesFreed(p unsafe.Pointer, size, page uintptr) {}
-
-// SheafMade: the page that the caller has becomes a sheaf.
-func SheafMade(unsafe.Pointer) {}
 
 // MaxRange is the size of the largest address range.
 const MaxRange = 0

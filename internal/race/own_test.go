@@ -28,12 +28,12 @@ var ownFrames = []string{"race_test.increment()"}
 func busy(use func(c *slab.Cache[object], i int)) {
 	c := newCache()
 	loop := func() {
-		repeat(long, func(i int) {
+		for i := range 1000 { // too short for a preemption to help
 			use(c, i)
 			increment()
 			use(c, i)
 			runtime.Gosched()
-		})
+		}
 	}
 	together(loop, loop)
 }
@@ -49,15 +49,17 @@ func before(use func(c *slab.Cache[object], mine []*object)) {
 			mine[i] = append(mine[i], alloc(c, 0))
 		}
 	}
-	var done flag
+	var first, second flag
 	together(func() {
 		increment()
 		use(c, mine[0])
-		done.raise()
+		first.raise()
+		second.await(1) // what a goroutine did is forgotten sooner when it has ended
 	}, func() {
-		done.await(1)
+		first.await(1)
 		use(c, mine[1])
 		increment()
+		second.raise()
 	})
 }
 
