@@ -196,7 +196,7 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *tape.Tape, key func(int) K, 
 			k := key(tp.Arg(64))
 			m.put(k, flags[tp.Arg(len(flags))], false)
 		case 'P': // many
-			from, n := tp.Arg(64), tp.Arg(64)
+			from, n := tp.Arg(64), tp.Arg(32)
 			for i := range n * n {
 				m.put(key((from+i)%1000), gfp.NoWait, false)
 			}
