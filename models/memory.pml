@@ -24,6 +24,16 @@
 #error "one of -DTSO, -DWEAK"
 #endif
 
+/*
+ * -DREACH=n asserts that place n is never reached, which has to fail: a claim
+ * about what never happens anyway would be empty.
+ */
+#ifndef REACH
+#define REACH	0
+#endif
+#define REACHED(n)	assert(REACH != n)
+#define REACHED_IF(n, c) assert(REACH != n || !(c))
+
 #ifndef LATE
 #define LATE(c)	false
 #endif
