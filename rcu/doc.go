@@ -83,6 +83,8 @@
 // when it is the first to enter on a P: an atomic read-modify-write before its
 // loads, so that a driver that read the mark too early owes it nothing. An
 // exit on a P above the mark is not counted, which can only delay step 6 or 7.
+// An exit that is counted has its entry counted, because the mark is read again
+// behind the membarrier, for the sum of locks.
 //
 // # Cookies
 //
