@@ -34,6 +34,7 @@ func faultRun(t *testing.T, n int, begin func(), end func()) (arrays, fallback u
 	if err != nil {
 		t.Fatal(err)
 	}
+	withoutGuards(&c.c) // they don't come by the places that fail
 	live := make([]*[64]byte, n)
 	for i := range live {
 		if live[i] = c.Alloc(gfp.Kernel); live[i] == nil {
@@ -143,6 +144,7 @@ func TestFailslab_RefusesBeyondTheMainSheaf(t *testing.T) {
 	a := newPages(t, 0)
 	defer mustClose(t, a)
 	c := newTest[[64]byte](t, a)
+	withoutGuards(&c.c)
 	inject(t, fault.Attr{Probability: 100}, fault.Attr{})
 	for _, f := range []gfp.Flags{gfp.Kernel, gfp.Atomic, gfp.NoWait, gfp.NoWait | gfp.NoLocks} {
 		if p := c.Alloc(f | gfp.NoWarn); p != nil {
