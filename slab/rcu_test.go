@@ -2,6 +2,7 @@ package slab
 
 import (
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -220,9 +221,12 @@ func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
 // machine with more to do than it can a flood may have to be tried again.
 func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 	share := 0.0
+	// The share is a promise of the plain build with its defaults, on processors
+	// of its own (go test -p 1); what is lost is a failure everywhere.
+	promised := !poisonOn && !fault.Delays && !raceEnabled && os.Getenv("QUIESCE") == ""
 	tries := 8
-	if poisonOn || fault.Delays {
-		tries = 1 // see below
+	if !promised {
+		tries = 1
 	}
 	for ; tries > 0 && share < 0.95; tries-- {
 		share = max(share, rawFlood(t))
@@ -230,9 +234,7 @@ func TestAFloodFromRawContextsGoesIntoArrays(t *testing.T) {
 			return
 		}
 	}
-	// Poisoning and delays make the worker slow, and it is the worker who sees
-	// to it that sheaves are there.
-	if share < 0.95 && !poisonOn && !fault.Delays {
+	if share < 0.95 && promised {
 		t.Errorf("%.3f %% in arrays at best", share*100)
 	}
 }
