@@ -6,6 +6,7 @@ import (
 
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -22,7 +23,7 @@ type Local struct {
 	// sync.Mutex is inside; making a block while pinned is allowed.
 	blocks [percpu.MaxP / localBlock]atomic.Pointer[[localBlock]localSlot]
 	used   atomic.Int32 // number of blocks from 0 that may be there
-	name   string       // immutable after Init
+	dep    lockdep.Map
 }
 
 const localBlock = 256
@@ -35,16 +36,26 @@ type localSlot struct {
 }
 
 // Init names the lock's class. It must not be held.
-func (l *Local) Init(name string) { l.name = name }
+func (l *Local) Init(name string) { l.dep.Init(name) }
 
 // Lock takes the slot of the P that the goroutine runs on. With preempt_rt=1
 // it may park: not in a raw atomic context.
 func (l *Local) Lock() {
+	if lockdep.Enabled() {
+		l.lockChecked()
+		return
+	}
+	l.take(false)
+}
+
+// take is Lock without a look at lockdep. spin: a goroutine that is pinned must
+// not park.
+func (l *Local) take(spin bool) {
 	if !preempt.RT() {
-		p := preempt.Disable()
+		p := preempt.DisableNotrace()
 		s := l.slot(here())
 		if s.owner.Load() != 0 { // ord:local
-			panic("quiesce: " + nameOr(l.name, "lock.Local") + " taken twice by one goroutine")
+			panic("quiesce: " + nameOr(l.dep.Name(), "lock.Local") + " taken twice by one goroutine")
 		}
 		s.owner.Store(sys.G()) // ord:local
 		s.pin = p
@@ -52,19 +63,25 @@ func (l *Local) Lock() {
 	}
 	s := l.slot(here())
 	if s.owner.Load() == sys.G() { // ord:local
-		panic("quiesce: " + nameOr(l.name, "lock.Local") + " taken twice by one goroutine")
+		panic("quiesce: " + nameOr(l.dep.Name(), "lock.Local") + " taken twice by one goroutine")
 	}
-	s.mu.Lock()
+	if spin {
+		lockPinned(&s.mu)
+	} else {
+		s.mu.Lock()
+	}
 	s.owner.Store(sys.G()) // ord:local
 }
 
 // TryLock takes this P's slot if nobody holds it. Any context.
-func (l *Local) TryLock() bool {
+func (l *Local) TryLock() bool { return l.tryTake() && l.tried() }
+
+func (l *Local) tryTake() bool {
 	if !preempt.RT() {
-		p := preempt.Disable()
+		p := preempt.DisableNotrace()
 		s := l.slot(here())
 		if s.owner.Load() != 0 { // ord:local
-			p.Enable()
+			p.EnableNotrace()
 			return false
 		}
 		s.owner.Store(sys.G()) // ord:local
@@ -83,6 +100,9 @@ func (l *Local) TryLock() bool {
 // none.
 func (l *Local) Unlock() {
 	_, s := l.find()
+	if lockdep.Enabled() {
+		l.dep.Release(true)
+	}
 	p := s.pin
 	s.pin = preempt.Pinned{}
 	s.owner.Store(0) // ord:local
@@ -90,7 +110,8 @@ func (l *Local) Unlock() {
 		s.mu.Unlock()
 		return
 	}
-	p.Enable()
+	p.EnableNotrace()
+	lockdep.Left()
 }
 
 // Slot is the number of the slot that the goroutine holds; it panics if it
@@ -118,7 +139,7 @@ func (l *Local) find() (int, *localSlot) {
 			}
 		}
 	}
-	panic("quiesce: " + nameOr(l.name, "lock.Local") + ": Unlock or Slot by a goroutine that does not hold it")
+	panic("quiesce: " + nameOr(l.dep.Name(), "lock.Local") + ": Unlock or Slot by a goroutine that does not hold it")
 }
 
 func (l *Local) slot(id int) *localSlot {

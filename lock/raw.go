@@ -5,6 +5,7 @@ import (
 
 	"quiesce/internal/fault"
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -19,18 +20,29 @@ type Raw struct {
 	irq  bool             // taken by LockIRQ; owned by the holder
 	pin  preempt.Pinned   // owned by the holder
 	off  preempt.IRQState // owned by the holder, set when irq
-	name string           // immutable after Init
+	dep  lockdep.Map
 }
 
 // Init names the lock's class. It must not be held.
-func (l *Raw) Init(name string) { l.name = name }
+func (l *Raw) Init(name string) { l.dep.Init(name) }
 
 // Lock pins the goroutine and spins until the lock is its own. Any context.
 // Taking a lock that this goroutine holds already ends the process.
 //
 //go:norace
 func (l *Raw) Lock() {
-	p := preempt.Disable()
+	if lockdep.Enabled() {
+		l.lockChecked(lockdep.Raw, lockdep.Pins)
+		return
+	}
+	l.take()
+}
+
+// take is Lock without a look at lockdep.
+//
+//go:norace
+func (l *Raw) take() {
+	p := preempt.DisableNotrace()
 	if !l.held.CompareAndSwap(0, 1) { // ord:raw
 		l.spin(p)
 	}
@@ -41,9 +53,20 @@ func (l *Raw) Lock() {
 //
 //go:norace
 func (l *Raw) TryLock() bool {
-	p := preempt.Disable()
+	if !l.tryTake() {
+		return false
+	}
+	if lockdep.Enabled() {
+		l.dep.Acquire(lockdep.Raw, lockdep.Try|lockdep.Pins)
+	}
+	return true
+}
+
+//go:norace
+func (l *Raw) tryTake() bool {
+	p := preempt.DisableNotrace()
 	if !l.held.CompareAndSwap(0, 1) { // ord:raw
-		p.Enable()
+		p.EnableNotrace()
 		return false
 	}
 	l.pin = p // ord:raw-self
@@ -54,6 +77,19 @@ func (l *Raw) TryLock() bool {
 //
 //go:norace
 func (l *Raw) Unlock() {
+	if lockdep.Enabled() {
+		if !l.unlockChecked() {
+			return
+		}
+		l.release()
+		lockdep.Left()
+		return
+	}
+	l.release()
+}
+
+//go:norace
+func (l *Raw) release() {
 	if l.held.Load() == 0 || l.irq { // ord:raw
 		l.badUnlock()
 	}
@@ -63,7 +99,7 @@ func (l *Raw) Unlock() {
 	if fault.Delays {
 		fault.Delay("raw")
 	}
-	p.Enable()
+	p.EnableNotrace()
 }
 
 // LockIRQ is Lock with interrupts disabled until UnlockIRQ (the kernel's
@@ -71,8 +107,18 @@ func (l *Raw) Unlock() {
 //
 //go:norace
 func (l *Raw) LockIRQ() {
-	s := preempt.DisableIRQ()
-	l.Lock()
+	if lockdep.Enabled() {
+		lockdep.HardirqsOff()
+		l.lockChecked(lockdep.Raw, lockdep.Pins2)
+		return
+	}
+	l.takeIRQ()
+}
+
+//go:norace
+func (l *Raw) takeIRQ() {
+	s := preempt.DisableIRQNotrace()
+	l.take()
 	l.irq, l.off = true, s
 }
 
@@ -81,13 +127,27 @@ func (l *Raw) LockIRQ() {
 //
 //go:norace
 func (l *Raw) UnlockIRQ() {
+	if lockdep.Enabled() {
+		if !l.unlockChecked() {
+			return
+		}
+		l.releaseIRQ()
+		lockdep.HardirqsOn()
+		lockdep.Left()
+		return
+	}
+	l.releaseIRQ()
+}
+
+//go:norace
+func (l *Raw) releaseIRQ() {
 	if l.held.Load() == 0 || !l.irq { // ord:raw
 		l.badUnlock()
 	}
 	s := l.off
 	l.irq, l.off = false, preempt.IRQState{}
-	l.Unlock()
-	s.Restore()
+	l.release()
+	s.RestoreNotrace()
 }
 
 // spin waits for the lock, pinned. The holder is pinned as well, so only the
@@ -100,8 +160,8 @@ func (l *Raw) spin(p preempt.Pinned) {
 		for i := uint32(0); l.held.Load() != 0; i++ { // ord:raw
 			// The holder is pinned to its P. If that is this P, the
 			// holder is this goroutine, which would wait for ever.
-			if l.pin == p { // ord:raw-self
-				panic("quiesce: " + nameOr(l.name, "lock.Raw") + " taken twice by one goroutine")
+			if l.pin.Same(p) { // ord:raw-self
+				panic("quiesce: " + nameOr(l.dep.Name(), "lock.Raw") + " taken twice by one goroutine")
 			}
 			if i < 64 {
 				sys.Pause(min(n*4, 64))
@@ -117,7 +177,7 @@ func (l *Raw) spin(p preempt.Pinned) {
 
 func (l *Raw) badUnlock() {
 	if l.held.Load() == 0 { // ord:raw
-		panic("quiesce: unlock of unlocked " + nameOr(l.name, "lock.Raw"))
+		panic("quiesce: unlock of unlocked " + nameOr(l.dep.Name(), "lock.Raw"))
 	}
-	panic("quiesce: " + nameOr(l.name, "lock.Raw") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")
+	panic("quiesce: " + nameOr(l.dep.Name(), "lock.Raw") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")
 }

@@ -3,6 +3,7 @@ package lock
 import (
 	"sync"
 
+	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -21,67 +22,97 @@ func (l *Spin) Init(name string) { l.raw.Init(name) }
 // Lock takes the lock. With preempt_rt=1 it may park: not in a raw atomic
 // context.
 func (l *Spin) Lock() {
+	if lockdep.Enabled() {
+		l.lockChecked(0, false)
+		return
+	}
 	if preempt.RT() {
 		l.mu.Lock()
 		return
 	}
-	l.raw.Lock()
+	l.raw.take()
 }
 
 // TryLock takes the lock if nobody holds it. Any context.
 func (l *Spin) TryLock() bool {
 	if preempt.RT() {
-		return l.mu.TryLock()
+		return l.mu.TryLock() && l.tried()
 	}
-	return l.raw.TryLock()
+	return l.raw.tryTake() && l.tried()
 }
 
 // Unlock releases the lock. Unlocking a lock that is not held is a fatal
 // error with preempt_rt=1 and a panic with preempt_rt=0.
 func (l *Spin) Unlock() {
+	if lockdep.Enabled() && !l.unlockChecked() {
+		return
+	}
 	if preempt.RT() {
 		l.mu.Unlock()
 		return
 	}
-	l.raw.Unlock()
+	l.raw.release()
+	lockdep.Left()
 }
 
 // LockIRQ is the kernel's spin_lock_irqsave: with preempt_rt=0 interrupts are
 // disabled too; with preempt_rt=1 they are not, as in the kernel, because
 // there handlers are threads that wait for the lock.
 func (l *Spin) LockIRQ() {
+	if lockdep.Enabled() {
+		l.lockChecked(0, true)
+		return
+	}
 	if preempt.RT() {
 		l.mu.Lock()
 		return
 	}
-	l.raw.LockIRQ()
+	l.raw.takeIRQ()
 }
 
 // UnlockIRQ ends a section begun with LockIRQ.
 func (l *Spin) UnlockIRQ() {
-	if preempt.RT() {
-		l.mu.Unlock()
+	if lockdep.Enabled() && !l.unlockChecked() {
 		return
 	}
-	l.raw.UnlockIRQ()
+	if preempt.RT() {
+		l.mu.Unlock()
+	} else {
+		l.raw.releaseIRQ()
+	}
+	if lockdep.Enabled() {
+		lockdep.HardirqsOn()
+		lockdep.Left()
+	}
 }
 
 // Mutex is the kernel's mutex: the holder may sleep. Not in a raw atomic
 // context, nor under a Spin.
 type Mutex struct {
-	mu   sync.Mutex
-	name string // immutable after Init
+	mu  sync.Mutex
+	dep lockdep.Map
 }
 
 // Init names the lock's class. It must not be held.
-func (l *Mutex) Init(name string) { l.name = name }
+func (l *Mutex) Init(name string) { l.dep.Init(name) }
 
 // Lock takes the lock and may park.
-func (l *Mutex) Lock() { l.mu.Lock() }
+func (l *Mutex) Lock() {
+	if lockdep.Enabled() {
+		l.lockChecked(0)
+		return
+	}
+	l.mu.Lock()
+}
 
 // TryLock takes the lock if nobody holds it. Any context.
-func (l *Mutex) TryLock() bool { return l.mu.TryLock() }
+func (l *Mutex) TryLock() bool { return l.mu.TryLock() && l.tried() }
 
 // Unlock releases the lock. Unlocking a lock that is not held is a fatal
 // error.
-func (l *Mutex) Unlock() { l.mu.Unlock() }
+func (l *Mutex) Unlock() {
+	if lockdep.Enabled() && !l.unlockChecked() {
+		return
+	}
+	l.mu.Unlock()
+}

@@ -15,6 +15,7 @@ import (
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
+	"quiesce/lockdep"
 )
 
 const (
@@ -221,6 +222,9 @@ func parseBytes(s string) (int64, error) {
 // pinned otherwise than by packages preempt and lock must give NoLocks. The
 // kernel's alloc_pages.
 func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
+	if lockdep.Tagged {
+		a.mightAlloc(f)
+	}
 	if uint(order) > MaxOrder || a.gate.Load() != 0 && !a.admit(order, f) { // ord:gate
 		return nil
 	}

@@ -198,6 +198,7 @@ var errRange = errors.New("the address range is used up")
 // moved the frontier from seen meanwhile. It returns whether it is worth
 // looking for a block again. Unpinned.
 func (a *Allocator) growTo(order int, f gfp.Flags, seen uint32) bool {
+	defer mayGrow()()
 	a.grow.Lock()
 	defer a.grow.Unlock()
 	if a.zone.added.Load() != seen { // ord:frontier

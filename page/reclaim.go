@@ -8,7 +8,6 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
-	"quiesce/preempt"
 )
 
 // Reclaimer gives cached memory back when there is none left: the kernel's
@@ -58,8 +57,8 @@ func (a *Allocator) allocSlow(order int, f gfp.Flags) uint32 {
 		a.warn(order, f)
 		return 0
 	}
-	if f.CanSleep() && preempt.Atomic() {
-		panic("quiesce: allocator " + a.name + ": gfp.Kernel allocation in a raw atomic context, where nothing may sleep")
+	if f.CanSleep() {
+		f = a.notSleeping(f)
 	}
 	want := 1
 	if order < listOrders {

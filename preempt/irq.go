@@ -5,6 +5,7 @@ import (
 
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
 )
 
 // IRQState is the token of a section with interrupts disabled.
@@ -16,7 +17,19 @@ type IRQState struct{ p Pinned }
 //
 //go:norace
 func DisableIRQ() IRQState {
-	p := Disable()
+	s := DisableIRQNotrace()
+	if lockdep.Enabled() {
+		lockdep.HardirqsOff()
+	}
+	return s
+}
+
+// DisableIRQNotrace is DisableIRQ that lockdep takes no note of, for locks,
+// which tell it of themselves.
+//
+//go:norace
+func DisableIRQNotrace() IRQState {
+	p := DisableNotrace()
 	p.cpu.IRQOff++
 	return IRQState{p}
 }
@@ -27,12 +40,25 @@ func DisableIRQ() IRQState {
 //
 //go:norace
 func (s IRQState) Restore() {
+	if lockdep.Enabled() {
+		lockdep.HardirqsOn()
+	}
+	s.RestoreNotrace()
+	if lockdep.Enabled() {
+		lockdep.Left()
+	}
+}
+
+// RestoreNotrace ends a section of DisableIRQNotrace.
+//
+//go:norace
+func (s IRQState) RestoreNotrace() {
 	c := s.p.cpu
 	c.IRQOff--
 	if c.IRQOff == 0 && c.IRQPending != 0 {
 		runPending(c)
 	}
-	s.p.Enable()
+	s.p.EnableNotrace()
 }
 
 // Hardirq runs fn as a hard interrupt handler: pinned, interrupts disabled.
@@ -42,22 +68,34 @@ func (s IRQState) Restore() {
 //
 //go:norace
 func Hardirq(fn func()) {
-	p := Disable()
+	p := DisableNotrace()
 	if queueIfOff(p.cpu, fn) {
-		p.Enable()
+		p.EnableNotrace()
 		return
 	}
 	handle(p.cpu, fn)
 	if p.cpu.IRQPending != 0 {
 		runPending(p.cpu)
 	}
-	p.Enable()
+	p.EnableNotrace()
+	if lockdep.Enabled() {
+		lockdep.Left()
+	}
 }
 
-// Threaded runs fn as a threaded interrupt handler: in the calling goroutine,
-// preemptible, free to take sleeping locks. It must be called where sleeping
-// is allowed. The kernel's request_threaded_irq handler.
-func Threaded(fn func()) { fn() }
+// Threaded runs fn as an interrupt handler that preempt_rt=1 makes a thread (as
+// the kernel does with every handler that does not ask for hard interrupt
+// context): in the calling goroutine, preemptible, free to take a lock.Spin. It
+// must be right in a hard interrupt handler too, where preempt_rt=0 would run
+// it: lockdep reports a lock.Mutex, and locks that are taken elsewhere with
+// interrupts on. It must be called where sleeping is allowed.
+func Threaded(fn func()) {
+	if lockdep.Enabled() {
+		lockdep.ThreadedEnter()
+		defer lockdep.ThreadedExit()
+	}
+	fn()
+}
 
 // RT reports whether sleeping spin locks are in force (the kernel's
 // PREEMPT_RT): the default here, because a Go program is preemptible
@@ -139,7 +177,13 @@ func runPending(c *percpu.CPU) {
 func handle(c *percpu.CPU, fn func()) {
 	c.IRQOff++
 	c.Hardirq++
-	fn()
+	if lockdep.Enabled() {
+		lockdep.HardirqEnter()
+		fn()
+		lockdep.HardirqExit()
+	} else {
+		fn()
+	}
 	c.Hardirq--
 	c.IRQOff--
 }

@@ -5,11 +5,15 @@ import (
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
 )
 
 // Pinned is the token of a section with preemption disabled. It carries the
 // P's state, so that leaving needs no second look-up.
-type Pinned struct{ cpu *percpu.CPU }
+type Pinned struct {
+	dep lockdep.Section // empty but with -tags lockdep
+	cpu *percpu.CPU
+}
 
 // Disable pins the goroutine to its P until Enable: a raw atomic context and
 // an RCU read-side section. Sections nest, and may end in another order than
@@ -27,7 +31,10 @@ func Disable() Pinned {
 			c.Epoch = race.Enter()
 		}
 	}
-	return Pinned{c}
+	if lockdep.Tagged {
+		return Pinned{lockdep.Enter(lockdep.PreemptDisabled), c}
+	}
+	return Pinned{cpu: c}
 }
 
 // Enable ends the section. It must be called once, on the goroutine that
@@ -35,6 +42,39 @@ func Disable() Pinned {
 //
 //go:norace
 func (p Pinned) Enable() {
+	if lockdep.Tagged {
+		p.dep.Exit("preempt.Pinned")
+	}
+	p.EnableNotrace()
+	if lockdep.Tagged {
+		lockdep.Left()
+	}
+}
+
+// DisableNotrace is Disable that lockdep takes no note of, for locks, which
+// tell it of themselves. The statements are those of Disable, which would not
+// be inlined if it called this. The kernel's preempt_disable_notrace.
+//
+//go:norace
+func DisableNotrace() Pinned {
+	c := percpu.Pin()
+	c.Nest++ // ord:nest
+	if fault.Delays {
+		fault.Delay("nest")
+	}
+	if race.Enabled {
+		if c.Nest == 1 { // ord:nest
+			c.Epoch = race.Enter()
+		}
+	}
+	return Pinned{cpu: c}
+}
+
+// EnableNotrace ends a section of DisableNotrace. The kernel's
+// preempt_enable_notrace.
+//
+//go:norace
+func (p Pinned) EnableNotrace() {
 	c := p.cpu
 	if race.Enabled {
 		if c.Nest == 1 { // ord:nest
@@ -53,6 +93,9 @@ func (p Pinned) Enable() {
 	}
 	sys.ProcUnpin()
 }
+
+// Same reports whether two sections are of one P.
+func (p Pinned) Same(q Pinned) bool { return p.cpu == q.cpu }
 
 // Atomic reports whether this goroutine is in a pinned section of this
 // package or of lock. Any context. The kernel's in_atomic.

@@ -8,6 +8,7 @@ import (
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
+	"quiesce/lockdep"
 )
 
 // Callbacks are kept in arrays, one chain of arrays per shard. They hold Go
@@ -40,6 +41,12 @@ type callbacks struct {
 }
 
 var calls callbacks
+
+func init() {
+	for i := range calls.shard {
+		calls.shard[i].mu.Init("rcu.calls.mu")
+	}
+}
 
 // begun counts callbacks that were begun.
 //
@@ -172,6 +179,9 @@ func callsPending() bool {
 // not wait for slab's FreeRCU, which has barriers of its own. Unpinned,
 // outside of read-side sections, not in a callback. The kernel's rcu_barrier.
 func Barrier() {
+	if lockdep.Enabled() {
+		mayWait("waiting for callbacks in rcu.Barrier")
+	}
 	var left atomic.Int32
 	// A locked mutex and no channel: one made in a synctest bubble must not be
 	// closed by a worker outside of it.

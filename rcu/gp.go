@@ -2,19 +2,20 @@ package rcu
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/lock"
+	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
 // gp is the state of grace periods besides seq.
 var gp struct {
-	mu        sync.Mutex    // held by the driver of a grace period
+	mu        lock.Mutex    // held by the driver of a grace period
 	expedite  atomic.Int32  // callers who want the driver to hurry
 	target    atomic.Uint64 // highest cookie promised by StartPoll
 	working   atomic.Bool   // the worker goroutine runs
@@ -28,9 +29,14 @@ type waitFor struct {
 	qs uint64
 }
 
+func init() { gp.mu.Init("rcu.gp.mu") }
+
 // wait returns once c has ended, driving as many grace periods as that takes.
 // At most two: the one that may be running, and the next.
 func wait(c Cookie, expedited bool) {
+	if lockdep.Enabled() {
+		mayWait("waiting for a grace period")
+	}
 	if preempt.Atomic() {
 		panic("quiesce: rcu: waiting for a grace period in a raw atomic context, which it would wait for")
 	}

@@ -267,7 +267,7 @@ func TestA_ReaderThatCountsByAStaleIndexIsWaitedFor(t *testing.T) {
 		}
 		defer within(t, "the grace period", done)
 	}
-	Guard{stale}.Unlock()
+	Guard{idx: stale}.Unlock()
 }
 
 // A transient P: readers only left there, so that it is above the mark that

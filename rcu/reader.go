@@ -7,12 +7,16 @@ import (
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
 )
 
 // Guard is the proof of a read-side critical section. It carries what Unlock
 // needs, so it may be unlocked on another P or by another goroutine than the
 // one that locked. In race builds the section's epoch stands above the index.
-type Guard struct{ idx uint64 }
+type Guard struct {
+	dep lockdep.Section // empty but with -tags lockdep
+	idx uint64
+}
 
 // index is the counter pair that new readers use, 0 or 1.
 var index atomic.Uint64
@@ -49,7 +53,10 @@ func ReadLock() Guard {
 		i |= race.Enter() << 1
 	}
 	sys.ProcUnpin()
-	return Guard{i}
+	if lockdep.Tagged {
+		return Guard{lockdep.Enter(lockdep.RCU), i}
+	}
+	return Guard{idx: i}
 }
 
 // firstReadLock is ReadLock on a P on which no reader entered before, pinned.
@@ -72,7 +79,10 @@ func firstReadLock() Guard {
 	i |= race.Enter() << 1
 	sys.ProcUnpin()
 	sys.ProcUnpin()
-	return Guard{i}
+	if lockdep.Tagged {
+		return Guard{lockdep.Enter(lockdep.RCU), i}
+	}
+	return Guard{idx: i}
 }
 
 // Unlock ends the section. It must be called exactly once. Any context. The
@@ -81,6 +91,9 @@ func firstReadLock() Guard {
 //go:norace
 //go:nosplit
 func (g Guard) Unlock() {
+	if lockdep.Tagged {
+		g.dep.Exit("rcu.Guard")
+	}
 	if race.Enabled {
 		race.Exit(g.idx >> 1)
 	}

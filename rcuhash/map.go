@@ -114,7 +114,7 @@ func New[K comparable, V any](size int, opts ...Option) (*Map[K, V], error) {
 		m.segments = append(m.segments, p)
 	}
 	for i := range m.stripes {
-		m.stripes[i].mu.Init("rcuhash stripe")
+		m.stripes[i].mu.Init("rcuhash.stripe.mu")
 	}
 	return m, nil
 }
@@ -156,9 +156,10 @@ func (m *Map[K, V]) is(n *node[V], h uint64, k *K) bool {
 // Get returns the value of k in place, or nil. It stays valid and unchanged
 // until the guard is unlocked, and must not be written to. The guard is the
 // proof that the caller is in a read-side critical section. Any context.
-func (m *Map[K, V]) Get(_ rcu.Guard, k K) *V {
+func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
+	g.Check(1)
 	h := m.hash(k)
-	for n := m.bucket(h).Load(); n != nil; n = n.next.Load() { // ord:link
+	for n := m.bucket(h).LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
 		if m.is(n, h, &k) {
 			return &n.val
 		}
@@ -171,7 +172,7 @@ func (m *Map[K, V]) Get(_ rcu.Guard, k K) *V {
 func (m *Map[K, V]) find(h uint64, k *K) (*bucket[V], *node[V]) {
 	link := m.bucket(h)
 	for {
-		n := link.Load() // ord:link
+		n := link.LoadProtected(true) // ord:link
 		if n == nil || m.is(n, h, k) {
 			return link, n
 		}
@@ -220,7 +221,7 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 	s.mu.Lock()
 	link, old := m.find(h, &k)
 	if old != nil {
-		n.next.Store(old.next.Load()) // ord:link
+		n.next.Store(old.next.LoadProtected(true)) // ord:link
 	} else {
 		n.next.Store(nil) // ord:link
 		s.len.Add(1)      // ord:stat
@@ -238,8 +239,8 @@ func (m *Map[K, V]) Delete(k K) bool {
 	s.mu.Lock()
 	link, old := m.find(h, &k)
 	if old != nil {
-		link.Store(old.next.Load()) // old keeps its link for those on it; ord:link
-		s.len.Add(-1)               // ord:stat
+		link.Store(old.next.LoadProtected(true)) // old keeps its link for those on it; ord:link
+		s.len.Add(-1)                            // ord:stat
 	}
 	s.mu.Unlock()
 	m.retire(old)
@@ -257,9 +258,10 @@ func (m *Map[K, V]) retire(n *node[V]) {
 // Range calls fn for every key until it returns false. Keys put or deleted
 // meanwhile may be seen or not. A string key is a copy; the value is in place,
 // as Get's. fn may use the map. Contexts: those that fn allows.
-func (m *Map[K, V]) Range(_ rcu.Guard, fn func(k K, v *V) bool) {
+func (m *Map[K, V]) Range(g rcu.Guard, fn func(k K, v *V) bool) {
+	g.Check(1)
 	for i := range m.mask + 1 {
-		for n := m.bucket(i).Load(); n != nil; n = n.next.Load() { // ord:link
+		for n := m.bucket(i).LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
 			at := unsafe.Add(unsafe.Pointer(n), m.keyAt)
 			var k K
 			if m.str {
@@ -312,7 +314,7 @@ func (m *Map[K, V]) Close() error {
 	for i := range m.mask + 1 {
 		b := m.bucket(i)
 		for n := b.Swap(nil); n != nil; { // ord:link
-			next := n.next.Load() // ord:link
+			next := n.next.LoadProtected(true) // ord:link
 			m.retire(n)
 			n = next
 		}

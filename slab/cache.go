@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -56,10 +55,10 @@ type cache struct {
 	mu    lock.Spin
 	slabs slabs // protected by mu
 
-	takeMu sync.Mutex // one taker at a time
+	takeMu lock.Mutex // one taker at a time
 	taken  []num      // protected by takeMu
 
-	reclaimMu sync.Mutex
+	reclaimMu lock.Mutex
 	waiting   [chainBatch]uint32 // protected by reclaimMu, as are the next three
 	offs      [512]uint32        // freeChained's: it escapes, and freeing must not allocate
 	chainRest uint32
@@ -137,7 +136,9 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	c.depotMax = int32(min(max(cfg.depot/perSheaf, 1), 1<<20))
 	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
 	c.allocBits, c.pendBits, c.waitBits = c.pages.Bits()
-	c.mu.Init("slab " + name)
+	c.mu.Init("slab.mu")
+	c.takeMu.Init("slab.takeMu")
+	c.reclaimMu.Init("slab.reclaimMu")
 	if err := c.slots.Init(); err != nil {
 		return fmt.Errorf("slab: cache %s: %w", name, err)
 	}

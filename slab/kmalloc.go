@@ -9,6 +9,8 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/race"
+	"quiesce/lock"
+	"quiesce/lockdep"
 	"quiesce/page"
 )
 
@@ -43,13 +45,17 @@ func classSize(i int) uintptr {
 // when it is first needed. Package-level Kmalloc uses the default allocator's.
 type Heap struct {
 	pages *page.Allocator
-	mu    sync.Mutex                     // making a class
+	mu    lock.Mutex                     // making a class
 	class [classes]atomic.Pointer[cache] // by size class
 	owner sync.Map                       // page.Meta.Owner → *cache, for frees
 }
 
 // NewHeap makes a Heap over pages.
-func NewHeap(pages *page.Allocator) *Heap { return &Heap{pages: pages} }
+func NewHeap(pages *page.Allocator) *Heap {
+	h := &Heap{pages: pages}
+	h.mu.Init("slab.heap.mu")
+	return h
+}
 
 // cacheFor returns the cache of a class, made if need be. nil when it isn't
 // there and f doesn't allow to make it.
@@ -101,6 +107,9 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	c := h.cacheFor(class(uintptr(size)), f)
 	if c == nil {
 		return nil
+	}
+	if lockdep.Tagged {
+		c.mightAlloc(f)
 	}
 	if poisonOn {
 		return c.poisonAlloc(f, uintptr(size))

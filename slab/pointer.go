@@ -3,6 +3,8 @@ package slab
 import (
 	"sync/atomic"
 	"unsafe"
+
+	"quiesce/lockdep"
 )
 
 // Pointer is a link from one off-heap object to another. It holds an address
@@ -15,8 +17,28 @@ type Pointer[T any] struct {
 	p atomic.Uintptr
 }
 
-// Load returns the pointer.
-func (p *Pointer[T]) Load() *T { return address[T](p.p.Load()) } // ord:link
+// Load returns the pointer. With -tags lockdep a load outside of a read-side
+// section is reported. The kernel's rcu_dereference.
+func (p *Pointer[T]) Load() *T {
+	if lockdep.Tagged {
+		lockdep.NeedReader(1, "suspicious rcu_dereference_check() usage!")
+	}
+	return address[T](p.p.Load()) // ord:link
+}
+
+// LoadProtected is Load of an updater, who needs no section, because what is
+// held keeps others from changing the pointer: the lock's Held, as a rule. With
+// -tags lockdep a false one is reported. The kernel's rcu_dereference_protected.
+func (p *Pointer[T]) LoadProtected(held bool) *T {
+	if lockdep.Tagged && !held {
+		lockdep.Suspicious(1, "suspicious rcu_dereference_protected() usage!")
+	}
+	return address[T](p.p.Load()) // ord:link
+}
+
+// LoadRaw is Load without the check, for a proof that lockdep can't see. The
+// kernel's rcu_dereference_raw.
+func (p *Pointer[T]) LoadRaw() *T { return address[T](p.p.Load()) } // ord:link
 
 // Store sets the pointer.
 func (p *Pointer[T]) Store(v *T) { p.p.Store(uintptr(unsafe.Pointer(v))) } // ord:link

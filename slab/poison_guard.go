@@ -103,7 +103,7 @@ func newGuards() *guardPool {
 		g.free[i] = uint32(i)
 	}
 	g.n = guardSlots
-	g.mu.Init("slab guards")
+	g.mu.Init("slab.guards.mu")
 	return g
 }
 

@@ -45,7 +45,7 @@ type quarantine struct {
 
 func (q *quarantine) init(size uintptr) {
 	q.max = int(quarantineBytes / int64(size))
-	q.mu.Init("slab quarantine")
+	q.mu.Init("slab.quarantine.mu")
 }
 
 // push puts an object in and returns the one that must leave for it, or 0.

@@ -9,7 +9,6 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/race"
 	"quiesce/page"
-	"quiesce/preempt"
 )
 
 // Slabs. A slab is a block of pages of the cache's order. Its metadata is
@@ -297,8 +296,8 @@ func (c *cache) misuse(off uint32) string {
 // refill serves an allocation that found no object cached, unpinned. It may
 // take locks, and waits if the flags allow it.
 func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
-	if f.CanSleep() && preempt.Atomic() {
-		panic("quiesce: slab: gfp.Kernel allocation in a raw atomic context, where nothing may sleep, cache " + c.name)
+	if f.CanSleep() {
+		f = c.notSleeping(f)
 	}
 	var w waiter
 	for {

@@ -7,6 +7,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/race"
+	"quiesce/lockdep"
 )
 
 // Cache allocates objects of type T outside the Go heap. The kernel's
@@ -68,6 +69,9 @@ func goPointer(t reflect.Type) string {
 // with gfp.NoLocks any. It panics on a closed cache. The kernel's
 // kmem_cache_alloc.
 func (c *Cache[T]) Alloc(f gfp.Flags) (p *T) {
+	if lockdep.Tagged {
+		c.c.mightAlloc(f)
+	}
 	if race.Enabled {
 		return (*T)(c.c.raceAlloc(f))
 	}
@@ -107,6 +111,9 @@ func (c *Cache[T]) FreeRCU(p *T) {
 // AllocBulk fills dst and returns the number of objects it got. Contexts: as
 // Alloc. The kernel's kmem_cache_alloc_bulk.
 func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
+	if lockdep.Tagged {
+		c.c.mightAlloc(f)
+	}
 	if race.Enabled {
 		c.c.raceShuffle(len(dst))
 	}
@@ -135,12 +142,19 @@ func pointers[T any](ps []*T) []unsafe.Pointer {
 
 // Barrier waits until every object given to FreeRCU before is reclaimed.
 // Unpinned, outside of read-side sections. The kernel's kvfree_rcu_barrier.
-func (c *Cache[T]) Barrier() { c.c.barrier() }
+func (c *Cache[T]) Barrier() {
+	mightWait("slab: Barrier")
+	c.c.barrier()
+}
 
 // Shrink gives cached free memory back to the page allocator: the sheaves of
 // all Ps, the depot, empty slabs. It does not wait for grace periods.
 // Unpinned. The kernel's kmem_cache_shrink.
-func (c *Cache[T]) Shrink() { c.c.drainRCU(); c.c.giveBack() }
+func (c *Cache[T]) Shrink() {
+	mightWait("slab: Shrink")
+	c.c.drainRCU()
+	c.c.giveBack()
+}
 
 // Stats returns the cache's figures. Unpinned.
 func (c *Cache[T]) Stats() CacheStats { return c.c.readStats() }
@@ -149,4 +163,7 @@ func (c *Cache[T]) Stats() CacheStats { return c.c.readStats() }
 // objects that were never freed: such slabs stay, so that a late user does no
 // harm. Nobody may use the cache meanwhile or later. Unpinned, outside of
 // read-side sections. The kernel's kmem_cache_destroy.
-func (c *Cache[T]) Close() error { return c.c.close() }
+func (c *Cache[T]) Close() error {
+	mightWait("slab: Close")
+	return c.c.close()
+}

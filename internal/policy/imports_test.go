@@ -23,7 +23,8 @@ var floors = []struct {
 	{0, "internal/process", "", ""}, // tests only
 	{1, "internal/fault", "internal/sys", ""},
 	{1, "internal/percpu", "internal/sys internal/fault internal/race", ""},
-	{1, "lockdep", "internal/sys", ""},
+	{1, "lockdep", "internal/sys internal/percpu internal/race", ""},
+	{1, "lockdep/lockdeptest", "lockdep", ""},
 	{2, "preempt", "internal/percpu lockdep", ""},
 	{2, "lock", "preempt lockdep", ""},
 	{3, "rcu", "lock preempt internal/percpu", ""},

@@ -99,6 +99,7 @@ var unsafeAllowed = map[string]string{
 	"internal/percpu":  "slots lie in reserved address space",
 	"page":             "hands out memory",
 	"slab":             "hands out objects in pages; metadata by address arithmetic",
+	"lockdep":          "addresses of locks, for reports",
 	"rcuhash":          "buckets and nodes lie in off-heap memory",
 	"internal/demo":    "holds pages, which are unsafe.Pointers",
 	"internal/torture": "stamps objects of different sizes word by word",

@@ -1,17 +1,22 @@
-//go:build poison || asan
-
 package sys
 
 import (
 	"bytes"
 	"runtime"
 	"strconv"
+	"sync"
 	"unsafe"
 )
 
 // goidAt is where the goroutine's number stands in its descriptor, 0 if that
-// could not be found out. Immutable.
-var goidAt = findGoid()
+// is not known. Written once, by FindGoid.
+var goidAt uintptr
+
+var goidOnce sync.Once
+
+// FindGoid finds out where Goid looks. Without it Goid is right and takes a
+// microsecond. Unpinned.
+func FindGoid() { goidOnce.Do(func() { goidAt = findGoid() }) }
 
 // Goid is the number by which Go's own traces name the running goroutine. It
 // may be called pinned.

@@ -1,0 +1,231 @@
+package lockdep
+
+import (
+	"unsafe"
+
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// Acquire checks that the running goroutine may take the lock, and counts it
+// as held from then on. It stands before the wait, so that a deadlock is
+// reported rather than met; Acquired stands behind it. For a lock that was got
+// by a TryLock one Acquire with Try is enough. Callers look at Enabled first.
+// Any context. The kernel's lock_acquire.
+//
+//go:norace
+func (m *Map) Acquire(ty *Type, how How) {
+	var r request
+	r.record(1)
+	race.Disable()
+	sys.ProcPin()
+	if t := r.find(true); t != nil {
+		r.h = held{id: m.serial(), addr: uintptr(unsafe.Pointer(m)), read: how.read(), n: uint8(r.n), pcs: r.pcs}
+		switch {
+		case how&Pins2 != 0:
+			r.h.pins = 2
+		case how&Pins != 0:
+			r.h.pins = 1
+		}
+		if how&Try != 0 {
+			r.h.flags = flagTried
+		} else {
+			r.h.flags = flagWaiting
+		}
+		r.acquire(t, ty, "", m, uint8(how>>subclassShift)&7)
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+}
+
+// Annotate marks what runs until end is called, for a Map of a user's own: a
+// lock that is none of package lock's, or with a WaitOverride type a proof that
+// lockdep can't see. The kernel's lock_map_acquire_try.
+func (m *Map) Annotate(ty *Type) (end func()) {
+	if !Enabled() {
+		return func() {}
+	}
+	m.Acquire(ty, Try|Read|Recursive)
+	return func() { m.Release(true) }
+}
+
+// Acquired says that the wait is over. The kernel's lock_acquired.
+//
+//go:norace
+func (m *Map) Acquired() {
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	if t := r.find(false); t != nil {
+		if i := t.byID(m.id.Load()); i >= 0 {
+			t.at(i).flags &^= flagWaiting
+		}
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+}
+
+// Holder is whose a lock was that somebody released.
+type Holder uint8
+
+const (
+	// Ours: the goroutine held it; or lockdep does not know, because the lock
+	// was taken before it was enabled.
+	Ours Holder = iota
+	// Theirs: another goroutine holds it, which was reported.
+	Theirs
+	// Nobodys: it is not held, which was reported.
+	Nobodys
+)
+
+// Release ends the goroutine's hold of the lock, before the lock itself is
+// released. really says whether the lock is held at all. Any context. The
+// kernel's lock_release.
+//
+//go:norace
+func (m *Map) Release(really bool) Holder {
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	if t := r.find(false); t != nil {
+		if i := t.byID(m.id.Load()); i >= 0 {
+			t.remove(i)
+			t.mu.unlock()
+			r.retire(t)
+			sys.ProcUnpin()
+			race.Enable()
+			return Ours
+		}
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	return m.releaseOthers(really)
+}
+
+//go:norace
+//go:noinline
+func (m *Map) releaseOthers(really bool) Holder {
+	var r request
+	r.record(2)
+	holder := Ours
+	race.Disable()
+	sys.ProcPin()
+	switch id := m.id.Load(); {
+	case !really:
+		holder = Nobodys
+	case id != 0 && removeAnywhere(id, nil) != 0:
+		holder = Theirs
+	}
+	if holder != Ours {
+		r.goid = goid()
+		r.reportUnbalance(m.title(), really)
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+	return holder
+}
+
+// Held reports whether the goroutine holds the lock; true where lockdep can't
+// tell, being off. Any context. The kernel's lock_is_held.
+//
+//go:norace
+func (m *Map) Held() bool {
+	if !Enabled() {
+		return true
+	}
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	held := false
+	if t := r.find(false); t != nil {
+		i := t.byID(m.id.Load())
+		held = i >= 0 && t.at(i).flags&flagWaiting == 0
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	return held
+}
+
+// Left stands where a section that pinned the goroutine has ended: a report
+// from inside of it that could not be delivered there is waited for.
+func Left() {
+	if undelivered.Load() != 0 {
+		left()
+	}
+}
+
+//go:norace
+//go:noinline
+func left() {
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	t := r.find(false)
+	if t != nil {
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	if t != nil {
+		r.settle(t)
+	}
+}
+
+// serial is the lock's number. Two goroutines may be the first at once.
+//
+//go:norace
+func (m *Map) serial() uint64 {
+	id := m.id.Load()
+	if id == 0 || id <= tables.firstID.Load() {
+		m.id.CompareAndSwap(id, serial.Add(1))
+		id = m.id.Load()
+	}
+	return id
+}
+
+//go:norace
+func (m *Map) title() string {
+	if m.name != "" {
+		return m.name
+	}
+	if c := m.class.Load(); c>>16 == uint64(tables.gen.Load()) {
+		return tables.classes[uint16(c)].title()
+	}
+	return "a lock without a name"
+}
+
+// acquire checks r.h against what the task holds, and pushes it. The task is
+// locked. Sections have no Map.
+//
+//go:norace
+func (r *request) acquire(t *task, ty *Type, name string, m *Map, sub uint8) {
+	tables.counters.acquired.Add(1)
+	h := &r.h
+	if t.depth == maxHeld {
+		r.overflow(fullHeld)
+		return
+	}
+	if h.class = r.classOf(m, ty, name, sub); h.class == 0 {
+		return
+	}
+	h.ctx = t.context()
+	if t.irqsOff > 0 {
+		h.flags |= flagIrqsOff
+	}
+	if h.flags&flagTried == 0 && ty.Inner != WaitInvalid {
+		r.checkWait(t, ty)
+	}
+	if h.flags&flagSection == 0 {
+		r.markUsage(t)
+		if h.flags&flagTried == 0 {
+			r.checkOrder(t)
+		}
+	}
+	t.push(h)
+}

@@ -1,0 +1,185 @@
+package lockdep
+
+import (
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// class is what all locks of one type, name and subclass share: the rules are
+// about classes, so that one run of an order is enough to find fault with it.
+type class struct {
+	ty    *Type
+	name  string
+	sub   uint8
+	hash  uint64
+	fwd   uint32 // first edge to a class that was taken while this one was held
+	bwd   uint32 // first edge from a class that was held when this one was taken
+	usage atomic.Uint32
+	trace [usageBits]uint16 // stack of each bit's first setting
+}
+
+// Map is what a lock tells lockdep of itself. The zero value is that of a lock
+// without a name; its class is then that of the place where it is first taken.
+// A Map must not be copied after first use. The kernel's lockdep_map.
+type Map struct {
+	name  string
+	class atomic.Uint64 // generation << 16 | class of subclass 0
+	id    atomic.Uint64 // of this lock, since it was first taken or named anew
+}
+
+// Init names the class. Locks of one type and name are one class. A lock that
+// is held is reported. Any context.
+//
+//go:norace
+func (m *Map) Init(name string) {
+	if Enabled() && m.id.Load() != 0 {
+		m.initSlow(name)
+	}
+	m.name = name
+	m.class.Store(0)
+}
+
+//go:norace
+//go:noinline
+func (m *Map) initSlow(name string) {
+	var r request
+	r.record(2)
+	race.Disable()
+	sys.ProcPin()
+	var h held
+	if owner := removeAnywhere(m.id.Load(), &h); owner != 0 {
+		r.reportHeldInit(&h, owner)
+	}
+	m.id.Store(0)
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+}
+
+// Name is the name that Init gave.
+func (m *Map) Name() string { return m.name }
+
+// classOf returns the number of the lock's class, 0 if there is no room for
+// another one.
+//
+//go:norace
+func (r *request) classOf(m *Map, ty *Type, name string, sub uint8) uint16 {
+	gen := uint64(tables.gen.Load())
+	if m != nil {
+		if c := m.class.Load(); sub == 0 && c>>16 == gen {
+			return uint16(c)
+		}
+		name = m.name
+	} else if c := ty.cached.Load(); c>>16 == gen {
+		return uint16(c)
+	}
+	if name == "" && m != nil {
+		name = ty.Name + " of " + r.site()
+	}
+	tables.graph.lock()
+	n := r.register(ty, name, sub)
+	tables.graph.unlock()
+	if n != 0 && sub == 0 {
+		if m != nil {
+			m.class.Store(gen<<16 | uint64(n))
+		} else {
+			ty.cached.Store(gen<<16 | uint64(n))
+		}
+	}
+	return n
+}
+
+// register finds a class or makes it. graph is held.
+//
+//go:norace
+func (r *request) register(ty *Type, name string, sub uint8) uint16 {
+	t := &tables
+	h := uint64(sub)
+	for i := 0; i < len(ty.Name); i++ {
+		h = h*0x100000001b3 + uint64(ty.Name[i])
+	}
+	for i := 0; i < len(name); i++ {
+		h = h*0x100000001b3 + uint64(name[i])
+	}
+	h = mix(h)
+	i := h % uint64(len(t.byName))
+	for ; t.byName[i] != 0; i = (i + 1) % uint64(len(t.byName)) {
+		c := &t.classes[t.byName[i]]
+		if c.hash == h && c.ty == ty && c.name == name && c.sub == sub {
+			return t.byName[i]
+		}
+	}
+	if t.nclasses == maxClasses {
+		r.overflow(fullClasses)
+		return 0
+	}
+	n := uint16(t.nclasses)
+	t.nclasses++
+	c := &t.classes[n]
+	c.ty, c.name, c.sub, c.hash = ty, name, sub, h
+	t.byName[i] = n
+	t.order.add(n)
+	return n
+}
+
+// title is the class's name in reports.
+func (c *class) title() string {
+	name := c.name
+	if name == "" {
+		name = c.ty.Name
+	}
+	if c.sub != 0 {
+		name += "/" + strconv.Itoa(int(c.sub))
+	}
+	return name
+}
+
+// shortName leaves the package's directory out.
+func shortName(function string) string {
+	return function[strings.LastIndexByte(function, '/')+1:]
+}
+
+// site is the caller of the locks' packages as function:line. Any context:
+// it takes microseconds, once for each lock without a name.
+func (r *request) site() string {
+	frames := runtime.CallersFrames(r.pcs[:r.n])
+	for {
+		f, more := frames.Next()
+		if f.Function != "" && !plumbing(f.Function) {
+			return shortName(f.Function) + ":" + strconv.Itoa(f.Line)
+		}
+		if !more {
+			return "an unknown place"
+		}
+	}
+}
+
+// plumbing reports whether a function is of the locks and of this package,
+// which reports and sites leave out.
+func plumbing(name string) bool {
+	for _, p := range plumbingPrefixes {
+		if rest, ok := strings.CutPrefix(name, p); ok && !strings.HasPrefix(rest, "Test") {
+			return true
+		}
+	}
+	return false
+}
+
+// plumbingPrefixes are the packages' methods and own functions, under
+// whatever name the module has.
+var plumbingPrefixes = func() []string {
+	pc, _, _, _ := runtime.Caller(0)
+	self := runtime.FuncForPC(pc).Name() // <module>/lockdep.init.func1
+	module, _, _ := strings.Cut(self, "lockdep.")
+	return []string{
+		module + "lockdep.", module + "lock.(", module + "preempt.",
+		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
+		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping",
+		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).notSleeping", module + "slab.mightWait",
+	}
+}()

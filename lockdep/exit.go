@@ -1,0 +1,115 @@
+package lockdep
+
+import (
+	"bytes"
+	"runtime"
+	"strconv"
+
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// CheckNoLocksHeld reports what the calling goroutine holds: put it, deferred,
+// at the head of a goroutine that must end with nothing. Unpinned. The kernel's
+// debug_check_no_locks_held.
+//
+//go:norace
+func CheckNoLocksHeld() {
+	if !Enabled() {
+		return
+	}
+	var r request
+	r.record(1)
+	race.Disable()
+	sys.ProcPin()
+	if t := r.find(false); t != nil {
+		if t.depth > 0 {
+			r.reportStillHeld(t, false)
+		}
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+}
+
+// CheckExited reports goroutines that ended while they held something: locks,
+// and with -tags lockdep read-side sections whose guard was never unlocked,
+// which hold up every grace period. It looks at the stacks of all goroutines,
+// which stops the world for a moment. Unpinned.
+func CheckExited() {
+	if !Enabled() {
+		return
+	}
+	holders := holders()
+	alive := goroutines()
+	for _, goid := range holders {
+		// Who is not among those alive, and holds something still, has
+		// ended without letting it go.
+		if !alive[goid] {
+			reportGone(goid)
+		}
+	}
+}
+
+//go:norace
+func holders() (goids []uint64) {
+	race.Disable()
+	sys.ProcPin()
+	gen := tables.gen.Load()
+	for i := range taskShards {
+		s := &taskShards[i]
+		s.mu.lock()
+		for t := s.list; t != nil; t = t.next {
+			if t.gen == gen && t.depth > 0 {
+				goids = append(goids, t.goid)
+			}
+		}
+		s.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	return goids
+}
+
+//go:norace
+func reportGone(goid uint64) {
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	if t := r.lookup(goid, false); t != nil {
+		if t.depth > 0 {
+			r.reportStillHeld(t, true)
+			t.reset(t.gen)
+		}
+		t.mu.unlock()
+		r.goid = goid
+		r.retire(t)
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+}
+
+// goroutines are those that are alive.
+func goroutines() map[uint64]bool {
+	buf := make([]byte, 1<<20)
+	for {
+		n := runtime.Stack(buf, true)
+		if n < len(buf) {
+			buf = buf[:n]
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	alive := map[uint64]bool{}
+	for line := range bytes.Lines(buf) {
+		if rest, ok := bytes.CutPrefix(line, []byte("goroutine ")); ok {
+			n, _, _ := bytes.Cut(rest, []byte(" "))
+			if id, err := strconv.ParseUint(string(n), 10, 64); err == nil {
+				alive[id] = true
+			}
+		}
+	}
+	return alive
+}

@@ -1,0 +1,359 @@
+package lockdep
+
+import (
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// The bits of class.usage: for each kind of interrupt, whether locks of the
+// class were taken in its handlers ("safe", as a promise that has to be kept),
+// and whether they were held while it was enabled ("unsafe"); for writers and
+// for readers.
+//
+//	bit 0  in hardirq        bit 4  in softirq
+//	bit 1  in hardirq, read  bit 5  in softirq, read
+//	bit 2  hardirqs on       bit 6  softirqs on
+//	bit 3  hardirqs on, read bit 7  softirqs on, read
+//	bit 8  used              bit 9  used, read
+const (
+	bitRead    = 1
+	bitOn      = 2
+	bitSoftirq = 4
+	bitUsed    = 8
+	usageBits  = 10
+
+	usedIn       = 0x33 // all bits of "in"
+	writeOnly    = 0x55 // all bits of writers
+	hardirqUsage = 0x0f
+)
+
+// against returns the bits that a class must not have beside or behind one
+// with these: "on" for "in" and the other way round; both kinds for a writer, writers
+// for a reader, since readers wait for no reader.
+func against(bits uint32) (no uint32) {
+	for b := range uint32(8) {
+		if bits&(1<<b) == 0 {
+			continue
+		}
+		other := b ^ bitOn
+		no |= 1 << (other &^ bitRead)
+		if b&bitRead == 0 {
+			no |= 1 << (other | bitRead)
+		}
+	}
+	return no
+}
+
+// markUsage sets the bits that an acquisition says something about. The
+// kernel's mark_usage.
+//
+//go:norace
+func (r *request) markUsage(t *task) {
+	h := &r.h
+	read := uint32(0)
+	if h.read != readNone {
+		read = bitRead
+	}
+	bits := uint32(1) << (bitUsed + read)
+	if h.flags&flagTried == 0 {
+		if h.ctx&ctxHardirq != 0 {
+			bits |= 1 << read
+		}
+		if h.ctx&ctxSoftirq != 0 {
+			bits |= 1 << (bitSoftirq + read)
+		}
+	}
+	if t.irqsOff == 0 && h.ctx&ctxHardirq == 0 {
+		bits |= 1 << (bitOn + read)
+		if t.bhOff == 0 && h.ctx == 0 {
+			bits |= 1 << (bitSoftirq + bitOn + read)
+		}
+	}
+	r.mark(t, h, bits)
+}
+
+// mark sets bits of the record's class, and checks those that are new.
+//
+//go:norace
+func (r *request) mark(t *task, h *held, bits uint32) {
+	c := &tables.classes[h.class]
+	if bits&^c.usage.Load() == 0 {
+		return
+	}
+	tables.graph.lock()
+	for b := range uint32(usageBits) {
+		old := c.usage.Load()
+		if bits&^old&(1<<b) == 0 {
+			continue
+		}
+		c.usage.Store(old | 1<<b)
+		c.trace[b] = r.intern(r.pcs[:r.n])
+		if b >= bitUsed {
+			continue
+		}
+		if b&bitOn == 0 {
+			tables.irqUsed = true
+		}
+		r.checkUsage(t, h, b, old)
+	}
+	tables.graph.unlock()
+}
+
+// checkUsage checks a new bit of the record's class: against what the class was
+// before, and against the classes behind a lock that is used in interrupts, or
+// in front of one that is held with interrupts on. The kernel's mark_lock_irq.
+//
+//go:norace
+func (r *request) checkUsage(t *task, h *held, b, old uint32) {
+	no := against(1 << b)
+	if old&no != 0 {
+		r.reportUsage(t, h, b, lowest(old&no))
+		return
+	}
+	if !tables.irqUsed {
+		return
+	}
+	s := &tables.search
+	forward := b&bitOn == 0
+	// The start is restricted as in any other search. PerCPU and override
+	// types are not looked at.
+	if forward {
+		s.begin(h.class, h.read == readRecursive)
+	} else {
+		s.begin(h.class, h.read != readNone)
+	}
+	for i := 0; i < len(s.queue); i++ {
+		st := s.queue[i]
+		c := &tables.classes[st.class]
+		if c.ty.Kind != Normal {
+			continue
+		}
+		if hit := c.irqBits(st) & no; hit != 0 && i > 0 {
+			r.reportInversion(t, h, b, lowest(hit), st, forward)
+			return
+		}
+		if forward {
+			s.forward(st)
+		} else {
+			s.backward(st)
+		}
+	}
+}
+
+// irqBits are the bits of a class that count on a path. One that is reached as
+// a reader only clashes with writers.
+//
+//go:norace
+func (c *class) irqBits(st step) uint32 {
+	u := c.usage.Load()
+	if st.restricted != 0 {
+		u &= writeOnly
+	}
+	return u
+}
+
+// checkIrqOrder reports an order that would lead from a lock used in interrupts
+// to one that is held with them on: record i, or what is before it, and r.h or
+// what is behind it. The kernel's check_irq_usage.
+//
+//go:norace
+func (r *request) checkIrqOrder(t *task, i int32) bool {
+	tb := &tables
+	if !tb.irqUsed {
+		return false
+	}
+	p, h := t.at(i), &r.h
+	s := &tb.search
+	in := uint32(0)
+	s.begin(p.class, p.read != readNone)
+	for j := 0; j < len(s.queue); j++ {
+		st := s.queue[j]
+		if c := &tb.classes[st.class]; c.ty.Kind == Normal {
+			in |= c.irqBits(st) & usedIn
+			s.backward(st)
+		}
+	}
+	no := against(in)
+	if no == 0 {
+		return false
+	}
+	s.begin(h.class, h.read == readRecursive)
+	for j := 0; j < len(s.queue); j++ {
+		st := s.queue[j]
+		c := &tb.classes[st.class]
+		if c.ty.Kind != Normal {
+			continue
+		}
+		if hit := c.irqBits(st) & no; hit != 0 {
+			unsafe, behind := st, s.path(st, true)
+			return r.findSafe(t, i, unsafe, behind, hit)
+		}
+		s.forward(st)
+	}
+	return false
+}
+
+// findSafe finds which class at or before record i clashes with the one that
+// was found behind r.h, and reports the two.
+//
+//go:norace
+func (r *request) findSafe(t *task, i int32, unsafe step, behind []uint32, hit uint32) bool {
+	p := t.at(i)
+	s := &tables.search
+	s.begin(p.class, p.read != readNone)
+	for j := 0; j < len(s.queue); j++ {
+		st := s.queue[j]
+		c := &tables.classes[st.class]
+		if c.ty.Kind != Normal {
+			continue
+		}
+		for rest := c.irqBits(st) & usedIn; rest != 0; rest &= rest - 1 {
+			in := lowest(rest)
+			if clash := against(1<<in) & hit; clash != 0 {
+				r.reportIrqOrder(t, i, st.class, in, s.path(st, false), unsafe.class, lowest(clash), behind)
+				return true
+			}
+		}
+		s.backward(st)
+	}
+	return false
+}
+
+//go:norace
+func lowest(bits uint32) uint32 {
+	for b := range uint32(32) {
+		if bits&(1<<b) != 0 {
+			return b
+		}
+	}
+	return 0
+}
+
+// The contexts, called by package preempt and by the locks that disable
+// interrupts. What they say is what holds whatever preempt_rt is: a lock.Spin
+// taken with LockIRQ counts as taken with interrupts off although with
+// preempt_rt=1 they are on.
+
+// change finds the task, applies the change, and checks what it must.
+//
+//go:norace
+func change(f func(t *task, r *request)) {
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	if t := r.find(true); t != nil {
+		f(t, &r)
+		t.mu.unlock()
+		r.retire(t)
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+}
+
+// HardirqsOff says that interrupts are disabled from here on. It nests. The
+// kernel's lockdep_hardirqs_off.
+func HardirqsOff() { change(hardirqsOff) }
+
+// HardirqsOn ends what HardirqsOff began. Locks that are still held are then
+// held with interrupts on. The kernel's lockdep_hardirqs_on.
+func HardirqsOn() { change(hardirqsOn) }
+
+// BHOff says that softirqs are disabled from here on. It nests.
+func BHOff() { change(bhOff) }
+
+// BHOn ends what BHOff began.
+func BHOn() { change(bhOn) }
+
+// HardirqEnter says that a hard interrupt handler runs from here on, one that
+// no preempt_rt makes a thread. The kernel's lockdep_hardirq_enter.
+func HardirqEnter() { change(hardirqEnter) }
+
+// HardirqExit ends what HardirqEnter began.
+func HardirqExit() { change(hardirqExit) }
+
+// ThreadedEnter says that an interrupt handler runs that is a thread with
+// preempt_rt=1 and in hard interrupt context otherwise: it must be right in
+// both. The kernel's lockdep_hardirq_threaded.
+func ThreadedEnter() { change(threadedEnter) }
+
+// ThreadedExit ends what ThreadedEnter began.
+func ThreadedExit() { change(threadedExit) }
+
+// SoftirqEnter says that a softirq handler runs from here on. The kernel's
+// lockdep_softirq_enter.
+func SoftirqEnter() { change(softirqEnter) }
+
+// SoftirqExit ends what SoftirqEnter began.
+func SoftirqExit() { change(softirqExit) }
+
+//go:norace
+func hardirqsOff(t *task, _ *request) { t.irqsOff++ }
+
+//go:norace
+func hardirqsOn(t *task, r *request) {
+	if drop(&t.irqsOff) && t.hardirq == 0 && t.threaded == 0 {
+		r.record(3)
+		r.markHeld(t, bitOn)
+		if t.bhOff == 0 && t.softirq == 0 {
+			r.markHeld(t, bitSoftirq+bitOn)
+		}
+	}
+}
+
+//go:norace
+func bhOff(t *task, _ *request) { t.bhOff++ }
+
+//go:norace
+func bhOn(t *task, r *request) {
+	if drop(&t.bhOff) && t.irqsOff == 0 && t.context() == 0 {
+		r.record(3)
+		r.markHeld(t, bitSoftirq+bitOn)
+	}
+}
+
+//go:norace
+func hardirqEnter(t *task, _ *request) { t.hardirq++ }
+
+//go:norace
+func hardirqExit(t *task, _ *request) { drop(&t.hardirq) }
+
+//go:norace
+func threadedEnter(t *task, _ *request) { t.threaded++ }
+
+//go:norace
+func threadedExit(t *task, _ *request) { drop(&t.threaded) }
+
+//go:norace
+func softirqEnter(t *task, _ *request) { t.softirq++ }
+
+//go:norace
+func softirqExit(t *task, _ *request) { drop(&t.softirq) }
+
+// drop reports whether it was the outermost. A Reset may have come in between.
+//
+//go:norace
+func drop(depth *int32) bool {
+	if *depth > 0 {
+		*depth--
+	}
+	return *depth == 0
+}
+
+// markHeld is for locks that are held while interrupts get enabled. The
+// kernel's mark_held_locks.
+//
+//go:norace
+func (r *request) markHeld(t *task, b uint32) {
+	for i := range t.depth {
+		h := t.at(i)
+		if h.flags&flagSection != 0 {
+			continue
+		}
+		read := uint32(0)
+		if h.read != readNone {
+			read = bitRead
+		}
+		r.mark(t, h, 1<<(b+read))
+	}
+}

@@ -1,0 +1,96 @@
+package lockdep
+
+import (
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// inSection reports whether the task is in a read-side section of the one RCU.
+//
+//go:norace
+func (t *task) inSection() bool {
+	for i := range t.depth {
+		if t.at(i).flags&flagSection != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// InReader reports whether the goroutine is in a read-side section: pinned, or
+// one that a build with -tags lockdep has seen begin. Other builds, and lockdep
+// that is off, say yes. The kernel's rcu_read_lock_held.
+//
+//go:norace
+func InReader() bool {
+	if !Tagged || !Enabled() || pinned() {
+		return true
+	}
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	in := false
+	if t := r.find(false); t != nil {
+		in = t.inSection()
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	return in
+}
+
+// NeedReader reports a caller that is in no read-side section. skip is the
+// number of frames between the fault and the caller of NeedReader.
+//
+//go:noinline
+func NeedReader(skip int, what string) {
+	if !InReader() {
+		suspicious(skip+1, what)
+	}
+}
+
+// Suspicious reports what else is wrong with a caller's use of RCU.
+//
+//go:noinline
+func Suspicious(skip int, what string) {
+	if Enabled() {
+		suspicious(skip+1, what)
+	}
+}
+
+// NeedNoReader reports a caller that is in a read-side section, as far as they
+// are seen: pinned ones always, others with -tags lockdep. It returns whether
+// that is so.
+//
+//go:norace
+//go:noinline
+func NeedNoReader(skip int, what string) bool {
+	if !Enabled() {
+		return false
+	}
+	in := pinned()
+	if !in && Tagged {
+		in = InReader()
+	}
+	if in {
+		suspicious(skip+1, what)
+	}
+	return in
+}
+
+//go:norace
+//go:noinline
+func suspicious(skip int, what string) {
+	var r request
+	r.record(skip + 1)
+	race.Disable()
+	sys.ProcPin()
+	t := r.find(false)
+	r.reportRCU(t, what)
+	if t != nil {
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+}

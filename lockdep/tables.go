@@ -1,0 +1,149 @@
+package lockdep
+
+import (
+	"sync/atomic"
+
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// Bounds of the tables. A table that is full is reported once; what would
+// need another entry goes unchecked from then on. The sizes are the kernel's
+// orders of magnitude, untuned.
+const (
+	maxClasses = 1 << 13 // class 0 is nobody's
+	maxEdges   = 1 << 17
+	maxChains  = 1 << 17 // words; used to three quarters
+	maxStacks  = 1 << 14
+	maxFaults  = 1 << 12 // distinct faults that are reported
+	maxTasks   = 1 << 16 // goroutines that hold something at one time
+	maxHeld    = 48      // locks and sections of one goroutine; the kernel's MAX_LOCK_DEPTH
+	stackDepth = 16
+)
+
+// tables is everything that all goroutines share. graph guards what is not
+// atomic. It is made by Enable and never freed: 20 MiB of address space, of
+// which the pages that are used get memory.
+var tables struct {
+	graph   spin
+	gen     atomic.Uint32 // counts Resets, from 1
+	firstID atomic.Uint64 // serial at the last Reset: older sections are not known
+
+	classes  []class // by number
+	nclasses int
+	byName   []uint16 // hash table of class numbers
+
+	edges  []edge
+	nedges int
+
+	chains   []atomic.Uint64 // hash set of keys; lookups take no lock
+	nchains  int
+	order    order
+	irqUsed  bool // some class was taken in an interrupt handler
+	search   search
+	stacks   []stack
+	nstacks  int
+	byStack  []uint16 // hash table of stack numbers
+	faults   []uint64 // hash set of what was reported
+	nfaults  int
+	full     atomic.Uint32 // tables whose overflow was reported, a bit each
+	counters counters
+}
+
+type counters struct {
+	acquired, chainMisses, reports, suppressed atomic.Uint64
+}
+
+// serial numbers locks and sections: addresses move with stacks and are used
+// again.
+var serial atomic.Uint64
+
+// noType stands where a class is gone, for hooks that a Reset overtook.
+var noType = &Type{}
+
+//go:norace
+func setUp() {
+	t := &tables
+	if t.classes != nil {
+		return
+	}
+	t.classes = make([]class, maxClasses)
+	for i := range t.classes {
+		t.classes[i].ty = noType
+	}
+	t.byName = make([]uint16, 2*maxClasses)
+	t.edges = make([]edge, maxEdges)
+	t.chains = make([]atomic.Uint64, maxChains)
+	t.search.init()
+	t.stacks = make([]stack, maxStacks)
+	t.byStack = make([]uint16, 2*maxStacks)
+	t.faults = make([]uint64, 2*maxFaults)
+	t.nclasses, t.nedges, t.nstacks = 1, 1, 1
+	t.gen.Store(1)
+}
+
+// Reset forgets all classes, orders, held locks and reported faults, as at
+// start. Nobody should hold a lock meanwhile: it would be forgotten, too.
+// Unpinned. The kernel's lockdep_reset.
+//
+//go:norace
+func Reset() {
+	if !Enabled() {
+		return
+	}
+	race.Disable()
+	sys.ProcPin()
+	resetTables()
+	forgetTasks()
+	sys.ProcUnpin()
+	race.Enable()
+}
+
+//go:norace
+func resetTables() {
+	t := &tables
+	t.graph.lock()
+	t.gen.Store(t.gen.Load()%(1<<30) + 1)
+	t.firstID.Store(serial.Load())
+	for i := range t.nclasses {
+		t.classes[i] = class{ty: noType}
+	}
+	clear(t.byName)
+	clear(t.edges[:t.nedges])
+	for i := range t.chains {
+		t.chains[i].Store(0)
+	}
+	clear(t.stacks[:t.nstacks])
+	clear(t.byStack)
+	clear(t.faults)
+	t.nclasses, t.nedges, t.nstacks = 1, 1, 1
+	t.nchains, t.nfaults, t.irqUsed = 0, 0, false
+	t.full.Store(0)
+	t.order = order{}
+	t.graph.unlock()
+}
+
+// spin is the lock of this package's own data: held for a bounded time by
+// goroutines that are pinned, so that they can be waited for in any context.
+type spin struct{ held atomic.Uint32 }
+
+//go:norace
+func (s *spin) lock() {
+	for i := 0; !s.held.CompareAndSwap(0, 1); i++ {
+		if i < 100 {
+			sys.Pause(10)
+		} else {
+			sys.Yield() // the holder's thread may want the processor
+		}
+	}
+}
+
+//go:norace
+func (s *spin) unlock() { s.held.Store(0) }
+
+// mix spreads the bits of a hash (the finalizer of splitmix64).
+func mix(h uint64) uint64 {
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}

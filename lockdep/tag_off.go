@@ -1,0 +1,22 @@
+//go:build !lockdep
+
+package lockdep
+
+// Tagged says whether this is a build with -tags lockdep, which sees readers,
+// pinned sections and allocations that never leave their fast paths too.
+const Tagged = false
+
+// Section names one read-side or pinned section.
+type Section struct{}
+
+// Enter begins a section of a type that is made for sections.
+func Enter(*Type) Section { return Section{} }
+
+// Exit ends the section; name is the call's, for a report.
+func (Section) Exit(name string) {}
+
+// Adopt makes this goroutine the one that is in the section.
+func (Section) Adopt() {}
+
+// Open reports whether the section has begun and not ended.
+func (Section) Open() bool { return true }

@@ -1,0 +1,123 @@
+//go:build lockdep
+
+package lockdep
+
+import (
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// Tagged says whether this is a build with -tags lockdep, which sees readers,
+// pinned sections and allocations that never leave their fast paths too.
+const Tagged = true
+
+// Section names one read-side or pinned section. The zero value is one that
+// lockdep does not know.
+type Section struct{ id uint64 }
+
+// Enter begins a section of a type that is made for sections.
+//
+//go:norace
+func Enter(ty *Type) Section {
+	if !Enabled() {
+		return Section{}
+	}
+	var r request
+	r.record(1)
+	race.Disable()
+	sys.ProcPin()
+	t := r.find(true)
+	if t != nil {
+		r.h = held{id: serial.Add(1), read: readRecursive, flags: flagSection, n: uint8(r.n), pcs: r.pcs}
+		if ty == PreemptDisabled {
+			r.h.pins = 1
+		}
+		r.acquire(t, ty, "", nil, 0)
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+	return Section{r.h.id}
+}
+
+// Exit ends the section; name is the call's, for a report.
+//
+//go:norace
+func (s Section) Exit(name string) {
+	if s.id == 0 || !Enabled() {
+		return
+	}
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	if t := r.find(false); t != nil {
+		if i := t.byID(s.id); i >= 0 {
+			t.remove(i)
+			t.mu.unlock()
+			r.retire(t)
+			sys.ProcUnpin()
+			race.Enable()
+			return
+		}
+		t.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	s.exitElsewhere(name)
+}
+
+// exitElsewhere ends a section that this goroutine is not in: another one is,
+// which is allowed, or nobody, which is not.
+//
+//go:norace
+//go:noinline
+func (s Section) exitElsewhere(name string) {
+	var r request
+	r.record(2)
+	race.Disable()
+	sys.ProcPin()
+	if removeAnywhere(s.id, nil) == 0 && s.id > tables.firstID.Load() {
+		r.goid = goid()
+		r.reportUnbalance(name, false)
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+}
+
+// Adopt makes this goroutine the one that is in the section.
+//
+//go:norace
+func (s Section) Adopt() {
+	if s.id == 0 || !Enabled() {
+		return
+	}
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	var h held
+	if removeAnywhere(s.id, &h) != 0 {
+		if t := r.find(true); t != nil {
+			t.push(&h)
+			t.mu.unlock()
+		}
+	}
+	sys.ProcUnpin()
+	race.Enable()
+}
+
+// Open reports whether the section has begun and not ended.
+//
+//go:norace
+func (s Section) Open() bool {
+	if s.id == 0 || !Enabled() {
+		return true
+	}
+	race.Disable()
+	sys.ProcPin()
+	open := s.id <= tables.firstID.Load() || existsAnywhere(s.id)
+	sys.ProcUnpin()
+	race.Enable()
+	return open
+}

@@ -1,0 +1,342 @@
+package lockdep
+
+import (
+	"sync/atomic"
+
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+)
+
+// held is a lock that a goroutine holds or waits for, or a section it is in.
+type held struct {
+	id    uint64 // of the Map or the Section
+	chain uint64 // key of what was held before
+	addr  uintptr
+	class uint16
+	read  uint8
+	flags uint8
+	ctx   uint8 // the interrupt context that it was taken in
+	pins  uint8 // levels of preempt.Disable that come with it
+	n     uint8 // stack entries
+	pcs   [stackDepth]uintptr
+}
+
+const (
+	flagTried   = 1 << iota // got by a TryLock
+	flagWaiting             // not got yet
+	flagSection             // no lock: takes no part in orders
+	flagIrqsOff             // taken with interrupts disabled
+)
+
+// Interrupt contexts, which may stand one above the other.
+const (
+	ctxSoftirq = 1 << iota
+	ctxHardirq
+)
+
+// task is a goroutine that holds something. Its owner, and whoever ends a
+// section in its place, lock mu; the lists are protected by the shard's lock.
+// Tasks are used again, but for others' lists too: who found one looks at goid
+// again under mu.
+type task struct {
+	mu   spin
+	next *task // of the shard's list
+	goid uint64
+
+	gen   uint32 // of the tables: a task of another one holds nothing
+	depth int32
+	chain uint64 // key of the locks held in this interrupt context
+
+	hardirq, threaded, softirq int32 // depth of handlers
+	irqsOff, bhOff             int32 // depth of sections, as lockdep sees them
+	pins                       int32 // levels of preempt.Disable that records explain
+
+	undelivered atomic.Pointer[Report] // a report from a pinned section
+
+	small [8]held
+	more  *[maxHeld - 8]held
+}
+
+const shards = 256
+
+type shard struct {
+	mu   spin
+	list *task
+	idle *task // at most a few, to be used again
+	n    int
+	_    [64 - 4 - 3*8 - 4]byte
+}
+
+var (
+	taskShards [shards]shard
+	tasks      atomic.Int32
+)
+
+// at is record i.
+//
+//go:norace
+func (t *task) at(i int32) *held {
+	if i < int32(len(t.small)) {
+		return &t.small[i]
+	}
+	return &t.more[i-int32(len(t.small))]
+}
+
+// lookup finds the goroutine's task, or makes it. It returns it locked; nil:
+// there is none, or too many. Pinned.
+//
+//go:norace
+func (r *request) lookup(goid uint64, make bool) *task {
+	for {
+		t := r.listed(goid, make)
+		if t == nil {
+			return nil
+		}
+		t.mu.lock()
+		if t.goid == goid { // a Reset did not take it off meanwhile
+			if gen := tables.gen.Load(); t.gen != gen {
+				t.reset(gen)
+			}
+			return t
+		}
+		t.mu.unlock()
+	}
+}
+
+//go:norace
+func (r *request) listed(goid uint64, make bool) *task {
+	s := &taskShards[goid%shards]
+	s.mu.lock()
+	t := s.list
+	for t != nil && t.goid != goid {
+		t = t.next
+	}
+	if t == nil && make {
+		if t = s.idle; t != nil {
+			s.idle, s.n = t.next, s.n-1
+		} else if tasks.Load() >= maxTasks {
+			s.mu.unlock()
+			r.overflow(fullTasks)
+			return nil
+		} else {
+			t = new(task)
+		}
+		tasks.Add(1)
+		t.goid, t.gen, t.next = goid, 0, s.list
+		s.list = t
+	}
+	s.mu.unlock()
+	return t
+}
+
+//go:norace
+func goid() uint64 { return sys.Goid() }
+
+// find is lookup of the running goroutine.
+//
+//go:norace
+func (r *request) find(make bool) *task {
+	r.goid = goid()
+	return r.lookup(r.goid, make)
+}
+
+//go:norace
+func (t *task) reset(gen uint32) {
+	t.gen, t.depth, t.chain, t.pins = gen, 0, 0, 0
+	t.hardirq, t.threaded, t.softirq, t.irqsOff, t.bhOff = 0, 0, 0, 0, 0
+}
+
+// idle reports whether there is nothing to remember. mu is held, or the task
+// is the caller's.
+//
+//go:norace
+func (t *task) idle() bool {
+	return t.depth == 0 && t.hardirq|t.threaded|t.softirq|t.irqsOff|t.bhOff == 0 && t.undelivered.Load() == nil
+}
+
+// retire takes the caller's task off the list if there is nothing to
+// remember. mu is not held.
+//
+//go:norace
+func (r *request) retire(t *task) {
+	s := &taskShards[r.goid%shards]
+	s.mu.lock()
+	t.mu.lock()
+	if t.goid == r.goid && t.idle() {
+		for p := &s.list; *p != nil; p = &(*p).next {
+			if *p == t {
+				*p = t.next
+				t.goid = 0
+				tasks.Add(-1)
+				if s.n < 8 {
+					t.next, s.idle, s.n = s.idle, t, s.n+1
+				}
+				break
+			}
+		}
+	}
+	t.mu.unlock()
+	s.mu.unlock()
+}
+
+// context is the interrupt context of the goroutine.
+//
+//go:norace
+func (t *task) context() uint8 {
+	c := uint8(0)
+	if t.softirq > 0 {
+		c = ctxSoftirq
+	}
+	if t.hardirq > 0 || t.threaded > 0 {
+		c |= ctxHardirq
+	}
+	return c
+}
+
+// push adds a record whose class is known, to a task that has room.
+//
+//go:norace
+func (t *task) push(h *held) {
+	if t.depth >= int32(len(t.small)) && t.more == nil {
+		t.more = new([maxHeld - 8]held)
+	}
+	h.chain = t.chain
+	t.chain = t.chainWith(h)
+	t.pins += int32(h.pins)
+	*t.at(t.depth) = *h
+	t.depth++
+}
+
+// chainWith is the key of what is held and h. It begins anew in each
+// interrupt context; sections are not in it.
+//
+//go:norace
+func (t *task) chainWith(h *held) uint64 {
+	if h.flags&flagSection != 0 {
+		return t.chain
+	}
+	key := t.chain
+	if t.depth == 0 || t.at(t.depth-1).ctx != h.ctx {
+		key = 0
+	}
+	return mix(key ^ (uint64(h.class) | uint64(h.read)<<16 | uint64(h.ctx)<<20 | 1<<24))
+}
+
+// byID finds a record from the top, -1: there is none. mu is held.
+//
+//go:norace
+func (t *task) byID(id uint64) int32 {
+	for i := t.depth - 1; i >= 0; i-- {
+		if t.at(i).id == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// remove takes record i out and moves those above it down, with new keys. mu
+// is held.
+//
+//go:norace
+func (t *task) remove(i int32) {
+	n := t.depth
+	t.pins -= int32(t.at(i).pins)
+	t.depth, t.chain = i, t.at(i).chain
+	for i++; i < n; i++ {
+		h := t.at(i)
+		t.pins -= int32(h.pins)
+		t.push(h)
+	}
+}
+
+// Searches through all tasks, for what is rare: a section or lock that ends on
+// another goroutine, or is named anew.
+
+// removeAnywhere removes the record from whichever goroutine holds it, and
+// returns that one, or 0.
+//
+//go:norace
+func removeAnywhere(id uint64, out *held) (goid uint64) { return visit(id, out, true) }
+
+//go:norace
+func existsAnywhere(id uint64) bool { return visit(id, nil, false) != 0 }
+
+// visit looks for the record of a lock that is held, not waited for, and
+// returns its goroutine, or 0.
+//
+//go:norace
+func visit(id uint64, out *held, remove bool) (goid uint64) {
+	gen := tables.gen.Load()
+	for i := range taskShards {
+		s := &taskShards[i]
+		s.mu.lock()
+		for t := s.list; t != nil && goid == 0; t = t.next {
+			t.mu.lock()
+			if t.gen == gen {
+				if j := t.byID(id); j >= 0 && t.at(j).flags&flagWaiting == 0 {
+					goid = t.goid
+					if out != nil {
+						*out = *t.at(j)
+					}
+					if remove {
+						t.remove(j)
+					}
+				}
+			}
+			t.mu.unlock()
+		}
+		s.mu.unlock()
+		if goid != 0 {
+			return goid
+		}
+	}
+	return 0
+}
+
+// forgetTasks is Reset's part: the generation has changed, so that every task
+// holds nothing; those of goroutines that are gone leave.
+//
+//go:norace
+func forgetTasks() {
+	gen := tables.gen.Load()
+	for i := range taskShards {
+		s := &taskShards[i]
+		s.mu.lock()
+		for p := &s.list; *p != nil; {
+			t := *p
+			t.mu.lock()
+			if t.gen != gen {
+				t.reset(gen)
+			}
+			if t.idle() {
+				*p = t.next
+				t.goid = 0
+				tasks.Add(-1)
+			} else {
+				p = &t.next
+			}
+			t.mu.unlock()
+		}
+		s.mu.unlock()
+	}
+}
+
+// bare is the number of pinned levels that no record explains: sections of
+// preempt.Disable, DisableIRQ or Hardirq, of which only the first are seen
+// with -tags lockdep.
+//
+//go:norace
+func (t *task) bare() int32 {
+	nest := int32(percpu.Pin().Nest)
+	sys.ProcUnpin()
+	return nest - t.pins
+}
+
+// request is one call of a hook: what it wants, and the faults it found.
+type request struct {
+	goid  uint64
+	h     held
+	n     int // entries of pcs
+	pcs   [stackDepth]uintptr
+	fault *fault
+}

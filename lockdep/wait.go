@@ -1,0 +1,105 @@
+package lockdep
+
+import (
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// limit is what the context lets the goroutine wait for, and by what it was
+// limited last.
+type limit struct {
+	may   WaitType // the lowest wait type in force
+	by    int32    // the record that lowered it; noRecord: the context itself
+	class uint16   // of that record
+	bare  bool     // pinned by a section that has no record
+}
+
+const noRecord = -1
+
+// base is the wait type of the context without locks.
+//
+//go:norace
+func (t *task) base() WaitType {
+	switch {
+	case t.hardirq > 0:
+		return WaitSpin
+	case t.threaded > 0, t.softirq > 0:
+		return WaitConfig
+	}
+	return waitMax
+}
+
+// mayWait walks over what is held in this interrupt context, from the first
+// lock on. Trylocked locks count: whoever holds one holds it.
+//
+//go:norace
+func (t *task) mayWait() limit {
+	l := limit{may: t.base(), by: noRecord}
+	ctx := t.context()
+	first := t.depth
+	for first > 0 && t.at(first-1).ctx == ctx {
+		first--
+	}
+	for i := first; i < t.depth; i++ {
+		h := t.at(i)
+		ty := tables.classes[h.class].ty
+		if ty.Inner == WaitInvalid {
+			continue
+		}
+		if ty.Kind == WaitOverride || ty.Inner.level() < l.may.level() {
+			l.may, l.by, l.class = ty.Inner, i, h.class
+		}
+	}
+	if WaitSpin.level() < l.may.level() && t.bare() > 0 {
+		l = limit{may: WaitSpin, by: noRecord, bare: true}
+	}
+	return l
+}
+
+// checkWait reports a lock that may wait longer than the context allows. The
+// kernel's check_wait_context.
+//
+//go:norace
+func (r *request) checkWait(t *task, ty *Type) {
+	if l := t.mayWait(); ty.outer().level() > l.may.level() {
+		r.reportWait(t, l)
+	}
+}
+
+// MightSleep says that the caller may block, whether it does this time or not:
+// in a raw atomic context, in an interrupt handler, under a lock that spins and,
+// with -tags lockdep, in a read-side section that is reported. Any context; it
+// costs a load while lockdep is off. The kernel's might_sleep.
+func MightSleep() {
+	if Enabled() {
+		mightSleep(1, "sleeping function called")
+	}
+}
+
+// MightWait is MightSleep of a function of this library, which reports call by
+// what it does.
+func MightWait(what string) {
+	if Enabled() {
+		mightSleep(1, what)
+	}
+}
+
+//go:norace
+//go:noinline
+func mightSleep(skip int, what string) {
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	t := r.find(true)
+	if t != nil {
+		if l := t.mayWait(); l.may.level() < WaitSleep.level() {
+			r.record(skip + 1)
+			r.reportSleep(t, l, what)
+		}
+		t.mu.unlock()
+		r.retire(t)
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+}

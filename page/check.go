@@ -1,0 +1,67 @@
+package page
+
+import (
+	"quiesce/gfp"
+	"quiesce/lockdep"
+	"quiesce/preempt"
+)
+
+// What the allocator tells lockdep besides its locks.
+
+// mightAlloc checks, in builds with -tags lockdep, what an allocation may do
+// by its flags, whether it does it this time or not. The kernel's might_alloc.
+func (a *Allocator) mightAlloc(f gfp.Flags) {
+	if !lockdep.Enabled() {
+		return
+	}
+	if f.CanSleep() {
+		lockdep.MightWait("page: allocation with gfp." + f.String())
+	}
+	if f.CanLock() {
+		a.zone.lock.MightLock()
+	}
+}
+
+// MightAlloc is for packages whose allocations end here: it checks, while
+// lockdep is on, that the calling context is one for the flags. Any context. The
+// kernel's might_alloc.
+func (a *Allocator) MightAlloc(f gfp.Flags) { a.mightAlloc(f) }
+
+// notSleeping reports a request that may wait, in a raw atomic context: lockdep
+// does, and then the request is one that does not wait; without lockdep it is
+// the end.
+func (a *Allocator) notSleeping(f gfp.Flags) gfp.Flags {
+	if lockdep.Enabled() {
+		lockdep.MightWait("page: allocation with gfp." + f.String())
+	}
+	if !preempt.Atomic() {
+		return f
+	}
+	if !lockdep.Enabled() {
+		panic("quiesce: allocator " + a.name + ": gfp.Kernel allocation in a raw atomic context, where nothing may sleep")
+	}
+	return f &^ gfp.Kernel
+}
+
+// growing marks that the grow lock, which sleeps, is taken for a request that
+// must not: under a lock.Spin, say. That happens only where the goroutine is
+// not pinned, which with preempt_rt=0 means that no spin lock is held, and with
+// preempt_rt=1 that it may park under one. lockdep sees the locks alone and
+// can't know.
+var growing struct {
+	lockdep.Map
+	ty lockdep.Type
+}
+
+func init() {
+	growing.ty = lockdep.Type{Name: "page.growing", Inner: lockdep.WaitSleep, Kind: lockdep.WaitOverride}
+	growing.Init("page.growing")
+}
+
+// mayGrow begins what growing marks, and returns its end.
+func mayGrow() (end func()) {
+	if !lockdep.Enabled() {
+		return func() {}
+	}
+	return growing.Annotate(&growing.ty)
+}

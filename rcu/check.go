@@ -1,0 +1,61 @@
+package rcu
+
+import (
+	"sync/atomic"
+
+	"quiesce/lockdep"
+)
+
+// ReadLockHeld reports whether the calling goroutine is in a read-side
+// section. It is for assertions: only a build with -tags lockdep knows;
+// others, and lockdep that is off, say yes. Any context. The kernel's
+// rcu_read_lock_held.
+func ReadLockHeld() bool { return lockdep.InReader() }
+
+// Dereference loads a pointer to data that RCU protects, on the Go heap. With
+// -tags lockdep a load outside of a read-side section is reported. Any context.
+// The kernel's rcu_dereference.
+func Dereference[T any](p *atomic.Pointer[T]) *T {
+	if lockdep.Tagged {
+		lockdep.NeedReader(1, "suspicious rcu_dereference_check() usage!")
+	}
+	return p.Load() // ord:link
+}
+
+// DereferenceProtected is Dereference of an updater, who needs no section,
+// because what is held keeps others from changing the pointer: the lock's Held,
+// as a rule. With -tags lockdep a false one is reported. The kernel's
+// rcu_dereference_protected.
+func DereferenceProtected[T any](p *atomic.Pointer[T], held bool) *T {
+	if lockdep.Tagged && !held {
+		lockdep.Suspicious(1, "suspicious rcu_dereference_protected() usage!")
+	}
+	return p.Load() // ord:link
+}
+
+// Adopt tells lockdep that the calling goroutine is in the section from now on,
+// after another one has handed the guard over. Without it only that one may use
+// what the section protects, as far as lockdep can tell. It does nothing but
+// with -tags lockdep.
+func (g Guard) Adopt() {
+	if lockdep.Tagged {
+		g.dep.Adopt()
+	}
+}
+
+// Check reports, with -tags lockdep, a guard that was unlocked already: for
+// functions that take a guard for a proof. skip is the number of frames
+// between the caller of Check and the line to blame. Any context.
+func (g Guard) Check(skip int) {
+	if lockdep.Tagged && !g.dep.Open() {
+		lockdep.Suspicious(skip+1, "use of an rcu.Guard after its Unlock")
+	}
+}
+
+// mayWait reports a wait for readers by one of them, or where nothing may
+// sleep.
+func mayWait(what string) {
+	if !lockdep.NeedNoReader(2, "Illegal "+what+" in RCU read-side critical section") {
+		lockdep.MightWait(what)
+	}
+}

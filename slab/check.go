@@ -1,0 +1,42 @@
+package slab
+
+import (
+	"quiesce/gfp"
+	"quiesce/lockdep"
+	"quiesce/preempt"
+)
+
+// What the caches tell lockdep besides their locks.
+
+// mightAlloc checks, in builds with -tags lockdep, what an allocation may do
+// by its flags, whether it does it this time or not. The kernel's might_alloc.
+func (c *cache) mightAlloc(f gfp.Flags) {
+	if lockdep.Enabled() {
+		c.pages.MightAlloc(f)
+		if f.CanLock() {
+			c.mu.MightLock()
+		}
+	}
+}
+
+// notSleeping reports a request that may wait, in a raw atomic context: lockdep
+// does, and then the request is one that does not wait; without lockdep it is
+// the end.
+func (c *cache) notSleeping(f gfp.Flags) gfp.Flags {
+	if lockdep.Enabled() {
+		lockdep.MightWait("slab: allocation with gfp." + f.String())
+	}
+	if !preempt.Atomic() {
+		return f
+	}
+	if !lockdep.Enabled() {
+		panic("quiesce: slab: gfp.Kernel allocation in a raw atomic context, where nothing may sleep, cache " + c.name)
+	}
+	return f &^ gfp.Kernel
+}
+
+func mightWait(what string) {
+	if lockdep.Enabled() {
+		lockdep.MightWait(what)
+	}
+}
