@@ -153,3 +153,13 @@ func InHardirq() bool {
 	sys.ProcUnpin()
 	return in
 }
+
+// IRQDisabled reports whether interrupts are disabled on the P that this
+// goroutine runs on. Any context. The kernel's irqs_disabled.
+//
+//go:norace
+func IRQDisabled() bool {
+	off := percpu.Pin().IRQOff != 0
+	sys.ProcUnpin()
+	return off
+}
