@@ -105,14 +105,13 @@ func (t *bhTask) run() {
 			t.run()
 			return
 		}
-		t.depth = 0 // also what a handler that panicked left disabled
+		t.depth = 0 // also where a handler left softirqs disabled
 		bhRemove(t)
 	}()
 	t.running = true
 	for len(t.fns) != 0 {
 		fn := t.fns[0]
 		t.fns = t.fns[1:]
-		t.depth = 1
 		fn()
 	}
 }
