@@ -4,13 +4,16 @@
 //	Raw    spinning                 any context                 pinned
 //	Spin   parking (preempt_rt=1)   tasks, Threaded, Softirq    preemptible
 //	       spinning (preempt_rt=0)  any but under a Raw         pinned
+//	RW     as Spin; readers share   as Spin                         as Spin, readers too
 //	Mutex  parking                  tasks, Threaded             preemptible
 //	Local  parking (preempt_rt=1)   tasks, Threaded, Softirq    preemptible, keeps one P's slot
 //	       not at all (=0)          any but under a Raw         pinned
 //
 // Which one: Raw for a few instructions that must be reachable from raw
 // atomic contexts; Mutex for everything else; Spin where the kernel's rule
-// "spinlock_t sleeps on RT" is wanted, as the allocator does.
+// "spinlock_t sleeps on RT" is wanted, as the allocator does; RW where that
+// has many readers who would hold it for long. Readers of an RW write to the
+// lock's line all the same: what is read often is rcu's business.
 //
 // Taking a parking lock while pinned works as long as nobody else holds it,
 // and ends the process with "schedule: holding locks" when somebody does.

@@ -27,6 +27,7 @@ type irqLocker interface {
 var (
 	_ irqLocker = (*Raw)(nil)
 	_ irqLocker = (*Spin)(nil)
+	_ irqLocker = (*RW)(nil)
 	_ locker    = (*Mutex)(nil)
 	_ locker    = (*Local)(nil)
 )
@@ -40,6 +41,7 @@ var kinds = []struct {
 }{
 	{"Raw", func() locker { return new(Raw) }, true},
 	{"Spin", func() locker { return new(Spin) }, !preempt.RT()},
+	{"RW", func() locker { return new(RW) }, !preempt.RT()},
 	{"Mutex", func() locker { return new(Mutex) }, false},
 }
 
@@ -215,6 +217,7 @@ func TestLockIRQHoldsHardirqBackUntilTheLockIsFree(t *testing.T) {
 	}{
 		{"Raw", new(Raw), true},
 		{"Spin", new(Spin), !preempt.RT()},
+		{"RW", new(RW), !preempt.RT()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ran, free := false, false

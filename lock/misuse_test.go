@@ -53,6 +53,15 @@ var scenarios = map[string]func(){
 		l.Lock()
 		l.Lock()
 	},
+	"RW taken twice":                    func() { l := namedRW(); l.Lock(); l.Lock() },
+	"RW read by its writer":             func() { l := namedRW(); l.Lock(); l.RLock() },
+	"RW read recursively by its writer": func() { l := namedRW(); l.Lock(); l.RLockRecursive() },
+	"RW: RUnlock by its writer":         func() { l := namedRW(); l.Lock(); l.RUnlock() },
+	"RW: Unlock by its reader":          func() { l := namedRW(); l.RLock(); l.Unlock() },
+	"RW: Unlock of LockIRQ":             func() { l := namedRW(); l.LockIRQ(); l.Unlock() },
+	"RW: UnlockIRQ of Lock":             func() { l := namedRW(); l.Lock(); l.UnlockIRQ() },
+	"RW: RUnlockIRQ of RLock":           func() { l := namedRW(); l.RLock(); l.RUnlockIRQ() },
+	"RW contended while pinned":         func() { contendPinned(new(RW)) },
 	"Local taken twice": func() {
 		var l Local
 		l.Init("registry")
@@ -63,6 +72,12 @@ var scenarios = map[string]func(){
 	"Mutex contended while pinned": func() { contendPinned(new(Mutex)) },
 	"Mutex: unlock of unlocked":    func() { new(Mutex).Unlock() },
 	"Spin: unlock of unlocked":     func() { new(Spin).Unlock() },
+}
+
+func namedRW() *RW {
+	l := new(RW)
+	l.Init("registry")
+	return l
 }
 
 // pass takes the lock and releases it.
@@ -115,11 +130,83 @@ func TestTakingASpinOrALocalTwiceEndsTheProcessWherePinned(t *testing.T) {
 	dies(t, "Local taken twice", "lock.Local registry", "taken twice")
 }
 
+// An RW knows its writer in both modes.
+func TestMisuseOfAnRWEndsWithItsClass(t *testing.T) {
+	for name, want := range map[string]string{
+		"RW taken twice":                    "taken twice",
+		"RW read by its writer":             "taken twice",
+		"RW read recursively by its writer": "taken twice",
+		"RW: RUnlock by its writer":         "no reader has",
+		"RW: Unlock by its reader":          "unlock of unlocked",
+	} {
+		dies(t, name, "lock.RW registry", want)
+	}
+	if !preempt.RT() {
+		dies(t, "RW: Unlock of LockIRQ", "lock.RW registry", "UnlockIRQ with LockIRQ")
+		dies(t, "RW: UnlockIRQ of Lock", "lock.RW registry", "UnlockIRQ with LockIRQ")
+		dies(t, "RW: RUnlockIRQ of RLock", "lock.RW registry", "RUnlockIRQ with RLockIRQ")
+	}
+}
+
+// Unlocking what another goroutine holds is told, and the lock stays its own.
+func TestUnlockOfAnotherGoroutinesRWPanicsAndChangesNothing(t *testing.T) {
+	calm(t)
+	panics := func(f func()) (text string) {
+		defer func() { text, _ = recover().(string) }()
+		f()
+		return
+	}
+	for _, c := range []struct {
+		name         string
+		enter, leave func(*RW)
+		unlock       func(*RW)
+		tells        bool
+	}{
+		{"written, Unlock", (*RW).Lock, (*RW).Unlock, (*RW).Unlock, true},
+		{"written, RUnlock", (*RW).Lock, (*RW).Unlock, (*RW).RUnlock, true},
+		{"read, Unlock", (*RW).RLock, (*RW).RUnlock, (*RW).Unlock, true},
+		// With preempt_rt=1 the readers are not known.
+		{"read, RUnlock", (*RW).RLock, (*RW).RUnlock, (*RW).RUnlock, !preempt.RT()},
+	} {
+		if !c.tells {
+			continue
+		}
+		l := namedRW()
+		var held, release atomic.Bool
+		done := make(chan struct{})
+		go func() {
+			c.enter(l)
+			held.Store(true)
+			until(release.Load)
+			c.leave(l)
+			close(done)
+		}()
+		until(held.Load)
+		before := l.state.Load()
+		text := panics(func() { c.unlock(l) })
+		after, pinned := l.state.Load(), preempt.Atomic()
+		release.Store(true)
+		<-done
+		if !strings.Contains(text, "lock.RW registry") {
+			t.Errorf("%s: panic %q, want one that names the lock", c.name, text)
+		}
+		if before != after || pinned {
+			t.Errorf("%s: state %#x became %#x, pinned %v", c.name, before, after, pinned)
+		}
+		if !l.TryLock() {
+			t.Errorf("%s: the lock is not free after its holder's unlock", c.name)
+			continue
+		}
+		l.Unlock()
+	}
+}
+
 // "Scheduling while atomic": the reason for gfp.NoLocks.
 func TestASleepingLockContendedWhilePinnedEndsTheProcess(t *testing.T) {
 	dies(t, "Mutex contended while pinned", "schedule: holding locks")
 	if preempt.RT() {
 		dies(t, "Spin contended while pinned", "schedule: holding locks")
+		dies(t, "RW contended while pinned", "schedule: holding locks")
 		return
 	}
 	// A spinning lock waits, and the process lives.
@@ -131,7 +218,7 @@ func TestASleepingLockContendedWhilePinnedEndsTheProcess(t *testing.T) {
 
 // Without a contender a sleeping lock may be taken pinned.
 func TestASleepingLockThatIsFreeMayBeTakenWhilePinned(t *testing.T) {
-	for _, l := range []locker{new(Raw), new(Spin), new(Mutex), new(Local)} {
+	for _, l := range []locker{new(Raw), new(Spin), new(RW), new(Mutex), new(Local)} {
 		p := preempt.Disable()
 		pass(l)
 		p.Enable()
@@ -163,6 +250,11 @@ func TestUnlockOfALockThatIsNotHeldPanicsWithItsName(t *testing.T) {
 		{"Raw.UnlockIRQ", raw.UnlockIRQ, []string{"unlock of unlocked", "lock.Raw registry"}},
 		{"Raw.Unlock, unnamed", unnamed.Unlock, []string{"unlock of unlocked", "unnamed lock.Raw"}},
 		{"Raw.Unlock, a second time", once.Unlock, []string{"unlock of unlocked", "lock.Raw once"}},
+		{"RW.Unlock", namedRW().Unlock, []string{"unlock of unlocked", "lock.RW registry"}},
+		{"RW.UnlockIRQ", namedRW().UnlockIRQ, []string{"unlock of unlocked", "lock.RW registry"}},
+		{"RW.RUnlock", namedRW().RUnlock, []string{"no reader has", "lock.RW registry"}},
+		{"RW.RUnlockIRQ", namedRW().RUnlockIRQ, []string{"no reader has", "lock.RW registry"}},
+		{"RW.RUnlock, unnamed", new(RW).RUnlock, []string{"no reader has", "unnamed lock.RW"}},
 		{"Local.Unlock", local.Unlock, []string{"lock.Local sheaves", "does not hold"}},
 		{"Local.Unlock, unnamed", other.Unlock, []string{"unnamed lock.Local", "does not hold"}},
 		{"Local.Slot", func() { local.Slot() }, []string{"lock.Local sheaves", "does not hold"}},

@@ -3,6 +3,7 @@ package preempt
 import (
 	"os"
 	"sort"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,6 +52,12 @@ var scenarios = map[string]func(){
 		defer p.Enable()
 		panic("text of the panic")
 	},
+	"panic in Softirq": func() { Softirq(func() { panic("text of the panic") }) },
+	"panic by Restore in a handler": func() {
+		s := DisableBH()
+		Softirq(s.Restore)
+		s.Restore()
+	},
 }
 
 func init() {
@@ -61,6 +68,7 @@ func init() {
 	}
 	if !RT() {
 		scenarios["time.Sleep in Softirq"] = func() { Softirq(func() { time.Sleep(time.Millisecond) }) }
+		scenarios["time.Sleep in DisableBH"] = func() { s := DisableBH(); time.Sleep(time.Millisecond); s.Restore() }
 	}
 }
 
@@ -75,7 +83,7 @@ func TestModeIsWhatTheEnvironmentSays(t *testing.T) {
 func TestBlockingWhilePinnedEndsTheProcess(t *testing.T) {
 	var names []string
 	for name := range scenarios {
-		if name != "panic" {
+		if !strings.HasPrefix(name, "panic") {
 			names = append(names, name)
 		}
 	}

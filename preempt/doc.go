@@ -26,5 +26,8 @@
 // In user space no device raises an interrupt. Hardirq enters the context by
 // a call, and from then on its rules are enforced by the same mechanisms: the
 // section is pinned, and a Hardirq asked for while interrupts are off on this
-// P waits until they are on again.
+// P waits until they are on again. Softirq is the same one level up: a Softirq
+// asked for while the goroutine has softirqs disabled (DisableBH), or runs a
+// handler, waits until they are on again. It is the goroutine that counts here
+// and not the P, because with preempt_rt=1 it may move between Ps meanwhile.
 package preempt

@@ -107,19 +107,6 @@ var rt = func() bool {
 	return !ok || v != "0"
 }()
 
-// Softirq runs fn as a softirq handler. With preempt_rt=1 that is a
-// preemptible context in which a lock.Spin may be taken; with preempt_rt=0 it
-// is pinned. Sleeping in fn is against the rules either way.
-func Softirq(fn func()) {
-	if rt {
-		fn()
-		return
-	}
-	p := Disable()
-	fn()
-	p.Enable()
-}
-
 // The handlers that wait for interrupts to be enabled, by P. They are Go
 // funcs, so they live on the Go heap; the P's word IRQPending, which is its
 // own, says whether there are any. The lock is only ever held pinned and for
@@ -196,4 +183,14 @@ func InHardirq() bool {
 	in := percpu.Pin().Hardirq != 0
 	sys.ProcUnpin()
 	return in
+}
+
+// IRQDisabled reports whether interrupts are disabled on the P that this
+// goroutine runs on. Any context. The kernel's irqs_disabled.
+//
+//go:norace
+func IRQDisabled() bool {
+	off := percpu.Pin().IRQOff != 0
+	sys.ProcUnpin()
+	return off
 }

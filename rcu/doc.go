@@ -6,10 +6,11 @@
 //
 // A read-side critical section is what runs between ReadLock and Unlock, or
 // pinned (preempt.Disable, a lock.Raw held, interrupts off, a Hardirq
-// handler). A grace period is a time during which every section that was
-// running at its start has ended. A quiescent state of a P is a moment
-// outside of every pinned section. A cookie names a grace period that has not
-// ended yet; Poll tells whether it has.
+// handler); ReadLockBH is ReadLock with softirqs disabled. A grace period
+// is a time during which every section that was running at its start has
+// ended. A quiescent state of a P is a moment outside of every pinned
+// section. A cookie names a grace period that has not ended yet; Poll tells
+// whether it has.
 //
 // # Guarantees
 //

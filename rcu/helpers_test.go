@@ -85,6 +85,11 @@ var flavours = []struct {
 		fn()
 		g.Unlock()
 	}},
+	{"rcu.ReadLockBH", !preempt.RT(), func(fn func()) {
+		g := ReadLockBH()
+		fn()
+		g.Unlock()
+	}},
 	{"rcu.ReadLock, nested", false, func(fn func()) {
 		g := ReadLock()
 		h := ReadLock()

@@ -60,6 +60,7 @@ const awhile = 300 * time.Millisecond
 // sections are ways to read under protection.
 var sections = []func(fn func()){
 	func(fn func()) { g := rcu.ReadLock(); fn(); g.Unlock() },
+	func(fn func()) { g := rcu.ReadLockBH(); fn(); g.Unlock() },
 	func(fn func()) { p := preempt.Disable(); fn(); p.Enable() },
 	func(fn func()) { s := preempt.DisableIRQ(); fn(); s.Restore() },
 	func(fn func()) { preempt.Hardirq(fn) },

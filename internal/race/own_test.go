@@ -97,6 +97,25 @@ var own = []scenario{
 		})
 	}, frames: ownFrames},
 
+	{name: "softirqs and sections without them, all the time", run: func() {
+		busy(func(*slab.Cache[object], int) {
+			preempt.Softirq(func() {})
+			rcu.ReadLockBH().Unlock()
+		})
+	}, frames: ownFrames},
+	{name: "readers of an RW that write", run: func() {
+		var l lock.RW
+		loop := func() {
+			for range 1000 {
+				l.RLock()
+				increment()
+				l.RUnlock()
+				runtime.Gosched()
+			}
+		}
+		together(loop, loop)
+	}, frames: ownFrames},
+
 	{name: "sections", run: func() {
 		locks := make(chan *lock.Raw, 2)
 		before(func(*slab.Cache[object], []*object) {

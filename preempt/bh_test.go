@@ -1,0 +1,315 @@
+package preempt
+
+import (
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// tasks counts the goroutines that have softirqs disabled.
+func tasks() (n int32) {
+	for i := range bhBuckets {
+		n += bhBuckets[i].count.Load()
+	}
+	return n
+}
+
+// As the table of Hardirq: what the task does in small words, the handlers by
+// capital letters.
+func TestSoftirqWaitsWhileDisabledAndRunsInOrder(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		run  func(say func(string))
+		want string
+	}{
+		{"enabled: runs at once", func(say func(string)) {
+			say("before")
+			Softirq(func() { say("A") })
+			say("after")
+		}, "before A after"},
+
+		{"disabled: queued, run by Restore in the order asked for", func(say func(string)) {
+			s := DisableBH()
+			Softirq(func() { say("A") })
+			Softirq(func() { say("B") })
+			Softirq(func() { say("C") })
+			say("queued")
+			s.Restore()
+			say("restored")
+		}, "queued A B C restored"},
+
+		{"nested: only the outermost Restore runs them", func(say func(string)) {
+			s1 := DisableBH()
+			s2 := DisableBH()
+			Softirq(func() { say("A") })
+			s2.Restore()
+			say("inner")
+			Softirq(func() { say("B") })
+			s1.Restore()
+			say("outer")
+		}, "inner A B outer"},
+
+		{"out of order: the last Restore runs them", func(say func(string)) {
+			s1 := DisableBH()
+			s2 := DisableBH()
+			Softirq(func() { say("A") })
+			s1.Restore()
+			say("first")
+			s2.Restore()
+			say("last")
+		}, "first A last"},
+
+		{"a handler asks for another: after its own end", func(say func(string)) {
+			Softirq(func() {
+				say("A")
+				Softirq(func() { say("B") })
+				say("A-ends")
+			})
+			say("after")
+		}, "A A-ends B after"},
+
+		{"queued handlers queue handlers: behind those that wait", func(say func(string)) {
+			s := DisableBH()
+			Softirq(func() {
+				say("A")
+				Softirq(func() {
+					say("C")
+					Softirq(func() { say("D") })
+				})
+			})
+			Softirq(func() { say("B") })
+			s.Restore()
+			say("restored")
+		}, "A B C D restored"},
+
+		{"disabled and enabled again in a handler: nothing runs inside it", func(say func(string)) {
+			Softirq(func() {
+				s := DisableBH()
+				Softirq(func() { say("B") })
+				s.Restore()
+				say("A-ends")
+			})
+		}, "A-ends B"},
+
+		{"a section that begins between two: the later one's are not run early", func(say func(string)) {
+			s1 := DisableBH()
+			Softirq(func() { say("A") })
+			s1.Restore()
+			s2 := DisableBH()
+			Softirq(func() { say("B") })
+			say("queued")
+			s2.Restore()
+		}, "A queued B"},
+
+		{"a Hardirq is not held back", func(say func(string)) {
+			s := DisableBH()
+			Softirq(func() { say("S") })
+			Hardirq(func() { say("H") })
+			say("task")
+			s.Restore()
+		}, "H task S"},
+
+		{"a Hardirq asks for one under DisableBH: queued", func(say func(string)) {
+			s := DisableBH()
+			Hardirq(func() {
+				Softirq(func() { say("S") })
+				say("H")
+			})
+			say("task")
+			s.Restore()
+		}, "H task S"},
+
+		{"another goroutine's are not held back", func(say func(string)) {
+			if !RT() {
+				say("other") // it could not run while this one waits pinned
+				return
+			}
+			s := DisableBH()
+			done := make(chan struct{})
+			go func() { Softirq(func() { say("other") }); close(done) }()
+			<-done
+			s.Restore()
+		}, "other"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var said []string
+			c.run(func(s string) { said = append(said, s) })
+			if got := strings.Join(said, " "); got != c.want {
+				t.Errorf("order of events: %s\nwant:            %s", got, c.want)
+			}
+			if Atomic() || BHDisabled() || tasks() != 0 {
+				t.Error("the context is not left")
+			}
+		})
+	}
+}
+
+// With preempt_rt=0 the section is pinned; a handler runs under Softirq's
+// rules also where it was queued.
+func TestDisableBHAndQueuedSoftirqsKeepTheModesRules(t *testing.T) {
+	var section, queued, disabled bool
+	s := DisableBH()
+	section = Atomic()
+	Softirq(func() { queued, disabled = Atomic(), BHDisabled() })
+	s.Restore()
+	if section != !RT() || queued != !RT() {
+		t.Errorf("Atomic() = %v in the section and %v in a queued handler, want %v", section, queued, !RT())
+	}
+	if !disabled {
+		t.Error("softirqs are enabled in a handler")
+	}
+}
+
+// A handler that panics is recoverable with preempt_rt=1, where it isn't
+// pinned. Those that waited behind it run all the same.
+func TestPanicInASoftirqLeavesNothingBehind(t *testing.T) {
+	if !RT() {
+		dies(t, "panic in Softirq", "text of the panic")
+		return
+	}
+	for _, c := range []struct {
+		name string
+		run  func(say func(string))
+		want string
+	}{
+		{"at once", func(say func(string)) {
+			Softirq(func() { panic("A") })
+		}, "recovered A"},
+		{"at once, having asked for another", func(say func(string)) {
+			Softirq(func() {
+				Softirq(func() { say("B") })
+				panic("A")
+			})
+		}, "B recovered A"},
+		{"queued before another", func(say func(string)) {
+			s := DisableBH()
+			Softirq(func() { panic("A") })
+			Softirq(func() { say("B") })
+			s.Restore()
+		}, "B recovered A"},
+		{"with softirqs disabled once more", func(say func(string)) {
+			Softirq(func() {
+				DisableBH()
+				panic("A")
+			})
+		}, "recovered A"},
+		{"two of them: the later one is the one to recover, as in deferred calls", func(say func(string)) {
+			s := DisableBH()
+			Softirq(func() { panic("A") })
+			Softirq(func() { panic("B") })
+			Softirq(func() { say("C") })
+			s.Restore()
+		}, "C recovered B"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var said []string
+			say := func(s string) { said = append(said, s) }
+			func() {
+				defer func() { say("recovered " + recover().(string)) }()
+				c.run(say)
+			}()
+			if got := strings.Join(said, " "); got != c.want {
+				t.Errorf("order of events: %s\nwant:            %s", got, c.want)
+			}
+			ran := false
+			Softirq(func() { ran = true })
+			if !ran || BHDisabled() || tasks() != 0 {
+				t.Errorf("after the panic: a Softirq runs at once = %v, disabled = %v, tasks left %d", ran, BHDisabled(), tasks())
+			}
+		})
+	}
+}
+
+func TestRestoreOutOfPlacePanics(t *testing.T) {
+	const text = "section that this goroutine is not in"
+	cases := map[string]func(){
+		"of no section": func() { BHState{}.Restore() },
+		"twice": func() {
+			s := DisableBH()
+			s.Restore()
+			s.Restore()
+		},
+		"twice, with another section in between": func() {
+			s := DisableBH()
+			s.Restore()
+			other := DisableBH()
+			defer other.Restore()
+			s.Restore()
+		},
+	}
+	if RT() {
+		cases["in a handler that it runs"] = scenarios["panic by Restore in a handler"]
+		cases["on another goroutine"] = func() {
+			s := DisableBH()
+			defer s.Restore()
+			got := make(chan any)
+			go func() {
+				defer func() { got <- recover() }()
+				s.Restore()
+			}()
+			panic(<-got)
+		}
+	} else {
+		delete(cases, "twice, with another section in between") // its panic comes pinned
+		dies(t, "panic by Restore in a handler", text)
+	}
+	for name, run := range cases {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if got, _ := recover().(string); !strings.Contains(got, text) {
+					t.Errorf("panic %q, want one with %q", got, text)
+				}
+				if BHDisabled() || Atomic() || tasks() != 0 {
+					t.Error("the panic left the context entered")
+				}
+			}()
+			run()
+		})
+	}
+}
+
+// With preempt_rt=1 the goroutine moves between Ps in the section, and its
+// queue goes with it. Many at once share buckets.
+func TestSoftirqQueuesBelongToTheirGoroutine(t *testing.T) {
+	old := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(old)
+	var wg sync.WaitGroup
+	var early, ran atomic.Int64
+	const goroutines, rounds = 200, 30
+	for g := range goroutines {
+		wg.Go(func() {
+			for i := range rounds {
+				if g == 0 {
+					runtime.GOMAXPROCS([]int{4, 1, 9, 2}[i%4])
+				}
+				mine := 0
+				s := DisableBH()
+				for range 3 {
+					Softirq(func() { mine++; ran.Add(1) })
+					if RT() {
+						runtime.Gosched()
+					}
+				}
+				if mine != 0 {
+					early.Add(1)
+				}
+				s.Restore()
+				if mine != 3 {
+					t.Errorf("%d of 3 handlers ran before Restore returned", mine)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := ran.Load(); got != goroutines*rounds*3 {
+		t.Errorf("%d handlers ran, want %d", got, goroutines*rounds*3)
+	}
+	if early.Load() != 0 {
+		t.Errorf("%d times a handler ran while softirqs were disabled", early.Load())
+	}
+	if n := tasks(); n != 0 {
+		t.Errorf("%d goroutines are left with softirqs disabled", n)
+	}
+}
