@@ -164,6 +164,60 @@ func (l *Local) tried() bool {
 	return true
 }
 
+// checked takes the lock by take, one of the ways of rw.go.
+func (l *RW) checked(how lockdep.How, irq bool, take func()) {
+	if irq {
+		lockdep.HardirqsOff()
+	}
+	switch {
+	case preempt.RT():
+	case irq:
+		how |= lockdep.Pins2
+	default:
+		how |= lockdep.Pins
+	}
+	l.dep.Acquire(lockdep.RW, how)
+	take()
+	l.dep.Acquired()
+}
+
+func (l *RW) tried(how lockdep.How) bool {
+	if lockdep.Enabled() {
+		how |= lockdep.Try
+		if !preempt.RT() {
+			how |= lockdep.Pins
+		}
+		l.dep.Acquire(lockdep.RW, how)
+	}
+	return true
+}
+
+// unlockChecked and runlockChecked report whether the lock may be released.
+// The writer alone may do it, and with preempt_rt=0 a reader of its own.
+
+func (l *RW) unlockChecked() bool {
+	return l.dep.Release(l.state.Load()&rwWriter != 0) == lockdep.Ours // ord:rw
+}
+
+func (l *RW) runlockChecked() bool {
+	h := l.dep.Release(l.state.Load()&rwReaders != 0) // ord:rw
+	return h == lockdep.Ours || h == lockdep.Theirs && preempt.RT()
+}
+
+// LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
+// of them comes later. The kernel's write_lock_nested.
+func (l *RW) LockNested(subclass int) {
+	if lockdep.Enabled() {
+		l.checked(lockdep.Subclass(subclass), false, l.lock)
+		return
+	}
+	l.lock()
+}
+
+// Held reports whether the calling goroutine holds the lock, as a writer or a
+// reader; true while lockdep is off. The kernel's lockdep_is_held.
+func (l *RW) Held() bool { return l.dep.Held() }
+
 // isLocked reports whether somebody has the mutex, at this moment. Whoever asks
 // is about to unlock it.
 func isLocked(mu *sync.Mutex) bool {

@@ -6,6 +6,7 @@ import (
 
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -39,9 +40,9 @@ type RW struct {
 	line  sync.Mutex               // held by the head of the line; preempt_rt=1
 	spun  atomic.Uint32            // the same, 1 when held; preempt_rt=0
 
-	irq  bool             // taken by LockIRQ; owned by the writer, preempt_rt=0
-	off  preempt.IRQState // owned by the writer, set when irq
-	name string           // immutable after Init
+	irq bool             // taken by LockIRQ; owned by the writer, preempt_rt=0
+	off preempt.IRQState // owned by the writer, set when irq
+	dep lockdep.Map
 }
 
 const (
@@ -55,19 +56,28 @@ const (
 )
 
 // Init names the lock's class. It must not be held.
-func (l *RW) Init(name string) { l.name = name }
+func (l *RW) Init(name string) { l.dep.Init(name) }
 
 // Lock takes the lock for writing. With preempt_rt=1 it may park: not in a raw
 // atomic context. The kernel's write_lock.
-func (l *RW) Lock() { l.lock() }
+func (l *RW) Lock() {
+	if lockdep.Enabled() {
+		l.checked(lockdep.Exclusive, false, l.lock)
+		return
+	}
+	l.lock()
+}
 
 // TryLock takes the lock for writing if nobody has it and nobody waits for it.
 // Any context.
-func (l *RW) TryLock() bool { return l.tryLock() }
+func (l *RW) TryLock() bool { return l.tryLock() && l.tried(lockdep.Exclusive) }
 
 // Unlock releases a lock taken for writing. It panics if this goroutine does
 // not hold it so.
 func (l *RW) Unlock() {
+	if lockdep.Enabled() && !l.unlockChecked() {
+		return
+	}
 	l.mustWrite(false)
 	l.unlock()
 }
@@ -75,20 +85,35 @@ func (l *RW) Unlock() {
 // RLock takes the lock for reading, behind those who wait already. A goroutine
 // that has the lock must not call it. With preempt_rt=1 it may park: not in a
 // raw atomic context. The kernel's read_lock in a task.
-func (l *RW) RLock() { l.rlock() }
+func (l *RW) RLock() {
+	if lockdep.Enabled() {
+		l.checked(lockdep.Read, false, l.rlock)
+		return
+	}
+	l.rlock()
+}
 
 // TryRLock takes the lock for reading if no writer has it and nobody waits at
 // the head of the line. Any context.
-func (l *RW) TryRLock() bool { return l.tryRLock() }
+func (l *RW) TryRLock() bool { return l.tryRLock() && l.tried(lockdep.Read) }
 
 // RLockRecursive takes the lock for reading and waits only while a writer has
 // it, so that it may be called by a goroutine that reads already. With
 // preempt_rt=1 it may park. The kernel's read_lock in an interrupt.
-func (l *RW) RLockRecursive() { l.rlockRecursive() }
+func (l *RW) RLockRecursive() {
+	if lockdep.Enabled() {
+		l.checked(lockdep.Read|lockdep.Recursive, false, l.rlockRecursive)
+		return
+	}
+	l.rlockRecursive()
+}
 
 // RUnlock releases a lock taken for reading, by whichever method. It panics if
 // no reader has it.
 func (l *RW) RUnlock() {
+	if lockdep.Enabled() && !l.runlockChecked() {
+		return
+	}
 	l.mustRead()
 	l.runlock()
 }
@@ -96,11 +121,19 @@ func (l *RW) RUnlock() {
 // LockIRQ is the kernel's write_lock_irqsave: with preempt_rt=0 interrupts are
 // disabled too; with preempt_rt=1 they are not, as Spin's LockIRQ has it.
 func (l *RW) LockIRQ() {
+	if lockdep.Enabled() {
+		l.checked(lockdep.Exclusive, true, l.lockIRQ)
+		return
+	}
+	l.lockIRQ()
+}
+
+func (l *RW) lockIRQ() {
 	if preempt.RT() {
 		l.lock()
 		return
 	}
-	s := preempt.DisableIRQ()
+	s := preempt.DisableIRQNotrace()
 	l.lock()
 	l.irq, l.off = true, s
 }
@@ -108,6 +141,18 @@ func (l *RW) LockIRQ() {
 // UnlockIRQ ends a section begun with LockIRQ. Hardirq handlers that waited
 // run now.
 func (l *RW) UnlockIRQ() {
+	if lockdep.Enabled() {
+		if l.unlockChecked() {
+			l.unlockIRQ()
+			lockdep.HardirqsOn()
+			lockdep.Left()
+		}
+		return
+	}
+	l.unlockIRQ()
+}
+
+func (l *RW) unlockIRQ() {
 	if preempt.RT() {
 		l.mustWrite(false)
 		l.unlock()
@@ -117,13 +162,21 @@ func (l *RW) UnlockIRQ() {
 	s := l.off
 	l.irq, l.off = false, preempt.IRQState{}
 	l.unlock()
-	s.Restore()
+	s.RestoreNotrace()
 }
 
 // RLockIRQ is the kernel's read_lock_irqsave. As LockIRQ, but for reading.
 func (l *RW) RLockIRQ() {
+	if lockdep.Enabled() {
+		l.checked(lockdep.Read, true, l.rlockIRQ)
+		return
+	}
+	l.rlockIRQ()
+}
+
+func (l *RW) rlockIRQ() {
 	if !preempt.RT() {
-		preempt.DisableIRQ() // RUnlockIRQ finds the token on its P
+		preempt.DisableIRQNotrace() // RUnlockIRQ finds the token on its P
 	}
 	l.rlock()
 }
@@ -131,24 +184,36 @@ func (l *RW) RLockIRQ() {
 // RUnlockIRQ ends a section begun with RLockIRQ. Hardirq handlers that waited
 // run now.
 func (l *RW) RUnlockIRQ() {
+	if lockdep.Enabled() {
+		if l.runlockChecked() {
+			l.runlockIRQ()
+			lockdep.HardirqsOn()
+			lockdep.Left()
+		}
+		return
+	}
+	l.runlockIRQ()
+}
+
+func (l *RW) runlockIRQ() {
 	l.mustRead()
 	if preempt.RT() {
 		l.runlock()
 		return
 	}
 	if !preempt.IRQDisabled() {
-		panic("quiesce: " + nameOr(l.name, "lock.RW") + ": RUnlock goes with RLock, RUnlockIRQ with RLockIRQ")
+		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + ": RUnlock goes with RLock, RUnlockIRQ with RLockIRQ")
 	}
 	l.runlock()
-	s := preempt.DisableIRQ() // pinned since RLockIRQ: the token is the same
-	s.Restore()
-	s.Restore()
+	s := preempt.DisableIRQNotrace() // pinned since RLockIRQ: the token is the same
+	s.RestoreNotrace()
+	s.RestoreNotrace()
 }
 
 // pin is the holder's pin, with preempt_rt=0.
 func pin() {
 	if !preempt.RT() {
-		preempt.Disable() // unpin finds the token on its P
+		preempt.DisableNotrace() // unpin finds the token on its P
 	}
 }
 
@@ -156,9 +221,10 @@ func pin() {
 // in the lock; but being pinned they are still on the P whose token it was.
 func unpin() {
 	if !preempt.RT() {
-		p := preempt.Disable()
-		p.Enable()
-		p.Enable()
+		p := preempt.DisableNotrace()
+		p.EnableNotrace()
+		p.EnableNotrace()
+		lockdep.Left()
 	}
 }
 
@@ -266,11 +332,11 @@ func (l *RW) runlock() {
 func (l *RW) mustWrite(irq bool) {
 	switch {
 	case l.state.Load()&rwWriter == 0: // ord:rw
-		panic("quiesce: unlock of unlocked " + nameOr(l.name, "lock.RW"))
+		panic("quiesce: unlock of unlocked " + nameOr(l.dep.Name(), "lock.RW"))
 	case l.owner.Load() != sys.G(): // ord:rw-self
-		panic("quiesce: " + nameOr(l.name, "lock.RW") + ": Unlock by a goroutine that does not hold it")
+		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + ": Unlock by a goroutine that does not hold it")
 	case l.irq != irq:
-		panic("quiesce: " + nameOr(l.name, "lock.RW") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")
+		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")
 	}
 }
 
@@ -281,10 +347,10 @@ func (l *RW) mustRead() {
 	case l.state.Load()&rwReaders == 0: // ord:rw
 		l.notRead()
 	case !preempt.RT() && !preempt.Atomic():
-		panic("quiesce: " + nameOr(l.name, "lock.RW") + ": RUnlock by a goroutine that does not hold it")
+		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + ": RUnlock by a goroutine that does not hold it")
 	}
 }
 
 func (l *RW) notRead() {
-	panic("quiesce: unlock of " + nameOr(l.name, "lock.RW") + ", which no reader has")
+	panic("quiesce: unlock of " + nameOr(l.dep.Name(), "lock.RW") + ", which no reader has")
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -54,7 +55,11 @@ func (l *RW) rlockEager() {
 
 func (l *RW) enterLine() {
 	if preempt.RT() {
-		l.line.Lock()
+		if lockdep.Enabled() {
+			park(&l.line)
+		} else {
+			l.line.Lock()
+		}
 		return
 	}
 	for n := 0; !l.spun.CompareAndSwap(0, 1); n++ { // ord:rw
@@ -119,7 +124,11 @@ func (l *RW) park(bits uint64) {
 	if l.state.Load()&bits == 0 { // ord:rw-park
 		l.wake() // w as well: it can't leave the list otherwise
 	}
-	w.gate.Lock()
+	if lockdep.Enabled() {
+		park(&w.gate)
+	} else {
+		w.gate.Lock()
+	}
 }
 
 // wake lets everybody who parks look again. There are few: the head of the
@@ -136,6 +145,6 @@ func (l *RW) wake() {
 func (l *RW) notTwice() {
 	if l.owner.Load() == sys.G() { // ord:rw-self
 		unpin()
-		panic("quiesce: " + nameOr(l.name, "lock.RW") + " taken twice by one goroutine")
+		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + " taken twice by one goroutine")
 	}
 }

@@ -234,15 +234,18 @@ func lowest(bits uint32) uint32 {
 // taken with LockIRQ counts as taken with interrupts off although with
 // preempt_rt=1 they are on.
 
-// change finds the task, applies the change, and checks what it must.
+// change finds the task, applies the change, and checks what it must. pins is
+// how many levels of preempt.Disable come with it that say nothing about the
+// context: with preempt_rt=0 softirqs are pinned, and may take a lock.Spin.
 //
 //go:norace
-func change(f func(t *task, r *request)) {
+func change(f func(t *task, r *request), pins int32) {
 	var r request
 	race.Disable()
 	sys.ProcPin()
 	if t := r.find(true); t != nil {
 		f(t, &r)
+		t.pins += pins
 		t.mu.unlock()
 		r.retire(t)
 	}
@@ -253,39 +256,40 @@ func change(f func(t *task, r *request)) {
 
 // HardirqsOff says that interrupts are disabled from here on. It nests. The
 // kernel's lockdep_hardirqs_off.
-func HardirqsOff() { change(hardirqsOff) }
+func HardirqsOff() { change(hardirqsOff, 0) }
 
 // HardirqsOn ends what HardirqsOff began. Locks that are still held are then
 // held with interrupts on. The kernel's lockdep_hardirqs_on.
-func HardirqsOn() { change(hardirqsOn) }
+func HardirqsOn() { change(hardirqsOn, 0) }
 
-// BHOff says that softirqs are disabled from here on. It nests.
-func BHOff() { change(bhOff) }
+// BHOff says that softirqs are disabled from here on, and whether that pins the
+// goroutine. It nests. The kernel's lockdep_softirqs_off.
+func BHOff(pins bool) { change(bhOff, int32(bit(pins))) }
 
 // BHOn ends what BHOff began.
-func BHOn() { change(bhOn) }
+func BHOn(pins bool) { change(bhOn, -int32(bit(pins))) }
 
 // HardirqEnter says that a hard interrupt handler runs from here on, one that
 // no preempt_rt makes a thread. The kernel's lockdep_hardirq_enter.
-func HardirqEnter() { change(hardirqEnter) }
+func HardirqEnter() { change(hardirqEnter, 0) }
 
 // HardirqExit ends what HardirqEnter began.
-func HardirqExit() { change(hardirqExit) }
+func HardirqExit() { change(hardirqExit, 0) }
 
 // ThreadedEnter says that an interrupt handler runs that is a thread with
 // preempt_rt=1 and in hard interrupt context otherwise: it must be right in
 // both. The kernel's lockdep_hardirq_threaded.
-func ThreadedEnter() { change(threadedEnter) }
+func ThreadedEnter() { change(threadedEnter, 0) }
 
 // ThreadedExit ends what ThreadedEnter began.
-func ThreadedExit() { change(threadedExit) }
+func ThreadedExit() { change(threadedExit, 0) }
 
-// SoftirqEnter says that a softirq handler runs from here on. The kernel's
-// lockdep_softirq_enter.
-func SoftirqEnter() { change(softirqEnter) }
+// SoftirqEnter says that a softirq handler runs from here on, and whether that
+// pins the goroutine. The kernel's lockdep_softirq_enter.
+func SoftirqEnter(pins bool) { change(softirqEnter, int32(bit(pins))) }
 
 // SoftirqExit ends what SoftirqEnter began.
-func SoftirqExit() { change(softirqExit) }
+func SoftirqExit(pins bool) { change(softirqExit, -int32(bit(pins))) }
 
 //go:norace
 func hardirqsOff(t *task, _ *request) { t.irqsOff++ }

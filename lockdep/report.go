@@ -44,6 +44,13 @@ const (
 
 var reporter atomic.Pointer[func(*Report)]
 
+// panicOnReport ends the program with the first report that nobody's
+// SetReporter takes: QUIESCE=panic_on_report=1.
+var panicOnReport = func() bool {
+	v, ok := sys.Option("panic_on_report")
+	return ok && v != "0"
+}()
+
 // SetReporter has fn called with every report, in place of one line with many
 // lines in slog's default logger (level ERROR), until restore is called. fn is
 // called on the goroutine that is at fault, or on one of its own where that is
@@ -63,6 +70,9 @@ func (r *Report) hand() {
 		(*fn)(r)
 	} else {
 		slog.LogAttrs(context.Background(), slog.LevelError, r.Text)
+		if panicOnReport && r.Kind != TableFull {
+			panic("quiesce: lockdep: QUIESCE=panic_on_report: " + r.Kind)
+		}
 	}
 	r.state.Store(delivered)
 }

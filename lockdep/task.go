@@ -151,7 +151,7 @@ func (t *task) reset(gen uint32) {
 //
 //go:norace
 func (t *task) idle() bool {
-	return t.depth == 0 && t.hardirq|t.threaded|t.softirq|t.irqsOff|t.bhOff == 0 && t.undelivered.Load() == nil
+	return t.depth == 0 && t.hardirq|t.threaded|t.softirq|t.irqsOff|t.bhOff|t.pins == 0 && t.undelivered.Load() == nil
 }
 
 // retire takes the caller's task off the list if there is nothing to

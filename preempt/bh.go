@@ -6,6 +6,7 @@ import (
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
 )
 
 // BHState is the token of a section with softirqs (bottom halves) disabled.
@@ -39,7 +40,7 @@ type bhTask struct {
 func DisableBH() BHState {
 	var s BHState
 	if !rt {
-		s.p = Disable()
+		s.p = DisableNotrace()
 	}
 	g := sys.G()
 	if s.t = bhFind(g); s.t == nil {
@@ -47,6 +48,9 @@ func DisableBH() BHState {
 		bhInsert(s.t)
 	}
 	s.t.depth++
+	if lockdep.Enabled() {
+		lockdep.BHOff(!rt)
+	}
 	return s
 }
 
@@ -57,13 +61,17 @@ func (s BHState) Restore() {
 	if s.t == nil || s.t.g != sys.G() || s.t.depth == 0 || s.t.depth == 1 && s.t.running {
 		panic("quiesce: BHState.Restore of a section that this goroutine is not in")
 	}
+	if lockdep.Enabled() {
+		lockdep.BHOn(!rt) // locks that are held now are held while handlers run
+	}
 	if s.t.depth > 1 {
 		s.t.depth--
 	} else {
 		s.t.run()
 	}
 	if !rt {
-		s.p.Enable()
+		s.p.EnableNotrace()
+		lockdep.Left()
 	}
 }
 
@@ -86,14 +94,24 @@ func Softirq(fn func()) {
 	}
 	var p Pinned
 	if !rt {
-		p = Disable()
+		p = DisableNotrace()
 	}
 	t := &bhTask{g: g, depth: 1, fns: []func(){fn}}
 	bhInsert(t)
 	t.run()
 	if !rt {
-		p.Enable()
+		p.EnableNotrace()
+		lockdep.Left()
 	}
+}
+
+// handleSoftirq runs one handler.
+func handleSoftirq(fn func()) {
+	if lockdep.Enabled() {
+		lockdep.SoftirqEnter(!rt)
+		defer lockdep.SoftirqExit(!rt)
+	}
+	fn()
 }
 
 // run runs what waits, and what that asks for meanwhile, at depth 1, so that
@@ -112,7 +130,7 @@ func (t *bhTask) run() {
 	for len(t.fns) != 0 {
 		fn := t.fns[0]
 		t.fns = t.fns[1:]
-		fn()
+		handleSoftirq(fn)
 	}
 }
 
@@ -180,7 +198,7 @@ func bhRemove(t *bhTask) {
 
 //go:norace
 func lockBH(l *atomic.Uint32) Pinned {
-	p := Disable()
+	p := DisableNotrace()
 	race.Disable()
 	for i := 0; !l.CompareAndSwap(0, 1); i++ { // ord:bh
 		if i < 100 {
@@ -196,5 +214,5 @@ func lockBH(l *atomic.Uint32) Pinned {
 func unlockBH(l *atomic.Uint32, p Pinned) {
 	l.Store(0) // ord:bh
 	race.Enable()
-	p.Enable()
+	p.EnableNotrace()
 }

@@ -1,6 +1,9 @@
 package rcu
 
-import "quiesce/preempt"
+import (
+	"quiesce/lockdep"
+	"quiesce/preempt"
+)
 
 // GuardBH is the proof of a read-side critical section with softirqs disabled.
 type GuardBH struct {
@@ -13,7 +16,12 @@ type GuardBH struct {
 // grace period waits for. The kernel's rcu_read_lock_bh.
 func ReadLockBH() GuardBH {
 	bh := preempt.DisableBH() // first: what it held back must run outside of the section
-	return GuardBH{ReadLock(), bh}
+	g := ReadLock()
+	if lockdep.Tagged {
+		g.dep.Exit("rcu.Guard")
+		g.dep = lockdep.Enter(lockdep.RCUBH)
+	}
+	return GuardBH{g, bh}
 }
 
 // Guard is the section's guard, for those who ask for one as proof. It is not
