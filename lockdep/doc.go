@@ -43,7 +43,7 @@
 //	lock.Mutex         4      4    SLEEP
 //	ReadLock           1      3    FREE, CONFIG
 //	preempt.Disable    1      2    FREE, SPIN
-//	context: task 5, Threaded and Softirq 3, Hardirq and pinned 2
+//	context: task 5; Threaded, Softirq, and tasks with either disabled 3; Hardirq and pinned 2
 //
 // A lock may be taken if its outer type is at most the lowest inner type of the
 // context and of what is held in the same interrupt context. A TryLock is not

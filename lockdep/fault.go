@@ -242,6 +242,10 @@ func (f *fault) context(t *task) {
 		f.say(" interrupt handler that preempt_rt=1 makes a thread")
 	case t.softirq > 0:
 		f.say(" softirq handler")
+	case t.irqsOff > 0:
+		f.say(" interrupts disabled")
+	case t.bhOff > 0:
+		f.say(" softirqs disabled")
 	}
 	if n := t.bare(); n > 0 {
 		f.say(", pinned (preempt.Disable, DisableIRQ or Hardirq, ", strconv.Itoa(int(n)), " deep)")

@@ -70,11 +70,16 @@ func (r *Report) hand() {
 		(*fn)(r)
 	} else {
 		slog.LogAttrs(context.Background(), slog.LevelError, r.Text)
-		if panicOnReport && r.Kind != TableFull {
-			panic("quiesce: lockdep: QUIESCE=panic_on_report: " + r.Kind)
-		}
+		r.end()
 	}
 	r.state.Store(delivered)
+}
+
+// end ends the program if that was asked for.
+func (r *Report) end() {
+	if panicOnReport && r.Kind != TableFull {
+		panic("quiesce: lockdep: QUIESCE=panic_on_report: " + r.Kind)
+	}
 }
 
 // deliver hands out the reports of the hook's call. The hook has let go of
@@ -85,8 +90,9 @@ func (r *request) deliver() {
 	}
 }
 
-// patience is how long a pinned goroutine waits for its report's delivery. Long
-// enough for a goroutine to start on another P, short for the collector.
+// patience is how long a pinned goroutine waits until its report's delivery has
+// begun; for its end, 5 times as long. Long enough for a goroutine to start on
+// another P, short for the collector.
 const patience = 20_000_000 // ns
 
 //go:noinline
@@ -103,16 +109,24 @@ func (r *request) deliverSlow() {
 		// may be into the runtime's own fatal error.
 		go rep.hand()
 		if runtime.GOMAXPROCS(0) > 1 {
-			for end := sys.Nanotime() + patience; rep.state.Load() != delivered && sys.Nanotime() < end; {
+			start := sys.Nanotime()
+			for s := rep.state.Load(); s != delivered; s = rep.state.Load() {
+				if waited := sys.Nanotime() - start; waited > 5*patience || waited > patience && s != claimed {
+					break
+				}
 				sys.Pause(20)
 				sys.Yield()
 			}
 		}
 		switch {
 		case rep.state.Load() == delivered:
-		case reporter.Load() == nil && rep.state.CompareAndSwap(0, claimed):
-			print(rep.Text) // works in any context
+		case reporter.Load() == nil:
+			// No goroutine was there to do it, or the collector has stopped
+			// it and waits for this one. The builtin works in any context;
+			// better twice than not at all.
 			rep.state.Store(delivered)
+			print(rep.Text, "\n")
+			rep.end()
 		default:
 			r.leave(rep)
 		}

@@ -22,8 +22,7 @@ const (
 )
 
 // tables is everything that all goroutines share. graph guards what is not
-// atomic. It is made by Enable and never freed: 20 MiB of address space, of
-// which the pages that are used get memory.
+// atomic. It is made by Enable and never freed: 8 MiB.
 var tables struct {
 	graph   spin
 	gen     atomic.Uint32 // counts Resets, from 1

@@ -16,14 +16,15 @@ type limit struct {
 
 const noRecord = -1
 
-// base is the wait type of the context without locks.
+// base is the wait type of the context without locks. With interrupts or
+// softirqs disabled nothing may sleep that preempt_rt=0 would not let spin.
 //
 //go:norace
 func (t *task) base() WaitType {
 	switch {
 	case t.hardirq > 0:
 		return WaitSpin
-	case t.threaded > 0, t.softirq > 0:
+	case t.threaded > 0, t.softirq > 0, t.irqsOff > 0, t.bhOff > 0:
 		return WaitConfig
 	}
 	return waitMax
@@ -40,9 +41,13 @@ func (t *task) mayWait() limit {
 	for first > 0 && t.at(first-1).ctx == ctx {
 		first--
 	}
+	pinned := int32(noRecord)
 	for i := first; i < t.depth; i++ {
 		h := t.at(i)
 		ty := tables.classes[h.class].ty
+		if h.pins > 0 && ty.Inner == WaitSpin && pinned == noRecord {
+			pinned = i
+		}
 		if ty.Inner == WaitInvalid {
 			continue
 		}
@@ -50,7 +55,12 @@ func (t *task) mayWait() limit {
 			l.may, l.by, l.class = ty.Inner, i, h.class
 		}
 	}
-	if WaitSpin.level() < l.may.level() && t.bare() > 0 {
+	// An annotation can't make a pinned goroutine one that may sleep.
+	switch {
+	case l.may.level() <= WaitSpin.level():
+	case pinned != noRecord:
+		l = limit{may: WaitSpin, by: pinned, class: t.at(pinned).class}
+	case t.bare() > 0:
 		l = limit{may: WaitSpin, by: noRecord, bare: true}
 	}
 	return l
@@ -77,22 +87,19 @@ func MightSleep() {
 }
 
 // MightWait is MightSleep of a function of this library, which reports call by
-// what it does.
-func MightWait(what string) {
-	if Enabled() {
-		mightSleep(1, what)
-	}
-}
+// what it does. It returns whether the context is one to report.
+func MightWait(what string) (bad bool) { return Enabled() && mightSleep(1, what) }
 
 //go:norace
 //go:noinline
-func mightSleep(skip int, what string) {
+func mightSleep(skip int, what string) (bad bool) {
 	var r request
 	race.Disable()
 	sys.ProcPin()
 	t := r.find(true)
 	if t != nil {
-		if l := t.mayWait(); l.may.level() < WaitSleep.level() {
+		l := t.mayWait()
+		if bad = l.may.level() < WaitSleep.level(); bad {
 			r.record(skip + 1)
 			r.reportSleep(t, l, what)
 		}
@@ -102,4 +109,5 @@ func mightSleep(skip int, what string) {
 	sys.ProcUnpin()
 	race.Enable()
 	r.deliver()
+	return bad
 }

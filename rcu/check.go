@@ -53,9 +53,14 @@ func (g Guard) Check(skip int) {
 }
 
 // mayWait reports a wait for readers by one of them, or where nothing may
-// sleep.
-func mayWait(what string) {
-	if !lockdep.NeedNoReader(2, "Illegal "+what+" in RCU read-side critical section") {
-		lockdep.MightWait(what)
-	}
+// sleep, and returns whether it is one.
+func mayWait(what string) (bad bool) {
+	return lockdep.NeedNoReader(2, "Illegal "+what+" in RCU read-side critical section") || lockdep.MightWait(what)
 }
+
+// reported marks a wait that was reported, so that the locks inside of it are
+// not reported as well.
+var (
+	reported     lockdep.Map
+	reportedType = lockdep.Type{Name: "rcu.reported", Inner: lockdep.WaitSleep, Kind: lockdep.WaitOverride}
+)

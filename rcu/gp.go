@@ -34,8 +34,8 @@ func init() { gp.mu.Init("rcu.gp.mu") }
 // wait returns once c has ended, driving as many grace periods as that takes.
 // At most two: the one that may be running, and the next.
 func wait(c Cookie, expedited bool) {
-	if lockdep.Enabled() {
-		mayWait("waiting for a grace period")
+	if lockdep.Enabled() && mayWait("waiting for a grace period") {
+		defer reported.Annotate(&reportedType)()
 	}
 	if preempt.Atomic() {
 		panic("quiesce: rcu: waiting for a grace period in a raw atomic context, which it would wait for")
