@@ -3,9 +3,11 @@
 package lockdep_test
 
 import (
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"quiesce/gfp"
 	"quiesce/lock"
@@ -201,6 +203,29 @@ func TestAnAllocationIsCheckedThoughItNeedsNoLock(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAStallReportTellsWhoIsInTheSectionAndSinceWhere(t *testing.T) {
+	collect(t)
+	old, timeout := slog.Default(), rcu.StallTimeout
+	defer func() { slog.SetDefault(old); rcu.StallTimeout = timeout }()
+	rcu.StallTimeout = 20 * time.Millisecond
+	lines := make(chan string, 10)
+	slog.SetDefault(slog.New(slog.NewTextHandler(lineWriter(lines), nil)))
+	g := rcu.ReadLock()
+	c := rcu.StartPoll()
+	line := <-lines
+	g.Unlock()
+	for !rcu.Poll(c) {
+		time.Sleep(time.Millisecond)
+	}
+	if !strings.Contains(line, "goroutine=") || !strings.Contains(line, "TestAStallReportTells") {
+		t.Errorf("the report is %q", line)
+	}
+}
+
+type lineWriter chan<- string
+
+func (w lineWriter) Write(b []byte) (int, error) { w <- string(b); return len(b), nil }
 
 func TestFreeRCUIsSilentInEveryContext(t *testing.T) {
 	r := collect(t)

@@ -20,3 +20,7 @@ func (Section) Adopt() {}
 
 // Open reports whether the section has begun and not ended.
 func (Section) Open() bool { return true }
+
+// OldestSection says which goroutine is in the read-side section that began
+// first, and where that was; 0: none is known. Unpinned.
+func OldestSection() (goroutine uint64, stack string) { return 0, "" }

@@ -3,6 +3,9 @@
 package lockdep
 
 import (
+	"slices"
+	"strings"
+
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
@@ -120,4 +123,40 @@ func (s Section) Open() bool {
 	sys.ProcUnpin()
 	race.Enable()
 	return open
+}
+
+// OldestSection says which goroutine is in the read-side section that began
+// first, and where that was; 0: none is known. Unpinned.
+//
+//go:norace
+func OldestSection() (goroutine uint64, stack string) {
+	if !Enabled() {
+		return 0, ""
+	}
+	var oldest held
+	race.Disable()
+	sys.ProcPin()
+	gen := tables.gen.Load()
+	for i := range taskShards {
+		s := &taskShards[i]
+		s.mu.lock()
+		for t := s.list; t != nil; t = t.next {
+			t.mu.lock()
+			for j := int32(0); t.gen == gen && j < t.depth; j++ {
+				if h := t.at(j); h.flags&flagSection != 0 && (goroutine == 0 || h.id < oldest.id) {
+					goroutine, oldest = t.goid, *h
+				}
+			}
+			t.mu.unlock()
+		}
+		s.mu.unlock()
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	if goroutine == 0 {
+		return 0, ""
+	}
+	var b strings.Builder
+	writeStack(&b, slices.Clone(oldest.pcs[:oldest.n]))
+	return goroutine, b.String()
 }

@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"quiesce/internal/percpu"
+	"quiesce/lockdep"
 )
 
 // StallTimeout is the age from which a reader that holds up a grace period is
-// reported, once per grace period, through slog's default logger. Set it
+// reported, once per grace period, through slog's default logger; with -tags
+// lockdep with the goroutine that has been in a section for longest, and the
+// stack on which that began. Set it
 // before the first grace period. Without membarrier a pinned reader
 // holds up the stopped world before it can be reported. The kernel's
 // rcu_cpu_stall_timeout.
@@ -47,12 +50,21 @@ func report(flavour string, p int, readers int64, ns int64) {
 	stalls.Add(1) // ord:stat
 	// From a goroutine of its own: the handler is the user's, and may even wait
 	// for a grace period.
-	go slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a reader holds up the grace period",
+	attrs := []slog.Attr{
 		slog.String("flavour", flavour),
 		slog.Int("P", p),
 		slog.Int64("readers", readers),
 		slog.Duration("since", time.Duration(ns)),
-		slog.Uint64("seq", seq.Load())) // ord:stat
+		slog.Uint64("seq", seq.Load()), // ord:stat
+	}
+	go func() {
+		if lockdep.Tagged {
+			if g, stack := lockdep.OldestSection(); g != 0 {
+				attrs = append(attrs, slog.Uint64("goroutine", g), slog.String("began", stack))
+			}
+		}
+		slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a reader holds up the grace period", attrs...)
+	}()
 }
 
 // Stats is a snapshot of what RCU has done in this process.

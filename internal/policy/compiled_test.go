@@ -104,10 +104,11 @@ var atomicInstructions = map[string]*regexp.Regexp{
 
 // disassemble returns the instructions of each function of a test binary of
 // this package that matches, by symbol.
-func disassemble(t *testing.T, pattern string) map[string][]string {
+func disassemble(t *testing.T, pattern string, flags ...string) map[string][]string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "policy.test")
-	goTool(t, "test", "-c", "-o", bin, "./internal/policy") // go test strips the binary that runs
+	build := append([]string{"test", "-c", "-o", bin}, flags...)
+	goTool(t, append(build, "./internal/policy")...) // go test strips the binary that runs
 	functions := map[string][]string{}
 	symbol := ""
 	for line := range strings.Lines(goTool(t, "tool", "objdump", "-s", pattern, bin)) {
