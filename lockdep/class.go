@@ -2,6 +2,7 @@ package lockdep
 
 import (
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -147,7 +148,7 @@ func shortName(function string) string {
 // site is the caller of the locks' packages as function:line. Any context:
 // it takes microseconds, once for each lock without a name.
 func (r *request) site() string {
-	frames := runtime.CallersFrames(r.pcs[:r.n])
+	frames := runtime.CallersFrames(slices.Clone(r.pcs[:r.n])) // a copy: requests stay on the stack
 	for {
 		f, more := frames.Next()
 		if f.Function != "" && !plumbing(f.Function) {
