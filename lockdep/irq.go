@@ -55,7 +55,7 @@ func (r *request) markUsage(t *task) {
 		read = bitRead
 	}
 	bits := uint32(1) << (bitUsed + read)
-	if h.flags&flagTried == 0 {
+	if h.flags&flagTried == 0 && (h.ctx == 0 || !t.overridden()) {
 		if h.ctx&ctxHardirq != 0 {
 			bits |= 1 << read
 		}
@@ -70,6 +70,21 @@ func (r *request) markUsage(t *task) {
 		}
 	}
 	r.mark(t, h, bits)
+}
+
+// overridden reports whether what is held in this interrupt context says that
+// the context is another one than it looks. Locks that are taken under it are
+// then not taken in a handler.
+//
+//go:norace
+func (t *task) overridden() bool {
+	ctx := t.context()
+	for i := t.depth - 1; i >= 0 && t.at(i).ctx == ctx; i-- {
+		if tables.classes[t.at(i).class].ty.Kind == WaitOverride {
+			return true
+		}
+	}
+	return false
 }
 
 // mark sets bits of the record's class, and checks those that are new.
