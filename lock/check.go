@@ -101,6 +101,16 @@ func (l *Spin) MightLock() {
 	}
 }
 
+// MightLockIRQ is MightLock of a LockIRQ.
+func (l *Spin) MightLockIRQ() {
+	if lockdep.Enabled() {
+		lockdep.HardirqsOff()
+		l.raw.dep.Acquire(lockdep.Spin, 0)
+		l.raw.dep.Release(true)
+		lockdep.HardirqsOn()
+	}
+}
+
 // Held reports whether the calling goroutine holds the lock; true while lockdep
 // is off. The kernel's lockdep_is_held.
 func (l *Spin) Held() bool { return l.raw.dep.Held() }
