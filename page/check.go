@@ -18,7 +18,7 @@ func (a *Allocator) mightAlloc(f gfp.Flags) {
 		lockdep.MightWait("page: allocation with gfp." + f.String())
 	}
 	if f.CanLock() {
-		a.zone.lock.MightLock()
+		a.zone.lock.MightLockIRQ()
 	}
 }
 

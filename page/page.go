@@ -326,10 +326,10 @@ func (a *Allocator) Bits() (alloc, pend, wait unsafe.Pointer) {
 
 // LockZone takes the zone lock, for tests and demonstrations that need it
 // contended.
-func (a *Allocator) LockZone() { a.zone.lock.Lock() }
+func (a *Allocator) LockZone() { a.zone.lock.LockIRQ() }
 
 // UnlockZone releases the zone lock that LockZone took.
-func (a *Allocator) UnlockZone() { a.zone.lock.Unlock() }
+func (a *Allocator) UnlockZone() { a.zone.lock.UnlockIRQ() }
 
 func (a *Allocator) addr(page uint32) unsafe.Pointer {
 	return unsafe.Add(a.base, uintptr(page)<<Shift)

@@ -14,7 +14,7 @@ func (c *cache) mightAlloc(f gfp.Flags) {
 	if lockdep.Enabled() {
 		c.pages.MightAlloc(f)
 		if f.CanLock() {
-			c.mu.MightLock()
+			c.mu.MightLockIRQ()
 		}
 	}
 }

@@ -67,8 +67,8 @@ func record(pcs []uintptr) uint32 {
 		return s.id
 	}
 	s := &trace{hash: hash, pcs: slices.Clone(pcs)}
-	traces.mu.Lock()
-	defer traces.mu.Unlock()
+	traces.mu.LockIRQ()
+	defer traces.mu.UnlockIRQ()
 	if s := find(); s != nil {
 		return s.id
 	}
