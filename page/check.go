@@ -15,7 +15,7 @@ func (a *Allocator) mightAlloc(f gfp.Flags) {
 		return
 	}
 	if f.CanSleep() {
-		lockdep.MightWait("page: allocation with gfp." + f.String())
+		lockdep.MightWait("page: allocation with gfp.Kernel")
 	}
 	if f.CanLock() {
 		a.zone.lock.MightLockIRQ()
@@ -32,7 +32,7 @@ func (a *Allocator) MightAlloc(f gfp.Flags) { a.mightAlloc(f) }
 // the end.
 func (a *Allocator) notSleeping(f gfp.Flags) gfp.Flags {
 	if lockdep.Enabled() {
-		lockdep.MightWait("page: allocation with gfp." + f.String())
+		lockdep.MightWait("page: allocation with gfp.Kernel")
 	}
 	if !preempt.Atomic() {
 		return f

@@ -55,7 +55,7 @@ func (g Guard) Check(skip int) {
 // mayWait reports a wait for readers by one of them, or where nothing may
 // sleep.
 func mayWait(what string) {
-	if !lockdep.NeedNoReader(2, "Illegal "+what+" in RCU read-side critical section") {
+	if !lockdep.NeedNoReader(2, what) {
 		lockdep.MightWait(what)
 	}
 }

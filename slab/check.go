@@ -24,7 +24,7 @@ func (c *cache) mightAlloc(f gfp.Flags) {
 // the end.
 func (c *cache) notSleeping(f gfp.Flags) gfp.Flags {
 	if lockdep.Enabled() {
-		lockdep.MightWait("slab: allocation with gfp." + f.String())
+		lockdep.MightWait("slab: allocation with gfp.Kernel")
 	}
 	if !preempt.Atomic() {
 		return f
