@@ -180,7 +180,7 @@ var plumbingPrefixes = func() []string {
 	return []string{
 		module + "lockdep.", module + "lock.(", module + "preempt.",
 		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
-		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping",
+		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping", module + "page.(*Allocator).MightReclaim",
 		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).notSleeping", module + "slab.mightWait",
 	}
 }()

@@ -25,6 +25,7 @@ func (c *cache) mightAlloc(f gfp.Flags) {
 func (c *cache) notSleeping(f gfp.Flags) gfp.Flags {
 	if lockdep.Enabled() {
 		lockdep.MightWait("slab: allocation with gfp.Kernel")
+		c.pages.MightReclaim()
 	}
 	if !preempt.Atomic() {
 		return f
