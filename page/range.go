@@ -3,12 +3,12 @@ package page
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/lock"
 )
 
 // region is the address space of an allocator: the data, and one region for
@@ -29,9 +29,18 @@ const openStep = 64 << 20
 
 const bitsRatio = Size / bitBytes // bytes of data for a byte of each bitmap
 
-var regions struct {
-	sync.Mutex
-	free []*region
+// regionPool holds the regions of closed allocators.
+type regionPool struct {
+	lock.Mutex
+	free []*region // protected by the lock
+}
+
+var regions = newRegionPool() // before defaultAllocator, which has one
+
+func newRegionPool() *regionPool {
+	p := new(regionPool)
+	p.Init("page.regions")
+	return p
 }
 
 // getRegion returns a region of at least size bytes: the smallest, latest of those
