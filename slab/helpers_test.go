@@ -41,9 +41,9 @@ func newTest[T any](t testing.TB, a *page.Allocator, opts ...Option) *Cache[T] {
 	return c
 }
 
-// reader begins a section on a goroutine of its own, to be unlocked by the
+// farReader begins a section on a goroutine of its own, to be unlocked by the
 // caller, who goes on to do what no reader may.
-func reader() (g rcu.Guard) {
+func farReader() (g rcu.Guard) {
 	elsewhere(func() { g = rcu.ReadLock() })
 	return g
 }
