@@ -48,8 +48,12 @@ func against(bits uint32) (no uint32) {
 // kernel's mark_usage.
 //
 //go:norace
-func (r *request) markUsage(t *task) {
-	h := &r.h
+func (r *request) markUsage(t *task) { r.mark(t, &r.h, t.usageOf(&r.h)) }
+
+// usageOf are the bits of an acquisition.
+//
+//go:norace
+func (t *task) usageOf(h *held) uint32 {
 	read := uint32(0)
 	if h.read != readNone {
 		read = bitRead
@@ -69,7 +73,7 @@ func (r *request) markUsage(t *task) {
 			bits |= 1 << (bitSoftirq + bitOn + read)
 		}
 	}
-	r.mark(t, h, bits)
+	return bits
 }
 
 // overridden reports whether what is held in this interrupt context says that

@@ -69,8 +69,7 @@ func (a *Allocator) reclaims() (end func()) {
 // fs_reclaim_acquire and fs_reclaim_release.
 func (a *Allocator) MightReclaim() {
 	if lockdep.Enabled() {
-		a.reclaiming.Acquire(&reclaimType, lockdep.Exclusive)
-		a.reclaiming.Release(true)
+		a.reclaiming.Might(&reclaimType, lockdep.Exclusive, false)
 	}
 }
 
