@@ -148,7 +148,7 @@ func shortName(function string) string {
 // site is the caller of the locks' packages as function:line. Any context:
 // it takes microseconds, once for each lock without a name.
 func (r *request) site() string {
-	frames := runtime.CallersFrames(slices.Clone(r.pcs[:r.n])) // a copy: r stays on the stack
+	frames := runtime.CallersFrames(slices.Clone(r.pcs[:r.n])) // a copy: requests stay on the stack
 	for {
 		f, more := frames.Next()
 		if f.Function != "" && !plumbing(f.Function) {
@@ -180,7 +180,7 @@ var plumbingPrefixes = func() []string {
 	return []string{
 		module + "lockdep.", module + "lock.(", module + "preempt.",
 		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
-		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping",
+		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping", module + "page.(*Allocator).MightReclaim",
 		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).notSleeping", module + "slab.mightWait",
 	}
 }()

@@ -48,14 +48,18 @@ func against(bits uint32) (no uint32) {
 // kernel's mark_usage.
 //
 //go:norace
-func (r *request) markUsage(t *task) {
-	h := &r.h
+func (r *request) markUsage(t *task) { r.mark(t, &r.h, t.usageOf(&r.h)) }
+
+// usageOf are the bits of an acquisition.
+//
+//go:norace
+func (t *task) usageOf(h *held) uint32 {
 	read := uint32(0)
 	if h.read != readNone {
 		read = bitRead
 	}
 	bits := uint32(1) << (bitUsed + read)
-	if h.flags&flagTried == 0 {
+	if h.flags&flagTried == 0 && (h.ctx == 0 || !t.overridden()) {
 		if h.ctx&ctxHardirq != 0 {
 			bits |= 1 << read
 		}
@@ -69,7 +73,22 @@ func (r *request) markUsage(t *task) {
 			bits |= 1 << (bitSoftirq + bitOn + read)
 		}
 	}
-	r.mark(t, h, bits)
+	return bits
+}
+
+// overridden reports whether what is held in this interrupt context says that
+// the context is another one than it looks. Locks that are taken under it are
+// then not taken in a handler.
+//
+//go:norace
+func (t *task) overridden() bool {
+	ctx := t.context()
+	for i := t.depth - 1; i >= 0 && t.at(i).ctx == ctx; i-- {
+		if tables.classes[t.at(i).class].ty.Kind == WaitOverride {
+			return true
+		}
+	}
+	return false
 }
 
 // mark sets bits of the record's class, and checks those that are new.
@@ -234,17 +253,34 @@ func lowest(bits uint32) uint32 {
 // taken with LockIRQ counts as taken with interrupts off although with
 // preempt_rt=1 they are on.
 
-// change finds the task, applies the change, and checks what it must. pins is
+// event is a change of the context. No func stands for one, so that the request
+// stays on the stack.
+type event uint8
+
+const (
+	eventIrqsOff event = iota
+	eventIrqsOn
+	eventBHOff
+	eventBHOn
+	eventHardirqEnter
+	eventHardirqExit
+	eventThreadedEnter
+	eventThreadedExit
+	eventSoftirqEnter
+	eventSoftirqExit
+)
+
+// change finds the task, applies the event, and checks what it must. pins is
 // how many levels of preempt.Disable come with it that say nothing about the
 // context: with preempt_rt=0 softirqs are pinned, and may take a lock.Spin.
 //
 //go:norace
-func change(f func(t *task, r *request), pins int32) {
+func change(e event, pins int32) {
 	var r request
 	race.Disable()
 	sys.ProcPin()
 	if t := r.find(true); t != nil {
-		f(t, &r)
+		r.apply(t, e)
 		t.pins += pins
 		t.mu.unlock()
 		r.retire(t)
@@ -256,83 +292,75 @@ func change(f func(t *task, r *request), pins int32) {
 
 // HardirqsOff says that interrupts are disabled from here on. It nests. The
 // kernel's lockdep_hardirqs_off.
-func HardirqsOff() { change(hardirqsOff, 0) }
+func HardirqsOff() { change(eventIrqsOff, 0) }
 
 // HardirqsOn ends what HardirqsOff began. Locks that are still held are then
 // held with interrupts on. The kernel's lockdep_hardirqs_on.
-func HardirqsOn() { change(hardirqsOn, 0) }
+func HardirqsOn() { change(eventIrqsOn, 0) }
 
 // BHOff says that softirqs are disabled from here on, and whether that pins the
 // goroutine. It nests. The kernel's lockdep_softirqs_off.
-func BHOff(pins bool) { change(bhOff, int32(bit(pins))) }
+func BHOff(pins bool) { change(eventBHOff, int32(bit(pins))) }
 
 // BHOn ends what BHOff began.
-func BHOn(pins bool) { change(bhOn, -int32(bit(pins))) }
+func BHOn(pins bool) { change(eventBHOn, -int32(bit(pins))) }
 
 // HardirqEnter says that a hard interrupt handler runs from here on, one that
 // no preempt_rt makes a thread. The kernel's lockdep_hardirq_enter.
-func HardirqEnter() { change(hardirqEnter, 0) }
+func HardirqEnter() { change(eventHardirqEnter, 0) }
 
 // HardirqExit ends what HardirqEnter began.
-func HardirqExit() { change(hardirqExit, 0) }
+func HardirqExit() { change(eventHardirqExit, 0) }
 
 // ThreadedEnter says that an interrupt handler runs that is a thread with
 // preempt_rt=1 and in hard interrupt context otherwise: it must be right in
 // both. The kernel's lockdep_hardirq_threaded.
-func ThreadedEnter() { change(threadedEnter, 0) }
+func ThreadedEnter() { change(eventThreadedEnter, 0) }
 
 // ThreadedExit ends what ThreadedEnter began.
-func ThreadedExit() { change(threadedExit, 0) }
+func ThreadedExit() { change(eventThreadedExit, 0) }
 
 // SoftirqEnter says that a softirq handler runs from here on, and whether that
 // pins the goroutine. The kernel's lockdep_softirq_enter.
-func SoftirqEnter(pins bool) { change(softirqEnter, int32(bit(pins))) }
+func SoftirqEnter(pins bool) { change(eventSoftirqEnter, int32(bit(pins))) }
 
 // SoftirqExit ends what SoftirqEnter began.
-func SoftirqExit(pins bool) { change(softirqExit, -int32(bit(pins))) }
+func SoftirqExit(pins bool) { change(eventSoftirqExit, -int32(bit(pins))) }
 
 //go:norace
-func hardirqsOff(t *task, _ *request) { t.irqsOff++ }
-
-//go:norace
-func hardirqsOn(t *task, r *request) {
-	if drop(&t.irqsOff) && t.hardirq == 0 && t.threaded == 0 {
-		r.record(3)
-		r.markHeld(t, bitOn)
-		if t.bhOff == 0 && t.softirq == 0 {
+func (r *request) apply(t *task, e event) {
+	switch e {
+	case eventIrqsOff:
+		t.irqsOff++
+	case eventIrqsOn:
+		if drop(&t.irqsOff) && t.hardirq == 0 && t.threaded == 0 {
+			r.record(3)
+			r.markHeld(t, bitOn)
+			if t.bhOff == 0 && t.softirq == 0 {
+				r.markHeld(t, bitSoftirq+bitOn)
+			}
+		}
+	case eventBHOff:
+		t.bhOff++
+	case eventBHOn:
+		if drop(&t.bhOff) && t.irqsOff == 0 && t.context() == 0 {
+			r.record(3)
 			r.markHeld(t, bitSoftirq+bitOn)
 		}
+	case eventHardirqEnter:
+		t.hardirq++
+	case eventHardirqExit:
+		drop(&t.hardirq)
+	case eventThreadedEnter:
+		t.threaded++
+	case eventThreadedExit:
+		drop(&t.threaded)
+	case eventSoftirqEnter:
+		t.softirq++
+	case eventSoftirqExit:
+		drop(&t.softirq)
 	}
 }
-
-//go:norace
-func bhOff(t *task, _ *request) { t.bhOff++ }
-
-//go:norace
-func bhOn(t *task, r *request) {
-	if drop(&t.bhOff) && t.irqsOff == 0 && t.context() == 0 {
-		r.record(3)
-		r.markHeld(t, bitSoftirq+bitOn)
-	}
-}
-
-//go:norace
-func hardirqEnter(t *task, _ *request) { t.hardirq++ }
-
-//go:norace
-func hardirqExit(t *task, _ *request) { drop(&t.hardirq) }
-
-//go:norace
-func threadedEnter(t *task, _ *request) { t.threaded++ }
-
-//go:norace
-func threadedExit(t *task, _ *request) { drop(&t.threaded) }
-
-//go:norace
-func softirqEnter(t *task, _ *request) { t.softirq++ }
-
-//go:norace
-func softirqExit(t *task, _ *request) { drop(&t.softirq) }
 
 // drop reports whether it was the outermost. A Reset may have come in between.
 //

@@ -58,9 +58,9 @@ func Suspicious(skip int, what string) {
 	}
 }
 
-// NeedNoReader reports a caller that is in a read-side section, as far as they
-// are seen: pinned ones always, others with -tags lockdep. It returns whether
-// that is so.
+// NeedNoReader reports a caller that does in a read-side section what must not
+// be done there, as far as they are seen: pinned ones always, others with -tags
+// lockdep. It returns whether that is so.
 //
 //go:norace
 //go:noinline
@@ -73,7 +73,7 @@ func NeedNoReader(skip int, what string) bool {
 		in = InReader()
 	}
 	if in {
-		suspicious(skip+1, what)
+		suspicious(skip+1, "Illegal "+what+" in RCU read-side critical section")
 	}
 	return in
 }
