@@ -167,10 +167,13 @@ func (s *search) circle(prev, next *held) (st step, found bool) {
 
 // checkOrder checks a lock that is waited for against those that are held, and
 // adds the orders that are new. A chain of locks that was seen before needs no
-// look.
+// look. Chains are of classes, so what depends on the lock itself comes first.
 //
 //go:norace
 func (r *request) checkOrder(t *task) {
+	if r.h.read == readRecursive && t.reads(r.h.id) {
+		return // held as a reader already: it waits for nobody
+	}
 	key := t.chainWith(&r.h)
 	if chainSeen(key) {
 		return
@@ -196,9 +199,6 @@ func (r *request) checkRecursion(t *task) bool {
 			continue
 		}
 		if h.read == readRecursive && p.read != readNone {
-			if p.id == h.id {
-				return false // held as a reader already: it waits for nobody
-			}
 			continue
 		}
 		r.reportRecursion(t, i)

@@ -234,6 +234,18 @@ func (t *task) byID(id uint64) int32 {
 	return -1
 }
 
+// reads reports whether the lock is held for reading. mu is held.
+//
+//go:norace
+func (t *task) reads(id uint64) bool {
+	for i := range t.depth {
+		if h := t.at(i); h.id == id && h.read != readNone {
+			return true
+		}
+	}
+	return false
+}
+
 // remove takes record i out and moves those above it down, with new keys. mu
 // is held.
 //
