@@ -20,6 +20,8 @@ type class struct {
 	fwd   uint32 // first edge to a class that was taken while this one was held
 	bwd   uint32 // first edge from a class that was held when this one was taken
 	usage atomic.Uint32
+	safe  uint32            // usage bits "in" of classes that lead here, and
+	open  uint32            // bits "on" of those behind it: irq.go
 	trace [usageBits]uint16 // stack of each bit's first setting
 }
 

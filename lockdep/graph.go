@@ -287,6 +287,7 @@ func (r *request) addEdge(t *task, i int32) {
 	}
 	from.fwd, to.bwd = n, n
 	tb.order.added(p.class, h.class, dep)
+	tb.search.joined(p.class, h.class)
 }
 
 // chainSeen reports whether the chain's orders are known. It takes no lock:

@@ -69,6 +69,11 @@ func (w *witness) forget() {
 // returns what was reported.
 func (w *witness) show(p *program, events []event) []*lockdep.Report {
 	w.forget()
+	if w.serial%100 == 0 {
+		if err := lockdep.CheckGraph(); err != nil {
+			panic(err)
+		}
+	}
 	maps := new([maxLocks]lockdep.Map)
 	for i := range maps {
 		w.names[i] = strconv.Itoa(w.serial) + string('A'+rune(p.class[i]))
