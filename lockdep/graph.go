@@ -191,10 +191,12 @@ func (r *request) checkOrder(t *task) {
 	}
 	tables.counters.chainMisses.Add(1)
 	tables.graph.lock()
-	if r.checkRecursion(t) {
-		r.addEdges(t)
+	if t.current() {
+		if r.checkRecursion(t) {
+			r.addEdges(t)
+		}
+		r.addChain(key)
 	}
-	r.addChain(key)
 	tables.graph.unlock()
 }
 

@@ -81,6 +81,9 @@ func (r *request) mark(t *task, h *held, bits uint32) {
 		return
 	}
 	tables.graph.lock()
+	if !t.current() {
+		bits = 0
+	}
 	for b := range uint32(usageBits) {
 		old := c.usage.Load()
 		if bits&^old&(1<<b) == 0 {

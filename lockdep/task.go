@@ -146,6 +146,12 @@ func (t *task) reset(gen uint32) {
 	t.hardirq, t.threaded, t.softirq, t.irqsOff, t.bhOff = 0, 0, 0, 0, 0
 }
 
+// current reports whether the task's records are of classes that still are: no
+// Reset has come in between. graph is held.
+//
+//go:norace
+func (t *task) current() bool { return t.gen == tables.gen.Load() }
+
 // idle reports whether there is nothing to remember. mu is held, or the task
 // is the caller's.
 //
