@@ -345,7 +345,7 @@ func change(f func(t *task, r *request), pins int32) {
 	sys.ProcPin()
 	if t := r.find(true); t != nil {
 		f(t, &r)
-		t.pins += pins
+		t.explain(pins)
 		t.mu.unlock()
 		r.retire(t)
 	}

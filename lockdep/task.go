@@ -50,6 +50,7 @@ type task struct {
 	hardirq, threaded, softirq int32 // depth of handlers
 	irqsOff, bhOff             int32 // depth of sections, as lockdep sees them
 	pins                       int32 // levels of preempt.Disable that records explain
+	lost                       int32 // locks and sections for which a table had no room
 
 	undelivered atomic.Pointer[Report] // a report from a pinned section
 
@@ -142,7 +143,7 @@ func (r *request) find(make bool) *task {
 
 //go:norace
 func (t *task) reset(gen uint32) {
-	t.gen, t.depth, t.chain, t.pins = gen, 0, 0, 0
+	t.gen, t.depth, t.chain, t.pins, t.lost = gen, 0, 0, 0, 0
 	t.hardirq, t.threaded, t.softirq, t.irqsOff, t.bhOff = 0, 0, 0, 0, 0
 }
 
@@ -157,7 +158,7 @@ func (t *task) current() bool { return t.gen == tables.gen.Load() }
 //
 //go:norace
 func (t *task) idle() bool {
-	return t.depth == 0 && t.hardirq|t.threaded|t.softirq|t.irqsOff|t.bhOff|t.pins == 0 && t.undelivered.Load() == nil
+	return t.depth == 0 && t.hardirq|t.threaded|t.softirq|t.irqsOff|t.bhOff|t.pins|t.lost == 0 && t.undelivered.Load() == nil
 }
 
 // retire takes the caller's task off the list if there is nothing to
@@ -208,7 +209,7 @@ func (t *task) push(h *held) {
 	}
 	h.chain = t.chain
 	t.chain = t.chainWith(h)
-	t.pins += int32(h.pins)
+	t.explain(int32(h.pins))
 	*t.at(t.depth) = *h
 	t.depth++
 }
@@ -226,6 +227,30 @@ func (t *task) chainWith(h *held) uint64 {
 		key = 0
 	}
 	return mix(key ^ (uint64(h.class) | uint64(h.read)<<16 | uint64(h.ctx)<<20 | 1<<24))
+}
+
+// explain counts pinned levels that come with records. What a Reset has
+// forgotten is taken back all the same.
+//
+//go:norace
+func (t *task) explain(pins int32) { t.pins = max(t.pins+pins, 0) }
+
+// endLost counts the end of what has no record, and reports whether there may
+// have been no room for it.
+//
+//go:norace
+func (r *request) endLost() bool {
+	t := r.find(false)
+	if t == nil {
+		return tables.full.Load()&fullTasks != 0
+	}
+	lost := t.lost > 0
+	if lost {
+		t.lost--
+	}
+	t.mu.unlock()
+	r.retire(t)
+	return lost || tables.full.Load()&fullTasks != 0
 }
 
 // byID finds a record from the top, -1: there is none. mu is held.
@@ -258,11 +283,11 @@ func (t *task) reads(id uint64) bool {
 //go:norace
 func (t *task) remove(i int32) {
 	n := t.depth
-	t.pins -= int32(t.at(i).pins)
+	t.explain(-int32(t.at(i).pins))
 	t.depth, t.chain = i, t.at(i).chain
 	for i++; i < n; i++ {
 		h := t.at(i)
-		t.pins -= int32(h.pins)
+		t.explain(-int32(h.pins))
 		t.push(h)
 	}
 }
@@ -341,10 +366,14 @@ func forgetTasks() {
 
 // bare is the number of pinned levels that no record explains: sections of
 // preempt.Disable, DisableIRQ or Hardirq, of which only the first are seen
-// with -tags lockdep.
+// with -tags lockdep. Where something has no record for want of room, there
+// is no telling.
 //
 //go:norace
 func (t *task) bare() int32 {
+	if t.lost > 0 {
+		return 0
+	}
 	nest := int32(percpu.Pin().Nest)
 	sys.ProcUnpin()
 	return nest - t.pins
