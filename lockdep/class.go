@@ -139,6 +139,8 @@ func (r *request) register(ty *Type, name string, sub uint8) uint16 {
 }
 
 // title is the class's name in reports.
+//
+//go:norace
 func (l *label) title() string {
 	name := l.name
 	if name == "" {

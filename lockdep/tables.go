@@ -80,7 +80,8 @@ func setUp() {
 }
 
 // Reset forgets all classes, orders, held locks and reported faults, as at
-// start. Nobody should hold a lock meanwhile: it would be forgotten, too.
+// start, but not in which contexts goroutines are. Nobody should hold a lock
+// meanwhile: it would be forgotten, too.
 // Unpinned. The kernel's lockdep_reset.
 //
 //go:norace

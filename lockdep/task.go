@@ -141,10 +141,15 @@ func (r *request) find(make bool) *task {
 	return r.lookup(r.goid, make)
 }
 
+// reset forgets the records. The contexts are where the goroutine is, and will
+// be left.
+//
 //go:norace
 func (t *task) reset(gen uint32) {
-	t.gen, t.depth, t.chain, t.pins, t.lost = gen, 0, 0, 0, 0
-	t.hardirq, t.threaded, t.softirq, t.irqsOff, t.bhOff = 0, 0, 0, 0, 0
+	for i := range t.depth {
+		t.explain(-int32(t.at(i).pins))
+	}
+	t.gen, t.depth, t.chain, t.lost = gen, 0, 0, 0
 }
 
 // current reports whether the task's records are of classes that still are: no
