@@ -171,6 +171,8 @@ func (m *Map) releaseOthers(really bool) Holder {
 		holder = Nobodys
 	case id != 0 && removeAnywhere(id, nil) != 0:
 		holder = Theirs
+	default:
+		r.endLost()
 	}
 	if holder != Ours {
 		r.goid = goid()
@@ -193,10 +195,10 @@ func (m *Map) Held() bool {
 	var r request
 	race.Disable()
 	sys.ProcPin()
-	held := false
+	held := tables.full.Load()&fullTasks != 0
 	if t := r.find(false); t != nil {
 		i := t.byID(m.id.Load())
-		held = i >= 0 && t.at(i).flags&flagWaiting == 0
+		held = i >= 0 && t.at(i).flags&flagWaiting == 0 || i < 0 && t.lost > 0
 		t.mu.unlock()
 	}
 	sys.ProcUnpin()
@@ -261,9 +263,11 @@ func (r *request) acquire(t *task, ty *Type, name string, m *Map, sub uint8) {
 	h := &r.h
 	if t.depth == maxHeld {
 		r.overflow(fullHeld)
+		t.lost++
 		return
 	}
 	if h.class = r.classOf(m, ty, name, sub); h.class == 0 {
+		t.lost++
 		return
 	}
 	h.ctx = t.context()

@@ -81,6 +81,7 @@ func reportGone(goid uint64) {
 		if t.depth > 0 {
 			r.reportStillHeld(t, true)
 			t.reset(t.gen)
+			t.hardirq, t.threaded, t.softirq, t.irqsOff, t.bhOff, t.pins = 0, 0, 0, 0, 0, 0
 		}
 		t.mu.unlock()
 		r.goid = goid

@@ -22,9 +22,9 @@ const (
 	bitUsed    = 8
 	usageBits  = 10
 
-	usedIn       = 0x33 // all bits of "in"
-	writeOnly    = 0x55 // all bits of writers
-	hardirqUsage = 0x0f
+	usedIn    = 0x33 // all bits of "in"
+	usedOn    = 0xcc // all bits of "on"
+	writeOnly = 0x55 // all bits of writers
 )
 
 // against returns the bits that a class must not have beside or behind one
@@ -100,6 +100,9 @@ func (r *request) mark(t *task, h *held, bits uint32) {
 		return
 	}
 	tables.graph.lock()
+	if !t.current() {
+		bits = 0
+	}
 	for b := range uint32(usageBits) {
 		old := c.usage.Load()
 		if bits&^old&(1<<b) == 0 {
@@ -114,6 +117,7 @@ func (r *request) mark(t *task, h *held, bits uint32) {
 			tables.irqUsed = true
 		}
 		r.checkUsage(t, h, b, old)
+		tables.search.spread(h.class, 1<<b)
 	}
 	tables.graph.unlock()
 }
@@ -129,7 +133,8 @@ func (r *request) checkUsage(t *task, h *held, b, old uint32) {
 		r.reportUsage(t, h, b, lowest(old&no))
 		return
 	}
-	if !tables.irqUsed {
+	c := &tables.classes[h.class]
+	if !tables.irqUsed || (c.safe|c.open)&no == 0 {
 		return
 	}
 	s := &tables.search
@@ -159,6 +164,98 @@ func (r *request) checkUsage(t *task, h *held, b, old uint32) {
 	}
 }
 
+// What a search for irq-safe classes before a class, and for irq-unsafe ones
+// behind it, can find at most is summed up in its safe and open, whichever way
+// the paths are. In a right program that is next to never in conflict, so a new
+// order needs no search. There are four bits of each kind, so a class is
+// passed at most eight times in its life. graph is held.
+
+// spread has the new bits of a class known where they count.
+//
+//go:norace
+func (s *search) spread(class uint16, bits uint32) {
+	if tables.classes[class].ty.Kind == Normal {
+		s.spreadSafe(class, bits&usedIn)
+		s.spreadOpen(class, bits&usedOn)
+	}
+}
+
+// joined is spread for a new edge.
+//
+//go:norace
+func (s *search) joined(from, to uint16) {
+	a, b := &tables.classes[from], &tables.classes[to]
+	if in := a.before() &^ b.safe; in != 0 {
+		b.safe |= in
+		s.spreadSafe(to, in)
+	}
+	if on := b.behind() &^ a.open; on != 0 {
+		a.open |= on
+		s.spreadOpen(from, on)
+	}
+}
+
+// before are the bits of the class and of those that lead to it, behind those
+// of the class and of those behind it. Only normal types count, and pass on.
+//
+//go:norace
+func (c *class) before() uint32 {
+	if c.ty.Kind != Normal {
+		return 0
+	}
+	return c.safe | c.usage.Load()&usedIn
+}
+
+//go:norace
+func (c *class) behind() uint32 {
+	if c.ty.Kind != Normal {
+		return 0
+	}
+	return c.open | c.usage.Load()&usedOn
+}
+
+//go:norace
+func (s *search) spreadSafe(class uint16, in uint32) {
+	if in == 0 {
+		return
+	}
+	s.queue = append(s.queue[:0], step{class: class})
+	for i := 0; i < len(s.queue); i++ {
+		c := &tables.classes[s.queue[i].class]
+		if c.ty.Kind != Normal {
+			continue
+		}
+		for e := c.fwd; e != 0; e = tables.edges[e].nextFwd {
+			to := tables.edges[e].to
+			if next := &tables.classes[to]; in&^next.safe != 0 {
+				next.safe |= in
+				s.queue = append(s.queue, step{class: to})
+			}
+		}
+	}
+}
+
+//go:norace
+func (s *search) spreadOpen(class uint16, on uint32) {
+	if on == 0 {
+		return
+	}
+	s.queue = append(s.queue[:0], step{class: class})
+	for i := 0; i < len(s.queue); i++ {
+		c := &tables.classes[s.queue[i].class]
+		if c.ty.Kind != Normal {
+			continue
+		}
+		for e := c.bwd; e != 0; e = tables.edges[e].nextBwd {
+			from := tables.edges[e].from
+			if next := &tables.classes[from]; on&^next.open != 0 {
+				next.open |= on
+				s.queue = append(s.queue, step{class: from})
+			}
+		}
+	}
+}
+
 // irqBits are the bits of a class that count on a path. One that is reached as
 // a reader only clashes with writers.
 //
@@ -182,6 +279,9 @@ func (r *request) checkIrqOrder(t *task, i int32) bool {
 		return false
 	}
 	p, h := t.at(i), &r.h
+	if against(tb.classes[p.class].before())&tb.classes[h.class].behind() == 0 {
+		return false
+	}
 	s := &tb.search
 	in := uint32(0)
 	s.begin(p.class, p.read != readNone)
@@ -281,7 +381,7 @@ func change(e event, pins int32) {
 	sys.ProcPin()
 	if t := r.find(true); t != nil {
 		r.apply(t, e)
-		t.pins += pins
+		t.explain(pins)
 		t.mu.unlock()
 		r.retire(t)
 	}

@@ -23,15 +23,20 @@ func (t *task) inSection() bool {
 //
 //go:norace
 func InReader() bool {
-	if !Tagged || !Enabled() || pinned() {
-		return true
-	}
+	return !Tagged || !Enabled() || pinned() || inReader(true)
+}
+
+// inReader is InReader of a goroutine that is not pinned. unknown is the
+// answer where a table was full.
+//
+//go:norace
+func inReader(unknown bool) bool {
 	var r request
 	race.Disable()
 	sys.ProcPin()
-	in := false
+	in := unknown && tables.full.Load()&fullTasks != 0
 	if t := r.find(false); t != nil {
-		in = t.inSection()
+		in = t.inSection() || unknown && t.lost > 0
 		t.mu.unlock()
 	}
 	sys.ProcUnpin()
@@ -68,10 +73,7 @@ func NeedNoReader(skip int, what string) bool {
 	if !Enabled() {
 		return false
 	}
-	in := pinned()
-	if !in && Tagged {
-		in = InReader()
-	}
+	in := pinned() || Tagged && inReader(false)
 	if in {
 		suspicious(skip+1, "Illegal "+what+" in RCU read-side critical section")
 	}

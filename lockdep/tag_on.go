@@ -84,7 +84,7 @@ func (s Section) exitElsewhere(name string) {
 	r.record(2)
 	race.Disable()
 	sys.ProcPin()
-	if removeAnywhere(s.id, nil) == 0 && s.id > tables.firstID.Load() {
+	if removeAnywhere(s.id, nil) == 0 && s.id > tables.firstID.Load() && !r.endLost() {
 		r.goid = goid()
 		r.reportUnbalance(name, false)
 	}
@@ -106,12 +106,18 @@ func (s Section) Adopt() {
 	var h held
 	if removeAnywhere(s.id, &h) != 0 {
 		if t := r.find(true); t != nil {
-			t.push(&h)
+			if t.depth < maxHeld {
+				t.push(&h)
+			} else {
+				r.overflow(fullHeld)
+				t.lost++
+			}
 			t.mu.unlock()
 		}
 	}
 	sys.ProcUnpin()
 	race.Enable()
+	r.deliver()
 }
 
 // Open reports whether the section has begun and not ended.
@@ -123,7 +129,7 @@ func (s Section) Open() bool {
 	}
 	race.Disable()
 	sys.ProcPin()
-	open := s.id <= tables.firstID.Load() || existsAnywhere(s.id)
+	open := s.id <= tables.firstID.Load() || existsAnywhere(s.id) || tables.full.Load()&(fullClasses|fullTasks|fullHeld) != 0
 	sys.ProcUnpin()
 	race.Enable()
 	return open
