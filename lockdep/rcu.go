@@ -5,16 +5,19 @@ import (
 	"quiesce/internal/sys"
 )
 
-// inSection reports whether the task is in a read-side section of the one RCU.
+// inSection reports whether the task is in a read-side section of the one RCU,
+// whatever preempt_rt is: a pinned one counts, and a lock.Raw, but not a
+// lock.Spin or a softirq handler that pins with preempt_rt=0.
 //
 //go:norace
 func (t *task) inSection() bool {
 	for i := range t.depth {
-		if t.at(i).flags&flagSection != 0 {
+		h := t.at(i)
+		if h.flags&flagSection != 0 || h.pins > 0 && tables.classes[h.class].ty.Inner == WaitSpin {
 			return true
 		}
 	}
-	return false
+	return t.bare() > 0
 }
 
 // InReader reports whether the goroutine is in a read-side section: pinned, or
@@ -23,7 +26,7 @@ func (t *task) inSection() bool {
 //
 //go:norace
 func InReader() bool {
-	if !Tagged || !Enabled() || pinned() {
+	if !Tagged || !Enabled() {
 		return true
 	}
 	var r request
@@ -33,6 +36,8 @@ func InReader() bool {
 	if t := r.find(false); t != nil {
 		in = t.inSection()
 		t.mu.unlock()
+	} else {
+		in = pinned()
 	}
 	sys.ProcUnpin()
 	race.Enable()
