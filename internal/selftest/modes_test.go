@@ -14,6 +14,9 @@ import (
 // what was observed by section, row and column; "" where nothing was run.
 func tableOf(t *testing.T, options string) map[string]string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
 	out := filepath.Join(t.TempDir(), "table")
 	cmd := exec.Command(os.Args[0], "-test.run=^TestWriteTheTable$")
 	cmd.Env = append(os.Environ(), "QUIESCE="+options, "QUIESCE_SELFTEST_OUT="+out)

@@ -81,13 +81,29 @@ func Run(ctx context.Context, cfg Config, tell func(section, row, column string)
 	return runSections(ctx, cfg, sections(), tell)
 }
 
+// Matches reports whether there is a row to run.
+func Matches(cfg Config) bool {
+	for _, s := range sections() {
+		for _, r := range s.rows {
+			if cfg.includes(&s, &r) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (cfg *Config) includes(s *section, r *row) bool {
+	return cfg.Match == nil || cfg.Match.MatchString(s.title+": "+r.name)
+}
+
 func runSections(ctx context.Context, cfg Config, all []section, tell func(section, row, column string)) Report {
 	lockdep.Enable()
 	rep := Report{Tagged: lockdep.Tagged, PreemptRT: preempt.RT(), ProveRawLockNesting: proves}
 	for _, s := range all {
 		sr := SectionReport{Title: s.title, Columns: s.columns}
 		for _, r := range s.rows {
-			if cfg.Match != nil && !cfg.Match.MatchString(s.title+": "+r.name) {
+			if !cfg.includes(&s, &r) {
 				continue
 			}
 			rr := RowReport{Name: r.name}
