@@ -79,9 +79,7 @@ func reportGone(goid uint64) {
 	sys.ProcPin()
 	if t := r.lookup(goid, false); t != nil {
 		if t.depth > 0 {
-			r.reportStillHeld(t, true)
-			t.reset(t.gen)
-			t.hardirq, t.threaded, t.softirq, t.irqsOff, t.bhOff, t.pins = 0, 0, 0, 0, 0, 0
+			r.reportStillHeld(t, true) // and the record stays: somebody may have the guard
 		}
 		t.mu.unlock()
 		r.goid = goid

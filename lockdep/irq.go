@@ -8,7 +8,9 @@ import (
 // The bits of class.usage: for each kind of interrupt, whether locks of the
 // class were taken in its handlers ("safe", as a promise that has to be kept),
 // and whether they were held while it was enabled ("unsafe"); for writers and
-// for readers.
+// for readers. In handlers it counts how a lock is waited for, and a reader
+// that is not recursive waits as a writer does: behind a writer in the line, who
+// waits for readers. Elsewhere it counts how it is held.
 //
 //	bit 0  in hardirq        bit 4  in softirq
 //	bit 1  in hardirq, read  bit 5  in softirq, read
@@ -27,9 +29,9 @@ const (
 	writeOnly = 0x55 // all bits of writers
 )
 
-// against returns the bits that a class must not have beside or behind one
-// with these: "on" for "in" and the other way round; both kinds for a writer, writers
-// for a reader, since readers wait for no reader.
+// against returns the bits that a class must not have beside these: "on" for
+// "in" and the other way round; both kinds for a writer, writers for a reader,
+// since a recursive reader waits for no reader.
 func against(bits uint32) (no uint32) {
 	for b := range uint32(8) {
 		if bits&(1<<b) == 0 {
@@ -39,6 +41,20 @@ func against(bits uint32) (no uint32) {
 		no |= 1 << (other &^ bitRead)
 		if b&bitRead == 0 {
 			no |= 1 << (other | bitRead)
+		}
+	}
+	return no
+}
+
+// againstPath is against for two classes that a path of orders joins: both
+// kinds always. That the first one's handler waits for no reader of it, or the
+// last one is held as shared, matters only to a path that starts or ends so,
+// which is what the search's restricted steps are about (irqBits).
+func againstPath(bits uint32) (no uint32) {
+	for b := range uint32(8) {
+		if bits&(1<<b) != 0 {
+			other := b ^ bitOn
+			no |= 1<<other | 1<<(other^bitRead)
 		}
 	}
 	return no
@@ -60,11 +76,12 @@ func (t *task) usageOf(h *held) uint32 {
 	}
 	bits := uint32(1) << (bitUsed + read)
 	if h.flags&flagTried == 0 && (h.ctx == 0 || !t.overridden()) {
+		waits := uint32(bit(h.read == readRecursive)) // bitRead, or as a writer
 		if h.ctx&ctxHardirq != 0 {
-			bits |= 1 << read
+			bits |= 1 << waits
 		}
 		if h.ctx&ctxSoftirq != 0 {
-			bits |= 1 << (bitSoftirq + read)
+			bits |= 1 << (bitSoftirq + waits)
 		}
 	}
 	if t.irqsOff == 0 && h.ctx&ctxHardirq == 0 {
@@ -134,6 +151,7 @@ func (r *request) checkUsage(t *task, h *held, b, old uint32) {
 		return
 	}
 	c := &tables.classes[h.class]
+	no = againstPath(1 << b)
 	if !tables.irqUsed || (c.safe|c.open)&no == 0 {
 		return
 	}
@@ -279,7 +297,7 @@ func (r *request) checkIrqOrder(t *task, i int32) bool {
 		return false
 	}
 	p, h := t.at(i), &r.h
-	if against(tb.classes[p.class].before())&tb.classes[h.class].behind() == 0 {
+	if againstPath(tb.classes[p.class].before())&tb.classes[h.class].behind() == 0 {
 		return false
 	}
 	s := &tb.search
@@ -292,7 +310,7 @@ func (r *request) checkIrqOrder(t *task, i int32) bool {
 			s.backward(st)
 		}
 	}
-	no := against(in)
+	no := againstPath(in)
 	if no == 0 {
 		return false
 	}
@@ -328,7 +346,7 @@ func (r *request) findSafe(t *task, i int32, unsafe step, behind []uint32, hit u
 		}
 		for rest := c.irqBits(st) & usedIn; rest != 0; rest &= rest - 1 {
 			in := lowest(rest)
-			if clash := against(1<<in) & hit; clash != 0 {
+			if clash := againstPath(1<<in) & hit; clash != 0 {
 				r.reportIrqOrder(t, i, st.class, in, s.path(st, false), unsafe.class, lowest(clash), behind)
 				return true
 			}

@@ -5,16 +5,19 @@ import (
 	"quiesce/internal/sys"
 )
 
-// inSection reports whether the task is in a read-side section of the one RCU.
+// inSection reports whether the task is in a read-side section of the one RCU,
+// whatever preempt_rt is: a pinned one counts, and a lock.Raw, but not a
+// lock.Spin or a softirq handler that pins with preempt_rt=0.
 //
 //go:norace
 func (t *task) inSection() bool {
 	for i := range t.depth {
-		if t.at(i).flags&flagSection != 0 {
+		h := t.at(i)
+		if h.flags&flagSection != 0 || h.pins > 0 && tables.classes[h.class].ty.Inner == WaitSpin {
 			return true
 		}
 	}
-	return false
+	return t.bare() > 0
 }
 
 // InReader reports whether the goroutine is in a read-side section: pinned, or
@@ -23,11 +26,11 @@ func (t *task) inSection() bool {
 //
 //go:norace
 func InReader() bool {
-	return !Tagged || !Enabled() || pinned() || inReader(true)
+	return !Tagged || !Enabled() || inReader(true)
 }
 
-// inReader is InReader of a goroutine that is not pinned. unknown is the
-// answer where a table was full.
+// inReader is InReader with lockdep on. unknown is the answer where a table was
+// full.
 //
 //go:norace
 func inReader(unknown bool) bool {
@@ -38,6 +41,8 @@ func inReader(unknown bool) bool {
 	if t := r.find(false); t != nil {
 		in = t.inSection() || unknown && t.lost > 0
 		t.mu.unlock()
+	} else {
+		in = in || pinned()
 	}
 	sys.ProcUnpin()
 	race.Enable()
@@ -73,7 +78,7 @@ func NeedNoReader(skip int, what string) bool {
 	if !Enabled() {
 		return false
 	}
-	in := pinned() || Tagged && inReader(false)
+	in := inReader(false)
 	if in {
 		suspicious(skip+1, "Illegal "+what+" in RCU read-side critical section")
 	}

@@ -48,12 +48,14 @@ func Enter(ty *Type) Section {
 	return Section{r.h.id}
 }
 
-// Exit ends the section; name is the call's, for a report.
+// Exit ends the section; name is the call's, for a report. It returns false
+// where there is nothing to end, which was reported: the caller must not count
+// that as an end, or readers are miscounted from then on.
 //
 //go:norace
-func (s Section) Exit(name string) {
+func (s Section) Exit(name string) bool {
 	if s.id == 0 || !Enabled() {
-		return
+		return true
 	}
 	var r request
 	race.Disable()
@@ -65,13 +67,13 @@ func (s Section) Exit(name string) {
 			r.retire(t)
 			sys.ProcUnpin()
 			race.Enable()
-			return
+			return true
 		}
 		t.mu.unlock()
 	}
 	sys.ProcUnpin()
 	race.Enable()
-	s.exitElsewhere(name)
+	return s.exitElsewhere(name)
 }
 
 // exitElsewhere ends a section that this goroutine is not in: another one is,
@@ -79,18 +81,20 @@ func (s Section) Exit(name string) {
 //
 //go:norace
 //go:noinline
-func (s Section) exitElsewhere(name string) {
+func (s Section) exitElsewhere(name string) bool {
 	var r request
 	r.record(2)
 	race.Disable()
 	sys.ProcPin()
-	if removeAnywhere(s.id, nil) == 0 && s.id > tables.firstID.Load() && !r.endLost() {
+	was := removeAnywhere(s.id, nil) != 0 || s.id <= tables.firstID.Load() || r.endLost()
+	if !was {
 		r.goid = goid()
 		r.reportUnbalance(name, false)
 	}
 	sys.ProcUnpin()
 	race.Enable()
 	r.deliver()
+	return was
 }
 
 // Adopt makes this goroutine the one that is in the section.
