@@ -160,7 +160,8 @@ func shortName(function string) string {
 // site is the caller of the locks' packages as function:line. Any context:
 // it takes microseconds, once for each lock without a name.
 func (r *request) site() string {
-	frames := runtime.CallersFrames(r.pcs[:r.n])
+	pcs := append([]uintptr(nil), r.pcs[:r.n]...) // so that r stays on the stack
+	frames := runtime.CallersFrames(pcs)
 	for {
 		f, more := frames.Next()
 		if f.Function != "" && !plumbing(f.Function) {
