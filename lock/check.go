@@ -245,7 +245,7 @@ func park(mu *sync.Mutex) {
 
 // patience is how long a pinned goroutine tries to get a sleeping lock: not for
 // ever, because the holder may be waiting for this very P.
-const patience = 1_000_000_000 // ns
+const patience = 3_000_000_000 // ns
 
 func lockPinned(mu *sync.Mutex) {
 	for end := sys.Nanotime() + patience; !mu.TryLock(); {

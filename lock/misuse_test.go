@@ -93,7 +93,7 @@ func contendPinned(l locker) {
 	go func() {
 		l.Lock()
 		held.Store(true)
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // well within lockdep's patience
 		l.Unlock()
 	}()
 	for !held.Load() {
