@@ -35,11 +35,7 @@ func Enter(ty *Type) Section {
 		if ty == PreemptDisabled {
 			r.h.pins = 1
 		}
-		before := t.depth
 		r.acquire(t, ty, "", nil, 0)
-		if t.depth == before { // a table is full: an unknown section
-			r.h.id = 0
-		}
 		t.mu.unlock()
 	}
 	sys.ProcUnpin()
