@@ -130,9 +130,6 @@ func (p *program) finish() {
 	}
 }
 
-// script is a program that a person wrote, with all locks of different classes.
-func script(text string) *program { return parse(tape.New([]byte("123"+text), 1000)) }
-
 // randomTape writes a program of two to four goroutines. Half of them have
 // locks that share a class.
 func randomTape(r *rand.Rand) []byte {

@@ -170,3 +170,6 @@ func OldestSection() (goroutine uint64, stack string) {
 	writeStack(&b, slices.Clone(oldest.pcs[:oldest.n]))
 	return goroutine, b.String()
 }
+
+//go:norace
+func existsAnywhere(id uint64) bool { return visit(id, nil, false) != 0 }

@@ -306,9 +306,6 @@ func (t *task) remove(i int32) {
 //go:norace
 func removeAnywhere(id uint64, out *held) (goid uint64) { return visit(id, out, true) }
 
-//go:norace
-func existsAnywhere(id uint64) bool { return visit(id, nil, false) != 0 }
-
 // visit looks for the record of a lock that is held, not waited for, and
 // returns its goroutine, or 0.
 //

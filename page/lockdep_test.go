@@ -22,7 +22,7 @@ func TestALockOverAKernelAllocationAndInAReclaimerIsReported(t *testing.T) {
 		a := newTest(t, Config{Name: map[bool]string{false: "held first", true: "reclaimed first"}[reclaimFirst]})
 		var l lock.Mutex
 		l.Init(t.Name() + a.name)
-		r := &userReclaimer{fn: func() { l.Lock(); l.Unlock() }}
+		r := &userReclaimer{fn: func() { l.Lock(); defer l.Unlock() }}
 		a.AddReclaimer(r)
 		steps := []func(){
 			func() {

@@ -176,10 +176,7 @@ func touchEverything(t *testing.T) {
 	}
 	a, err := page.New(page.Config{Limit: 8 << 20, ReclaimTimeout: 20 * time.Millisecond, Name: "order"})
 	must(err)
-	type object struct {
-		next slab.Pointer[object]
-		v    [6]uint64
-	}
+	type object [7]uint64
 	c, err := slab.NewCache[object]("order", slab.WithAllocator(a), slab.WithDepot(64<<10))
 	must(err)
 	m, err := rcuhash.New[string, uint64](1000, rcuhash.WithAllocator(a))
