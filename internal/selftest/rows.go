@@ -111,7 +111,8 @@ var waits = []row{
 	{name: "spin after raw, out of order", verdicts: ".", script: "P:A P:B -P:A -P:B S:C"},
 	{name: "handler under a mutex: spin", verdicts: ".", script: "M:A threaded{ S:B }"},
 	{name: "handler under a mutex: mutex", verdicts: "x", kind: wait, script: "M:A threaded{ M:B }"},
-	{name: "softirqs off: mutex", verdicts: ".", script: "bhoff{ M:A }"},
+	{name: "softirqs off: spin", verdicts: ".", script: "bhoff{ S:A }"},
+	{name: "softirqs off: mutex", verdicts: "x", kind: wait, script: "bhoff{ M:A }"},
 }
 
 var deadlocks = []row{
