@@ -1,0 +1,121 @@
+package scaling
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"quiesce/internal/sys"
+)
+
+// The machine may be shared. So everything is measured in many short windows,
+// and what counts is a low quantile: a window in which the system took the
+// processor away is far longer. Where a peer must run at the same time, only
+// windows count in which it got on.
+
+// quantile returns the q-quantile of v, which it sorts.
+func quantile(v []float64, q float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	slices.Sort(v)
+	return v[min(int(q*float64(len(v))), len(v)-1)]
+}
+
+// alone times windows of batch operations each and returns ns per operation.
+func alone(ctx context.Context, windows, batch int, fn func(n int)) float64 {
+	fn(batch) // warm
+	var v []float64
+	for range windows {
+		if ctx.Err() != nil {
+			break
+		}
+		t := sys.Nanotime()
+		fn(batch)
+		v = append(v, float64(sys.Nanotime()-t)/float64(batch))
+	}
+	return quantile(v, 0.25)
+}
+
+// peer is a goroutine that does one thing until it is stopped.
+type peer struct {
+	_    [128]byte
+	n    atomic.Uint64 // times done
+	_    [120]byte
+	stop atomic.Bool
+	wg   sync.WaitGroup
+}
+
+// start runs fn over and over on another P.
+func start(fn func()) *peer {
+	p := &peer{}
+	p.wg.Add(1)
+	go func() {
+		defer p.wg.Done()
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		for i := uint64(1); !p.stop.Load(); i++ {
+			fn()
+			p.n.Store(i)
+		}
+	}()
+	for range 1000 {
+		if p.n.Load() > 0 {
+			break
+		}
+		sys.Sleep(100_000)
+	}
+	return p
+}
+
+func (p *peer) end() {
+	p.stop.Store(true)
+	p.wg.Wait()
+}
+
+// window is one window beside a peer: the caller's ns per operation, and the
+// peer's operations per ns.
+type window struct{ ns, rate float64 }
+
+// beside is alone beside a running peer. It also returns the peer's rate. Windows
+// should last some microseconds, and the peer's operations less.
+func beside(ctx context.Context, p *peer, windows, batch int, fn func(n int)) (ns, rate float64) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	fn(batch)
+	var all []window
+	var rates []float64
+	limit := sys.Nanotime() + int64(windows)*5_000_000
+	for i := 0; i < windows || len(rates) < windows && sys.Nanotime() < limit; i++ {
+		if ctx.Err() != nil {
+			break
+		}
+		n, t := p.n.Load(), sys.Nanotime()
+		fn(batch)
+		d := float64(sys.Nanotime() - t)
+		w := window{d / float64(batch), float64(p.n.Load()-n) / d}
+		if w.rate > 0 {
+			all, rates = append(all, w), append(rates, w.rate)
+		}
+	}
+	// In a short window the peer either ran all the while or not at all, but for
+	// few. The highest rates are those of windows in which the caller was held
+	// up; so the yardstick is the middle.
+	usual := quantile(rates, 0.5)
+	var nss, kept []float64
+	for _, w := range all {
+		if w.rate > usual/2 {
+			nss, kept = append(nss, w.ns), append(kept, w.rate)
+		}
+	}
+	return quantile(nss, 0.25), quantile(kept, 0.5)
+}
+
+// procs sets GOMAXPROCS and returns the way back.
+func procs(n int) (restore func()) {
+	old := runtime.GOMAXPROCS(n)
+	return func() { runtime.GOMAXPROCS(old) }
+}
