@@ -74,13 +74,9 @@ func (r *Report) answer(all []int, byPs map[int]Result) (a []string) {
 			}
 		}
 	}
-	one := byPs[all[0]].PerP
-	for _, n := range all {
-		if byPs[n].PerP < bentPerP*one {
-			name, share := byPs[n].worst()
-			say("Throughput per P is below %.0f %% of that of %d P from %d Ps on; there most is lost to the %s (%.0f %%).", 100*bentPerP, all[0], n, name, 100*share)
-			break
-		}
+	if n, found := knee(all, byPs); found {
+		name, share := byPs[n].worst()
+		say("Throughput per P is below %.0f %% of that of %d P from %d Ps on; there most is lost to the %s (%.0f %%).", 100*bentPerP, all[0], n, name, 100*share)
 	}
 	best := map[int]Lever{}
 	for _, l := range r.Levers {

@@ -170,10 +170,9 @@ func checks(p *Params, m Measured, seed uint64) (all []Check, reused [2]float64)
 }
 
 // Remote is the processor time of an object that is allocated on one P and freed
-// on another: both halves, the pointer's way in an array, and the sheaf's way
-// back, in lines of 16 offsets that are read in pairs.
+// on another: both halves; the array of pointers there and back; the sheaf there
+// and back. A line holds 8 pointers or 16 offsets.
 func (p *Params) Remote() float64 {
-	lines := 8.0/64 + 4.0/64
-	sheaf := 4 * p.contended(0)
-	return p.AllocOnly + p.FreeBulk + lines*p.Line/2 + sheaf/p.SheafCap
+	lines := 2.0/8 + 2.0/16
+	return p.AllocOnly + p.FreeBulk + lines*p.Line + 4*p.contended(0)/p.SheafCap
 }

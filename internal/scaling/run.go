@@ -207,9 +207,21 @@ func designs(n int) []Design {
 	return []Design{
 		{Name: "depot bound of 4 MiB per P", DepotPerP: 64},
 		{Name: "worker runs as soon as its pace is over", WakeNow: true},
-		{Name: "both", DepotPerP: 64, WakeNow: true},
-		{Name: "both, and stacks, slab lock and worker per 16 Ps", DepotPerP: 64, WakeNow: true, Shards: shards, Workers: shards},
+		{Name: "worker overfills the depot rather than wait for the slab lock", Soft: true},
+		{Name: "who waited for the slab lock looks at the depot again", Recheck: true},
+		{Name: "all four", DepotPerP: 64, WakeNow: true, Soft: true, Recheck: true},
+		{Name: "all four; stacks, slab lock and worker per 16 Ps", DepotPerP: 64, WakeNow: true, Soft: true, Recheck: true, Shards: shards, Workers: shards},
 	}
+}
+
+// knee is the first number of Ps at which throughput per P has fallen.
+func knee(all []int, byPs map[int]Result) (ps int, found bool) {
+	for _, n := range all {
+		if byPs[n].PerP < bentPerP*byPs[all[0]].PerP {
+			return n, true
+		}
+	}
+	return 0, false
 }
 
 func (r *Report) predict(ctx context.Context, cfg Config) error {
@@ -245,13 +257,12 @@ func (r *Report) predict(ctx context.Context, cfg Config) error {
 		})
 	}
 	r.Bends = bends(all, byPs)
-	at := []int{most}
-	if len(r.Bends) > 0 && r.Bends[0].Ps < most {
-		at = []int{max(r.Bends[0].Ps, 2), most}
-		if mid := all[len(all)/2]; mid > at[0] && mid < most {
-			at = []int{at[0], mid, most}
-		}
+	at := []int{2, most}
+	if n, found := knee(all, byPs); found {
+		at = append(at, n)
 	}
+	slices.Sort(at)
+	at = slices.Compact(at)
 	jobs = jobs[:0:0]
 	for _, n := range at {
 		for _, d := range designs(n) {
@@ -260,6 +271,11 @@ func (r *Report) predict(ctx context.Context, cfg Config) error {
 	}
 	if err := simulate(ctx, cfg, &r.Params, jobs, "simulating other designs"); err != nil {
 		return err
+	}
+	for _, n := range at {
+		if _, there := byPs[n]; !there { // only 1 P was asked for
+			byPs[n] = Simulate(&r.Params, loadOf(cfg, n, Design{}))
+		}
 	}
 	for _, j := range jobs {
 		r.Levers = append(r.Levers, Lever{

@@ -113,6 +113,10 @@ func (s *sim) hold(m *mutex, k kind) float64 {
 	}
 	d := s.sheaf * s.refill
 	m.atPs++
+	if s.l.Design.Recheck && m.depot > 0 {
+		m.depot--
+		return s.p.StackOp
+	}
 	if m.slabFree > 0 {
 		m.slabFree--
 		return d

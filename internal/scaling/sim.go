@@ -8,14 +8,15 @@ import (
 // Design is what the simulation can vary of the allocator's design. The zero
 // value of a field means what the code does.
 type Design struct {
-	Name       string  `json:"name"`
-	Depot      int     `json:"depot_sheaves"`   // bound of the depot; 0: 4 MiB of objects
-	DepotPerP  int     `json:"depot_per_p"`     // added to it for each P
-	Workers    int     `json:"workers"`         // reclaim goroutines; 0: one
-	Shards     int     `json:"shards"`          // of stacks, slab lock and shared words; 0: one
-	WakeNow    bool    `json:"wake_now"`        // the worker gets a processor when its pace is over
-	WorkNs     float64 `json:"work_ns"`         // the program's own time per object
-	FreeSlabNs float64 `json:"flush_object_ns"` // instead of flush_object_ns; 0: as measured
+	Name      string  `json:"name"`
+	Depot     int     `json:"depot_sheaves"` // bound of the depot; 0: 4 MiB of objects
+	DepotPerP int     `json:"depot_per_p"`   // added to it for each P
+	Workers   int     `json:"workers"`       // reclaim goroutines; 0: one
+	Shards    int     `json:"shards"`        // of stacks, slab lock and shared words; 0: one
+	WakeNow   bool    `json:"wake_now"`      // the worker gets a processor when its pace is over
+	WorkNs    float64 `json:"work_ns"`       // the program's own time per object
+	Soft      bool    `json:"soft_bound"`    // the worker fills the depot beyond its bound rather than wait for the slab lock
+	Recheck   bool    `json:"recheck"`       // who waited for the slab lock to refill looks at the depot first
 }
 
 // Load is one simulation.
@@ -178,9 +179,6 @@ func newSim(p *Params, l Load) *sim {
 		s.far = p.assumed("line_far").Mid
 	}
 	s.flush, s.refill = p.FlushObj, p.RefillObj
-	if l.Design.FreeSlabNs > 0 {
-		s.flush, s.refill = l.Design.FreeSlabNs, l.Design.FreeSlabNs
-	}
 	// What the slow paths cost besides their operations on shared words.
 	rest := max(p.SheafSlow-5*p.StackOp, 0)
 	s.fixed = s.sheaf*(p.Pair+l.Design.WorkNs) + rest
@@ -328,7 +326,7 @@ func (s *sim) pass(t *task, m *mutex) {
 		return
 	}
 	t.batch--
-	if m.depot < s.cap {
+	if m.depot < s.cap || s.l.Design.Soft && m.held {
 		m.depot++
 		m.atWorker--
 		s.reused++
