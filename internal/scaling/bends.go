@@ -77,6 +77,13 @@ func (r *Report) answer(all []int, byPs map[int]Result) (a []string) {
 	if n, found := knee(all, byPs); found {
 		name, share := byPs[n].worst()
 		say("Throughput per P is below %.0f %% of that of %d P from %d Ps on; there most is lost to the %s (%.0f %%).", 100*bentPerP, all[0], n, name, 100*share)
+		switch low, high := r.kneeRange(); {
+		case low == 0:
+		case high == 0:
+			say("With one thing changed at a time that is from %d Ps to none of those tried.", low)
+		default:
+			say("With one thing changed at a time that is from %d to %d Ps.", low, high)
+		}
 	}
 	best := map[int]Lever{}
 	for _, l := range r.Levers {

@@ -91,10 +91,9 @@ func (m *meter) membarrier() error {
 	m.p.MembarrierAlone = m.alone(20, repeat(sys.Membarrier))
 	back()
 	defer procs(2)()
-	p := start(func() { sys.Pause(1) })
-	defer p.end()
-	_, free := beside(m.ctx, p, m.windows, 300, func(n int) { sys.Pause(uint32(n)) })
-	ns, under := beside(m.ctx, p, m.windows, 1, repeat(sys.Membarrier))
+	spin := func() { sys.Pause(1) }
+	_, free := besideOf(m.ctx, spin, m.windows, 300, func(n int) { sys.Pause(uint32(n)) })
+	ns, under := besideOf(m.ctx, spin, m.windows, 1, repeat(sys.Membarrier))
 	m.p.MembarrierPeer = max(ns, m.p.MembarrierAlone)
 	m.p.IPISteal = min(max(1-under/free, 0)*m.p.MembarrierPeer, m.p.MembarrierPeer)
 	return nil
@@ -194,8 +193,8 @@ func (m *meter) gracePeriods() []GPPoint {
 
 func (m *meter) drain() error {
 	type slot struct {
-		busy, main, rcu uint32
-		_               [percpu.Line - 12]byte
+		busy, rcu uint32
+		_         [percpu.Line - 8]byte
 	}
 	const n = 512
 	slots := make([]slot, n)
@@ -226,15 +225,13 @@ func (m *meter) stack() error {
 	}
 	m.p.StackOp = m.alone(200, repeat(move)) / 2
 	defer procs(2)()
-	p := start(func() {
+	failed, done = 0, 0
+	ns, rate := besideOf(m.ctx, func() {
 		for range 10 {
 			n, _ := s.pop()
 			s.push(n)
 		}
-	})
-	defer p.end()
-	failed, done = 0, 0
-	ns, rate := beside(m.ctx, p, m.windows, 100, repeat(move))
+	}, m.windows, 100, repeat(move))
 	// Successes of both: 2 in ns, 20 × rate.
 	m.p.StackTwo = max(1/(2/ns+20*rate), m.p.StackOp)
 	m.p.StackRetries = float64(failed) / float64(max(done, 1))
@@ -247,7 +244,7 @@ func (m *meter) spin() error {
 	m.p.SpinAlone = m.alone(200, func(n int) {
 		for range n {
 			l.LockIRQ()
-			l.UnlockIRQ() //lint:ignore SA2001 the empty section is what is measured
+			l.UnlockIRQ()
 		}
 	})
 	defer procs(2)()
@@ -263,9 +260,7 @@ func (m *meter) spin() error {
 		sys.Pause(hold)
 		l.UnlockIRQ()
 	}
-	p := start(section)
-	defer p.end()
-	ns, rate := beside(m.ctx, p, m.windows, 10, repeat(section))
+	ns, rate := besideOf(m.ctx, section, m.windows, 10, repeat(section))
 	m.p.SpinHandoff = max(1/(1/ns+rate)-bare, m.p.SpinAlone)
 	return nil
 }

@@ -38,12 +38,14 @@ type Measured struct {
 func measure(ctx context.Context, effort float64) (m Measured, err error) {
 	windows := max(int(400*effort), 8)
 	back := procs(1)
-	m.GP[1] = alone(ctx, windows, 10, repeat(rcu.Synchronize))
+	for i := range 3 {
+		if ns := alone(ctx, windows/2, 10, repeat(rcu.Synchronize)); i == 0 || ns < m.GP[1] {
+			m.GP[1] = ns
+		}
+	}
 	back()
 	back = procs(2)
-	p := start(func() { sys.Pause(1) })
-	m.GP[2], _ = beside(ctx, p, windows, 1, repeat(rcu.Synchronize))
-	p.end()
+	m.GP[2], _ = besideOf(ctx, func() { sys.Pause(1) }, windows, 1, repeat(rcu.Synchronize))
 	back()
 	nanos := int64(1e9 * effort)
 	var noise usage
@@ -154,7 +156,7 @@ func checks(p *Params, m Measured, seed uint64) (all []Check, reused [2]float64)
 		if measured > 0 {
 			c.Ratio = predicted / measured
 		}
-		c.OK = c.Ratio > 1/(1+tolerance) && c.Ratio < 1+tolerance
+		c.OK = c.Ratio >= 1-tolerance && c.Ratio <= 1+tolerance
 		all = append(all, c)
 	}
 	for n := 1; n <= 2; n++ {

@@ -11,6 +11,17 @@ type Range struct {
 	High float64 `json:"high"`
 }
 
+// Pick is a place in a Range.
+type Pick int
+
+const (
+	Mid Pick = iota
+	Low
+	High
+)
+
+func (r Range) of(p Pick) float64 { return [...]float64{r.Mid, r.Low, r.High}[p] }
+
 func (r Range) plus(o Range) Range         { return Range{r.Low + o.Low, r.Mid + o.Mid, r.High + o.High} }
 func (r Range) times(f float64) Range      { return Range{r.Low * f, r.Mid * f, r.High * f} }
 func exactly(v float64) Range              { return Range{v, v, v} }

@@ -93,6 +93,17 @@ func (r *Report) Print(out io.Writer) error {
 			row(l.Ps, mega(l.PerP), fmt.Sprintf("%.2f", l.Gain), mib(l.Flight), mib(l.Held), "", l.Change)
 		}
 	})
+	w.line("\nWhere throughput per P falls below 80 %% of one P's, with one thing changed at a time:")
+	w.table(true, func(row func(...any)) {
+		row("from Ps", "", "changed")
+		for _, v := range r.Variants {
+			n := "none"
+			if v.Knee > 0 {
+				n = fmt.Sprint(v.Knee)
+			}
+			row(n, "", "  "+v.What)
+		}
+	})
 	w.line("\nAnswer:")
 	for _, a := range r.Answer {
 		w.line("  %s", a)

@@ -72,6 +72,7 @@ type Report struct {
 	SimReused   [2]float64   `json:"simulated_reused_share_1_2"`
 	Rows        []Row        `json:"rows"`
 	Bends       []Bend       `json:"bends"`
+	Variants    []Variant    `json:"variants"`
 	Levers      []Lever      `json:"levers"`
 	Answer      []string     `json:"answer"`
 	OK          bool         `json:"model_within_30_percent"`
@@ -189,8 +190,9 @@ func save(name string, c *Calibration) error {
 
 // job is one simulation of a run.
 type job struct {
-	load Load
-	res  Result
+	params *Params
+	load   Load
+	res    Result
 }
 
 // load is how long n Ps are simulated: some quanta of Go's scheduler, fewer
@@ -239,9 +241,9 @@ func (r *Report) predict(ctx context.Context, cfg Config) error {
 	all = slices.Compact(all)
 	var jobs []*job
 	for _, n := range all {
-		jobs = append(jobs, &job{load: loadOf(cfg, n, Design{})})
+		jobs = append(jobs, &job{params: &r.Params, load: loadOf(cfg, n, Design{})})
 	}
-	if err := simulate(ctx, cfg, &r.Params, jobs, "simulating"); err != nil {
+	if err := simulate(ctx, cfg, jobs, "simulating"); err != nil {
 		return err
 	}
 	byPs := map[int]Result{}
@@ -266,10 +268,10 @@ func (r *Report) predict(ctx context.Context, cfg Config) error {
 	jobs = jobs[:0:0]
 	for _, n := range at {
 		for _, d := range designs(n) {
-			jobs = append(jobs, &job{load: loadOf(cfg, n, d)})
+			jobs = append(jobs, &job{params: &r.Params, load: loadOf(cfg, n, d)})
 		}
 	}
-	if err := simulate(ctx, cfg, &r.Params, jobs, "simulating other designs"); err != nil {
+	if err := simulate(ctx, cfg, jobs, "simulating other designs"); err != nil {
 		return err
 	}
 	for _, n := range at {
@@ -283,12 +285,15 @@ func (r *Report) predict(ctx context.Context, cfg Config) error {
 			Gain: j.res.PerP / max(byPs[j.load.Ps].PerP, 1),
 		})
 	}
+	if err := r.vary(ctx, cfg, all); err != nil {
+		return err
+	}
 	r.Answer = r.answer(all, byPs)
 	return nil
 }
 
 // simulate runs the jobs on two threads.
-func simulate(ctx context.Context, cfg Config, p *Params, jobs []*job, what string) error {
+func simulate(ctx context.Context, cfg Config, jobs []*job, what string) error {
 	order := rand.New(rand.NewPCG(cfg.Seed, 2)).Perm(len(jobs)) // the long ones are not all at the end
 	var next, done atomic.Int64
 	var wg sync.WaitGroup
@@ -301,7 +306,7 @@ func simulate(ctx context.Context, cfg Config, p *Params, jobs []*job, what stri
 					return
 				}
 				j := jobs[order[i]]
-				j.res = simulateUntil(ctx, p, j.load)
+				j.res = simulateUntil(ctx, j.params, j.load)
 				tell.Lock()
 				cfg.Tell(what, int(done.Add(1)), len(jobs))
 				tell.Unlock()

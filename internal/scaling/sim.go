@@ -26,6 +26,7 @@ type Load struct {
 	Warm   float64 // time before it
 	Seed   uint64
 	Design Design
+	Assume Pick // what to take of the assumptions' ranges
 }
 
 // Result is what a simulation saw, per measured nanosecond where it is a rate.
@@ -176,7 +177,7 @@ func newSim(p *Params, l Load) *sim {
 	s.cap = max((depot+l.Design.DepotPerP*l.Ps)/n, 1)
 	s.far = 1
 	if l.Ps > 16 {
-		s.far = p.assumed("line_far").Mid
+		s.far = spread(p.assumed("line_far"), 1).of(l.Assume)
 	}
 	s.flush, s.refill = p.FlushObj, p.RefillObj
 	// What the slow paths cost besides their operations on shared words.
@@ -336,9 +337,9 @@ func (s *sim) pass(t *task, m *mutex) {
 	s.lock(t, evFlushed)
 }
 
-func (s *sim) gracePeriod() float64 { return s.p.GracePeriod(s.l.Ps).Mid }
+func (s *sim) gracePeriod() float64 { return s.p.GracePeriod(s.l.Ps).of(s.l.Assume) }
 
-func (s *sim) drainCost() float64 { return s.p.Drain(s.l.Ps).Mid }
+func (s *sim) drainCost() float64 { return s.p.Drain(s.l.Ps).of(s.l.Assume) }
 
 // op is one operation on a shared word, done with the processor held.
 func (s *sim) op(t *task, what string, next kind) {
