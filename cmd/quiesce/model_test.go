@@ -18,9 +18,18 @@ func quick(t *testing.T, args ...string) []string {
 	return append([]string{"model", "-effort", "0.02", "-calibration", filepath.Join(t.TempDir(), "model.json")}, args...)
 }
 
+// skipBusy skips the test where the system has no two processors to measure on.
+func skipBusy(t *testing.T, errs string) {
+	t.Helper()
+	if strings.Contains(errs, "never ran two threads") {
+		t.Skip(errs)
+	}
+}
+
 // The status depends on how quiet the machine is; the text must agree with it.
 func TestModelPrintsTablesAndTheAnswer(t *testing.T) {
 	out, errs, status := run(t, quick(t, "-ps", "1,2,8")...)
+	skipBusy(t, errs)
 	if status != 0 && status != 1 {
 		t.Fatalf("status %d: %s", status, errs)
 	}
@@ -42,6 +51,7 @@ func TestModelJSONIsOneObjectAndTheCalibrationIsUsedAgain(t *testing.T) {
 	var params scaling.Params
 	for i := range 2 {
 		out, errs, status := run(t, args...)
+		skipBusy(t, errs)
 		d := json.NewDecoder(strings.NewReader(out))
 		d.DisallowUnknownFields()
 		var rep scaling.Report

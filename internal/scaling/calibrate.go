@@ -1,6 +1,7 @@
 package scaling
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -92,8 +93,11 @@ func (m *meter) membarrier() error {
 	back()
 	defer procs(2)()
 	spin := func() { sys.Pause(1) }
-	_, free := besideOf(m.ctx, spin, m.windows, 300, func(n int) { sys.Pause(uint32(n)) })
-	ns, under := besideOf(m.ctx, spin, m.windows, 1, repeat(sys.Membarrier))
+	_, free, err := besideOf(m.ctx, spin, m.windows, 300, func(n int) { sys.Pause(uint32(n)) })
+	ns, under, err2 := besideOf(m.ctx, spin, m.windows, 1, repeat(sys.Membarrier))
+	if err := cmp.Or(err, err2); err != nil {
+		return err
+	}
 	m.p.MembarrierPeer = max(ns, m.p.MembarrierAlone)
 	m.p.IPISteal = min(max(1-under/free, 0)*m.p.MembarrierPeer, m.p.MembarrierPeer)
 	return nil
@@ -226,12 +230,15 @@ func (m *meter) stack() error {
 	m.p.StackOp = m.alone(200, repeat(move)) / 2
 	defer procs(2)()
 	failed, done = 0, 0
-	ns, rate := besideOf(m.ctx, func() {
+	ns, rate, err := besideOf(m.ctx, func() {
 		for range 10 {
 			n, _ := s.pop()
 			s.push(n)
 		}
 	}, m.windows, 100, repeat(move))
+	if err != nil {
+		return err
+	}
 	// Successes of both: 2 in ns, 20 × rate.
 	m.p.StackTwo = max(1/(2/ns+20*rate), m.p.StackOp)
 	m.p.StackRetries = float64(failed) / float64(max(done, 1))
@@ -260,7 +267,10 @@ func (m *meter) spin() error {
 		sys.Pause(hold)
 		l.UnlockIRQ()
 	}
-	ns, rate := besideOf(m.ctx, section, m.windows, 10, repeat(section))
+	ns, rate, err := besideOf(m.ctx, section, m.windows, 10, repeat(section))
+	if err != nil {
+		return err
+	}
 	m.p.SpinHandoff = max(1/(1/ns+rate)-bare, m.p.SpinAlone)
 	return nil
 }

@@ -45,8 +45,11 @@ func measure(ctx context.Context, effort float64) (m Measured, err error) {
 	}
 	back()
 	back = procs(2)
-	m.GP[2], _ = besideOf(ctx, func() { sys.Pause(1) }, windows, 1, repeat(rcu.Synchronize))
+	m.GP[2], _, err = besideOf(ctx, func() { sys.Pause(1) }, windows, 1, repeat(rcu.Synchronize))
 	back()
+	if err != nil {
+		return m, err
+	}
 	nanos := int64(1e9 * effort)
 	var noise usage
 	for n := 1; n <= 2; n++ {

@@ -2,6 +2,7 @@ package scaling
 
 import (
 	"context"
+	"errors"
 	"math"
 	"runtime"
 	"slices"
@@ -88,7 +89,7 @@ func beside(ctx context.Context, p *peer, windows, batch int, fn func(n int)) (n
 	fn(batch)
 	var all []window
 	var rates []float64
-	limit := sys.Nanotime() + int64(windows)*5_000_000
+	limit := sys.Nanotime() + max(int64(windows)*5_000_000, 1e9)
 	for i := 0; i < windows || len(rates) < windows && sys.Nanotime() < limit; i++ {
 		if ctx.Err() != nil {
 			break
@@ -121,18 +122,22 @@ func beside(ctx context.Context, p *peer, windows, batch int, fn func(n int)) (n
 	return quantile(nss, 0.5), quantile(rates, 0.5)
 }
 
+// ErrBusy says that no two threads of this process ran at the same time.
+var ErrBusy = errors.New("scaling: the system never ran two threads of this process at the same time: try again on a quieter machine, with two processors")
+
 // besideOf starts a peer three times and takes the round in which the two got in
 // each other's way least: where they shared a processor, a round is worthless.
-func besideOf(ctx context.Context, peer func(), windows, batch int, fn func(n int)) (ns, rate float64) {
+func besideOf(ctx context.Context, peer func(), windows, batch int, fn func(n int)) (ns, rate float64, err error) {
+	err = ErrBusy
 	for range 3 {
 		p := start(peer)
 		n, r := beside(ctx, p, windows/2, batch, fn)
 		p.end()
-		if ns == 0 || n < ns {
-			ns, rate = n, r
+		if n > 0 && (err != nil || n < ns) { // not NaN
+			ns, rate, err = n, r, nil
 		}
 	}
-	return ns, rate
+	return ns, rate, errors.Join(err, ctx.Err())
 }
 
 // procs sets GOMAXPROCS and returns the way back.
