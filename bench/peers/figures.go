@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// figures are what one process measured: names to values, in ns unless the
+// name says otherwise.
+//
+//	ns        wall time of an operation, or of an object
+//	cpu       CPU time of the same
+//	enqueue, reclaim, write    a flood's, and that of the next owner
+//	peak_mb   memory at the peak, beyond that at the start
+//	fallback_percent           objects that found no array
+//	running_percent            CPU time that the threads had, of what they could have had
+type figures map[string]float64
+
+var errNoFigures = errors.New("it printed no figure ns")
+
+// parseFigures reads a process's output, of which every line has to be
+// "figure NAME VALUE".
+func parseFigures(text string) (figures, error) {
+	f := figures{}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) != 3 || words[0] != "figure" {
+			return nil, fmt.Errorf("not a figure: %q", strings.TrimSpace(line))
+		}
+		v, err := strconv.ParseFloat(words[2], 64)
+		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
+			return nil, fmt.Errorf("not a value: %q", strings.TrimSpace(line))
+		}
+		if _, twice := f[words[1]]; twice {
+			return nil, fmt.Errorf("twice: %q", strings.TrimSpace(line))
+		}
+		f[words[1]] = v
+	}
+	if _, ok := f["ns"]; !ok {
+		return nil, errNoFigures
+	}
+	return f, nil
+}
+
+// quantile interpolates; v is sorted and not empty.
+func quantile(v []float64, q float64) float64 {
+	at := q * float64(len(v)-1)
+	i := int(at)
+	if i+1 >= len(v) {
+		return v[len(v)-1]
+	}
+	return v[i] + (at-float64(i))*(v[i+1]-v[i])
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Clone(v)
+	slices.Sort(v)
+	return quantile(v, 0.5)
+}
+
+// spread is the distance between the quartiles, in percent of the median.
+func spread(v []float64) float64 {
+	m := median(v)
+	if m == 0 {
+		return 0
+	}
+	v = slices.Clone(v)
+	slices.Sort(v)
+	return (quantile(v, 0.75) - quantile(v, 0.25)) / m * 100
+}
+
+// noisySpread is the spread, in percent, above which a row says that it can't
+// be relied on.
+const noisySpread = 20
+
+// result sums a row's rounds up. base are the rounds of the row it is compared
+// with; a round may be missing (nil) in either.
+func result(name string, rounds, base []figures) Row {
+	r := Row{Name: name, Figures: map[string]float64{}}
+	byName := map[string][]float64{}
+	var ratios []float64
+	for i, f := range rounds {
+		if f == nil {
+			continue
+		}
+		for k, v := range f {
+			byName[k] = append(byName[k], v)
+		}
+		if i < len(base) && base[i] != nil && base[i]["ns"] > 0 {
+			ratios = append(ratios, f["ns"]/base[i]["ns"])
+		}
+	}
+	r.Rounds = byName["ns"]
+	for k, v := range byName {
+		if k != "ns" && k != "cpu" {
+			r.Figures[k] = median(v)
+		}
+	}
+	r.NS, r.CPUNS, r.Ratio = median(byName["ns"]), median(byName["cpu"]), median(ratios)
+	r.Spread = max(spread(byName["ns"]), spread(ratios))
+	r.Noisy = r.Spread > noisySpread
+	return r
+}
