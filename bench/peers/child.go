@@ -204,7 +204,9 @@ func readersOf(chunk func()) func(*task) error {
 		used = cpuTime() - used
 		t.figure("ns", median(all)/chunkPairs)
 		t.figure("cpu", used/float64(chunks*chunkPairs))
-		t.figure("running_percent", used/(t.ns*float64(t.batches*t.objects))*100)
+		if t.objects > 1 {
+			t.figure("running_percent", used/(t.ns*float64(t.batches*t.objects))*100)
+		}
 		return nil
 	}
 }

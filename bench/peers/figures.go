@@ -17,7 +17,7 @@ import (
 //	enqueue, reclaim, write    a flood's, and that of the next owner
 //	peak_mb   memory at the peak, beyond that at the start
 //	fallback_percent           objects that found no array
-//	running_percent            CPU time that the threads had, of what they could have had
+//	running_percent            of the time that readers in several threads did run
 type figures map[string]float64
 
 var errNoFigures = errors.New("it printed no figure ns")
@@ -85,26 +85,36 @@ const noisySpread = 20
 func result(name string, rounds, base []figures) Row {
 	r := Row{Name: name, Figures: map[string]float64{}}
 	byName := map[string][]float64{}
-	var ratios []float64
-	for i, f := range rounds {
-		if f == nil {
-			continue
-		}
+	for _, f := range rounds {
 		for k, v := range f {
 			byName[k] = append(byName[k], v)
 		}
-		if i < len(base) && base[i] != nil && base[i]["ns"] > 0 {
-			ratios = append(ratios, f["ns"]/base[i]["ns"])
-		}
 	}
-	r.Rounds = byName["ns"]
 	for k, v := range byName {
 		if k != "ns" && k != "cpu" {
 			r.Figures[k] = median(v)
 		}
 	}
-	r.NS, r.CPUNS, r.Ratio = median(byName["ns"]), median(byName["cpu"]), median(ratios)
-	r.Spread = max(spread(byName["ns"]), spread(ratios))
-	r.Noisy = r.Spread > noisySpread
+	r.Rounds = byName["ns"]
+	r.NS, r.Ratio, r.Spread = compare("ns", rounds, base)
+	r.CPUNS, r.CPURatio, r.CPUSpread = compare("cpu", rounds, base)
+	r.Noisy, r.CPUNoisy = r.Spread > noisySpread, r.CPUSpread > noisySpread
 	return r
+}
+
+// compare returns the median of a figure, that of its ratio to the base's in
+// the same round, and the larger spread of the two.
+func compare(name string, rounds, base []figures) (value, ratio, most float64) {
+	var values, ratios []float64
+	for i, f := range rounds {
+		v, ok := f[name]
+		if !ok {
+			continue
+		}
+		values = append(values, v)
+		if i < len(base) && base[i][name] > 0 {
+			ratios = append(ratios, v/base[i][name])
+		}
+	}
+	return median(values), median(ratios), max(spread(values), spread(ratios))
 }

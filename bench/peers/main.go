@@ -54,10 +54,10 @@ The columns:
   ns       wall time of one operation, for deferred frees of one object from
            its allocation (churn) or from its enqueuing (flood) until it is
            reclaimed; the median of the rounds
-  ratio    the median of each round's ratio to the row that has 1.00: 2.00
-           takes twice as long as Quiesce, 0.50 half as long
   CPU ns   user and system time of all threads of the process, workers included
-  spread   distance between the quartiles of the rounds, of the ns or of the
+  ratio    to the row that has 1.00, in the same round; the median of rounds:
+           2.00 takes twice as long as Quiesce, 0.50 half as long
+  spread   distance between the quartiles of the rounds, of the figure or of its
            ratio, whichever is larger; above 20 % the row is noisy: run again
            on a quieter machine, or with a larger -count
 The rounds of a group's rows are interleaved. docs/peers.md tells what each row

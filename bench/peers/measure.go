@@ -36,17 +36,20 @@ type Group struct {
 	Rows  []Row  `json:"rows"`
 }
 
-// Row is one peer's result.
+// Row is one peer's result. A ratio of 0 says that the base was not measured.
 type Row struct {
-	Name    string             `json:"name"`
-	Base    bool               `json:"base"`
-	NS      float64            `json:"ns"`
-	Ratio   float64            `json:"ratio"` // 0: the base was not measured
-	CPUNS   float64            `json:"cpu_ns"`
-	Spread  float64            `json:"spread_percent"`
-	Noisy   bool               `json:"noisy"`
-	Figures map[string]float64 `json:"figures,omitempty"`
-	Rounds  []float64          `json:"rounds_ns"`
+	Name      string             `json:"name"`
+	Base      bool               `json:"base"`
+	NS        float64            `json:"ns"`
+	Ratio     float64            `json:"ratio"`
+	Spread    float64            `json:"spread_percent"`
+	Noisy     bool               `json:"noisy"`
+	CPUNS     float64            `json:"cpu_ns"`
+	CPURatio  float64            `json:"cpu_ratio"`
+	CPUSpread float64            `json:"cpu_spread_percent"`
+	CPUNoisy  bool               `json:"cpu_noisy"`
+	Figures   map[string]float64 `json:"figures,omitempty"`
+	Rounds    []float64          `json:"rounds_ns"`
 }
 
 // Skipped tells of rows that could not be measured here.

@@ -24,7 +24,7 @@ func render(w io.Writer, rep *Report) {
 	}
 	fmt.Fprintln(w)
 
-	lines := [][]string{{"", "ns", "ratio", "CPU ns", "spread", ""}}
+	lines := [][]string{{"", "ns", "ratio", "spread", "CPU ns", "ratio", "spread", ""}}
 	for _, g := range rep.Groups {
 		lines = append(lines, nil, []string{g.Title})
 		for _, r := range g.Rows {
@@ -45,17 +45,26 @@ func render(w io.Writer, rep *Report) {
 
 // cells are a row's.
 func cells(r *Row) []string {
-	ratio := "-"
-	if r.Ratio > 0 {
-		ratio = fmt.Sprintf("%.2f", r.Ratio)
+	ratio := func(v float64) string {
+		if v == 0 {
+			return "-"
+		}
+		return fmt.Sprintf("%.2f", v)
 	}
-	s := "-"
-	if len(r.Rounds) > 1 {
-		s = fmt.Sprintf("%.0f %%", r.Spread)
+	spread := func(v float64) string {
+		if len(r.Rounds) < 2 {
+			return "-"
+		}
+		return fmt.Sprintf("%.0f %%", v)
 	}
 	var notes []string
-	if r.Noisy {
+	switch {
+	case r.Noisy && r.CPUNoisy:
 		notes = append(notes, "noisy")
+	case r.Noisy:
+		notes = append(notes, "noisy (wall)")
+	case r.CPUNoisy:
+		notes = append(notes, "noisy (CPU)")
 	}
 	f := r.Figures
 	if e, ok := f["enqueue"]; ok {
@@ -67,11 +76,11 @@ func cells(r *Row) []string {
 	if p := f["fallback_percent"]; p >= 0.1 {
 		notes = append(notes, fmt.Sprintf("%.1f %% without an array", p))
 	}
-	// Threads that take turns don't contend.
-	if p, ok := f["running_percent"]; ok && p < 80 {
-		notes = append(notes, fmt.Sprintf("had only %.0f %% of the CPU time", p))
+	if p, ok := f["running_percent"]; ok && p < 80 { // threads that take turns don't contend
+		notes = append(notes, fmt.Sprintf("ran only %.0f %% of the time", p))
 	}
-	return []string{"  " + r.Name, ns(r.NS), ratio, ns(r.CPUNS), s, strings.Join(notes, "; ")}
+	return []string{"  " + r.Name, ns(r.NS), ratio(r.Ratio), spread(r.Spread),
+		ns(r.CPUNS), ratio(r.CPURatio), spread(r.CPUSpread), strings.Join(notes, "; ")}
 }
 
 // ns is a time with three digits, or all that stand before the point.

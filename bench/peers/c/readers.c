@@ -121,6 +121,7 @@ int main(int argc, char **argv)
 	used = cpu() - used;
 	figure("ns", median(v, (int)n) / CHUNK);
 	figure("cpu", used / chunks / CHUNK);
-	figure("running_percent", used / whole / (double)threads * 100);
+	if (threads > 1)
+		figure("running_percent", used / whole / (double)threads * 100);
 	return 0;
 }
