@@ -6,6 +6,7 @@
 #include "peers.h"
 
 #include <semaphore.h>
+#include <unistd.h>
 #include <urcu/urcu-memb.h>
 
 static void synchronize(long n)
@@ -61,10 +62,26 @@ static void call(long n)
 	}
 }
 
+/*
+ * A process of one thread gets a membarrier for nothing, and liburcu does not
+ * even ask for one when no thread is registered. Go's processes have several
+ * threads, and so has this one.
+ */
+static void *idle(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = parse(argc, argv);
+	pthread_t other;
 
+	if (pthread_create(&other, NULL, idle, NULL))
+		die("no thread");
+	urcu_memb_register_thread();
 	if (!strcmp(a.mode, "sync")) {
 		batches(&a, synchronize, 1);
 	} else if (!strcmp(a.mode, "busy")) {
@@ -79,7 +96,6 @@ int main(int argc, char **argv)
 		pthread_join(id, NULL);
 	} else if (!strcmp(a.mode, "call")) {
 		sem_init(&done, 0, 0);
-		urcu_memb_register_thread();
 		batches(&a, call, 1);
 	} else {
 		die("no such mode");
