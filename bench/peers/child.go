@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -164,36 +165,56 @@ func shuffle[T any](v []T) {
 
 const (
 	chunkPairs = 16384 // pairs between two looks at the clock
-	maxChunks  = 4096  // that a thread remembers, the last ones
+	maxChunks  = 4096  // that a reader remembers, the last ones
 )
 
+// ended is a reader's chunks so far; the others look at it.
+type ended struct {
+	n atomic.Int64
+	_ [120]byte
+}
+
 // readersOf runs chunks in t.objects goroutines at once. Every one takes the
-// time of each chunk; the median of all is the figure.
+// time of each chunk; the median of all is the figure. Of several goroutines'
+// chunks only those count in which all others ended one too: readers that take
+// turns don't contend. Nor more than a few, and the chunk's own thread was not
+// preempted, by its CPU time.
 func readersOf(chunk func()) func(*task) error {
 	return func(t *task) error {
 		var ready, done sync.WaitGroup
 		var mu sync.Mutex
-		var all []float64
-		var chunks int
+		var together, alone []float64
+		var chunks int64
+		progress := make([]ended, t.objects)
 		gate := make(chan struct{})
 		used := cpuTime()
-		for range t.objects {
+		for me := range progress {
 			ready.Add(1)
 			done.Go(func() {
-				ns := make([]float64, maxChunks)
-				n := 0
+				runtime.LockOSThread() // which has the CPU time
+				defer runtime.UnlockOSThread()
+				yes, no := make([]float64, 0, maxChunks), make([]float64, 0, maxChunks)
+				seen := make([]int64, t.objects)
+				n := int64(0)
 				chunk()
 				ready.Done()
 				<-gate
 				start := now()
-				for last := start; last-start < t.ns*float64(t.batches); n++ {
+				for next := start; next-start < t.ns*float64(t.batches); {
+					used, last := threadTime(), now()
 					chunk()
-					next := now()
-					ns[n%maxChunks] = next - last
-					last = next
+					next = now()
+					used = threadTime() - used
+					n++
+					progress[me].n.Store(n)
+					if others(progress, me, seen) && (used == 0 || used > 0.9*(next-last)) {
+						yes = remember(yes, next-last)
+					} else {
+						no = remember(no, next-last)
+					}
 				}
 				mu.Lock()
-				all = append(all, ns[:min(n, maxChunks)]...)
+				together, alone = append(together, yes...), append(alone, no...)
 				chunks += n + 1
 				mu.Unlock()
 			})
@@ -202,11 +223,40 @@ func readersOf(chunk func()) func(*task) error {
 		close(gate)
 		done.Wait()
 		used = cpuTime() - used
-		t.figure("ns", median(all)/chunkPairs)
-		t.figure("cpu", used/float64(chunks*chunkPairs))
+		percent := float64(len(together)) / float64(len(together)+len(alone)) * 100
 		if t.objects > 1 {
-			t.figure("running_percent", used/(t.ns*float64(t.batches*t.objects))*100)
+			t.figure("together_percent", percent)
 		}
+		if t.objects == 1 || percent < enoughPercent {
+			together = append(together, alone...)
+		}
+		t.figure("ns", median(together)/chunkPairs)
+		t.figure("cpu", used/float64(chunks*chunkPairs))
 		return nil
 	}
+}
+
+const (
+	fewChunks     = 4
+	enoughPercent = 5 // with fewer chunks that count, all do
+)
+
+// others tells whether all of them ended a chunk, or a few, since the last
+// time.
+func others(progress []ended, me int, seen []int64) bool {
+	all := true
+	for i := range progress {
+		n := progress[i].n.Load()
+		all = all && (i == me || n > seen[i] && n <= seen[i]+fewChunks)
+		seen[i] = n
+	}
+	return all
+}
+
+// remember appends, and forgets an old value where there are enough.
+func remember(v []float64, x float64) []float64 {
+	if len(v) == maxChunks {
+		v = v[:copy(v, v[maxChunks/2:])]
+	}
+	return append(v, x)
 }

@@ -17,7 +17,7 @@ import (
 //	enqueue, reclaim, write    a flood's, and that of the next owner
 //	peak_mb   memory at the peak, beyond that at the start
 //	fallback_percent           objects that found no array
-//	running_percent            of the time that readers in several threads did run
+//	together_percent           readers' chunks during which the other thread ran too
 type figures map[string]float64
 
 var errNoFigures = errors.New("it printed no figure ns")

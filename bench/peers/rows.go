@@ -127,7 +127,7 @@ func deferred() []row {
 func allGroups() []group {
 	return []group{
 		{"readers1", "Empty read-side pair, 1 thread", short.of("", 1), readers()},
-		{"readers2", "Empty read-side pair, in each of 2 threads at once", short.of("", 2), readers()},
+		{"readers2", "Empty read-side pair, in each of 2 threads at once", size{ns: 250e3, batches: 601}.of("", 2), readers()},
 		{"hot", "Allocate and free one object of 64 B, hot", short.of("hot", 1), join([]row{
 			based(goRow("Quiesce Alloc, Free", "alloc/quiesce")),
 			collected(goRow("Go new, collected", "alloc/new")),

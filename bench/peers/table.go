@@ -76,8 +76,8 @@ func cells(r *Row) []string {
 	if p := f["fallback_percent"]; p >= 0.1 {
 		notes = append(notes, fmt.Sprintf("%.1f %% without an array", p))
 	}
-	if p, ok := f["running_percent"]; ok && p < 80 { // threads that take turns don't contend
-		notes = append(notes, fmt.Sprintf("ran only %.0f %% of the time", p))
+	if p, ok := f["together_percent"]; ok && p < 2*enoughPercent {
+		notes = append(notes, "threads took turns, little contention in it")
 	}
 	return []string{"  " + r.Name, ns(r.NS), ratio(r.Ratio), spread(r.Spread),
 		ns(r.CPUNS), ratio(r.CPURatio), spread(r.CPUSpread), strings.Join(notes, "; ")}
