@@ -76,7 +76,7 @@ func cells(r *Row) []string {
 	if p := f["fallback_percent"]; p >= 0.1 {
 		notes = append(notes, fmt.Sprintf("%.1f %% without an array", p))
 	}
-	if p, ok := f["together_percent"]; ok && p < 2*enoughPercent {
+	if p, ok := f["together_percent"]; ok && p < enoughPercent {
 		notes = append(notes, "threads took turns, little contention in it")
 	}
 	return []string{"  " + r.Name, ns(r.NS), ratio(r.Ratio), spread(r.Spread),
