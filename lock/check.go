@@ -96,8 +96,14 @@ func (l *Spin) LockNested(subclass int) {
 // or not: lockdep checks it as if it did. The kernel's might_lock.
 func (l *Spin) MightLock() {
 	if lockdep.Enabled() {
-		l.raw.dep.Acquire(lockdep.Spin, 0)
-		l.raw.dep.Release(true)
+		l.raw.dep.Might(lockdep.Spin, lockdep.Exclusive, false)
+	}
+}
+
+// MightLockIRQ is MightLock of a LockIRQ.
+func (l *Spin) MightLockIRQ() {
+	if lockdep.Enabled() {
+		l.raw.dep.Might(lockdep.Spin, lockdep.Exclusive, true)
 	}
 }
 
@@ -134,8 +140,7 @@ func (l *Mutex) LockNested(subclass int) {
 // or not: lockdep checks it as if it did. The kernel's might_lock.
 func (l *Mutex) MightLock() {
 	if lockdep.Enabled() {
-		l.dep.Acquire(lockdep.Mutex, 0)
-		l.dep.Release(true)
+		l.dep.Might(lockdep.Mutex, lockdep.Exclusive, false)
 	}
 }
 
@@ -240,7 +245,7 @@ func park(mu *sync.Mutex) {
 
 // patience is how long a pinned goroutine tries to get a sleeping lock: not for
 // ever, because the holder may be waiting for this very P.
-const patience = 1_000_000_000 // ns
+const patience = 3_000_000_000 // ns
 
 func lockPinned(mu *sync.Mutex) {
 	for end := sys.Nanotime() + patience; !mu.TryLock(); {

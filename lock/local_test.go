@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"quiesce/internal/percpu"
+	"quiesce/lockdep"
+	"quiesce/lockdep/lockdeptest"
 	"quiesce/preempt"
 )
 
@@ -67,11 +69,14 @@ func TestLocalHolderHasItsSlotForItself(t *testing.T) {
 
 func TestLocalGivesTheSlotOfTheHoldersP(t *testing.T) {
 	var l Local
-	p := preempt.Disable() // so that the P is the same all along
-	l.Lock()
-	slot, id := l.Slot(), here()
-	l.Unlock()
-	p.Enable()
+	var slot, id int
+	lockdeptest.Expect(t, func() { // pinned, which is against the rules
+		p := preempt.Disable() // so that the P is the same all along
+		l.Lock()
+		slot, id = l.Slot(), here()
+		l.Unlock()
+		p.Enable()
+	}, lockdep.InvalidWaitContext)
 	if slot != id {
 		t.Errorf("slot %d on P %d", slot, id)
 	}
@@ -140,15 +145,17 @@ func TestLocalHolderKeepsItsSlotWhenItMigrates(t *testing.T) {
 
 func TestLocalTryLockOfAHeldSlotFails(t *testing.T) {
 	var l Local
-	p := preempt.Disable() // the same slot every time
-	defer p.Enable()
-	l.Lock()
-	if l.TryLock() {
-		panic("the slot of this P was taken twice")
-	}
-	l.Unlock()
-	if !l.TryLock() {
-		panic("the slot is not free after Unlock")
-	}
-	l.Unlock()
+	lockdeptest.Expect(t, func() { // pinned, which is against the rules
+		p := preempt.Disable() // the same slot every time
+		defer p.Enable()
+		l.Lock()
+		if l.TryLock() {
+			panic("the slot of this P was taken twice")
+		}
+		l.Unlock()
+		if !l.TryLock() {
+			panic("the slot is not free after Unlock")
+		}
+		l.Unlock()
+	}, lockdep.InvalidWaitContext)
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/lockdep"
+	"quiesce/lockdep/lockdeptest"
 	"quiesce/preempt"
 )
 
@@ -91,7 +93,7 @@ func contendPinned(l locker) {
 	go func() {
 		l.Lock()
 		held.Store(true)
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // well within lockdep's patience
 		l.Unlock()
 	}()
 	for !held.Load() {
@@ -149,6 +151,7 @@ func TestMisuseOfAnRWEndsWithItsClass(t *testing.T) {
 }
 
 // Unlocking what another goroutine holds is told, and the lock stays its own.
+// Where lockdep is on it is a report and no panic.
 func TestUnlockOfAnotherGoroutinesRWPanicsAndChangesNothing(t *testing.T) {
 	calm(t)
 	panics := func(f func()) (text string) {
@@ -183,11 +186,12 @@ func TestUnlockOfAnotherGoroutinesRWPanicsAndChangesNothing(t *testing.T) {
 		}()
 		until(held.Load)
 		before := l.state.Load()
-		text := panics(func() { c.unlock(l) })
+		var text string
+		lockdeptest.Expect(t, func() { text = panics(func() { c.unlock(l) }) }, lockdep.UnlockBalance)
 		after, pinned := l.state.Load(), preempt.Atomic()
 		release.Store(true)
 		<-done
-		if !strings.Contains(text, "lock.RW registry") {
+		if strings.Contains(text, "lock.RW registry") == lockdep.Enabled() {
 			t.Errorf("%s: panic %q, want one that names the lock", c.name, text)
 		}
 		if before != after || pinned {
@@ -203,6 +207,15 @@ func TestUnlockOfAnotherGoroutinesRWPanicsAndChangesNothing(t *testing.T) {
 
 // "Scheduling while atomic": the reason for gfp.NoLocks.
 func TestASleepingLockContendedWhilePinnedEndsTheProcess(t *testing.T) {
+	if lockdep.Enabled() {
+		// A report, and lockdep keeps the process alive.
+		told(t, "Mutex contended while pinned", lockdep.InvalidWaitContext)
+		if preempt.RT() { // otherwise the holder is pinned, and sleeps
+			told(t, "Spin contended while pinned", lockdep.InvalidWaitContext)
+			told(t, "RW contended while pinned", lockdep.InvalidWaitContext)
+		}
+		return
+	}
 	dies(t, "Mutex contended while pinned", "schedule: holding locks")
 	if preempt.RT() {
 		dies(t, "Spin contended while pinned", "schedule: holding locks")
@@ -216,16 +229,30 @@ func TestASleepingLockContendedWhilePinnedEndsTheProcess(t *testing.T) {
 	p.Enable()
 }
 
-// Without a contender a sleeping lock may be taken pinned.
+// Without a contender a sleeping lock may be taken pinned, as far as the runtime
+// is concerned. It is against the rules, and lockdep says so.
 func TestASleepingLockThatIsFreeMayBeTakenWhilePinned(t *testing.T) {
 	for _, l := range []locker{new(Raw), new(Spin), new(RW), new(Mutex), new(Local)} {
-		p := preempt.Disable()
-		pass(l)
-		p.Enable()
+		var want []string
+		if _, raw := l.(*Raw); !raw {
+			want = append(want, lockdep.InvalidWaitContext)
+		}
+		lockdeptest.Expect(t, func() {
+			p := preempt.Disable()
+			pass(l)
+			p.Enable()
+		}, want...)
 	}
 }
 
 func TestUnlockOfAMutexThatIsNotHeldIsFatal(t *testing.T) {
+	if lockdep.Enabled() { // which does not let it come to that
+		told(t, "Mutex: unlock of unlocked", lockdep.UnlockBalance)
+		if preempt.RT() {
+			told(t, "Spin: unlock of unlocked", lockdep.UnlockBalance)
+		}
+		return
+	}
 	dies(t, "Mutex: unlock of unlocked", "unlock of unlocked")
 	if preempt.RT() {
 		dies(t, "Spin: unlock of unlocked", "unlock of unlocked")
@@ -268,6 +295,13 @@ func TestUnlockOfALockThatIsNotHeldPanicsWithItsName(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			if lockdep.Enabled() && !strings.HasPrefix(c.name, "Local") {
+				lockdeptest.Expect(t, c.f, lockdep.UnlockBalance) // and no panic
+				if preempt.Atomic() {
+					t.Error("the report left the goroutine pinned")
+				}
+				return
+			}
 			defer func() {
 				text, ok := recover().(string)
 				if !ok {

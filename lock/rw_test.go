@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
+	"quiesce/lockdep/lockdeptest"
 	"quiesce/preempt"
 )
 
@@ -63,7 +65,7 @@ func TestRWLetsInReadersOrOneWriter(t *testing.T) {
 		{"free", nothing, nothing, false},
 		{"read", (*RW).RLock, (*RW).RUnlock, false},
 		{"read by RLockRecursive", (*RW).RLockRecursive, (*RW).RUnlock, false},
-		{"read twice", func(l *RW) { l.RLock(); l.RLock() }, func(l *RW) { l.RUnlock(); l.RUnlock() }, false},
+		{"read twice", func(l *RW) { l.RLock(); l.RLockRecursive() }, func(l *RW) { l.RUnlock(); l.RUnlock() }, false},
 		{"read, a writer waits", (*RW).RLock, (*RW).RUnlock, true},
 		{"written", (*RW).Lock, (*RW).Unlock, false},
 		{"written by TryLock", func(l *RW) { l.TryLock() }, (*RW).Unlock, false},
@@ -357,7 +359,9 @@ func TestRWRLockIRQHoldsHardirqBackUntilTheLockIsFree(t *testing.T) {
 	var l RW
 	var ran, free bool
 	l.RLockIRQ()
-	l.RLockIRQ()
+	// By a reader already, against the rule: with a writer between the two it
+	// would wait for ever.
+	lockdeptest.Expect(t, l.RLockIRQ, lockdep.Recursion)
 	preempt.Hardirq(func() {
 		ran = true
 		if free = l.TryLock(); free {

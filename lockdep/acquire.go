@@ -40,6 +40,58 @@ func (m *Map) Acquire(ty *Type, how How) {
 	r.deliver()
 }
 
+// Might checks that the running goroutine may take the lock, whether it does
+// this time or not: Acquire and Release in one, with interrupts off between the
+// two or not. Any context. The kernel's might_lock.
+//
+//go:norace
+func (m *Map) Might(ty *Type, how How, irqsOff bool) {
+	var r request
+	race.Disable()
+	sys.ProcPin()
+	if t := r.find(true); t != nil {
+		r.h = held{id: m.serial(), addr: uintptr(unsafe.Pointer(m)), read: how.read()}
+		if irqsOff {
+			t.irqsOff++
+		}
+		if sub := uint8(how>>subclassShift) & 7; sub != 0 || !r.known(t, ty, m) {
+			// The stack is most of the cost, and only wanted for what is new.
+			r.record(1)
+			r.h.n, r.h.pcs = uint8(r.n), r.pcs
+			depth := t.depth
+			r.acquire(t, ty, "", m, sub)
+			if t.depth > depth {
+				t.remove(depth)
+			}
+		}
+		if irqsOff {
+			drop(&t.irqsOff)
+		}
+		t.mu.unlock()
+		r.retire(t)
+	}
+	sys.ProcUnpin()
+	race.Enable()
+	r.deliver()
+}
+
+// known reports whether acquire would find nothing new and nothing wrong with
+// r.h. The task is locked.
+//
+//go:norace
+func (r *request) known(t *task, ty *Type, m *Map) bool {
+	h := &r.h
+	c := m.class.Load()
+	if c>>16 != uint64(tables.gen.Load()) || t.depth == maxHeld {
+		return false
+	}
+	h.class, h.ctx = uint16(c), t.context()
+	if ty.Inner != WaitInvalid && ty.outer().level() > t.mayWait().may.level() {
+		return false
+	}
+	return t.usageOf(h)&^tables.classes[h.class].usage.Load() == 0 && chainSeen(t.chainWith(h))
+}
+
 // Annotate marks what runs until end is called, for a Map of a user's own: a
 // lock that is none of package lock's, or with a WaitOverride type a proof that
 // lockdep can't see. The kernel's lock_map_acquire_try.
@@ -119,6 +171,8 @@ func (m *Map) releaseOthers(really bool) Holder {
 		holder = Nobodys
 	case id != 0 && removeAnywhere(id, nil) != 0:
 		holder = Theirs
+	default:
+		r.endLost()
 	}
 	if holder != Ours {
 		r.goid = goid()
@@ -141,10 +195,10 @@ func (m *Map) Held() bool {
 	var r request
 	race.Disable()
 	sys.ProcPin()
-	held := false
+	held := tables.full.Load()&fullTasks != 0
 	if t := r.find(false); t != nil {
 		i := t.byID(m.id.Load())
-		held = i >= 0 && t.at(i).flags&flagWaiting == 0
+		held = i >= 0 && t.at(i).flags&flagWaiting == 0 || i < 0 && t.lost > 0
 		t.mu.unlock()
 	}
 	sys.ProcUnpin()
@@ -209,9 +263,11 @@ func (r *request) acquire(t *task, ty *Type, name string, m *Map, sub uint8) {
 	h := &r.h
 	if t.depth == maxHeld {
 		r.overflow(fullHeld)
+		t.lost++
 		return
 	}
 	if h.class = r.classOf(m, ty, name, sub); h.class == 0 {
+		t.lost++
 		return
 	}
 	h.ctx = t.context()

@@ -14,15 +14,26 @@ import (
 // class is what all locks of one type, name and subclass share: the rules are
 // about classes, so that one run of an order is enough to find fault with it.
 type class struct {
-	ty    *Type
-	name  string
-	sub   uint8
-	hash  uint64
+	*label
 	fwd   uint32 // first edge to a class that was taken while this one was held
 	bwd   uint32 // first edge from a class that was held when this one was taken
 	usage atomic.Uint32
+	safe  uint32            // usage bits "in" of classes that lead here, and
+	open  uint32            // bits "on" of those behind it: irq.go
 	trace [usageBits]uint16 // stack of each bit's first setting
 }
+
+// label says which class it is. Immutable, behind one word: reports and checks
+// read it without graph, beside a Reset too.
+type label struct {
+	ty   *Type
+	name string
+	sub  uint8
+	hash uint64
+}
+
+// noLabel stands where a class is gone, for hooks that a Reset overtook.
+var noLabel = &label{ty: &Type{}}
 
 // Map is what a lock tells lockdep of itself. The zero value is that of a lock
 // without a name; its class is then that of the place where it is first taken.
@@ -122,20 +133,22 @@ func (r *request) register(ty *Type, name string, sub uint8) uint16 {
 	n := uint16(t.nclasses)
 	t.nclasses++
 	c := &t.classes[n]
-	c.ty, c.name, c.sub, c.hash = ty, name, sub, h
+	c.label = &label{ty, name, sub, h}
 	t.byName[i] = n
 	t.order.add(n)
 	return n
 }
 
 // title is the class's name in reports.
-func (c *class) title() string {
-	name := c.name
+//
+//go:norace
+func (l *label) title() string {
+	name := l.name
 	if name == "" {
-		name = c.ty.Name
+		name = l.ty.Name
 	}
-	if c.sub != 0 {
-		name += "/" + strconv.Itoa(int(c.sub))
+	if l.sub != 0 {
+		name += "/" + strconv.Itoa(int(l.sub))
 	}
 	return name
 }
@@ -148,7 +161,7 @@ func shortName(function string) string {
 // site is the caller of the locks' packages as function:line. Any context:
 // it takes microseconds, once for each lock without a name.
 func (r *request) site() string {
-	frames := runtime.CallersFrames(slices.Clone(r.pcs[:r.n])) // a copy: r stays on the stack
+	frames := runtime.CallersFrames(slices.Clone(r.pcs[:r.n])) // a copy: requests stay on the stack
 	for {
 		f, more := frames.Next()
 		if f.Function != "" && !plumbing(f.Function) {
@@ -180,7 +193,7 @@ var plumbingPrefixes = func() []string {
 	return []string{
 		module + "lockdep.", module + "lock.(", module + "preempt.",
 		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
-		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping",
+		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping", module + "page.(*Allocator).MightReclaim",
 		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).notSleeping", module + "slab.mightWait",
 	}
 }()

@@ -80,7 +80,7 @@ func reportGone(goid uint64) {
 	if t := r.lookup(goid, false); t != nil {
 		if t.depth > 0 {
 			r.reportStillHeld(t, true)
-			t.reset(t.gen)
+			t.forgetLocks()
 		}
 		t.mu.unlock()
 		r.goid = goid
@@ -89,6 +89,22 @@ func reportGone(goid uint64) {
 	sys.ProcUnpin()
 	race.Enable()
 	r.deliver()
+}
+
+// forgetLocks makes room where the goroutine has ended. Its sections stay:
+// somebody may have their guards.
+//
+//go:norace
+func (t *task) forgetLocks() {
+	for i := t.depth - 1; i >= 0; i-- {
+		if t.at(i).flags&flagSection == 0 {
+			t.remove(i)
+		}
+	}
+	t.hardirq, t.threaded, t.softirq, t.irqsOff, t.bhOff, t.lost = 0, 0, 0, 0, 0, 0
+	if t.depth == 0 {
+		t.pins = 0
+	}
 }
 
 // goroutines are those that are alive.

@@ -21,6 +21,9 @@ const (
 	depER             // exclusive, then a recursive reader
 	depSN
 	depSR
+
+	depExclusive    = depEN | depER
+	depNotRecursive = depEN | depSN
 )
 
 //go:norace
@@ -34,6 +37,18 @@ func depOf(from, to uint8) uint8 {
 		return depSN
 	}
 	return depSR
+}
+
+// leads returns the state in which a path that is in a state at from comes to
+// to; false: not at all.
+//
+//go:norace
+func (e *edge) leads(restricted uint8) (to uint8, ok bool) {
+	dep := e.dep
+	if restricted != 0 {
+		dep &= depExclusive
+	}
+	return bit(dep&depNotRecursive == 0), dep != 0
 }
 
 // search is a breadth-first search over classes in two states: reached by a
@@ -96,12 +111,8 @@ func bit(b bool) uint8 {
 func (s *search) forward(st step) {
 	for i := tables.classes[st.class].fwd; i != 0; i = tables.edges[i].nextFwd {
 		e := &tables.edges[i]
-		dep := e.dep
-		if st.restricted != 0 {
-			dep &= depEN | depER
-		}
-		if dep != 0 {
-			s.visit(step{e.to, bit(dep&(depEN|depSN) == 0)}, i, st.restricted)
+		if to, ok := e.leads(st.restricted); ok {
+			s.visit(step{e.to, to}, i, st.restricted)
 		}
 	}
 }
@@ -115,10 +126,10 @@ func (s *search) backward(st step) {
 		e := &tables.edges[i]
 		dep := e.dep
 		if st.restricted != 0 {
-			dep &= depEN | depSN
+			dep &= depNotRecursive
 		}
 		if dep != 0 {
-			s.visit(step{e.from, bit(dep&(depEN|depER) == 0)}, i, st.restricted)
+			s.visit(step{e.from, bit(dep&depExclusive == 0)}, i, st.restricted)
 		}
 	}
 }
@@ -167,20 +178,25 @@ func (s *search) circle(prev, next *held) (st step, found bool) {
 
 // checkOrder checks a lock that is waited for against those that are held, and
 // adds the orders that are new. A chain of locks that was seen before needs no
-// look.
+// look. Chains are of classes, so what depends on the lock itself comes first.
 //
 //go:norace
 func (r *request) checkOrder(t *task) {
+	if r.h.read == readRecursive && t.reads(r.h.id) {
+		return // held as a reader already: it waits for nobody
+	}
 	key := t.chainWith(&r.h)
 	if chainSeen(key) {
 		return
 	}
 	tables.counters.chainMisses.Add(1)
 	tables.graph.lock()
-	if r.checkRecursion(t) {
-		r.addEdges(t)
+	if t.current() {
+		if r.checkRecursion(t) {
+			r.addEdges(t)
+		}
+		r.addChain(key)
 	}
-	r.addChain(key)
 	tables.graph.unlock()
 }
 
@@ -196,9 +212,6 @@ func (r *request) checkRecursion(t *task) bool {
 			continue
 		}
 		if h.read == readRecursive && p.read != readNone {
-			if p.id == h.id {
-				return false // held as a reader already: it waits for nobody
-			}
 			continue
 		}
 		r.reportRecursion(t, i)
@@ -249,7 +262,7 @@ func (r *request) addEdge(t *task, i int32) {
 	if e != nil && e.dep&dep != 0 {
 		return
 	}
-	if !tb.order.allows(p.class, h.class) {
+	if !tb.order.allows(p.class, h.class, dep) {
 		if st, found := tb.search.circle(p, h); found {
 			r.reportCircle(t, i, st)
 			return
@@ -260,6 +273,7 @@ func (r *request) addEdge(t *task, i int32) {
 	}
 	if e != nil {
 		e.dep |= dep
+		tb.order.added(p.class, h.class, dep)
 		return
 	}
 	if tb.nedges == maxEdges {
@@ -274,7 +288,8 @@ func (r *request) addEdge(t *task, i int32) {
 		nextFwd: from.fwd, nextBwd: to.bwd,
 	}
 	from.fwd, to.bwd = n, n
-	tb.order.added(p.class, h.class)
+	tb.order.added(p.class, h.class, dep)
+	tb.search.joined(p.class, h.class)
 }
 
 // chainSeen reports whether the chain's orders are known. It takes no lock:

@@ -8,7 +8,9 @@ import (
 // The bits of class.usage: for each kind of interrupt, whether locks of the
 // class were taken in its handlers ("safe", as a promise that has to be kept),
 // and whether they were held while it was enabled ("unsafe"); for writers and
-// for readers.
+// for readers. In handlers it counts how a lock is waited for, and a reader
+// that is not recursive waits as a writer does: behind a writer in the line, who
+// waits for readers. Elsewhere it counts how it is held.
 //
 //	bit 0  in hardirq        bit 4  in softirq
 //	bit 1  in hardirq, read  bit 5  in softirq, read
@@ -22,14 +24,14 @@ const (
 	bitUsed    = 8
 	usageBits  = 10
 
-	usedIn       = 0x33 // all bits of "in"
-	writeOnly    = 0x55 // all bits of writers
-	hardirqUsage = 0x0f
+	usedIn    = 0x33 // all bits of "in"
+	usedOn    = 0xcc // all bits of "on"
+	writeOnly = 0x55 // all bits of writers
 )
 
-// against returns the bits that a class must not have beside or behind one
-// with these: "on" for "in" and the other way round; both kinds for a writer, writers
-// for a reader, since readers wait for no reader.
+// against returns the bits that a class must not have beside these: "on" for
+// "in" and the other way round; both kinds for a writer, writers for a reader,
+// since a recursive reader waits for no reader.
 func against(bits uint32) (no uint32) {
 	for b := range uint32(8) {
 		if bits&(1<<b) == 0 {
@@ -44,23 +46,42 @@ func against(bits uint32) (no uint32) {
 	return no
 }
 
+// againstPath is against for two classes that a path of orders joins: both
+// kinds always. That the first one's handler waits for no reader of it, or the
+// last one is held as shared, matters only to a path that starts or ends so,
+// which is what the search's restricted steps are about (irqBits).
+func againstPath(bits uint32) (no uint32) {
+	for b := range uint32(8) {
+		if bits&(1<<b) != 0 {
+			other := b ^ bitOn
+			no |= 1<<other | 1<<(other^bitRead)
+		}
+	}
+	return no
+}
+
 // markUsage sets the bits that an acquisition says something about. The
 // kernel's mark_usage.
 //
 //go:norace
-func (r *request) markUsage(t *task) {
-	h := &r.h
+func (r *request) markUsage(t *task) { r.mark(t, &r.h, t.usageOf(&r.h)) }
+
+// usageOf are the bits of an acquisition.
+//
+//go:norace
+func (t *task) usageOf(h *held) uint32 {
 	read := uint32(0)
 	if h.read != readNone {
 		read = bitRead
 	}
 	bits := uint32(1) << (bitUsed + read)
-	if h.flags&flagTried == 0 {
+	if h.flags&flagTried == 0 && (h.ctx == 0 || !t.overridden()) {
+		waits := uint32(bit(h.read == readRecursive)) // bitRead, or as a writer
 		if h.ctx&ctxHardirq != 0 {
-			bits |= 1 << read
+			bits |= 1 << waits
 		}
 		if h.ctx&ctxSoftirq != 0 {
-			bits |= 1 << (bitSoftirq + read)
+			bits |= 1 << (bitSoftirq + waits)
 		}
 	}
 	if t.irqsOff == 0 && h.ctx&ctxHardirq == 0 {
@@ -69,7 +90,22 @@ func (r *request) markUsage(t *task) {
 			bits |= 1 << (bitSoftirq + bitOn + read)
 		}
 	}
-	r.mark(t, h, bits)
+	return bits
+}
+
+// overridden reports whether what is held in this interrupt context says that
+// the context is another one than it looks. Locks that are taken under it are
+// then not taken in a handler.
+//
+//go:norace
+func (t *task) overridden() bool {
+	ctx := t.context()
+	for i := t.depth - 1; i >= 0 && t.at(i).ctx == ctx; i-- {
+		if tables.classes[t.at(i).class].ty.Kind == WaitOverride {
+			return true
+		}
+	}
+	return false
 }
 
 // mark sets bits of the record's class, and checks those that are new.
@@ -81,6 +117,9 @@ func (r *request) mark(t *task, h *held, bits uint32) {
 		return
 	}
 	tables.graph.lock()
+	if !t.current() {
+		bits = 0
+	}
 	for b := range uint32(usageBits) {
 		old := c.usage.Load()
 		if bits&^old&(1<<b) == 0 {
@@ -95,6 +134,7 @@ func (r *request) mark(t *task, h *held, bits uint32) {
 			tables.irqUsed = true
 		}
 		r.checkUsage(t, h, b, old)
+		tables.search.spread(h.class, 1<<b)
 	}
 	tables.graph.unlock()
 }
@@ -110,7 +150,9 @@ func (r *request) checkUsage(t *task, h *held, b, old uint32) {
 		r.reportUsage(t, h, b, lowest(old&no))
 		return
 	}
-	if !tables.irqUsed {
+	c := &tables.classes[h.class]
+	no = againstPath(1 << b)
+	if !tables.irqUsed || (c.safe|c.open)&no == 0 {
 		return
 	}
 	s := &tables.search
@@ -140,6 +182,98 @@ func (r *request) checkUsage(t *task, h *held, b, old uint32) {
 	}
 }
 
+// What a search for irq-safe classes before a class, and for irq-unsafe ones
+// behind it, can find at most is summed up in its safe and open, whichever way
+// the paths are. In a right program that is next to never in conflict, so a new
+// order needs no search. There are four bits of each kind, so a class is
+// passed at most eight times in its life. graph is held.
+
+// spread has the new bits of a class known where they count.
+//
+//go:norace
+func (s *search) spread(class uint16, bits uint32) {
+	if tables.classes[class].ty.Kind == Normal {
+		s.spreadSafe(class, bits&usedIn)
+		s.spreadOpen(class, bits&usedOn)
+	}
+}
+
+// joined is spread for a new edge.
+//
+//go:norace
+func (s *search) joined(from, to uint16) {
+	a, b := &tables.classes[from], &tables.classes[to]
+	if in := a.before() &^ b.safe; in != 0 {
+		b.safe |= in
+		s.spreadSafe(to, in)
+	}
+	if on := b.behind() &^ a.open; on != 0 {
+		a.open |= on
+		s.spreadOpen(from, on)
+	}
+}
+
+// before are the bits of the class and of those that lead to it, behind those
+// of the class and of those behind it. Only normal types count, and pass on.
+//
+//go:norace
+func (c *class) before() uint32 {
+	if c.ty.Kind != Normal {
+		return 0
+	}
+	return c.safe | c.usage.Load()&usedIn
+}
+
+//go:norace
+func (c *class) behind() uint32 {
+	if c.ty.Kind != Normal {
+		return 0
+	}
+	return c.open | c.usage.Load()&usedOn
+}
+
+//go:norace
+func (s *search) spreadSafe(class uint16, in uint32) {
+	if in == 0 {
+		return
+	}
+	s.queue = append(s.queue[:0], step{class: class})
+	for i := 0; i < len(s.queue); i++ {
+		c := &tables.classes[s.queue[i].class]
+		if c.ty.Kind != Normal {
+			continue
+		}
+		for e := c.fwd; e != 0; e = tables.edges[e].nextFwd {
+			to := tables.edges[e].to
+			if next := &tables.classes[to]; in&^next.safe != 0 {
+				next.safe |= in
+				s.queue = append(s.queue, step{class: to})
+			}
+		}
+	}
+}
+
+//go:norace
+func (s *search) spreadOpen(class uint16, on uint32) {
+	if on == 0 {
+		return
+	}
+	s.queue = append(s.queue[:0], step{class: class})
+	for i := 0; i < len(s.queue); i++ {
+		c := &tables.classes[s.queue[i].class]
+		if c.ty.Kind != Normal {
+			continue
+		}
+		for e := c.bwd; e != 0; e = tables.edges[e].nextBwd {
+			from := tables.edges[e].from
+			if next := &tables.classes[from]; on&^next.open != 0 {
+				next.open |= on
+				s.queue = append(s.queue, step{class: from})
+			}
+		}
+	}
+}
+
 // irqBits are the bits of a class that count on a path. One that is reached as
 // a reader only clashes with writers.
 //
@@ -163,6 +297,9 @@ func (r *request) checkIrqOrder(t *task, i int32) bool {
 		return false
 	}
 	p, h := t.at(i), &r.h
+	if againstPath(tb.classes[p.class].before())&tb.classes[h.class].behind() == 0 {
+		return false
+	}
 	s := &tb.search
 	in := uint32(0)
 	s.begin(p.class, p.read != readNone)
@@ -173,7 +310,7 @@ func (r *request) checkIrqOrder(t *task, i int32) bool {
 			s.backward(st)
 		}
 	}
-	no := against(in)
+	no := againstPath(in)
 	if no == 0 {
 		return false
 	}
@@ -209,7 +346,7 @@ func (r *request) findSafe(t *task, i int32, unsafe step, behind []uint32, hit u
 		}
 		for rest := c.irqBits(st) & usedIn; rest != 0; rest &= rest - 1 {
 			in := lowest(rest)
-			if clash := against(1<<in) & hit; clash != 0 {
+			if clash := againstPath(1<<in) & hit; clash != 0 {
 				r.reportIrqOrder(t, i, st.class, in, s.path(st, false), unsafe.class, lowest(clash), behind)
 				return true
 			}
@@ -234,18 +371,35 @@ func lowest(bits uint32) uint32 {
 // taken with LockIRQ counts as taken with interrupts off although with
 // preempt_rt=1 they are on.
 
-// change finds the task, applies the change, and checks what it must. pins is
+// event is a change of the context. No func stands for one, so that the request
+// stays on the stack.
+type event uint8
+
+const (
+	eventIrqsOff event = iota
+	eventIrqsOn
+	eventBHOff
+	eventBHOn
+	eventHardirqEnter
+	eventHardirqExit
+	eventThreadedEnter
+	eventThreadedExit
+	eventSoftirqEnter
+	eventSoftirqExit
+)
+
+// change finds the task, applies the event, and checks what it must. pins is
 // how many levels of preempt.Disable come with it that say nothing about the
 // context: with preempt_rt=0 softirqs are pinned, and may take a lock.Spin.
 //
 //go:norace
-func change(f func(t *task, r *request), pins int32) {
+func change(e event, pins int32) {
 	var r request
 	race.Disable()
 	sys.ProcPin()
 	if t := r.find(true); t != nil {
-		f(t, &r)
-		t.pins += pins
+		r.apply(t, e)
+		t.explain(pins)
 		t.mu.unlock()
 		r.retire(t)
 	}
@@ -256,83 +410,75 @@ func change(f func(t *task, r *request), pins int32) {
 
 // HardirqsOff says that interrupts are disabled from here on. It nests. The
 // kernel's lockdep_hardirqs_off.
-func HardirqsOff() { change(hardirqsOff, 0) }
+func HardirqsOff() { change(eventIrqsOff, 0) }
 
 // HardirqsOn ends what HardirqsOff began. Locks that are still held are then
 // held with interrupts on. The kernel's lockdep_hardirqs_on.
-func HardirqsOn() { change(hardirqsOn, 0) }
+func HardirqsOn() { change(eventIrqsOn, 0) }
 
 // BHOff says that softirqs are disabled from here on, and whether that pins the
 // goroutine. It nests. The kernel's lockdep_softirqs_off.
-func BHOff(pins bool) { change(bhOff, int32(bit(pins))) }
+func BHOff(pins bool) { change(eventBHOff, int32(bit(pins))) }
 
 // BHOn ends what BHOff began.
-func BHOn(pins bool) { change(bhOn, -int32(bit(pins))) }
+func BHOn(pins bool) { change(eventBHOn, -int32(bit(pins))) }
 
 // HardirqEnter says that a hard interrupt handler runs from here on, one that
 // no preempt_rt makes a thread. The kernel's lockdep_hardirq_enter.
-func HardirqEnter() { change(hardirqEnter, 0) }
+func HardirqEnter() { change(eventHardirqEnter, 0) }
 
 // HardirqExit ends what HardirqEnter began.
-func HardirqExit() { change(hardirqExit, 0) }
+func HardirqExit() { change(eventHardirqExit, 0) }
 
 // ThreadedEnter says that an interrupt handler runs that is a thread with
 // preempt_rt=1 and in hard interrupt context otherwise: it must be right in
 // both. The kernel's lockdep_hardirq_threaded.
-func ThreadedEnter() { change(threadedEnter, 0) }
+func ThreadedEnter() { change(eventThreadedEnter, 0) }
 
 // ThreadedExit ends what ThreadedEnter began.
-func ThreadedExit() { change(threadedExit, 0) }
+func ThreadedExit() { change(eventThreadedExit, 0) }
 
 // SoftirqEnter says that a softirq handler runs from here on, and whether that
 // pins the goroutine. The kernel's lockdep_softirq_enter.
-func SoftirqEnter(pins bool) { change(softirqEnter, int32(bit(pins))) }
+func SoftirqEnter(pins bool) { change(eventSoftirqEnter, int32(bit(pins))) }
 
 // SoftirqExit ends what SoftirqEnter began.
-func SoftirqExit(pins bool) { change(softirqExit, -int32(bit(pins))) }
+func SoftirqExit(pins bool) { change(eventSoftirqExit, -int32(bit(pins))) }
 
 //go:norace
-func hardirqsOff(t *task, _ *request) { t.irqsOff++ }
-
-//go:norace
-func hardirqsOn(t *task, r *request) {
-	if drop(&t.irqsOff) && t.hardirq == 0 && t.threaded == 0 {
-		r.record(3)
-		r.markHeld(t, bitOn)
-		if t.bhOff == 0 && t.softirq == 0 {
+func (r *request) apply(t *task, e event) {
+	switch e {
+	case eventIrqsOff:
+		t.irqsOff++
+	case eventIrqsOn:
+		if drop(&t.irqsOff) && t.hardirq == 0 && t.threaded == 0 {
+			r.record(3)
+			r.markHeld(t, bitOn)
+			if t.bhOff == 0 && t.softirq == 0 {
+				r.markHeld(t, bitSoftirq+bitOn)
+			}
+		}
+	case eventBHOff:
+		t.bhOff++
+	case eventBHOn:
+		if drop(&t.bhOff) && t.irqsOff == 0 && t.context() == 0 {
+			r.record(3)
 			r.markHeld(t, bitSoftirq+bitOn)
 		}
+	case eventHardirqEnter:
+		t.hardirq++
+	case eventHardirqExit:
+		drop(&t.hardirq)
+	case eventThreadedEnter:
+		t.threaded++
+	case eventThreadedExit:
+		drop(&t.threaded)
+	case eventSoftirqEnter:
+		t.softirq++
+	case eventSoftirqExit:
+		drop(&t.softirq)
 	}
 }
-
-//go:norace
-func bhOff(t *task, _ *request) { t.bhOff++ }
-
-//go:norace
-func bhOn(t *task, r *request) {
-	if drop(&t.bhOff) && t.irqsOff == 0 && t.context() == 0 {
-		r.record(3)
-		r.markHeld(t, bitSoftirq+bitOn)
-	}
-}
-
-//go:norace
-func hardirqEnter(t *task, _ *request) { t.hardirq++ }
-
-//go:norace
-func hardirqExit(t *task, _ *request) { drop(&t.hardirq) }
-
-//go:norace
-func threadedEnter(t *task, _ *request) { t.threaded++ }
-
-//go:norace
-func threadedExit(t *task, _ *request) { drop(&t.threaded) }
-
-//go:norace
-func softirqEnter(t *task, _ *request) { t.softirq++ }
-
-//go:norace
-func softirqExit(t *task, _ *request) { drop(&t.softirq) }
 
 // drop reports whether it was the outermost. A Reset may have come in between.
 //

@@ -5,16 +5,19 @@ import (
 	"quiesce/internal/sys"
 )
 
-// inSection reports whether the task is in a read-side section of the one RCU.
+// inSection reports whether the task is in a read-side section of the one RCU,
+// whatever preempt_rt is: a pinned one counts, and a lock.Raw, but not a
+// lock.Spin or a softirq handler that pins with preempt_rt=0.
 //
 //go:norace
 func (t *task) inSection() bool {
 	for i := range t.depth {
-		if t.at(i).flags&flagSection != 0 {
+		h := t.at(i)
+		if h.flags&flagSection != 0 || h.pins > 0 && tables.classes[h.class].ty.Inner == WaitSpin {
 			return true
 		}
 	}
-	return false
+	return t.bare() > 0
 }
 
 // InReader reports whether the goroutine is in a read-side section: pinned, or
@@ -23,16 +26,23 @@ func (t *task) inSection() bool {
 //
 //go:norace
 func InReader() bool {
-	if !Tagged || !Enabled() || pinned() {
-		return true
-	}
+	return !Tagged || !Enabled() || inReader(true)
+}
+
+// inReader is InReader with lockdep on. unknown is the answer where a table was
+// full.
+//
+//go:norace
+func inReader(unknown bool) bool {
 	var r request
 	race.Disable()
 	sys.ProcPin()
-	in := false
+	in := unknown && tables.full.Load()&fullTasks != 0
 	if t := r.find(false); t != nil {
-		in = t.inSection()
+		in = t.inSection() || unknown && t.lost > 0
 		t.mu.unlock()
+	} else {
+		in = in || pinned()
 	}
 	sys.ProcUnpin()
 	race.Enable()
@@ -58,9 +68,9 @@ func Suspicious(skip int, what string) {
 	}
 }
 
-// NeedNoReader reports a caller that is in a read-side section, as far as they
-// are seen: pinned ones always, others with -tags lockdep. It returns whether
-// that is so.
+// NeedNoReader reports a caller that does in a read-side section what must not
+// be done there, as far as they are seen: pinned ones always, others with -tags
+// lockdep. It returns whether that is so.
 //
 //go:norace
 //go:noinline
@@ -68,12 +78,9 @@ func NeedNoReader(skip int, what string) bool {
 	if !Enabled() {
 		return false
 	}
-	in := pinned()
-	if !in && Tagged {
-		in = InReader()
-	}
+	in := inReader(false)
 	if in {
-		suspicious(skip+1, what)
+		suspicious(skip+1, "Illegal "+what+" in RCU read-side critical section")
 	}
 	return in
 }

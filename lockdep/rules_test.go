@@ -233,6 +233,9 @@ func TestUnlockByAnotherGoroutineIsReportedAndDone(t *testing.T) {
 	m.Lock()
 	apart(m.Unlock)
 	r.want(t, "handed over", lockdep.UnlockBalance)
+	if m.Held() {
+		t.Error("the goroutine that took the lock has it still")
+	}
 	if !m.TryLock() {
 		t.Fatal("the lock was not released")
 	}

@@ -33,10 +33,7 @@ func (r *request) intern(pcs []uintptr) uint16 {
 	n := uint16(t.nstacks)
 	t.nstacks++
 	s := &t.stacks[n]
-	s.n = uint8(len(pcs))
-	for j, pc := range pcs {
-		s.pcs[j] = pc
-	}
+	s.n = uint8(copy(s.pcs[:], pcs))
 	t.byStack[i] = n
 	return n
 }

@@ -57,9 +57,6 @@ type counters struct {
 // again.
 var serial atomic.Uint64
 
-// noType stands where a class is gone, for hooks that a Reset overtook.
-var noType = &Type{}
-
 //go:norace
 func setUp() {
 	t := &tables
@@ -68,7 +65,7 @@ func setUp() {
 	}
 	t.classes = make([]class, maxClasses)
 	for i := range t.classes {
-		t.classes[i].ty = noType
+		t.classes[i].label = noLabel
 	}
 	t.byName = make([]uint16, 2*maxClasses)
 	t.edges = make([]edge, maxEdges)
@@ -82,7 +79,8 @@ func setUp() {
 }
 
 // Reset forgets all classes, orders, held locks and reported faults, as at
-// start. Nobody should hold a lock meanwhile: it would be forgotten, too.
+// start, but not in which contexts goroutines are. Nobody should hold a lock
+// meanwhile: it would be forgotten, too.
 // Unpinned. The kernel's lockdep_reset.
 //
 //go:norace
@@ -105,12 +103,14 @@ func resetTables() {
 	t.gen.Store(t.gen.Load()%(1<<30) + 1)
 	t.firstID.Store(serial.Load())
 	for i := range t.nclasses {
-		t.classes[i] = class{ty: noType}
+		t.classes[i] = class{label: noLabel}
 	}
 	clear(t.byName)
 	clear(t.edges[:t.nedges])
 	for i := range t.chains {
-		t.chains[i].Store(0)
+		if t.chains[i].Load() != 0 {
+			t.chains[i].Store(0)
+		}
 	}
 	clear(t.stacks[:t.nstacks])
 	clear(t.byStack)

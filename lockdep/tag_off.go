@@ -12,8 +12,9 @@ type Section struct{}
 // Enter begins a section of a type that is made for sections.
 func Enter(*Type) Section { return Section{} }
 
-// Exit ends the section; name is the call's, for a report.
-func (Section) Exit(name string) {}
+// Exit ends the section; name is the call's, for a report. It returns false
+// where there was nothing to end.
+func (Section) Exit(name string) bool { return true }
 
 // Adopt makes this goroutine the one that is in the section.
 func (Section) Adopt() {}

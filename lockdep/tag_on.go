@@ -44,12 +44,14 @@ func Enter(ty *Type) Section {
 	return Section{r.h.id}
 }
 
-// Exit ends the section; name is the call's, for a report.
+// Exit ends the section; name is the call's, for a report. It returns false
+// where there is nothing to end, which was reported: the caller must not count
+// that as an end, or readers are miscounted from then on.
 //
 //go:norace
-func (s Section) Exit(name string) {
+func (s Section) Exit(name string) bool {
 	if s.id == 0 || !Enabled() {
-		return
+		return true
 	}
 	var r request
 	race.Disable()
@@ -61,13 +63,13 @@ func (s Section) Exit(name string) {
 			r.retire(t)
 			sys.ProcUnpin()
 			race.Enable()
-			return
+			return true
 		}
 		t.mu.unlock()
 	}
 	sys.ProcUnpin()
 	race.Enable()
-	s.exitElsewhere(name)
+	return s.exitElsewhere(name)
 }
 
 // exitElsewhere ends a section that this goroutine is not in: another one is,
@@ -75,18 +77,20 @@ func (s Section) Exit(name string) {
 //
 //go:norace
 //go:noinline
-func (s Section) exitElsewhere(name string) {
+func (s Section) exitElsewhere(name string) bool {
 	var r request
 	r.record(2)
 	race.Disable()
 	sys.ProcPin()
-	if removeAnywhere(s.id, nil) == 0 && s.id > tables.firstID.Load() {
+	was := removeAnywhere(s.id, nil) != 0 || s.id <= tables.firstID.Load() || r.endLost()
+	if !was {
 		r.goid = goid()
 		r.reportUnbalance(name, false)
 	}
 	sys.ProcUnpin()
 	race.Enable()
 	r.deliver()
+	return was
 }
 
 // Adopt makes this goroutine the one that is in the section.
@@ -102,12 +106,18 @@ func (s Section) Adopt() {
 	var h held
 	if removeAnywhere(s.id, &h) != 0 {
 		if t := r.find(true); t != nil {
-			t.push(&h)
+			if t.depth < maxHeld {
+				t.push(&h)
+			} else {
+				r.overflow(fullHeld)
+				t.lost++
+			}
 			t.mu.unlock()
 		}
 	}
 	sys.ProcUnpin()
 	race.Enable()
+	r.deliver()
 }
 
 // Open reports whether the section has begun and not ended.
@@ -119,7 +129,7 @@ func (s Section) Open() bool {
 	}
 	race.Disable()
 	sys.ProcPin()
-	open := s.id <= tables.firstID.Load() || existsAnywhere(s.id)
+	open := s.id <= tables.firstID.Load() || existsAnywhere(s.id) || tables.full.Load()&(fullClasses|fullTasks|fullHeld) != 0
 	sys.ProcUnpin()
 	race.Enable()
 	return open
@@ -160,3 +170,6 @@ func OldestSection() (goroutine uint64, stack string) {
 	writeStack(&b, slices.Clone(oldest.pcs[:oldest.n]))
 	return goroutine, b.String()
 }
+
+//go:norace
+func existsAnywhere(id uint64) bool { return visit(id, nil, false) != 0 }

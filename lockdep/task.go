@@ -50,6 +50,7 @@ type task struct {
 	hardirq, threaded, softirq int32 // depth of handlers
 	irqsOff, bhOff             int32 // depth of sections, as lockdep sees them
 	pins                       int32 // levels of preempt.Disable that records explain
+	lost                       int32 // locks and sections for which a table had no room
 
 	undelivered atomic.Pointer[Report] // a report from a pinned section
 
@@ -140,18 +141,29 @@ func (r *request) find(make bool) *task {
 	return r.lookup(r.goid, make)
 }
 
+// reset forgets the records. The contexts are where the goroutine is, and will
+// be left.
+//
 //go:norace
 func (t *task) reset(gen uint32) {
-	t.gen, t.depth, t.chain, t.pins = gen, 0, 0, 0
-	t.hardirq, t.threaded, t.softirq, t.irqsOff, t.bhOff = 0, 0, 0, 0, 0
+	for i := range t.depth {
+		t.explain(-int32(t.at(i).pins))
+	}
+	t.gen, t.depth, t.chain, t.lost = gen, 0, 0, 0
 }
+
+// current reports whether the task's records are of classes that still are: no
+// Reset has come in between. graph is held.
+//
+//go:norace
+func (t *task) current() bool { return t.gen == tables.gen.Load() }
 
 // idle reports whether there is nothing to remember. mu is held, or the task
 // is the caller's.
 //
 //go:norace
 func (t *task) idle() bool {
-	return t.depth == 0 && t.hardirq|t.threaded|t.softirq|t.irqsOff|t.bhOff|t.pins == 0 && t.undelivered.Load() == nil
+	return t.depth == 0 && t.hardirq|t.threaded|t.softirq|t.irqsOff|t.bhOff|t.pins|t.lost == 0 && t.undelivered.Load() == nil
 }
 
 // retire takes the caller's task off the list if there is nothing to
@@ -202,7 +214,7 @@ func (t *task) push(h *held) {
 	}
 	h.chain = t.chain
 	t.chain = t.chainWith(h)
-	t.pins += int32(h.pins)
+	t.explain(int32(h.pins))
 	*t.at(t.depth) = *h
 	t.depth++
 }
@@ -222,6 +234,30 @@ func (t *task) chainWith(h *held) uint64 {
 	return mix(key ^ (uint64(h.class) | uint64(h.read)<<16 | uint64(h.ctx)<<20 | 1<<24))
 }
 
+// explain counts pinned levels that come with records. What a Reset has
+// forgotten is taken back all the same.
+//
+//go:norace
+func (t *task) explain(pins int32) { t.pins = max(t.pins+pins, 0) }
+
+// endLost counts the end of what has no record, and reports whether there may
+// have been no room for it.
+//
+//go:norace
+func (r *request) endLost() bool {
+	t := r.find(false)
+	if t == nil {
+		return tables.full.Load()&fullTasks != 0
+	}
+	lost := t.lost > 0
+	if lost {
+		t.lost--
+	}
+	t.mu.unlock()
+	r.retire(t)
+	return lost || tables.full.Load()&fullTasks != 0
+}
+
 // byID finds a record from the top, -1: there is none. mu is held.
 //
 //go:norace
@@ -234,17 +270,29 @@ func (t *task) byID(id uint64) int32 {
 	return -1
 }
 
+// reads reports whether the lock is held for reading. mu is held.
+//
+//go:norace
+func (t *task) reads(id uint64) bool {
+	for i := range t.depth {
+		if h := t.at(i); h.id == id && h.read != readNone {
+			return true
+		}
+	}
+	return false
+}
+
 // remove takes record i out and moves those above it down, with new keys. mu
 // is held.
 //
 //go:norace
 func (t *task) remove(i int32) {
 	n := t.depth
-	t.pins -= int32(t.at(i).pins)
+	t.explain(-int32(t.at(i).pins))
 	t.depth, t.chain = i, t.at(i).chain
 	for i++; i < n; i++ {
 		h := t.at(i)
-		t.pins -= int32(h.pins)
+		t.explain(-int32(h.pins))
 		t.push(h)
 	}
 }
@@ -257,9 +305,6 @@ func (t *task) remove(i int32) {
 //
 //go:norace
 func removeAnywhere(id uint64, out *held) (goid uint64) { return visit(id, out, true) }
-
-//go:norace
-func existsAnywhere(id uint64) bool { return visit(id, nil, false) != 0 }
 
 // visit looks for the record of a lock that is held, not waited for, and
 // returns its goroutine, or 0.
@@ -323,10 +368,14 @@ func forgetTasks() {
 
 // bare is the number of pinned levels that no record explains: sections of
 // preempt.Disable, DisableIRQ or Hardirq, of which only the first are seen
-// with -tags lockdep.
+// with -tags lockdep. Where something has no record for want of room, there
+// is no telling.
 //
 //go:norace
 func (t *task) bare() int32 {
+	if t.lost > 0 {
+		return 0
+	}
 	nest := int32(percpu.Pin().Nest)
 	sys.ProcUnpin()
 	return nest - t.pins

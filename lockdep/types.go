@@ -35,8 +35,9 @@ const (
 	// irq inversions, because a slot is nobody else's.
 	PerCPU
 	// WaitOverride sets the context to the inner wait type, be it higher: an
-	// annotation for code that the checker can't know to be right. It can't
-	// override a goroutine that is really pinned.
+	// annotation for code that the checker can't know to be right. In an
+	// interrupt handler it says that none runs. It can't override a goroutine
+	// that is really pinned.
 	WaitOverride
 )
 

@@ -15,10 +15,11 @@ func (a *Allocator) mightAlloc(f gfp.Flags) {
 		return
 	}
 	if f.CanSleep() {
-		lockdep.MightWait("page: allocation with gfp." + f.String())
+		lockdep.MightWait("page: allocation with gfp.Kernel")
+		a.MightReclaim()
 	}
 	if f.CanLock() {
-		a.zone.lock.MightLock()
+		a.zone.lock.MightLockIRQ()
 	}
 }
 
@@ -32,7 +33,8 @@ func (a *Allocator) MightAlloc(f gfp.Flags) { a.mightAlloc(f) }
 // the end.
 func (a *Allocator) notSleeping(f gfp.Flags) gfp.Flags {
 	if lockdep.Enabled() {
-		lockdep.MightWait("page: allocation with gfp." + f.String())
+		lockdep.MightWait("page: allocation with gfp.Kernel")
+		a.MightReclaim()
 	}
 	if !preempt.Atomic() {
 		return f
@@ -41,6 +43,34 @@ func (a *Allocator) notSleeping(f gfp.Flags) gfp.Flags {
 		panic("quiesce: allocator " + a.name + ": gfp.Kernel allocation in a raw atomic context, where nothing may sleep")
 	}
 	return f &^ gfp.Kernel
+}
+
+// reclaimType is the type of Allocator.reclaiming, which is no lock but takes
+// part in orders like one. It is taken, exclusively, while Reclaimers run, and
+// taken and released by whoever may have to call them, whether he does or not.
+// So a lock that is held over a gfp.Kernel allocation comes before it, one that
+// a Reclaimer takes comes behind it, and a lock that is both closes a circle: its
+// holder would wait for itself once memory is short. A Reclaimer's own
+// gfp.Kernel allocation is a recursion. The kernel's __fs_reclaim_map.
+var reclaimType = lockdep.Type{Name: "page.reclaim"}
+
+// reclaims begins what reclaiming stands for, and returns its end.
+func (a *Allocator) reclaims() (end func()) {
+	if !lockdep.Enabled() {
+		return func() {}
+	}
+	a.reclaiming.Acquire(&reclaimType, lockdep.Exclusive)
+	a.reclaiming.Acquired()
+	return func() { a.reclaiming.Release(true) }
+}
+
+// MightReclaim is for packages that call Reclaim on an allocation's behalf: it
+// says, while lockdep is on, that the caller may. The kernel's
+// fs_reclaim_acquire and fs_reclaim_release.
+func (a *Allocator) MightReclaim() {
+	if lockdep.Enabled() {
+		a.reclaiming.Might(&reclaimType, lockdep.Exclusive, false)
+	}
 }
 
 // growing marks that the grow lock, which sleeps, is taken for a request that

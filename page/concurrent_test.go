@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/lockdep"
+	"quiesce/lockdep/lockdeptest"
 	"quiesce/preempt"
 )
 
@@ -121,18 +123,22 @@ func TestPinnedNoWaitTakesOnlyPopulatedBlocks(t *testing.T) {
 	scavengedBlock := a.Alloc(7, gfp.Kernel)
 	a.Free(scavengedBlock, 7)
 	a.Shrink() // plenty is free, nothing populated
-	pin := preempt.Disable()
-	p := a.Alloc(0, quiet)
-	q := a.Alloc(5, gfp.Atomic|gfp.NoWarn)
-	pin.Enable()
+	// It takes the zone lock, which sleeps: against the rules.
+	pinned := func() (p, q unsafe.Pointer) {
+		lockdeptest.Expect(t, func() {
+			pin := preempt.Disable()
+			p = a.Alloc(0, quiet)
+			q = a.Alloc(5, gfp.Atomic|gfp.NoWarn)
+			pin.Enable()
+		}, lockdep.InvalidWaitContext+": page.zone")
+		return p, q
+	}
+	p, q := pinned()
 	if p != nil || q != nil {
 		t.Error("a pinned allocation populated a block")
 	}
 	a.Free(a.Alloc(7, gfp.Kernel), 7) // 128 populated pages
-	pin = preempt.Disable()
-	p = a.Alloc(0, quiet)
-	q = a.Alloc(5, gfp.Atomic|gfp.NoWarn)
-	pin.Enable()
+	p, q = pinned()
 	if p == nil || q == nil {
 		t.Error("a pinned allocation found no block though populated ones are free")
 	} else {
@@ -266,11 +272,17 @@ func TestReclaimersAreAskedUnpinnedAndTheirMemoryIsUsed(t *testing.T) {
 	calls := 0
 	r := &reclaimFunc{func(need int64) {
 		calls++
-		if preempt.Atomic() || need != 2*Size || !a.zone.lock.TryLock() {
-			t.Errorf("pinned %v, need %d, or the zone lock is held", preempt.Atomic(), need)
+		pinned := preempt.Atomic()
+		off := preempt.DisableIRQ() // as all who take the lock
+		locked := a.zone.lock.TryLock()
+		if locked {
+			a.zone.lock.Unlock()
+		}
+		off.Restore()
+		if pinned || need != 2*Size || !locked {
+			t.Errorf("pinned %v, need %d, zone lock to be had %v", pinned, need, locked)
 			return
 		}
-		a.zone.lock.Unlock()
 		for range 64 {
 			a.Free(ps[len(ps)-1], 0)
 			ps = ps[:len(ps)-1]

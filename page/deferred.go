@@ -55,9 +55,9 @@ func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
 // drainLoop ends when the stack is short. There is one at most.
 func (a *Allocator) drainLoop() {
 	for {
-		a.zone.lock.Lock()
+		a.zone.lock.LockIRQ()
 		a.drain()
-		a.zone.lock.Unlock()
+		a.zone.lock.UnlockIRQ()
 		a.draining.Store(false) // ord:wake-zone
 		fault.Delay("wake-zone")
 		if a.deferredPages.Load() <= deferBound || !a.draining.CompareAndSwap(false, true) { // ord:wake-zone

@@ -44,11 +44,16 @@
 //	grow                   sleeps, system calls under it
 //	  takers               sleeps, membarrier under it
 //	    zone               lock.Spin; memory operations only
+//	    alive              a leaf: the allocators that are not closed
+//	    regions            a leaf: the address ranges of those that are
+//	  zone
 //	reclaimMu              a leaf
 //	deferred               a lock-free stack: any context, under any lock
 //
-// No lock is held while a Reclaimer runs. Under the zone lock there is no
-// system call, because with preempt_rt=0 its holder is pinned.
+// It is part of the tree in docs/lock-order.md, which a test holds against what
+// lockdep observes. No lock is held while a Reclaimer runs. Under the zone lock
+// there is no system call, because with preempt_rt=0 its holder is pinned. It
+// is taken with interrupts off, because handlers may allocate.
 //
 // # Ways of an allocation
 //

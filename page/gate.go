@@ -1,10 +1,9 @@
 package page
 
 import (
-	"sync"
-
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/lock"
 )
 
 // The gate is one word that Alloc looks at: 0 lets everybody through. Closed
@@ -16,10 +15,18 @@ const (
 )
 
 // alive are the allocators that are not closed, for fail_page_alloc.
-var alive struct {
-	sync.Mutex
-	set   map[*Allocator]bool
+type aliveSet struct {
+	lock.Mutex
+	set   map[*Allocator]bool // protected by the lock, as is armed
 	armed bool
+}
+
+var alive = newAliveSet() // before defaultAllocator, which is one
+
+func newAliveSet() *aliveSet {
+	s := &aliveSet{set: make(map[*Allocator]bool)}
+	s.Init("page.alive")
+	return s
 }
 
 func init() {
@@ -37,9 +44,6 @@ func init() {
 func (a *Allocator) enlist() {
 	alive.Lock()
 	defer alive.Unlock()
-	if alive.set == nil {
-		alive.set = make(map[*Allocator]bool)
-	}
 	alive.set[a] = true
 	a.setGate()
 }

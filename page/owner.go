@@ -18,8 +18,6 @@ func (a *Allocator) ReclaimTimeout() time.Duration { return time.Duration(a.time
 // Unpinned, no locks held.
 func (a *Allocator) Reclaim(need int64) {
 	a.count.reclaims.Add(1) // ord:stat
-	for _, r := range a.reclaimersNow() {
-		r.Reclaim(need)
-	}
+	a.askReclaimers(need)
 	a.flushLists()
 }

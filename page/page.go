@@ -86,6 +86,7 @@ type Allocator struct {
 
 	reclaimMu  lock.Mutex // protects changes of reclaimers
 	reclaimers atomic.Pointer[[]Reclaimer]
+	reclaiming lockdep.Map  // no lock: Reclaimers run; see check.go
 	warned     atomic.Int64 // sys.Nanotime of the last failure warning
 
 	count counters
@@ -137,6 +138,7 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	a.takers.Init("page.takers")
 	a.grow.Init("page.grow")
 	a.reclaimMu.Init("page.reclaimers")
+	a.reclaiming.Init("page.reclaim of " + c.Name)
 	if err := a.slots.Init(); err != nil {
 		return fail("no address space for the page lists: %w", err)
 	}
@@ -326,10 +328,10 @@ func (a *Allocator) Bits() (alloc, pend, wait unsafe.Pointer) {
 
 // LockZone takes the zone lock, for tests and demonstrations that need it
 // contended.
-func (a *Allocator) LockZone() { a.zone.lock.Lock() }
+func (a *Allocator) LockZone() { a.zone.lock.LockIRQ() }
 
 // UnlockZone releases the zone lock that LockZone took.
-func (a *Allocator) UnlockZone() { a.zone.lock.Unlock() }
+func (a *Allocator) UnlockZone() { a.zone.lock.UnlockIRQ() }
 
 func (a *Allocator) addr(page uint32) unsafe.Pointer {
 	return unsafe.Add(a.base, uintptr(page)<<Shift)

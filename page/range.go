@@ -3,12 +3,12 @@ package page
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/lock"
 )
 
 // region is the address space of an allocator: the data, and one region for
@@ -29,9 +29,18 @@ const openStep = 64 << 20
 
 const bitsRatio = Size / bitBytes // bytes of data for a byte of each bitmap
 
-var regions struct {
-	sync.Mutex
-	free []*region
+// regionPool holds the regions of closed allocators.
+type regionPool struct {
+	lock.Mutex
+	free []*region // protected by the lock
+}
+
+var regions = newRegionPool() // before defaultAllocator, which has one
+
+func newRegionPool() *regionPool {
+	p := new(regionPool)
+	p.Init("page.regions")
+	return p
 }
 
 // getRegion returns a region of at least size bytes: the smallest, latest of those
@@ -171,9 +180,9 @@ func (a *Allocator) first() error {
 		return err
 	}
 	z := &a.zone
-	z.lock.Lock()
+	z.lock.LockIRQ()
 	a.charge(Size << a.granule) // New checked the limit
-	z.lock.Unlock()
+	z.lock.UnlockIRQ()
 	if err := sys.Populate(a.base, Size<<a.granule); err != nil {
 		return err
 	}
@@ -228,13 +237,13 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 	}
 	cost := int64(n) * sectionMeta
 	for {
-		z.lock.Lock()
+		z.lock.LockIRQ()
 		a.drain()
 		lack := int64(-1)
 		if a.room(cost+Size<<a.granule, f) {
 			lack = a.charge(cost)
 		}
-		z.lock.Unlock()
+		z.lock.UnlockIRQ()
 		if lack == 0 {
 			break
 		}
@@ -248,8 +257,8 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 			a.rng.dropMeta(from, to)
 		}
 	}
-	z.lock.Lock()
-	defer z.lock.Unlock()
+	z.lock.LockIRQ()
+	defer z.lock.UnlockIRQ()
 	if err != nil {
 		a.uncharge(cost)
 		return err
@@ -275,7 +284,7 @@ func (a *Allocator) scavenge(bytes int64) (got int64) {
 	z := &a.zone
 	var chain uint32
 	var taken int64 // pages
-	z.lock.Lock()
+	z.lock.LockIRQ()
 	a.drain()
 	for lack := bytes; lack > 0; {
 		page := a.victim(lack)
@@ -288,7 +297,7 @@ func (a *Allocator) scavenge(bytes int64) (got int64) {
 		m.next, chain = chain, page
 	}
 	z.transit.Add(taken) // ord:stat
-	z.lock.Unlock()
+	z.lock.UnlockIRQ()
 	for page := chain; page != 0; {
 		m := a.Meta(page)
 		next := m.next
@@ -339,10 +348,10 @@ func (a *Allocator) Shrink() int64 {
 		return 0
 	}
 	a.flushLists()
-	a.zone.lock.Lock()
+	a.zone.lock.LockIRQ()
 	a.drain()
 	want := a.zone.freePop.Load() * Size // others may free and allocate meanwhile; ord:zone
-	a.zone.lock.Unlock()
+	a.zone.lock.UnlockIRQ()
 	var got int64
 	for got < want {
 		n := a.scavenge(min(want-got, openStep))
@@ -368,11 +377,11 @@ func (a *Allocator) Close() error {
 	defer a.takers.Unlock()
 	a.revoke()
 	a.collect()
-	a.zone.lock.Lock()
+	a.zone.lock.LockIRQ()
 	a.drain()
 	used := int64(a.zone.added.Load()) - a.zone.freePages.Load() - 1 // ord:frontier,zone
 	a.closed.Store(used == 0)                                        // under the lock: no block leaves the buddy any more; ord:gate
-	a.zone.lock.Unlock()
+	a.zone.lock.UnlockIRQ()
 	if used != 0 {
 		a.reopen()
 		return fmt.Errorf("quiesce: allocator %s: Close with %d pages in use", a.name, used)

@@ -11,10 +11,11 @@ import (
 )
 
 // Reclaimer gives cached memory back when there is none left: the kernel's
-// shrinker. Reclaim is called unpinned and without locks held, by the
-// goroutine that needs the memory, when a gfp.Kernel allocation finds none.
-// It should hurry grace periods, free what it can towards need bytes and
-// return; it must not allocate with gfp.Kernel from the same allocator. It
+// shrinker. Reclaim is called unpinned and without locks of this package held,
+// by the goroutine that needs the memory, when a gfp.Kernel allocation finds
+// none. It should hurry grace periods, free what it can towards need bytes and
+// return; it must not allocate with gfp.Kernel from the same allocator, nor wait
+// for a lock under which others do: lockdep reports both. It
 // may be called by several goroutines at a time, and its time counts towards
 // the ReclaimTimeout. Implementations are pointers.
 type Reclaimer interface {
@@ -46,6 +47,13 @@ func (a *Allocator) reclaimersNow() []Reclaimer {
 		return *rs
 	}
 	return nil
+}
+
+func (a *Allocator) askReclaimers(need int64) {
+	defer a.reclaims()()
+	for _, r := range a.reclaimersNow() {
+		r.Reclaim(need)
+	}
 }
 
 // allocSlow is Alloc without the lists.
@@ -121,9 +129,7 @@ func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
 				return page
 			}
 		}
-		for _, r := range a.reclaimersNow() {
-			r.Reclaim(need)
-		}
+		a.askReclaimers(need)
 		if n, _, _ := a.listed(); n > 0 {
 			a.flushLists() // reclaimers free to this P's list
 		}

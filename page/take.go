@@ -47,8 +47,8 @@ func (a *Allocator) take(order, want int, f gfp.Flags, out *[maxBatch]uint32) in
 // the frontier at added.
 func (a *Allocator) takeLocked(order, want int, f gfp.Flags, pinned bool, out *[maxBatch]uint32) (n int, lack int64, added uint32) {
 	z := &a.zone
-	z.lock.Lock()
-	defer z.lock.Unlock()
+	z.lock.LockIRQ()
+	defer z.lock.UnlockIRQ()
 	added = z.added.Load() // ord:frontier
 	if a.closed.Load() {   // ord:gate
 		return 0, -1, added
@@ -128,12 +128,12 @@ func (a *Allocator) markPopulated(page uint32, order int) {
 		}
 	}
 	if have > order {
-		a.zone.lock.Lock()
+		a.zone.lock.LockIRQ()
 		for have > order {
 			have--
 			a.put(page+1<<have, have, 1<<have)
 		}
-		a.zone.lock.Unlock()
+		a.zone.lock.UnlockIRQ()
 	}
 	a.Meta(page).set(transit, order, 1<<order)
 }
@@ -174,9 +174,9 @@ func (a *Allocator) discard(page uint32, all bool) (bytes int64) {
 			}
 		}
 	}
-	a.zone.lock.Lock()
+	a.zone.lock.LockIRQ()
 	a.uncharge(bytes)
 	a.put(page, order, kept)
-	a.zone.lock.Unlock()
+	a.zone.lock.UnlockIRQ()
 	return bytes
 }

@@ -42,8 +42,8 @@ func Disable() Pinned {
 //
 //go:norace
 func (p Pinned) Enable() {
-	if lockdep.Tagged {
-		p.dep.Exit("preempt.Pinned")
+	if lockdep.Tagged && !p.dep.Exit("preempt.Pinned") {
+		return
 	}
 	p.EnableNotrace()
 	if lockdep.Tagged {

@@ -75,7 +75,7 @@ func TestPinnedGoroutineStaysOnItsP(t *testing.T) {
 				p := Disable()
 				for range 20 {
 					q := Disable()
-					if q != p {
+					if !q.Same(p) {
 						panic("a pinned goroutine changed its P")
 					}
 					q.Enable()

@@ -55,7 +55,7 @@ func (g Guard) Check(skip int) {
 // mayWait reports a wait for readers by one of them, or where nothing may
 // sleep, and returns whether it is one.
 func mayWait(what string) (bad bool) {
-	return lockdep.NeedNoReader(2, "Illegal "+what+" in RCU read-side critical section") || lockdep.MightWait(what)
+	return lockdep.NeedNoReader(2, what) || lockdep.MightWait(what)
 }
 
 // reported marks a wait that was reported, so that the locks inside of it are

@@ -110,7 +110,8 @@
 // The comments ord:tag at memory accesses name pairs of
 // docs/memory-ordering.md, in this package and those it stands on.
 //
-// Lock order: gp.mu → nothing. A callback shard's lock.Raw → nothing.
+// Lock order: gp.mu → nothing. A callback shard's lock.Raw, taken with interrupts
+// off, → nothing. docs/lock-order.md has what comes before them.
 //
 // # The race detector
 //

@@ -86,11 +86,15 @@ func TestA_SectionHasEndedWhenSynchronizeReturns(t *testing.T) {
 func TestA_SectionThatBlocksHasEndedWhenSynchronizeReturns(t *testing.T) {
 	for _, u := range updaters {
 		var ended atomic.Bool
-		g := ReadLock()
-		time.AfterFunc(5*time.Millisecond, func() {
+		inside := make(chan struct{})
+		go func() {
+			g := ReadLock()
+			close(inside)
+			time.Sleep(5 * time.Millisecond)
 			ended.Store(true)
 			g.Unlock()
-		})
+		}()
+		<-inside
 		u.wait()
 		if !ended.Load() {
 			t.Errorf("%s returned while a preemptible reader slept", u.name)

@@ -91,8 +91,8 @@ func firstReadLock() Guard {
 //go:norace
 //go:nosplit
 func (g Guard) Unlock() {
-	if lockdep.Tagged {
-		g.dep.Exit("rcu.Guard")
+	if lockdep.Tagged && !g.dep.Exit("rcu.Guard") {
+		return
 	}
 	if race.Enabled {
 		race.Exit(g.idx >> 1)

@@ -161,13 +161,24 @@ func (h callingHandler) Handle(context.Context, slog.Record) error {
 	return nil
 }
 
+// readFor begins a section on a goroutine of its own, which ends it then.
+func readFor(d time.Duration) {
+	inside := make(chan struct{})
+	go func() {
+		g := ReadLock()
+		close(inside)
+		time.Sleep(d)
+		g.Unlock()
+	}()
+	<-inside
+}
+
 func init() {
 	scenarios["stall handler"] = func() {
 		StallTimeout = 20 * time.Millisecond
 		ran := make(chan struct{})
 		slog.SetDefault(slog.New(callingHandler{slog.NewTextHandler(&lines{}, nil), ran}))
-		g := ReadLock()
-		time.AfterFunc(100*time.Millisecond, g.Unlock)
+		readFor(100 * time.Millisecond)
 		Synchronize()
 		<-ran
 		fmt.Println("callback ran")

@@ -218,7 +218,7 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 		*(*K)(at) = k
 	}
 	s := m.stripe(h)
-	s.mu.Lock()
+	s.mu.LockIRQ()
 	link, old := m.find(h, &k)
 	if old != nil {
 		n.next.Store(old.next.LoadProtected(true)) // ord:link
@@ -227,7 +227,7 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 		s.len.Add(1)      // ord:stat
 	}
 	link.Store(n) // publishes the node; pairs with Get's loads; ord:link
-	s.mu.Unlock()
+	s.mu.UnlockIRQ()
 	m.retire(old)
 	return true
 }
@@ -236,13 +236,13 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 func (m *Map[K, V]) Delete(k K) bool {
 	h := m.hash(k)
 	s := m.stripe(h)
-	s.mu.Lock()
+	s.mu.LockIRQ()
 	link, old := m.find(h, &k)
 	if old != nil {
 		link.Store(old.next.LoadProtected(true)) // old keeps its link for those on it; ord:link
 		s.len.Add(-1)                            // ord:stat
 	}
-	s.mu.Unlock()
+	s.mu.UnlockIRQ()
 	m.retire(old)
 	return old != nil
 }

@@ -234,9 +234,9 @@ func (c *cache) giveBack() {
 	}
 	c.trimDepot(0)
 	c.dropEmptySheaves(0)
-	c.mu.Lock()
+	c.mu.LockIRQ()
 	c.dropEmpty()
-	c.mu.Unlock()
+	c.mu.UnlockIRQ()
 }
 
 // barrier waits until everything given to freeRCU before is reclaimed.
@@ -257,9 +257,9 @@ func (c *cache) close() error {
 	}
 	c.barrier()
 	c.giveBack()
-	c.mu.Lock()
+	c.mu.LockIRQ()
 	left := c.slabs.inuse
-	c.mu.Unlock()
+	c.mu.UnlockIRQ()
 	if poisonOn {
 		left += c.poisonLeaks()
 	}
@@ -275,8 +275,8 @@ func (c *cache) close() error {
 
 // firstLeak finds an allocated object's address.
 func (c *cache) firstLeak() unsafe.Pointer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.mu.LockIRQ()
+	defer c.mu.UnlockIRQ()
 	for pg := uint32(0); pg < c.pages.Opened(); pg++ {
 		if c.pages.Meta(pg).Owner != c.id || pg != pg&^(1<<c.order-1) {
 			continue
@@ -336,9 +336,9 @@ type CacheStats struct {
 }
 
 func (c *cache) readStats() CacheStats {
-	c.mu.Lock()
+	c.mu.LockIRQ()
 	count, out := c.slabs.count, c.slabs.inuse
-	c.mu.Unlock()
+	c.mu.UnlockIRQ()
 	if poisonOn {
 		out += c.guardOut()
 	}

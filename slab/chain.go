@@ -87,7 +87,7 @@ func (c *cache) takeChain() int {
 		head := c.chainRest
 		m := c.pages.Meta(head)
 		any := false
-		c.mu.Lock()
+		c.mu.LockIRQ()
 		next := atomic.LoadUint32(&m.Chained) // ord:chain-head
 		if next == chainEnd {
 			next = 0
@@ -110,7 +110,7 @@ func (c *cache) takeChain() int {
 			// empty since, and stayed for being on the chain.
 			c.shedSlab(head, m)
 		}
-		c.mu.Unlock()
+		c.mu.UnlockIRQ()
 	}
 	return n
 }

@@ -14,7 +14,7 @@ func (c *cache) mightAlloc(f gfp.Flags) {
 	if lockdep.Enabled() {
 		c.pages.MightAlloc(f)
 		if f.CanLock() {
-			c.mu.MightLock()
+			c.mu.MightLockIRQ()
 		}
 	}
 }
@@ -24,7 +24,8 @@ func (c *cache) mightAlloc(f gfp.Flags) {
 // the end.
 func (c *cache) notSleeping(f gfp.Flags) gfp.Flags {
 	if lockdep.Enabled() {
-		lockdep.MightWait("slab: allocation with gfp." + f.String())
+		lockdep.MightWait("slab: allocation with gfp.Kernel")
+		c.pages.MightReclaim()
 	}
 	if !preempt.Atomic() {
 		return f

@@ -77,12 +77,18 @@
 //
 // # Lock order
 //
+//	Heap.mu                  making the cache of a size class
+//	  (page: reclaimMu)
 //	cache.reclaimMu          one reclaimer at a time: worker, Barrier, Close
+//	  (rcu: gp.mu)
 //	  cache.mu (lock.Spin)   slabs and their bitmaps
 //	cache.takeMu             one taker at a time; nothing is taken under it
 //
-// Pages are freed under cache.mu, for which page takes no lock. No slow path
-// of FreeRCU or Free takes any lock.
+// It is part of the tree in docs/lock-order.md, which a test holds against what
+// lockdep observes, with the locks of poison builds. Pages are freed under
+// cache.mu, for which page takes no lock. It is taken with interrupts off,
+// because handlers may allocate. No slow path of FreeRCU or Free takes any
+// lock.
 //
 // # What misuse is seen
 //

@@ -232,7 +232,7 @@ func FuzzKmalloc(f *testing.F) {
 				}
 			case 'g':
 				if !m.held {
-					m.do(func() { m.guard = rcu.ReadLock() })
+					m.guard = farReader()
 					m.held = true
 				}
 			case 'u':

@@ -401,7 +401,7 @@ func fuzzCache[T any](t *testing.T, tp *tape.Tape) {
 			}
 		case 'g':
 			if i := tp.Arg(2); m.held&(1<<i) == 0 {
-				m.do(func() { m.guards[i] = rcu.ReadLock() })
+				m.guards[i] = farReader()
 				m.held |= 1 << i
 			}
 		case 'u':

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quiesce/page"
+	"quiesce/rcu"
 )
 
 // withHook has the reclaimer show what it reclaims: offsets in units.
@@ -38,6 +39,13 @@ func newTest[T any](t testing.TB, a *page.Allocator, opts ...Option) *Cache[T] {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// farReader begins a section on a goroutine of its own, to be unlocked by the
+// caller, who goes on to do what no reader may.
+func farReader() (g rcu.Guard) {
+	elsewhere(func() { g = rcu.ReadLock() })
+	return g
 }
 
 // eventually polls for up to 5 s.

@@ -395,7 +395,7 @@ func TestSLUBKUnitNoLocksUnderTheSlabLock(t *testing.T) {
 	var ok, failed atomic.Int64
 	for i := range rounds {
 		p := h.Kmalloc(64, gfp.Kernel)
-		c.mu.Lock()
+		c.mu.LockIRQ()
 		switch i % 3 {
 		case 0:
 			preempt.Hardirq(func() { nolock(h, &ok, &failed) })
@@ -406,7 +406,7 @@ func TestSLUBKUnitNoLocksUnderTheSlabLock(t *testing.T) {
 		case 2:
 			nolock(h, &ok, &failed)
 		}
-		c.mu.Unlock()
+		c.mu.UnlockIRQ()
 		h.KfreeRCU(p)
 	}
 	t.Logf("alloc_ok %d, alloc_fail %d", ok.Load(), failed.Load())

@@ -30,7 +30,7 @@ func TestAtTheLimitKernelWaitsAndOthersDoNot(t *testing.T) {
 	}
 	ps := fill()
 	waiting := map[*cell]bool{}
-	g := rcu.ReadLock()
+	g := farReader()
 	for _, p := range ps {
 		waiting[p] = true
 		c.FreeRCU(p)

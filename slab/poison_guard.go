@@ -125,8 +125,8 @@ func (g *guardPool) pageOf(s *guardSlot) unsafe.Pointer {
 }
 
 func (g *guardPool) get() *guardSlot {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.mu.LockIRQ()
+	defer g.mu.UnlockIRQ()
 	if g.n == 0 {
 		return nil
 	}
@@ -154,14 +154,14 @@ func (g *guardPool) prepare() bool {
 	if s == nil {
 		return false
 	}
-	g.mu.Lock()
+	g.mu.LockIRQ()
 	fits := g.nReady < guardReady
 	if fits {
 		g.ready[g.nReady] = s
 		g.nReady++
 	}
 	g.wantMore.Store(g.nReady < guardReady)
-	g.mu.Unlock()
+	g.mu.UnlockIRQ()
 	if !fits && sys.Protect(g.pageOf(s), g.page) == nil {
 		g.give(s)
 	}
@@ -170,21 +170,21 @@ func (g *guardPool) prepare() bool {
 
 // takeReady returns a slot that was made ready, or nil. Any context.
 func (g *guardPool) takeReady() (s *guardSlot) {
-	g.mu.Lock()
+	g.mu.LockIRQ()
 	if g.nReady > 0 {
 		g.nReady--
 		s = g.ready[g.nReady]
 		g.wantMore.Store(true)
 	}
-	g.mu.Unlock()
+	g.mu.UnlockIRQ()
 	return s
 }
 
 func (g *guardPool) give(s *guardSlot) {
-	g.mu.Lock()
+	g.mu.LockIRQ()
 	g.free[(g.head+g.n)%guardSlots] = g.number(s)
 	g.n++
-	g.mu.Unlock()
+	g.mu.UnlockIRQ()
 }
 
 // guardSlotOf returns the slot whose pages p points into, or nil.
@@ -328,10 +328,10 @@ func (c *cache) guardFree(p unsafe.Pointer, op string, to uint32) bool {
 	switch {
 	case to == stPending:
 		q := &c.poison.guard
-		q.mu.Lock()
+		q.mu.LockIRQ()
 		q.pending = append(q.pending, s)
 		q.some.Store(true)
-		q.mu.Unlock()
+		q.mu.UnlockIRQ()
 		c.stats.arrays.Add(1)
 		c.startReclaim()
 	case preempt.Atomic():
@@ -367,10 +367,10 @@ func (c *cache) guardTake() bool {
 	if !q.some.Load() {
 		return false
 	}
-	q.mu.Lock()
+	q.mu.LockIRQ()
 	q.waiting, q.pending = q.pending, q.waiting[:0]
 	q.some.Store(false)
-	q.mu.Unlock()
+	q.mu.UnlockIRQ()
 	return true
 }
 

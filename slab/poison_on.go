@@ -126,6 +126,7 @@ func (c *cache) poisonInit(asked uintptr) {
 	c.poison.lead, c.poison.pitch = slotOf(c.size)
 	c.poison.noGuards = c.onReclaim != nil // the hook deals in offsets, which guarded objects have none of
 	c.poison.quarantine.init(c.size)
+	c.poison.guard.mu.Init("slab.guarded.mu")
 	registry.Store(c.id, c)
 }
 

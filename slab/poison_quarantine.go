@@ -53,7 +53,7 @@ func (q *quarantine) push(off uint32) (out uint32) {
 	if q.max == 0 {
 		return off
 	}
-	q.mu.Lock()
+	q.mu.LockIRQ()
 	if q.n == q.max {
 		out = q.first()
 	}
@@ -66,17 +66,17 @@ func (q *quarantine) push(off uint32) (out uint32) {
 	}
 	q.ring[(q.head+q.n)&(len(q.ring)-1)] = off
 	q.n++
-	q.mu.Unlock()
+	q.mu.UnlockIRQ()
 	return out
 }
 
 // pop takes the oldest object out; 0: none.
 func (q *quarantine) pop() (out uint32) {
-	q.mu.Lock()
+	q.mu.LockIRQ()
 	if q.n > 0 {
 		out = q.first()
 	}
-	q.mu.Unlock()
+	q.mu.UnlockIRQ()
 	return out
 }
 

@@ -273,14 +273,14 @@ func (c *cache) poisonLeaks() (guarded int) {
 		bytes, n = bytes+asked, n+1
 		return true
 	}
-	c.mu.Lock()
+	c.mu.LockIRQ()
 	for head := range c.heads() {
 		info := c.info(head)
 		for i := range info.objects {
 			count(&info.objects[i])
 		}
 	}
-	c.mu.Unlock()
+	c.mu.UnlockIRQ()
 	c.guardEach(func(s *guardSlot) {
 		if count(&s.object) {
 			guarded++

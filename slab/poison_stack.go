@@ -35,11 +35,19 @@ type trace struct {
 	text atomic.Pointer[string] // once it was asked for
 }
 
-var traces struct {
+type traceTable struct {
 	mu      lock.Raw
 	n       uint32 // protected by mu
 	buckets [stackBuckets]atomic.Pointer[trace]
 	chunks  [stackMost / stackChunk]atomic.Pointer[[stackChunk]atomic.Pointer[trace]]
+}
+
+var traces = newTraceTable()
+
+func newTraceTable() *traceTable {
+	t := new(traceTable)
+	t.mu.Init("slab.traces.mu")
+	return t
 }
 
 // here records the caller of the package.
@@ -67,8 +75,8 @@ func record(pcs []uintptr) uint32 {
 		return s.id
 	}
 	s := &trace{hash: hash, pcs: slices.Clone(pcs)}
-	traces.mu.Lock()
-	defer traces.mu.Unlock()
+	traces.mu.LockIRQ()
+	defer traces.mu.UnlockIRQ()
 	if s := find(); s != nil {
 		return s.id
 	}

@@ -186,7 +186,7 @@ func (c *cache) pressed() bool {
 // nobody can see.
 func (c *cache) check(s *sheaf) {
 	offs := s.objects()
-	c.mu.Lock()
+	c.mu.LockIRQ()
 	good := 0
 	for good < len(offs) && c.allocated(offs[good]) {
 		*word(c.allocBits, offs[good]) &^= 1 << (offs[good] & 63)
@@ -195,7 +195,7 @@ func (c *cache) check(s *sheaf) {
 	for _, off := range offs[:good] {
 		*word(c.allocBits, off) |= 1 << (off & 63)
 	}
-	c.mu.Unlock()
+	c.mu.UnlockIRQ()
 	if good < len(offs) {
 		panic(c.misuse(offs[good]))
 	}

@@ -273,9 +273,9 @@ func (c *cache) flush(n num, count *atomic.Uint64) {
 
 // flushObjects is kfree_bulk with the misuse that it finds turned into a panic.
 func (c *cache) flushObjects(offs []uint32, count *atomic.Uint64) {
-	c.mu.Lock()
+	c.mu.LockIRQ()
 	bad, ok := c.bulkFree(offs)
-	c.mu.Unlock()
+	c.mu.UnlockIRQ()
 	if !ok {
 		panic(c.misuse(bad))
 	}
@@ -326,15 +326,15 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 			dst = make([]uint32, c.sheafCap)
 		}
 	}
-	c.mu.Lock()
+	c.mu.LockIRQ()
 	n := c.take(dst)
-	c.mu.Unlock()
+	c.mu.UnlockIRQ()
 	if n == 0 {
 		if p := c.pages.Alloc(c.order, pf); p != nil {
-			c.mu.Lock()
+			c.mu.LockIRQ()
 			c.addSlab(p)
 			n = c.take(dst)
-			c.mu.Unlock()
+			c.mu.UnlockIRQ()
 		}
 	}
 	if e == 0 {

@@ -37,13 +37,13 @@ func (c *cache) heads() iter.Seq[uint32] {
 }
 
 func (c *cache) validate() int {
-	c.mu.Lock()
+	c.mu.LockIRQ()
 	wrong := c.validateSlabs()
 	errors := len(wrong)
 	if poisonOn {
 		errors += c.poisonObjects()
 	}
-	c.mu.Unlock()
+	c.mu.UnlockIRQ()
 	for _, what := range wrong {
 		if poisonOn {
 			c.complain(what)

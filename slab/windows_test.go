@@ -81,7 +81,7 @@ func TestNothingIsReclaimedBeforeItsReadersLeft(t *testing.T) {
 	c := newTest[cell](t, newPages(t, 0), r.hook())
 	for range 5 {
 		p := unsafe.Pointer(c.Alloc(gfp.Kernel))
-		g := rcu.ReadLock()
+		g := farReader()
 		c.c.freeRCU(p)
 		c.c.drainRCU()
 		time.Sleep(settle)
@@ -109,7 +109,7 @@ func TestTheCookieBelongsToTheLastObjectOfASheaf(t *testing.T) {
 	c.c.freeRCU(first)
 	rcu.Synchronize()
 	rcu.Synchronize()
-	g := rcu.ReadLock()
+	g := farReader()
 	c.c.freeRCU(last)
 	c.c.takeMu.Unlock()
 	c.c.drainRCU()
@@ -134,7 +134,7 @@ func TestAPassWaitsForTheYoungestOfItsSheaves(t *testing.T) {
 	c.c.drainRCU()
 	rcu.Synchronize()
 	rcu.Synchronize()
-	g := rcu.ReadLock()
+	g := farReader()
 	c.c.freeRCU(young)
 	c.c.drainRCU()
 	c.c.reclaimMu.Unlock()
@@ -163,15 +163,17 @@ func TestChainedWhileTheChainIsTakenWaitsForItsOwnGracePeriod(t *testing.T) {
 	if c.c.head(oldOff) != c.c.head(youngOff) {
 		t.Fatal("the objects are of two slabs")
 	}
-	c.c.mu.Lock()
+	c.c.mu.LockIRQ()
 	c.c.chained(oldOff, c.c.chainObject(oldOff))
 	eventually(t, "the worker takes the chain", func() bool { return c.c.chain.Load() == 0 })
 	time.Sleep(settle)
-	rcu.Synchronize()
-	rcu.Synchronize()
-	g := rcu.ReadLock()
+	elsewhere(func() { // no holder of a spin lock may wait
+		rcu.Synchronize()
+		rcu.Synchronize()
+	})
+	g := farReader()
 	c.c.chained(youngOff, c.c.chainObject(youngOff))
-	c.c.mu.Unlock()
+	c.c.mu.UnlockIRQ()
 	time.Sleep(settle)
 	if r.is(&c.c, young) {
 		t.Error("reclaimed while a reader from before was inside")
@@ -561,11 +563,11 @@ func TestNoLocksTakesNoLockOfTheCache(t *testing.T) {
 		return
 	}
 	c := newTest[cell](t, newPages(t, 0))
-	c.c.mu.Lock()
+	c.c.mu.LockIRQ()
 	p := preempt.Disable()
 	got := c.Alloc(gfp.NoLocks | gfp.NoWarn)
 	p.Enable()
-	c.c.mu.Unlock()
+	c.c.mu.UnlockIRQ()
 	if got != nil {
 		t.Error("an object out of nothing")
 	}

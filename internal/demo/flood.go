@@ -141,7 +141,7 @@ func (f *flooder) walkList() {
 	f.makeCold()
 	n := 0
 	start := time.Now()
-	for c := f.cells[0]; c != nil; c = c.next.Load() {
+	for c := f.cells[0]; c != nil; c = c.next.LoadProtected(true) { // nobody else has them
 		n++
 	}
 	if n == len(f.cells) {

@@ -118,7 +118,7 @@ var pageMutants = []mutant{
 		name:   "map-Delete-cuts-the-list",
 		breaks: "a key that stays is always found",
 		file:   "rcuhash/map.go", in: "Map.Delete",
-		edits:  []edit{{before: `link.Store(old.next.Load())`, after: "link.Store(old.next.Load())\nold.next.Store(nil)"}},
+		edits:  []edit{{before: `link.Store(old.next.LoadProtected(true))`, after: "link.Store(old.next.Load())\nold.next.Store(nil)"}},
 		killer: killer{pkg: "rcuhash", tests: "TestRangeGoesOnFromAKeyThatIsDeletedUnderIt"},
 	},
 }

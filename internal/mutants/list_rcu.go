@@ -76,14 +76,14 @@ var rcuMutants = []mutant{
 	{
 		name:   "qs-not-counted",
 		breaks: "(D) the end of an outermost section is a quiescent state",
-		file:   "preempt/preempt.go", in: "Pinned.Enable",
+		file:   "preempt/preempt.go", in: "Pinned.EnableNotrace",
 		edits:  []edit{{before: `c.QS++`, after: ``}},
 		killer: killer{pkg: "rcu", tests: "TestD_PThatIsAlwaysInSomeSectionPasses", alone: true, count: 3, hangs: true},
 	},
 	{
 		name:   "qs-counted-by-inner-exits",
 		breaks: "(A) nested sections end with the outermost",
-		file:   "preempt/preempt.go", in: "Pinned.Enable",
+		file:   "preempt/preempt.go", in: "Pinned.EnableNotrace",
 		edits:  []edit{{before: `if c.Nest == 0`, after: `if true`}},
 		killer: killer{pkg: "rcu", tests: "TestA_APinnedSectionLastsBeyondInnerOnes", count: 5},
 	},
@@ -178,7 +178,7 @@ var rcuMutants = []mutant{
 	{
 		name:   "queued-hardirq-dropped",
 		breaks: "a Hardirq asked for while interrupts are off runs when they are on again",
-		file:   "preempt/irq.go", in: "IRQState.Restore",
+		file:   "preempt/irq.go", in: "IRQState.RestoreNotrace",
 		edits:  []edit{{before: `runPending(c)`, after: `c.IRQPending = 0`}},
 		killer: killer{pkg: "preempt", tests: "TestHardirqWaitsWhileInterruptsAreOffAndRunsInOrder"},
 	},
@@ -192,14 +192,14 @@ var rcuMutants = []mutant{
 	{
 		name:   "raw-unlock-stays-pinned",
 		breaks: "Unlock of a lock.Raw ends the pinned section",
-		file:   "lock/raw.go", in: "Raw.Unlock",
-		edits:  []edit{{before: `p.Enable()`, after: `_ = p`}},
+		file:   "lock/raw.go", in: "Raw.release",
+		edits:  []edit{{before: `p.EnableNotrace()`, after: `_ = p`}},
 		killer: killer{pkg: "lock", tests: "TestHolderIsPinnedAsTheKindSays", dies: "schedule: holding locks"},
 	},
 	{
 		name:   "raw-unlock-forgets-which-pin",
 		breaks: "lock.Raws may be released in any order, by the goroutine that has them",
-		file:   "lock/raw.go", in: "Raw.Lock",
+		file:   "lock/raw.go", in: "Raw.take",
 		edits:  []edit{{before: `l.pin = p`, after: ``}},
 		killer: killer{pkg: "lock", tests: "TestRawLocksMayBeReleasedInAnyOrder", dies: "unexpected signal"},
 	},

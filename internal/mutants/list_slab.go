@@ -262,7 +262,7 @@ var slabMutants = []mutant{
 // all is the list.
 func all() []mutant {
 	var ms []mutant
-	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants} {
+	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants, lockdepMutants} {
 		ms = append(ms, l...)
 	}
 	return ms

@@ -71,13 +71,52 @@ func instructions(code []string) (out []string) {
 // The plain build pays nothing for what lockdep's tag adds to fast paths: it
 // compiles to the instructions that it would have without the hooks.
 func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	dir := t.TempDir()
+	texts := map[string][]byte{}
 	for _, path := range hooked {
 		text, hooks := hookless(t, path)
 		if hooks == 0 {
 			t.Errorf("%s has no hook of lockdep's", path)
 		}
+		texts[path] = text
+	}
+	with, without := fastCode(t, nil), fastCode(t, texts)
+	compared := 0
+	for symbol, code := range with {
+		a, b := instructions(code), instructions(without[symbol])
+		if len(a) < 5 {
+			continue // a name that has no code of its own
+		}
+		compared++
+		if !slices.Equal(a, b) {
+			t.Errorf("%s:\n%s\nand without hooks:\n%s", symbol, strings.Join(a, "\n"), strings.Join(b, "\n"))
+		}
+		for _, instruction := range a {
+			if strings.Contains(instruction, "quiesce/lockdep") {
+				t.Errorf("%s: %s", symbol, instruction)
+			}
+		}
+	}
+	if compared < len(fastPaths) {
+		t.Errorf("%d functions were compared, want the %d fast paths", compared, len(fastPaths))
+	}
+}
+
+// The comparison can see: a hook that is no constant is caught.
+func TestAHookInAFastPathIsSeen(t *testing.T) {
+	const path, symbol = "rcu/reader.go", "quiesce/rcu.Guard.Unlock"
+	text := strings.Replace(read(t, path), "if lockdep.Tagged &&", "if lockdep.Enabled() &&", 1)
+	planted := fastCode(t, map[string][]byte{path: []byte(text)})[symbol]
+	if len(planted) == 0 || slices.Equal(instructions(planted), instructions(fastCode(t, nil)[symbol])) {
+		t.Errorf("%s is the same with a look at lockdep.Enabled:\n%s", symbol, strings.Join(planted, "\n"))
+	}
+}
+
+// fastCode compiles the fast paths, some files with other texts.
+func fastCode(t *testing.T, texts map[string][]byte) map[string][]string {
+	t.Helper()
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	dir := t.TempDir()
+	for path, text := range texts {
 		copied := filepath.Join(dir, strings.ReplaceAll(path, "/", "_"))
 		if err := os.WriteFile(copied, text, 0o600); err != nil {
 			t.Fatal(err)
@@ -100,25 +139,5 @@ func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
 	for _, f := range fastPaths {
 		patterns = append(patterns, f.symbol)
 	}
-	pattern := "^(" + strings.Join(patterns, "|") + ")$"
-	with, without := disassemble(t, pattern), disassemble(t, pattern, "-overlay", configPath)
-	compared := 0
-	for symbol, code := range with {
-		a, b := instructions(code), instructions(without[symbol])
-		if len(a) < 5 {
-			continue // a name that has no code of its own
-		}
-		compared++
-		if !slices.Equal(a, b) {
-			t.Errorf("%s:\n%s\nand without hooks:\n%s", symbol, strings.Join(a, "\n"), strings.Join(b, "\n"))
-		}
-		for _, instruction := range a {
-			if strings.Contains(instruction, "quiesce/lockdep") {
-				t.Errorf("%s: %s", symbol, instruction)
-			}
-		}
-	}
-	if compared < len(fastPaths) {
-		t.Errorf("%d functions were compared, want the %d fast paths", compared, len(fastPaths))
-	}
+	return disassemble(t, "^("+strings.Join(patterns, "|")+")$", "-overlay", configPath)
 }

@@ -38,6 +38,7 @@ var floors = []struct {
 	{6, "internal/torture", "all below", ""},
 	{6, "internal/scale", "all below", ""},
 	{6, "internal/demo", "all below", ""},
+	{6, "internal/selftest", "all below", ""},
 	{6, "internal/litmus", "rcu preempt lock internal/percpu internal/sys", ""},
 	{7, "internal/mutants", "", ""}, // its mutants are text: it runs the go command
 	{7, "cmd/quiesce", "all below", "*"},

@@ -94,15 +94,16 @@ func isSysPackage(path string) bool {
 
 // unsafeAllowed says why each package may import unsafe.
 var unsafeAllowed = map[string]string{
-	"internal/sys":     "linkname; mapped memory has no other type",
-	"internal/race":    "the race detector goes by addresses; memory for pages",
-	"internal/percpu":  "slots lie in reserved address space",
-	"page":             "hands out memory",
-	"slab":             "hands out objects in pages; metadata by address arithmetic",
-	"lockdep":          "addresses of locks, for reports",
-	"rcuhash":          "buckets and nodes lie in off-heap memory",
-	"internal/demo":    "holds pages, which are unsafe.Pointers",
-	"internal/torture": "stamps objects of different sizes word by word",
+	"internal/sys":      "linkname; mapped memory has no other type",
+	"internal/race":     "the race detector goes by addresses; memory for pages",
+	"internal/percpu":   "slots lie in reserved address space",
+	"page":              "hands out memory",
+	"slab":              "hands out objects in pages; metadata by address arithmetic",
+	"lockdep":           "addresses of locks, for reports",
+	"rcuhash":           "buckets and nodes lie in off-heap memory",
+	"internal/demo":     "holds pages, which are unsafe.Pointers",
+	"internal/selftest": "holds pages, which are unsafe.Pointers",
+	"internal/torture":  "stamps objects of different sizes word by word",
 }
 
 func TestUnsafeStandsOnlyWhereItIsAllowed(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"quiesce/lockdep"
 )
 
 // child is the parent's side.
@@ -86,7 +88,16 @@ func (c *child) say(command string) {
 	}
 }
 
-// expect returns the next line, which must begin so, within half a minute.
+// patience is how long a child may take. With lockdep's records an operation
+// takes microseconds where it took nanoseconds.
+var patience = func() time.Duration {
+	if lockdep.Enabled() {
+		return 2 * time.Minute
+	}
+	return 30 * time.Second
+}()
+
+// expect returns the next line, which must begin so, in time.
 func (c *child) expect(prefix string) string {
 	c.t.Helper()
 	select {
@@ -95,10 +106,10 @@ func (c *child) expect(prefix string) string {
 			c.t.Fatalf("the child said %q, not %q; it ended: %v\n%.4000s", l, prefix, !ok, c.stderr)
 		}
 		return l
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		c.signal(syscall.SIGQUIT) // its goroutines
 		time.Sleep(time.Second)
-		c.t.Fatalf("no %q within 30 s\n%.20000s", prefix, c.stderr)
+		c.t.Fatalf("no %q within %v\n%.20000s", prefix, patience, c.stderr)
 	}
 	return ""
 }

@@ -223,15 +223,16 @@ func (p *params) words() string {
 }
 
 // options is what QUIESCE must have when the scenario's process starts.
-func (p *params) options() string {
-	var o []string
+func (p *params) options() string { return strings.Join(p.env(), ",") }
+
+func (p *params) env() (o []string) {
 	if !p.preemptRT {
 		o = append(o, "preempt_rt=0")
 	}
 	if !p.membarrier {
 		o = append(o, "membarrier=0")
 	}
-	return strings.Join(o, ",")
+	return o
 }
 
 // broken reports whether the scenario fails on purpose.

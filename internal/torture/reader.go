@@ -98,6 +98,7 @@ type reader struct {
 func newReader(s *session, name string, id int) *reader {
 	r := &reader{s: s, id: id, rng: s.random(name, id), irqRNG: s.random(name+"-irq", id)}
 	r.body, r.irq = r.section, r.irqSection
+	r.hold.init()
 	return r
 }
 
@@ -133,6 +134,7 @@ func (r *reader) section() {
 	if pl.raw%(2*len(r.s.raws)) >= len(r.s.raws) {
 		shared = nil
 	}
+	h.within(pl.wrap)
 	for i := range pl.n {
 		s := &pl.step[i]
 		h.change(s.mask, s.down, shared)
@@ -238,6 +240,10 @@ func (s *session) finish(v *view, t *tally, pl *plan) {
 	}
 }
 
+// handsMost bounds the guards on their way to another goroutine: for lockdep
+// they are the giver's until then, who may hold 48.
+const handsMost = 32
+
 // handed is a section that goes on elsewhere.
 type handed struct {
 	guard rcu.Guard
@@ -249,6 +255,7 @@ func (s *session) takeOver(t *tally, rng *rand.Rand) {
 	pl := plan{n: 1, hand: true}
 	pl.step[0].mask = extRCU
 	for h := range s.hands {
+		h.guard.Adopt()
 		switch rng.Uint32() & 15 {
 		case 0:
 			yield()

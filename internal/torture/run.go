@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"quiesce/internal/sys"
 )
 
 // Config says what Run does.
@@ -123,6 +125,18 @@ func Run(ctx context.Context, cfg Config, tell func(Status)) (*Report, error) {
 	return rep, nil
 }
 
+// lockdepOptions are what children inherit of QUIESCE. A report of lockdep ends
+// them, and so is a failure.
+func lockdepOptions() []string {
+	o := []string{"panic_on_report=1"}
+	for _, name := range []string{"lockdep", "prove_raw_lock_nesting"} {
+		if v, ok := sys.Option(name); ok {
+			o = append(o, name+"="+v)
+		}
+	}
+	return o
+}
+
 // grace is what a child gets beyond its time, its watchdog's times included,
 // before it is told to show its stacks; and then before it is killed.
 const grace = 10 * time.Second
@@ -131,7 +145,7 @@ const grace = 10 * time.Second
 func runChild(ctx context.Context, cfg Config, s *Scenario, o order, tell func(Status)) *Result {
 	cmd := exec.Command(cfg.Child[0], cfg.Child[1:]...)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "QUIESCE=") }),
-		"QUIESCE="+s.p.options())
+		"QUIESCE="+strings.Join(append(s.p.env(), lockdepOptions()...), ","))
 	log := &tail{}
 	cmd.Stderr = log
 	failed := func(kind, format string, args ...any) *Result {

@@ -182,7 +182,28 @@ type hold struct {
 	pin   preempt.Pinned
 	irq   preempt.IRQState
 	raw   *lock.Raw
-	own   lock.Raw // where the shared one is taken
+	own   [3]lock.Raw // where the shared one is taken: in a task, in Softirq, in Hardirq
+	in    int         // which of own
+}
+
+// init names the classes of own: one that a handler takes must not be held elsewhere
+// with interrupts on. The shared ones are not waited for.
+func (h *hold) init() {
+	for i, in := range []string{"task", "softirq", "hardirq"} {
+		h.own[i].Init("torture.own." + in)
+	}
+}
+
+// within notes the handler that the sections to come are in, if any.
+func (h *hold) within(wrap int) {
+	switch wrap {
+	case extBH:
+		h.in = 1
+	case extHardirq:
+		h.in = 2
+	default:
+		h.in = 0
+	}
 }
 
 // change begins what is in to and not held, then ends what is held and not in
@@ -221,12 +242,13 @@ func (h *hold) begin(b int, shared *lock.Raw) {
 	case extIRQ:
 		h.irq = preempt.DisableIRQ()
 	case extRaw:
-		h.raw = &h.own
+		own := &h.own[h.in]
+		h.raw = own
 		if shared != nil && shared.TryLock() {
 			h.raw = shared
 			return
 		}
-		h.own.Lock()
+		own.Lock()
 	}
 }
 

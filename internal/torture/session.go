@@ -155,7 +155,7 @@ func (s *session) thread(fn func()) { s.wg.Go(fn) }
 
 func newSession(name string, p params, seed uint64, length time.Duration, stacks io.Writer) (*session, error) {
 	s := &session{p: p, name: name, seed: seed, length: length, stacks: stacks, ops: opsOf(p.tortureType),
-		done: make(chan struct{}), never: make(chan struct{}), hands: make(chan handed, 64)}
+		done: make(chan struct{}), never: make(chan struct{}), hands: make(chan handed, handsMost)}
 	s.doing("setting up")
 	s.state("FIXED_DELAY")
 	s.resting.Store(-1)

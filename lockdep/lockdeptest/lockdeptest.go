@@ -1,4 +1,5 @@
-// Package lockdeptest fails tests on lockdep's reports.
+// Package lockdeptest fails tests on lockdep's reports, and on those that are
+// missing.
 package lockdeptest
 
 import (

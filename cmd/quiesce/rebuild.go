@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// patience is what a build or a child that is to end gets before it is killed.
+const patience = 10 * time.Second
+
+// rebuilt builds this program with -tags lockdep and runs it with the arguments
+// of "quiesce lockdep". done is false where that can't be done, because there is
+// no go command or no source of this program.
+func rebuilt(ctx context.Context, args []string, s streams) (status int, done bool) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || !hasSource(ctx, info.Path) {
+		return 0, false
+	}
+	dir, err := os.MkdirTemp("", "quiesce-lockdep-")
+	if err != nil {
+		return 0, false
+	}
+	defer os.RemoveAll(dir)
+	fmt.Fprintln(s.err, "quiesce lockdep: building with -tags lockdep, to see readers too (-rebuild=false: don't)")
+	binary := filepath.Join(dir, "quiesce")
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
+	build := interruptibly(ctx, "go", append(append([]string{"build", "-o", binary}, buildFlags(info)...), info.Path)...)
+	build.Env = append(os.Environ(), "GOTMPDIR="+dir) // what it leaves, interrupted, goes too
+	var said bytes.Buffer
+	build.Stdout, build.Stderr = &said, &said
+	if err := build.Run(); err != nil {
+		if ctx.Err() != nil {
+			fmt.Fprintln(s.err, "quiesce lockdep: interrupted")
+			return exitInterrupted, true
+		}
+		fmt.Fprintf(s.err, "quiesce lockdep: the build failed, going on without the tag: %v\n%s", err, said.Bytes())
+		return 0, false
+	}
+
+	child := exec.CommandContext(ctx, binary, append([]string{"lockdep", lockdepChild}, args...)...)
+	child.Stdout, child.Stderr, child.WaitDelay = s.out, s.err, patience
+	stdin, err := child.StdinPipe()
+	if err == nil {
+		child.Cancel = stdin.Close // it ends by itself then
+		err = child.Run()
+	}
+	if child.ProcessState == nil || child.ProcessState.ExitCode() < 0 {
+		fmt.Fprintf(s.err, "quiesce lockdep: the build with -tags lockdep did not run to its end: %v\n", err)
+		return exitFailed, true
+	}
+	return child.ProcessState.ExitCode(), true
+}
+
+// hasSource reports whether the go command finds the source of this program
+// from here.
+func hasSource(ctx context.Context, pkg string) bool {
+	if pkg == "" || pkg == "command-line-arguments" {
+		return false
+	}
+	list := interruptibly(ctx, "go", "list", "-f", "{{.Dir}}", pkg)
+	out, err := list.Output()
+	return err == nil && strings.TrimSpace(string(out)) != ""
+}
+
+// interruptibly is a command that the end of ctx interrupts.
+func interruptibly(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = patience
+	cmd.Cancel = func() error {
+		if cmd.Process.Signal(os.Interrupt) != nil {
+			return cmd.Process.Kill()
+		}
+		return nil
+	}
+	return cmd
+}
+
+// buildFlags are those of this build, and the tag.
+func buildFlags(info *debug.BuildInfo) []string {
+	tags := "lockdep"
+	var flags []string
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "-tags" && s.Value != "":
+			tags = s.Value + "," + tags
+		case s.Key == "-race" && s.Value == "true":
+			flags = append(flags, "-race")
+		}
+	}
+	return append(flags, "-tags", tags)
+}

@@ -1,0 +1,5 @@
+//go:build !poison && !asan
+
+package policy
+
+const poisoned = false

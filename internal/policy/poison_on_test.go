@@ -1,0 +1,6 @@
+//go:build poison || asan
+
+package policy
+
+// poisoned: package slab has its debugging locks.
+const poisoned = true

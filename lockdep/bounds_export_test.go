@@ -1,0 +1,12 @@
+package lockdep
+
+// The sizes of the tables.
+const (
+	MaxClasses = maxClasses - 1
+	MaxOrders  = maxEdges - 1
+	MaxChains  = maxChains / 4 * 3
+	MaxStacks  = maxStacks - 1
+	MaxFaults  = maxFaults
+	MaxTasks   = maxTasks
+	MaxHeld    = maxHeld
+)
