@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quiesce/lockdep"
+	"quiesce/preempt"
 )
 
 // What needs a process of its own runs in a child: this test binary again,
@@ -33,7 +34,11 @@ func child(t *testing.T, scenario string, env ...string) (out string, ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), append(env, childEnv+"="+scenario)...)
+	mode := "QUIESCE=preempt_rt=1" // and nothing else that the environment says
+	if !preempt.RT() {
+		mode = "QUIESCE=preempt_rt=0"
+	}
+	cmd.Env = append(append(os.Environ(), mode, childEnv+"="+scenario), env...)
 	b, err := cmd.CombinedOutput()
 	return string(b), err == nil
 }
