@@ -2,13 +2,16 @@ package lockdep_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"quiesce/internal/sys"
 	"quiesce/lockdep"
 	"quiesce/preempt"
 )
@@ -94,12 +97,19 @@ func (r *reports) want(t *testing.T, what string, kinds ...string) []*lockdep.Re
 	return list
 }
 
-// apart runs fn on a goroutine of its own and waits for it.
+// apart runs fn on a goroutine of its own and waits until that is gone, which
+// is a moment after its last statement.
 func apart(fn func()) {
+	id := make(chan uint64, 1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		id <- sys.Goid()
 		fn()
 	}()
 	<-done
+	name := fmt.Sprintf("goroutine %d [", <-id)
+	for buf := make([]byte, 1<<20); strings.Contains(string(buf[:runtime.Stack(buf, true)]), name); {
+		time.Sleep(100 * time.Microsecond)
+	}
 }
