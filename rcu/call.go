@@ -72,10 +72,10 @@ func Call(fn func()) {
 	s.race.Merge()
 	race.Disable()      // the lock orders nobody but caller and callback
 	calls.queued.Add(1) // ord:stat
-	s.mu.Lock()
+	s.mu.LockIRQ()
 	sys.ProcUnpin()
 	s.add(fn)
-	s.mu.Unlock()
+	s.mu.UnlockIRQ()
 	race.Enable()
 	startCalls()
 }
@@ -148,10 +148,10 @@ func invoke(batch []*array) {
 func takeCalls() (batch []*array) {
 	for i := range calls.shard {
 		s := &calls.shard[i]
-		s.mu.Lock()
+		s.mu.LockIRQ()
 		full, cur := s.full, s.cur
 		s.full, s.cur = nil, nil
-		s.mu.Unlock()
+		s.mu.UnlockIRQ()
 		s.race.Acquire()
 		batch = append(batch, full...)
 		if cur != nil {
@@ -165,9 +165,9 @@ func takeCalls() (batch []*array) {
 func callsPending() bool {
 	for i := range calls.shard {
 		s := &calls.shard[i]
-		s.mu.Lock()
+		s.mu.LockIRQ()
 		p := s.cur != nil
-		s.mu.Unlock()
+		s.mu.UnlockIRQ()
 		if p {
 			return true
 		}
@@ -202,9 +202,9 @@ func Barrier() {
 	for i := range calls.shard {
 		left.Add(1) // ord:barrier
 		s := &calls.shard[i]
-		s.mu.Lock()
+		s.mu.LockIRQ()
 		s.add(marker)
-		s.mu.Unlock()
+		s.mu.UnlockIRQ()
 	}
 	startCalls()
 	last()
