@@ -29,6 +29,7 @@ type command struct {
 var commands = []command{
 	{"demo", "kfree_rcu end to end on real files, with every figure that counts", runDemo},
 	{"torture", "rcutorture: every kind of reader, updater and failure against each other", runTorture},
+	{"compare", "the ways to do kfree_rcu that the mail weighs, beside each other", runCompare},
 }
 
 func main() {
