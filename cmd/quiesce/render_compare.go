@@ -36,7 +36,7 @@ func renderCompare(rep *lab.Report) string {
 			mode = "preempt_rt=1"
 		}
 		if t := hotTable(rep, rt); t.Length() > 0 {
-			fmt.Fprintf(&b, "\n%s: ns for a call (p50, p99), ns from allocation to reclaimed, %% on the list\n%s\n", mode, t.Render())
+			fmt.Fprintf(&b, "\n%s: ns for a call, its p99 and max, ns from allocation to reclaimed, %% on the list\n%s\n", mode, t.Render())
 		}
 		if t := coldTable(rep, rt); t.Length() > 0 {
 			fmt.Fprintf(&b, "\n%s: a flood of %s cold objects, ns for each\n%s\n", mode, count(rep.Objects), t.Render())
@@ -96,7 +96,7 @@ func once(last *string, name string) string {
 }
 
 func hotTable(rep *lab.Report, rt bool) sheet {
-	t := figures(3, "", "caller", "plenty p50", "p99", "churn", "list %", "exhausted p50", "p99", "max", "churn", "list %")
+	t := figures(3, "", "caller", "plenty call", "p99", "churn", "list %", "exhausted call", "p99", "max", "churn", "list %")
 	last := ""
 	for _, h := range rep.Hot {
 		if h.RT != rt || h.Exhausted {
@@ -106,7 +106,7 @@ func hotTable(rep *lab.Report, rt bool) sheet {
 		if h.Died != "" {
 			cells = append(cells, "died", "", "", "")
 		} else {
-			cells = append(cells, decimals(h.P50, 0), decimals(h.P99, 0), decimals(h.Churn, 1)+tilde(h.Timed), decimals(100*h.Fallback, 1))
+			cells = append(cells, decimals(h.Call, 1), decimals(h.P99, 0), decimals(h.Churn, 1)+tilde(h.Timed), decimals(100*h.Fallback, 1))
 		}
 		for _, x := range rep.Hot {
 			if x.Strategy != h.Strategy || x.Caller != h.Caller || x.RT != rt || !x.Exhausted {
@@ -115,7 +115,7 @@ func hotTable(rep *lab.Report, rt bool) sheet {
 			if x.Died != "" {
 				cells = append(cells, "died", "", "", "", "")
 			} else {
-				cells = append(cells, decimals(x.P50, 0), decimals(x.P99, 0), si(x.Max), decimals(x.Churn, 1)+tilde(x.Timed), decimals(100*x.Fallback, 1))
+				cells = append(cells, decimals(x.Call, 1), decimals(x.P99, 0), si(x.Max), decimals(x.Churn, 1)+tilde(x.Timed), decimals(100*x.Fallback, 1))
 			}
 		}
 		t.row(cells...)

@@ -58,8 +58,8 @@ func (rep *Report) claims() (out []Claim) {
 		add(says, unknown, "")
 	}
 	says = "The weakness is that RCU traverses linked callback lists when invoking those callbacks."
-	if call != nil && list != nil {
-		add(says, partly, "call_rcu here keeps its callbacks in arrays, not in a list, and still takes %.0f ns for a cold object: the miss on each closure is left (list: %.0f)", call.HandOver, list.HandOver)
+	if call != nil && list != nil && array != nil {
+		add(says, partly, "call_rcu here keeps its callbacks in arrays, not in a list, and takes %.1f ns for a cold object, %.1f × the array's %.1f (list: %.0f): a closure of each is left to fetch, from memory in the order of the calls, which the processor fetches ahead", call.HandOver, ratio(call.HandOver, array.HandOver), array.HandOver, list.HandOver)
 	} else {
 		add(says, unknown, "")
 	}
@@ -109,13 +109,17 @@ func (rep *Report) claims() (out []Claim) {
 	}
 	says = "there is no way to detect raw atomic contexts in production kernels built with CONFIG_PREEMPT=n. Adding means to detect this would increase overhead on numerous fastpaths."
 	if t := rep.Tracking; t != nil {
-		add(says, partly, "a bare pin pair takes %.2f ns, with a counter %.2f (+%.0f %%), a raw lock's pair %.1f and %.1f with one more; but RCU's pinned readers count anyway (%.2f), so that asking costs slow paths %.2f ns and fast paths nothing", t.Bare, t.Counted, 100*(ratio(t.Counted, t.Bare)-1), t.Raw, t.Tracked, t.Disable, t.Atomic)
+		add(says, partly, "a bare pin pair takes %.2f ns, with a counter %.2f (%+.0f %%), a raw lock's pair %.1f and %.1f with one more; but RCU's pinned readers count anyway (%.2f), so that asking costs slow paths %.2f ns and fast paths nothing", t.Bare, t.Counted, 100*(ratio(t.Counted, t.Bare)-1), t.Raw, t.Tracked, t.Disable, t.Atomic)
 	} else {
 		add(says, unknown, "")
 	}
 	says = "often requires fallbacks such as timers that can degrade energy efficiency and realtime response"
 	if d, n := rep.light("defer", rt), rep.light("nolocks", rt); d != nil && n != nil {
-		add(says, verdict(d.WakeupsPS > 1.2*n.WakeupsPS), "an object a millisecond from a raw caller: %.0f wake-ups a second (nolocks: %.0f), and %.1f ms until an object is back (nolocks: %.1f)", d.WakeupsPS, n.WakeupsPS, d.LatencyMS, n.LatencyMS)
+		s := ""
+		if c := rep.cold("defer", Raw, rt, true); c != nil {
+			s = fmt.Sprintf("; and the queue is a list too: %.0f ns for a cold object to move and reclaim", c.HandOver)
+		}
+		add(says, verdict(d.WakeupsPS > 1.2*n.WakeupsPS), "an object a millisecond from a raw caller: %.0f wake-ups a second (nolocks: %.0f), and %.1f ms until an object is back (nolocks: %.1f)%s", d.WakeupsPS, n.WakeupsPS, d.LatencyMS, n.LatencyMS, s)
 	} else {
 		add(says, unknown, "")
 	}

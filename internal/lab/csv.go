@@ -33,7 +33,7 @@ func (rep *Report) WriteCSV(out io.Writer) error {
 	}
 	for _, h := range rep.Hot {
 		lines("hot", h.Where, h.Noisy, h.Died, h.Misses,
-			figure{"call_p50_ns", h.P50}, figure{"call_p99_ns", h.P99}, figure{"call_max_ns", h.Max},
+			figure{"call_ns", h.Call}, figure{"call_p50_ns", h.P50}, figure{"call_p99_ns", h.P99}, figure{"call_max_ns", h.Max},
 			figure{"longest_pinned_call_ns", h.RawMax}, figure{"alloc_to_reclaimed_ns", h.Churn},
 			figure{"alloc_to_reclaimed_cpu_ns", h.ChurnCPU}, figure{"reclaim_hot_cpu_ns", h.Reclaim},
 			figure{"fallback_share", h.Fallback}, figure{"grace_periods_per_s", h.GPsPerS},

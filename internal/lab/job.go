@@ -87,7 +87,7 @@ const (
 	repeats  = 3 // of a timed cell
 	more     = 4 // if they disagree
 	burst    = 64
-	heldMost = 8192 // pages that a squeeze may hold
+	heldMost = 512 // pages that a squeeze may hold
 )
 
 // repeat runs fn until the closest three of the figures that it returns agree.
@@ -110,7 +110,8 @@ func newBench(strategy string) *bench {
 	var h hist
 	for range 20_000 {
 		t := sys.Nanotime()
-		h.add(sys.Nanotime() - t)
+		d := sys.Nanotime() - t
+		h.add(d)
 	}
 	b.clock = int64(h.quantile(0.5))
 	return b
@@ -164,6 +165,7 @@ func (b *bench) survive(j Job) (*Survival, error) {
 	if err != nil {
 		return nil, err
 	}
+	in.Stock(2 * heldMost)
 	squeezed := in.Squeeze(heldMost)
 	held, freed := make(chan bool), make(chan bool)
 	go func() {

@@ -28,6 +28,7 @@ func (b *bench) cold(j Job) (*Cold, error) {
 		if err != nil {
 			return nil, err
 		}
+		in.Stock(2*heldMost + j.Objects/arrayCap*5/4)
 		objs, err := in.fill(j.Objects)
 		if err != nil {
 			return nil, err

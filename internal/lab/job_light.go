@@ -12,7 +12,7 @@ import (
 
 const (
 	lightNS    = 1_000_000 // between two calls
-	lightCalls = 150
+	lightCalls = 100
 	lightShots = 12
 )
 
@@ -146,6 +146,7 @@ func (b *bench) lockdep(j Job) (*Survival, error) {
 		default:
 		}
 	})
+	in.Stock(2 * heldMost)
 	objs, err := in.fill(8 * arrayCap)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -13,7 +14,8 @@ import (
 
 const (
 	stressPages = 512 // freed under one hold, as free_pcppages_bulk does
-	stressNS    = 400_000_000
+	stressNS    = 200_000_000
+	stressRuns  = 7
 	wakeNS      = 300_000 // a locked thread sleeps that long
 )
 
@@ -24,33 +26,35 @@ const (
 func (b *bench) locks(j Job) (*Locks, error) {
 	l := &Locks{RT: preempt.RT()}
 	var raws, spins []Lock
-	t, err := repeat(func() (float64, error) {
+	for range stressRuns {
 		r, err := stress(new(lock.Raw), true)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		s, err := stress(new(lock.Spin), !preempt.RT())
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		raws, spins = append(raws, r), append(spins, s)
-		return r.HoldMax, nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	l.Timed, l.Raw, l.Spin = t, middle(raws), middle(spins)
+	var holds []float64
+	for _, r := range raws {
+		holds = append(holds, r.HoldMax)
+	}
+	l.Timed = Timed{Runs: stressRuns, Spread: spread(holds), Noisy: spread(holds) > maxSpread}
+	l.Raw, l.Spin = least(raws), least(spins)
 	return l, nil
 }
 
-// middle takes the median of each figure.
-func middle(runs []Lock) Lock {
+// least takes the least of each figure: what disturbs a run from outside only
+// makes its longest times longer.
+func least(runs []Lock) Lock {
 	get := func(f func(Lock) float64) float64 {
 		var v []float64
 		for _, r := range runs {
 			v = append(v, f(r))
 		}
-		return median(v)
+		return slices.Min(v)
 	}
 	return Lock{
 		HoldMax:   get(func(l Lock) float64 { return l.HoldMax }),
@@ -150,18 +154,20 @@ func (b *bench) tracking() *Tracking {
 	var raw lock.Raw
 	sink := false
 	timed := func(out *float64, fn func(n int)) {
-		const n = 2_000_000
+		const n = 20_000 // short, so that some are not disturbed
 		var v []float64
-		for range 5 {
+		for range 200 {
 			begin := sys.Nanotime()
 			fn(n)
 			v = append(v, float64(sys.Nanotime()-begin)/n)
 		}
-		*out = median(v)
+		*out = slices.Min(v)
+		slices.Sort(v)
+		v = v[:3]
 		if s := spread(v); s > t.Spread {
 			t.Spread, t.Noisy = s, s > maxSpread
 		}
-		t.Runs = len(v)
+		t.Runs = 200
 	}
 	timed(&t.Bare, func(n int) {
 		for range n {

@@ -50,21 +50,21 @@ type Timed struct {
 type Hot struct {
 	Where
 	Timed
-	Died        string   `json:"died,omitempty"` // the process did, of this
-	P50         float64  `json:"call_p50_ns"`
-	P99         float64  `json:"call_p99_ns"`
-	Max         float64  `json:"call_max_ns"`
-	RawMax      float64  `json:"longest_pinned_call_ns"`
-	Churn       float64  `json:"alloc_to_reclaimed_ns"` // wall time for an object
-	ChurnCPU    float64  `json:"alloc_to_reclaimed_cpu_ns"`
-	Reclaim     float64  `json:"reclaim_hot_cpu_ns"`
-	Fallback    float64  `json:"fallback_share"`
-	GPsPerS     float64  `json:"grace_periods_per_s"`
-	SleepsPerS  float64  `json:"thread_sleeps_per_s"`
-	Peak        int64    `json:"peak_bytes"`
-	Calls       []Bucket `json:"calls,omitempty"`
-	Misses      *float64 `json:"cache_misses_per_object"`
-	ContendedBy string   `json:"-"`
+	Died       string   `json:"died,omitempty"` // the process did, of this
+	Call       float64  `json:"call_ns"`        // mean of a burst; the median one
+	P50        float64  `json:"call_p50_ns"`
+	P99        float64  `json:"call_p99_ns"`
+	Max        float64  `json:"call_max_ns"`
+	RawMax     float64  `json:"longest_pinned_call_ns"`
+	Churn      float64  `json:"alloc_to_reclaimed_ns"` // wall time for an object
+	ChurnCPU   float64  `json:"alloc_to_reclaimed_cpu_ns"`
+	Reclaim    float64  `json:"reclaim_hot_cpu_ns"`
+	Fallback   float64  `json:"fallback_share"`
+	GPsPerS    float64  `json:"grace_periods_per_s"`
+	SleepsPerS float64  `json:"thread_sleeps_per_s"`
+	Peak       int64    `json:"peak_bytes"`
+	Calls      []Bucket `json:"calls,omitempty"`
+	Misses     *float64 `json:"cache_misses_per_object"`
 }
 
 // Cold is a flood of objects that are in no cache, the four figures together,

@@ -175,6 +175,23 @@ func (in *Instance) Close() error {
 
 const noLocksPage = gfp.NoWait | gfp.NoLocks | gfp.NoWarn
 
+// Stock sees to it that the allocator has n free pages with memory behind its
+// lock: a request in a raw atomic context makes no system call, so blocks
+// without memory are not for it. Unpinned.
+func (in *Instance) Stock(n int) {
+	pages := make([]unsafe.Pointer, 0, n)
+	for len(pages) < n {
+		p := in.pages.Alloc(0, gfp.NoWait|gfp.NoWarn)
+		if p == nil {
+			break
+		}
+		pages = append(pages, p)
+	}
+	for _, p := range pages {
+		in.pages.Free(p, 0)
+	}
+}
+
 // Squeezed are pages taken from Ps' lists.
 type Squeezed struct {
 	in   *Instance
@@ -187,8 +204,12 @@ func (in *Instance) Squeeze(n int) *Squeezed {
 }
 
 // Take takes every page from this P's list, so that an allocation that takes
-// no lock finds none. Pinned.
+// no lock finds none. Where there is no room left, what was taken goes back
+// first, and most of it to the pages behind the lock. Pinned.
 func (s *Squeezed) Take() {
+	if len(s.held) == cap(s.held) {
+		s.Release()
+	}
 	for len(s.held) < cap(s.held) {
 		p := s.in.pages.Alloc(0, noLocksPage)
 		if p == nil {
@@ -198,10 +219,7 @@ func (s *Squeezed) Take() {
 	}
 }
 
-// Full reports whether Take had room left.
-func (s *Squeezed) Full() bool { return len(s.held) == cap(s.held) }
-
-// Release gives the pages back. Unpinned.
+// Release gives the pages back. Any context.
 func (s *Squeezed) Release() {
 	for _, p := range s.held {
 		s.in.pages.Free(p, 0)

@@ -95,7 +95,11 @@ func distinct(t testing.TB, in *Instance, n int) {
 	}
 }
 
-const many = 20_000
+// Race builds have small ranges, and each access is some hundred times slower.
+const (
+	many        = 20_000 / slower
+	writeBursts = 400 / slower
+)
 
 // Nothing comes back while a reader is there, everything when it has left and
 // Barrier has returned, each once.
@@ -155,14 +159,13 @@ func TestReadersNeverSeeAnObjectThatCameBack(t *testing.T) {
 				}
 			})
 		}
-		const each = 400 // bursts
 		var freed, stamp atomic.Uint64
 		for w := range 2 {
 			writers.Go(func() {
 				rng := rand.New(rand.NewPCG(uint64(w), 2))
 				c := newCaller(kind)
 				squeezed := in.Squeeze(256)
-				for range each {
+				for range writeBursts {
 					var fresh []*Object
 					for range 32 {
 						o := in.Alloc()
@@ -214,7 +217,7 @@ func TestReadersNeverSeeAnObjectThatCameBack(t *testing.T) {
 // All memory allocated, page lists empty: frees still work, and give it back.
 func TestFreesWorkWithoutMemory(t *testing.T) {
 	each(t, func(t *testing.T, name string, kind Caller) {
-		const limit = 12 << 20
+		const limit = 6 << 20
 		in := start(t, name, Config{Limit: limit})
 		var objs []*Object
 		for {
@@ -245,6 +248,7 @@ func TestFreesWorkWithoutMemory(t *testing.T) {
 
 // What a strategy is for shows in where its objects went.
 func TestRoutes(t *testing.T) {
+	const many = 20_000
 	for _, c := range []struct {
 		name              string
 		kind              Caller
