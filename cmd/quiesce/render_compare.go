@@ -154,7 +154,7 @@ func lightTable(rep *lab.Report, rt bool) sheet {
 		if l.RT != rt {
 			continue
 		}
-		cells := []any{l.Strategy, decimals(l.WakeupsPS, 0) + tilde(l.Timed), decimals(l.GPsPerS, 0), decimals(l.LatencyMS, 2), decimals(l.LatencyMax, 2)}
+		cells := []any{l.Strategy, count(int64(l.WakeupsPS)) + tilde(l.Timed), count(int64(l.GPsPerS)), decimals(l.LatencyMS, 2), decimals(l.LatencyMax, 2)}
 		if l.Died != "" {
 			cells = []any{l.Strategy, "died", "", "", ""}
 		}

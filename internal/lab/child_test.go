@@ -19,6 +19,9 @@ import (
 const childEnv = "QUIESCE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == ChildArg {
+		os.Exit(Child(os.Stdin, os.Stdout))
+	}
 	what, name, ok := strings.Cut(os.Getenv(childEnv), " ")
 	if !ok {
 		os.Exit(m.Run())

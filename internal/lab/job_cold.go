@@ -28,11 +28,11 @@ func (b *bench) cold(j Job) (*Cold, error) {
 		if err != nil {
 			return nil, err
 		}
-		in.Stock(2*heldMost + j.Objects/arrayCap*5/4)
 		objs, err := in.fill(j.Objects)
 		if err != nil {
 			return nil, err
 		}
+		in.Stock(2*heldMost + j.Objects/arrayCap*5/4)
 		ctx := newCaller(j.Caller)
 		var reclaim []float64
 		t, err := repeat(func() (float64, error) {

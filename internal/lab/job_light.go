@@ -84,14 +84,15 @@ const (
 )
 
 // memory floods from raw and plain contexts while a reader is there for 20 ms
-// at a time, and samples what the allocator holds. It has a limit of 64 MiB,
+// at a time, and samples what the allocator has handed out: objects, live and free, and arrays. It has a limit of 64 MiB,
 // so that strategies that fall behind have to wait.
 func (b *bench) memory(j Job) (*Memory, error) {
 	in, err := New(b.strategy, Config{Limit: 64 << 20, Depot: 1 << 20})
 	if err != nil {
 		return nil, err
 	}
-	m := &Memory{Where: b.where(j), EveryMS: sampleNS / 1e6}
+	m := &Memory{Where: b.where(j)}
+	begin := sys.Nanotime()
 	var stop atomic.Bool
 	done := make(chan bool, 2)
 	go func() {
@@ -104,14 +105,15 @@ func (b *bench) memory(j Job) (*Memory, error) {
 	}()
 	go func() {
 		for !stop.Load() {
-			m.Bytes = append(m.Bytes, in.Pages().Resident)
+			m.At = append(m.At, float64(sys.Nanotime()-begin)/1e6)
+			m.Bytes = append(m.Bytes, in.Pages().InUse)
 			sys.Sleep(sampleNS)
 		}
 		done <- true
 	}()
 	c := newCaller(j.Caller)
 	var objs [burst]*Object
-	for begin := sys.Nanotime(); sys.Nanotime()-begin < memoryNS; {
+	for sys.Nanotime()-begin < memoryNS {
 		for i := range objs {
 			objs[i] = in.Alloc()
 		}

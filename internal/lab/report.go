@@ -95,13 +95,13 @@ type Light struct {
 	IdleWakes  float64 `json:"idle_wakeups_per_s"` // half a second after
 }
 
-// Memory is the memory held over time while a reader comes back now and then.
+// Memory is the memory handed out over time while a reader comes back now and then.
 type Memory struct {
 	Where
-	Died    string  `json:"died,omitempty"`
-	EveryMS float64 `json:"every_ms"`
-	Bytes   []int64 `json:"bytes"`
-	Peak    int64   `json:"peak_bytes"`
+	Died  string    `json:"died,omitempty"`
+	At    []float64 `json:"at_ms"`
+	Bytes []int64   `json:"bytes_in_use"`
+	Peak  int64     `json:"peak_bytes"`
 }
 
 // Survival is what happens to raw callers, lists exhausted.
