@@ -32,10 +32,10 @@ func (b *bench) cold(j Job) (*Cold, error) {
 		if err != nil {
 			return nil, err
 		}
-		in.Stock(2*heldMost + j.Objects/arrayCap*5/4)
 		ctx := newCaller(j.Caller)
 		var reclaim []float64
 		t, err := repeat(func() (float64, error) {
+			in.Stock(2*heldMost + j.Objects/arrayCap*5/4)
 			rand.Shuffle(len(objs), func(i, k int) { objs[i], objs[k] = objs[k], objs[i] })
 			squeezed := in.Squeeze(heldMost)
 			b.makeCold()

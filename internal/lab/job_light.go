@@ -25,6 +25,7 @@ func (b *bench) light(j Job) (*Light, error) {
 	}
 	l := &Light{Where: b.where(j)}
 	c := newCaller(j.Caller)
+	quiet := idle() // what the Go runtime does by itself
 	// The caller's own sleeps are taken off: the same loop without a call.
 	loop := func(free bool) (sleeps, gps, took float64) {
 		gp := rcu.ReadStats().GracePeriods
@@ -55,11 +56,7 @@ func (b *bench) light(j Job) (*Light, error) {
 	l.Timed, l.WakeupsPS, l.GPsPerS = t, max(median(wakes), 0), median(gps)
 
 	sys.Sleep(50_000_000) // until all is quiet
-	_, s := sys.Usage()
-	begin := sys.Nanotime()
-	sys.Sleep(100_000_000)
-	_, s2 := sys.Usage()
-	l.IdleWakes = max(float64(s2-s)-1, 0) / (float64(sys.Nanotime()-begin) / 1e9)
+	l.IdleWakes = max(idle()-quiet, 0)
 
 	var waits []float64
 	for range lightShots {
@@ -75,6 +72,16 @@ func (b *bench) light(j Job) (*Light, error) {
 	}
 	l.LatencyMS, l.LatencyMax = median(waits), slices.Max(waits)
 	return l, in.Close()
+}
+
+// idle is how often a second threads sleep while nothing is done.
+func idle() float64 {
+	sys.Sleep(20_000_000)
+	_, s := sys.Usage()
+	begin := sys.Nanotime()
+	sys.Sleep(100_000_000)
+	_, s2 := sys.Usage()
+	return float64(s2-s) / (float64(sys.Nanotime()-begin) / 1e9)
 }
 
 const (

@@ -18,6 +18,11 @@ type Report struct {
 	Errors   []string   `json:"errors,omitempty"` // jobs that could not be done
 	Noisy    int        `json:"noisy_cells"`
 	Cells    int        `json:"timed_cells"`
+	// A fixed walk through cold memory before each job: ns a step, and how far
+	// the quarters of them lie apart. Cells that were not measured together
+	// differ by that much for no reason of their own.
+	Reference float64 `json:"reference_ns"`
+	Drift     float64 `json:"reference_drift"`
 }
 
 // Machine is where it ran.
@@ -92,7 +97,7 @@ type Light struct {
 	GPsPerS    float64 `json:"grace_periods_per_s"`
 	LatencyMS  float64 `json:"reclaim_latency_p50_ms"` // of one object, from idle
 	LatencyMax float64 `json:"reclaim_latency_max_ms"`
-	IdleWakes  float64 `json:"idle_wakeups_per_s"` // half a second after
+	IdleWakes  float64 `json:"idle_wakeups_per_s"` // when all is back, beyond those before
 }
 
 // Memory is the memory handed out over time while a reader comes back now and then.
