@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"quiesce/internal/race"
+	"quiesce/lockdep"
 )
 
 func TestHistogramsAreRightToSixPercent(t *testing.T) {
@@ -67,7 +68,7 @@ func TestSpreadIsOfTheClosestThree(t *testing.T) {
 // binary.
 func small(t *testing.T, ctx context.Context, names ...string) *Report {
 	t.Helper()
-	if race.Enabled || testing.Short() {
+	if race.Enabled || lockdep.Tagged || testing.Short() {
 		t.Skip("takes its time, and measures")
 	}
 	rep, err := Run(ctx, RunConfig{Strategies: names, Objects: 5000, Child: []string{os.Args[0], ChildArg}}, nil)
