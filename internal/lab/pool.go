@@ -34,8 +34,6 @@ type pool struct {
 
 	// Pages that a put could not free without waiting, by a lock-free stack.
 	late atomic.Uintptr
-
-	longest int64 // ns that the lock was held, by timed sections
 }
 
 // poolLock is a lock.Raw or a lock.Spin.
