@@ -233,19 +233,19 @@ func (f *fault) stacksOf(t *task) {
 //
 //go:norace
 func (f *fault) context(t *task) {
-	n := strconv.Itoa(t.base().level())
+	n := strconv.Itoa(t.kernelContext().level())
 	f.say("context-{", n, ":", n, "}")
 	switch {
 	case t.hardirq > 0:
-		f.say(" hard interrupt handler")
+		f.say(", hard interrupt handler")
 	case t.threaded > 0:
-		f.say(" interrupt handler that preempt_rt=1 makes a thread")
+		f.say(", interrupt handler that preempt_rt=1 makes a thread")
 	case t.softirq > 0:
-		f.say(" softirq handler")
+		f.say(", softirq handler")
 	case t.irqsOff > 0:
-		f.say(" interrupts disabled")
+		f.say(", interrupts disabled")
 	case t.bhOff > 0:
-		f.say(" softirqs disabled")
+		f.say(", softirqs disabled")
 	}
 	if n := t.bare(); n > 0 {
 		f.say(", pinned (preempt.Disable, DisableIRQ or Hardirq, ", strconv.Itoa(int(n)), " deep)")

@@ -2,14 +2,18 @@ package lockdep_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"quiesce/internal/sys"
 	"quiesce/lockdep"
+	"quiesce/preempt"
 )
 
 // What needs a process of its own runs in a child: this test binary again,
@@ -33,7 +37,11 @@ func child(t *testing.T, scenario string, env ...string) (out string, ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), append(env, childEnv+"="+scenario)...)
+	mode := "QUIESCE=preempt_rt=1" // and nothing else that the environment says
+	if !preempt.RT() {
+		mode = "QUIESCE=preempt_rt=0"
+	}
+	cmd.Env = append(append(os.Environ(), mode, childEnv+"="+scenario), env...)
 	b, err := cmd.CombinedOutput()
 	return string(b), err == nil
 }
@@ -89,12 +97,19 @@ func (r *reports) want(t *testing.T, what string, kinds ...string) []*lockdep.Re
 	return list
 }
 
-// apart runs fn on a goroutine of its own and waits for it.
+// apart runs fn on a goroutine of its own and waits until that is gone, which
+// is a moment after its last statement.
 func apart(fn func()) {
+	id := make(chan uint64, 1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		id <- sys.Goid()
 		fn()
 	}()
 	<-done
+	name := fmt.Sprintf("goroutine %d [", <-id)
+	for buf := make([]byte, 1<<20); strings.Contains(string(buf[:runtime.Stack(buf, true)]), name); {
+		time.Sleep(100 * time.Microsecond)
+	}
 }

@@ -195,7 +195,7 @@ func TestALockOnAStackMayMoveWhileItIsHeld(t *testing.T) {
 // record of the first one stays, and says so at the end.
 func TestMemoryOfAHeldLockMayBeUsedAgain(t *testing.T) {
 	w := newWitness(t)
-	wait(func() {
+	apart(func() {
 		m := new(lockdep.Map)
 		m.Init("first")
 		hold(m, 0)

@@ -21,10 +21,20 @@ const noRecord = -1
 //
 //go:norace
 func (t *task) base() WaitType {
+	if w := t.kernelContext(); w != waitMax || t.irqsOff == 0 && t.bhOff == 0 {
+		return w
+	}
+	return WaitConfig
+}
+
+// kernelContext is what reports show: the kernel counts handlers alone.
+//
+//go:norace
+func (t *task) kernelContext() WaitType {
 	switch {
 	case t.hardirq > 0:
 		return WaitSpin
-	case t.threaded > 0, t.softirq > 0, t.irqsOff > 0, t.bhOff > 0:
+	case t.threaded > 0, t.softirq > 0:
 		return WaitConfig
 	}
 	return waitMax

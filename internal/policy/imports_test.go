@@ -43,6 +43,7 @@ var floors = []struct {
 	{6, "internal/litmus", "rcu preempt lock internal/percpu internal/sys", ""},
 	{7, "internal/mutants", "", ""}, // its mutants are text: it runs the go command
 	{7, "cmd/quiesce", "all below", "*"},
+	{7, "bench/peers", "all below", "*"},
 }
 
 const module = "quiesce/"

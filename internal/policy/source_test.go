@@ -102,6 +102,7 @@ var unsafeAllowed = map[string]string{
 	"lockdep":           "addresses of locks, for reports",
 	"rcuhash":           "buckets and nodes lie in off-heap memory",
 	"internal/demo":     "holds pages, which are unsafe.Pointers",
+	"internal/lab":      "arrays lie in pages, objects are chained by addresses",
 	"internal/selftest": "holds pages, which are unsafe.Pointers",
 	"internal/scaling":  "holds pages, which are unsafe.Pointers",
 	"internal/torture":  "stamps objects of different sizes word by word",

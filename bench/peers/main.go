@@ -1,0 +1,192 @@
+// Command peers measures Quiesce beside its peers: the same work, in one run,
+// as one table with ratios.
+//
+// Every measurement is a process of its own, which prints figures: this
+// program again for what is written in Go (child.go), a small C program for
+// the rest (c/), compiled at run time against Debian's packages. So no peer
+// suffers from another's heap, and each is repeated between repetitions of the
+// others.
+//
+// It is a module of its own, so that who imports the library does not inherit
+// the peers.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
+)
+
+// Exit statuses.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // a row failed, or the report could not be written
+	exitUsage       = 2   // a bad flag
+	exitInterrupted = 130 // ended early by SIGINT or SIGTERM, and clean
+)
+
+const head = `peers: Quiesce beside its peers, the same work in one run
+
+Usage: go run ./bench/peers [flags]
+
+Measures readers, allocators, deferred frees and grace periods of Quiesce, of
+what Go programs use instead, and of liburcu, Concurrency Kit, glibc, jemalloc
+and mimalloc, and prints one table. The C peers are compiled with cc; those
+that are not installed are left out, with a line that names the package:
+
+  apt-get install gcc libc6-dev liburcu-dev libck-dev libjemalloc-dev \
+    libmimalloc-dev
+
+Flags:
+`
+
+const tail = `
+The columns:
+  ns       wall time of one operation, for deferred frees of one object from
+           its allocation (churn) or from its enqueuing (flood) until it is
+           reclaimed; the median of the rounds
+  CPU ns   user and system time of all threads of the process, workers included
+  ratio    to the row that has 1.00, in the same round; the median of rounds:
+           2.00 takes twice as long as Quiesce, 0.50 half as long
+  spread   distance between the quartiles of the rounds, of the figure or of its
+           ratio, whichever is larger; above 20 % the row is noisy: run again
+           on a quieter machine, or with a larger -count
+The rounds of a group's rows are interleaved. docs/peers.md tells what each row
+measures, and what is not comparable.
+
+Examples:
+  go run ./bench/peers -run readers
+  go run ./bench/peers -run 'churn/.*(mimalloc|ck_epoch)' -count 9
+  go run ./bench/peers -full -run flood -json
+
+Exit status:
+  0    measured; what is absent was left out
+  1    a row failed, or the report could not be written
+  2    a bad flag, or one that selects nothing
+  130  interrupted (SIGINT, SIGTERM), and clean: the table has what there is.
+       A second Ctrl-C ends the program at once.
+`
+
+// options are what the flags say.
+type options struct {
+	run                       string
+	count                     int
+	asJSON, list, full, quick bool
+}
+
+func (o *options) flags() *flag.FlagSet {
+	fs := flag.NewFlagSet("peers", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&o.run, "run", "", "measure only rows whose GROUP/NAME matches the `regexp`; a group's row with ratio 1.00 always runs along")
+	fs.IntVar(&o.count, "count", 5, "`n` rounds (default 5)")
+	fs.BoolVar(&o.full, "full", false, "4 M objects in the cold flood, not 0.5 M")
+	fs.BoolVar(&o.quick, "quick", false, "a tenth of the time and of the objects: rough figures, to see that it works")
+	fs.BoolVar(&o.list, "list", false, "list the rows, and end")
+	fs.BoolVar(&o.asJSON, "json", false, "print one JSON object on stdout instead of the table")
+	return fs
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == childArg {
+		os.Exit(child(os.Args[2:], os.Stdout, os.Stderr))
+	}
+	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func command(args []string, out, errs io.Writer) int {
+	var o options
+	fs := o.flags()
+	usage := func(format string, a ...any) int {
+		fmt.Fprintf(errs, "peers: %s (see go run ./bench/peers -h)\n", fmt.Sprintf(format, a...))
+		return exitUsage
+	}
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(out, head+describe(fs)+tail)
+		return exitOK
+	case err != nil:
+		return usage("%v", err)
+	case fs.NArg() > 0:
+		return usage("no arguments, please: %s; rows go with -run", strings.Join(fs.Args(), " "))
+	case o.count < 1:
+		return usage("-count %d: at least 1", o.count)
+	}
+	want, err := regexp.Compile(o.run)
+	if err != nil {
+		return usage("-run: %v", err)
+	}
+	groups := choose(allGroups(), want)
+	if len(groups) == 0 {
+		return usage("-run %s: no such row (-list shows them)", o.run)
+	}
+	if o.list {
+		for _, g := range groups {
+			for _, r := range g.rows {
+				fmt.Fprintf(out, "%s/%s\n", g.id, r.name)
+			}
+		}
+		return exitOK
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process
+	rep, err := measure(ctx, groups, o, errs)
+	if err != nil {
+		fmt.Fprintf(errs, "peers: %v\n", err)
+		return exitFailed
+	}
+	var b bytes.Buffer
+	if o.asJSON {
+		e := json.NewEncoder(&b)
+		e.SetIndent("", "  ")
+		err = e.Encode(rep)
+	} else {
+		render(&b, rep)
+	}
+	if err == nil {
+		_, err = out.Write(b.Bytes())
+	}
+	if err != nil {
+		fmt.Fprintf(errs, "peers: the report could not be written: %v\n", err)
+		return exitFailed
+	}
+	switch {
+	case len(rep.Failed) > 0:
+		return exitFailed
+	case rep.Partial:
+		return exitInterrupted
+	}
+	return exitOK
+}
+
+// describe lists a set's flags for a help text of at most 80 columns.
+func describe(fs *flag.FlagSet) string {
+	const indent, width = 16, 78
+	var b strings.Builder
+	fs.VisitAll(func(f *flag.Flag) {
+		value, usage := flag.UnquoteUsage(f)
+		line := fmt.Sprintf("  %-*s", indent-2, strings.TrimSpace("-"+f.Name+" "+value))
+		for i, word := range strings.Fields(usage) {
+			if len(line)+1+len(word) > width {
+				b.WriteString(strings.TrimRight(line, " ") + "\n")
+				line = strings.Repeat(" ", indent)
+			} else if i > 0 {
+				line += " "
+			}
+			line += word
+		}
+		b.WriteString(line + "\n")
+	})
+	return b.String()
+}
