@@ -252,6 +252,11 @@ func TestWithFarTooLittleAddressSpaceTheProcessEndsAtItsStart(t *testing.T) {
 	t.Parallel()
 	c := begin(t, "small address space", fmt.Sprintf("SPACE=%d", 800<<20))
 	<-c.ended
+	// Once in a while Go's own heap is the first that wants more.
+	for try := 0; try < 2 && strings.Contains(c.stderr.String(), "runtime: out of memory"); try++ {
+		c = begin(t, "small address space", fmt.Sprintf("SPACE=%d", 800<<20))
+		<-c.ended
+	}
 	if c.err == nil || !strings.Contains(c.stderr.String(), "quiesce: allocator default: no address space") {
 		t.Errorf("%v\n%.2000s", c.err, c.stderr)
 	}
@@ -277,19 +282,29 @@ func TestMemoryDeniedAllocationsReturnNilAndFreeRCUGoesOn(t *testing.T) {
 func TestAGoHeapThatCannotGrowEndsTheProcessInGosWords(t *testing.T) {
 	unlimited(t)
 	t.Parallel()
-	c := begin(t, "Go heap")
+	c, text := goHeapEnds(t)
+	// Once in a while Go's collector is the one that gets no memory, and does not
+	// look: nil in its queue of spans.
+	for try := 0; try < 2 && strings.Contains(text, "SIGSEGV") && strings.Contains(text, "runtime.(*spanQueue)"); try++ {
+		c, text = goHeapEnds(t)
+	}
+	if c.cmd.ProcessState.ExitCode() != 2 || !strings.Contains(text, "fatal error: ") ||
+		!strings.Contains(text, "out of memory") && !strings.Contains(text, "cannot allocate memory") {
+		t.Errorf("%v\n%.3000s", c.err, text)
+	}
+	t.Logf("%.150s", text)
+}
+
+func goHeapEnds(t *testing.T) (c *child, text string) {
+	t.Helper()
+	c = begin(t, "Go heap")
 	c.expect("ready")
 	select {
 	case <-c.ended:
 	case <-time.After(patience):
 		t.Fatalf("no end within %v", patience)
 	}
-	text := c.stderr.String()
-	if c.cmd.ProcessState.ExitCode() != 2 || !strings.Contains(text, "fatal error: ") ||
-		!strings.Contains(text, "out of memory") && !strings.Contains(text, "cannot allocate memory") {
-		t.Errorf("%v\n%.3000s", c.err, text)
-	}
-	t.Logf("%.150s", text)
+	return c, c.stderr.String()
 }
 
 // passes logs what the child says until it says that it is fine.
