@@ -30,6 +30,7 @@ var commands = []command{
 	{"demo", "kfree_rcu end to end on real files, with every figure that counts", runDemo},
 	{"torture", "rcutorture: every kind of reader, updater and failure against each other", runTorture},
 	{"lockdep", "the kernel's locking self-test, and the report that this project began with", runLockdep},
+	{"compare", "the ways to do kfree_rcu that the mail weighs, beside each other", runCompare},
 }
 
 func main() {

@@ -104,6 +104,7 @@ var unsafeAllowed = map[string]string{
 	"internal/demo":     "holds pages, which are unsafe.Pointers",
 	"internal/selftest": "holds pages, which are unsafe.Pointers",
 	"internal/torture":  "stamps objects of different sizes word by word",
+	"internal/lab":      "arrays lie in pages, objects are chained by addresses",
 }
 
 func TestUnsafeStandsOnlyWhereItIsAllowed(t *testing.T) {
