@@ -103,6 +103,7 @@ var unsafeAllowed = map[string]string{
 	"rcuhash":           "buckets and nodes lie in off-heap memory",
 	"internal/demo":     "holds pages, which are unsafe.Pointers",
 	"internal/selftest": "holds pages, which are unsafe.Pointers",
+	"internal/scale":    "objects of different sizes in one table, allocated by size",
 	"internal/torture":  "stamps objects of different sizes word by word",
 	"internal/lab":      "arrays lie in pages, objects are chained by addresses",
 }
