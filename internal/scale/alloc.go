@@ -95,12 +95,12 @@ func Alloc(ctx context.Context, cfg AllocConfig, tell Tell) (*AllocReport, error
 	r := &AllocReport{AllocConfig: cfg, Procs: runtime.GOMAXPROCS(0)}
 	for _, size := range cfg.Sizes {
 		if allocSizes[size] == nil {
-			return nil, inputError("no size of %d bytes: want some of %v", size, AllocSizes())
+			return nil, BadInput("no size of %d bytes: want some of %v", size, AllocSizes())
 		}
 		for _, name := range cfg.Cases {
 			i := slices.IndexFunc(allocCases, func(c [2]string) bool { return c[0] == name })
 			if i < 0 {
-				return nil, inputError("no case is called %q: want some of %s", name, strings.Join(allocNames(), ", "))
+				return nil, BadInput("no case is called %q: want some of %s", name, strings.Join(allocNames(), ", "))
 			}
 			r.Results = append(r.Results, AllocResult{Case: name, Does: allocCases[i][1], Bytes: size})
 		}

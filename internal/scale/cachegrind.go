@@ -233,7 +233,7 @@ func parseCachegrind(f io.Reader) (Misses, error) {
 // ColdChild is the process under cachegrind: strategy, depot, objects, stage.
 func ColdChild(args []string) error {
 	if len(args) != 4 {
-		return inputError("want a strategy, a depot's bytes, a number of objects and a stage")
+		return BadInput("want a strategy, a depot's bytes, a number of objects and a stage")
 	}
 	depot, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil {

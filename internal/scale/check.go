@@ -3,6 +3,7 @@ package scale
 import (
 	"context"
 	"errors"
+	"math"
 	"regexp"
 	"runtime"
 	"slices"
@@ -51,8 +52,9 @@ const (
 // Figure is a number and its limit.
 type Figure struct {
 	Name    string    `json:"name"`
-	Unit    string    `json:"unit"`    // "×" for a ratio
-	Limit   float64   `json:"limit"`   // 0: none
+	Unit    string    `json:"unit"` // "×" for a ratio
+	Limit   float64   `json:"limit"`
+	Target  bool      `json:"target"`  // there is a limit
 	AtLeast bool      `json:"atleast"` // the limit is a lower one
 	Value   float64   `json:"value"`   // median
 	Spread  float64   `json:"spread"`  // of the closest majority of the repeats
@@ -62,10 +64,14 @@ type Figure struct {
 	Unsure  bool      `json:"unsure"`  // noisy, but every repeat says the same
 }
 
-// judge gives a figure its verdict.
-func (f *Figure) judge() {
+// judge gives a figure its verdict, from want repeats or fewer.
+func (f *Figure) judge(want int) {
 	f.Value, f.Spread = median(f.Repeats), spread(f.Repeats)
-	if f.Limit == 0 && !f.exact() {
+	if len(f.Repeats) < min(want, minRepeats) { // the machine was others' most of the time
+		f.Verdict = VerdictNoisy
+		return
+	}
+	if !f.Target {
 		f.Verdict = VerdictTold
 		f.Unsure = f.Spread > noisyFrom
 		return
@@ -95,9 +101,6 @@ func (f *Figure) judge() {
 	}
 }
 
-// exact figures have a limit of nothing.
-func (f *Figure) exact() bool { return f.Unit == "at all" }
-
 func (f *Figure) meets(v float64) bool {
 	if f.AtLeast {
 		return v >= f.Limit
@@ -117,11 +120,11 @@ type row struct {
 }
 
 func atMost(name, unit string, limit float64) Figure {
-	return Figure{Name: name, Unit: unit, Limit: limit}
+	return Figure{Name: name, Unit: unit, Limit: limit, Target: true}
 }
 
 func atLeast(name, unit string, limit float64) Figure {
-	return Figure{Name: name, Unit: unit, Limit: limit, AtLeast: true}
+	return Figure{Name: name, Unit: unit, Limit: limit, Target: true, AtLeast: true}
 }
 
 func told(name, unit string) Figure { return Figure{Name: name, Unit: unit} }
@@ -172,7 +175,7 @@ func Check(ctx context.Context, cfg CheckConfig, tell Tell) (*CheckReport, error
 		r.Rows = append(r.Rows, *done)
 	}
 	if !matched {
-		return nil, inputError("no row matches %q (-list has their names)", cfg.Match)
+		return nil, BadInput("no row matches %q (-list has their names)", cfg.Match)
 	}
 	for _, w := range r.Rows {
 		for _, f := range w.Figures {
@@ -206,7 +209,17 @@ func (c *checker) row(w row) (*CheckRow, error) {
 	if w.repeats != 0 {
 		repeats = w.repeats
 	}
-	for n := -1; n < repeats && c.ctx.Err() == nil; n++ { // the first is to warm up
+	enough := func() bool {
+		for _, f := range figures {
+			if len(f.Repeats) < repeats {
+				return false
+			}
+		}
+		return true
+	}
+	// The first is to warm up. Repeats that had no processor to themselves are
+	// made up for, as long as that gets anywhere.
+	for n := -1; n < 3*repeats && !enough() && c.ctx.Err() == nil; n++ {
 		if n < 0 && w.repeats == 1 {
 			continue
 		}
@@ -216,14 +229,14 @@ func (c *checker) row(w row) (*CheckRow, error) {
 			return done, errors.Join(err, end())
 		}
 		for i := range v {
-			if n >= 0 {
+			if n >= 0 && !math.IsNaN(v[i]) {
 				figures[i].Repeats = append(figures[i].Repeats, v[i])
 			}
 		}
 	}
-	if len(figures[0].Repeats) > 0 {
+	if c.ctx.Err() == nil {
 		for i := range figures {
-			figures[i].judge()
+			figures[i].judge(repeats)
 		}
 		done.Figures = figures
 	}

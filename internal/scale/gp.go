@@ -69,7 +69,7 @@ func GP(ctx context.Context, cfg GPConfig, tell Tell) (*GPReport, error) {
 		return nil, err
 	}
 	if cfg.Async && cfg.Exp {
-		return nil, inputError("gp_async or gp_exp, not both")
+		return nil, BadInput("gp_async or gp_exp, not both")
 	}
 	r := &GPReport{GPConfig: cfg, Procs: runtime.GOMAXPROCS(0)}
 	r.NReaders, r.NWriters = threads(cfg.NReaders), threads(cfg.NWriters)

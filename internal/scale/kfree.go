@@ -79,11 +79,11 @@ func (c *KfreeConfig) check() error {
 	}
 	switch {
 	case c.VarySize && c.Mult != 1:
-		return inputError("kfree_vary_obj_size has sizes of its own: leave kfree_mult out")
+		return BadInput("kfree_vary_obj_size has sizes of its own: leave kfree_mult out")
 	case c.ByCallRCU && (c.Double || c.Single):
-		return inputError("kfree_by_call_rcu or kfree_rcu_test_*, not both")
+		return BadInput("kfree_by_call_rcu or kfree_rcu_test_*, not both")
 	case c.Strategy != "" && (c.ByCallRCU || c.Single || c.VarySize || c.Mult != 1):
-		return inputError("a strategy frees objects of one size, 64 bytes, its own way: leave the kfree_ flags of sizes and ways out")
+		return BadInput("a strategy frees objects of one size, 64 bytes, its own way: leave the kfree_ flags of sizes and ways out")
 	}
 	return nil
 }

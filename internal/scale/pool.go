@@ -209,7 +209,7 @@ func Strategies() (names []string) {
 
 func openStrategy(name string) (pool, error) {
 	if lab.Lookup(name) == nil {
-		return nil, inputError("no strategy is called %q: want one of %v", name, Strategies())
+		return nil, BadInput("no strategy is called %q: want one of %v", name, Strategies())
 	}
 	const depot = 4 << 20 // slab's default
 	in, err := lab.New(name, lab.Config{Depot: depot})

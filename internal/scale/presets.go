@@ -65,7 +65,7 @@ func FindPreset(name string, n int) (KfreeConfig, *Preset, error) {
 			return cfg, p, nil
 		}
 	}
-	return KfreeConfig{}, nil, inputError("no preset is called %q (-preset list has their names)", name)
+	return KfreeConfig{}, nil, BadInput("no preset is called %q (-preset list has their names)", name)
 }
 
 // NSPerObject is the kernel's time for an object of each thread's, if the

@@ -168,7 +168,7 @@ func findReadTypes(names []string) ([]readType, error) {
 			for _, t := range readTypes {
 				all = append(all, t.name)
 			}
-			return nil, inputError("no scale_type is called %q: want one of %s", name, strings.Join(all, ", "))
+			return nil, BadInput("no scale_type is called %q: want one of %s", name, strings.Join(all, ", "))
 		}
 		found = append(found, readTypes[i])
 	}

@@ -27,7 +27,8 @@ type InputError struct{ text string }
 
 func (e *InputError) Error() string { return e.text }
 
-func inputError(format string, args ...any) error {
+// BadInput makes an InputError.
+func BadInput(format string, args ...any) error {
 	return &InputError{fmt.Sprintf(format, args...)}
 }
 
@@ -45,9 +46,9 @@ func check(all ...bounds) error {
 		switch {
 		case b.special && b.v == -1:
 		case b.v < b.min:
-			return inputError("%s is %d: want %d or more", b.name, b.v, b.min)
+			return BadInput("%s is %d: want %d or more", b.name, b.v, b.min)
 		case b.atMost > 0 && b.v > b.atMost:
-			return inputError("%s is %d: want %d or less", b.name, b.v, b.atMost)
+			return BadInput("%s is %d: want %d or less", b.name, b.v, b.atMost)
 		}
 	}
 	return nil
