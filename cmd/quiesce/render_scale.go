@@ -34,11 +34,10 @@ func unsteady(v string, noisy bool) string {
 	return v
 }
 
-const tildeMeans = "~: no majority of the repeats lies within 20 % of each other; the machine was too noisy"
+const tildeMeans = "~: no majority of the runs lies within 20 %: the machine was too noisy"
 
 func listPresets(w io.Writer) {
 	t := newSheet()
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: 60, WidthMaxEnforcer: text.WrapSoft}})
 	t.AppendHeader(table.Row{"preset", "what it is, and what the kernel did then"})
 	for i, p := range scale.Presets {
 		if i > 0 {
@@ -84,11 +83,11 @@ func renderKfree(w io.Writer, r *scale.KfreeReport) {
 	}
 	fmt.Fprintln(w, t.Render())
 	fmt.Fprintf(w, "%s of %s bytes in %s\n", plural(int(r.Objects), "object"), strings.Trim(fmt.Sprint(r.ObjectBytes), "[]"), plural(r.Threads, "thread"))
-	fmt.Fprintf(w, "%s; %s in arrays, %s on the fallback\n", r.Does, count(r.Arrays), count(r.Fallback))
+	fmt.Fprintf(w, "%s\n%s in arrays, %s on the fallback\n", r.Does, count(r.Arrays), count(r.Fallback))
 	fmt.Fprintf(w, "memory %s MiB on average, at most %s\n", mib(r.Footprint), mib(r.Peak))
 	if k := r.Kernel; k != nil {
-		fmt.Fprintf(w, "%s\n%s. Its time ends at all queued; threads share it.\n", k.About, k.Source)
-		fmt.Fprintf(w, "Here 1/%d of its loops, on another machine.\n", r.Scale)
+		fmt.Fprintf(w, "%s\n%s\n", k.About, k.Source)
+		fmt.Fprintf(w, "Its time ends at all queued. Here 1/%d of its loops, on another machine.\n", r.Scale)
 	}
 	partial(w, r.Partial)
 }
@@ -180,7 +179,7 @@ func renderCheck(w io.Writer, r *scale.CheckReport) {
 		}
 	}
 	if unsure {
-		fmt.Fprintln(w, "~: the repeats lie more than 20 % apart; where there is a verdict they all agree")
+		fmt.Fprintln(w, "~: the repeats lie more than 20 % apart; but all have the verdict, if there is one")
 	}
 	switch {
 	case r.Missed > 0:
@@ -234,12 +233,12 @@ func renderCachegrind(w io.Writer, r *scale.CachegrindReport) {
 	}
 	t := newSheet()
 	rightFrom(t, 2, 5)
-	t.AppendHeader(table.Row{"D1 misses an object (LL)", "enqueue", "reclaim", "of the list's", "next write", "verdict"})
+	t.AppendHeader(table.Row{"", "enqueue", "reclaim", "of the list's", "next write", "verdict"})
 	cell := func(m *scale.Misses) string {
 		if m == nil {
 			return ""
 		}
-		return fmt.Sprintf("%.3f (%.3f)", max(m.D1, 0), max(m.LL, 0))
+		return fmt.Sprintf("%.2f (%.2f)", max(m.D1, 0), max(m.LL, 0))
 	}
 	for _, x := range r.Rows {
 		verdict := ""
@@ -252,7 +251,8 @@ func renderCachegrind(w io.Writer, r *scale.CachegrindReport) {
 		}
 		t.row(x.Way, cell(x.Enqueue), cell(&x.Reclaim), fmt.Sprintf("%.3f", x.OfList), cell(x.First), verdict)
 	}
+	fmt.Fprintln(w, "D1 (LL) misses of data for an object")
 	fmt.Fprintln(w, t.Render())
-	fmt.Fprintf(w, "%s of 64 bytes, shuffled; simulated caches: %s\n", plural(r.Objects, "object"), r.Caches)
+	fmt.Fprintf(w, "%s of 64 bytes, shuffled; %s\n", plural(r.Objects, "object"), r.Caches)
 	partial(w, r.Partial)
 }

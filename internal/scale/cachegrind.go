@@ -101,7 +101,7 @@ func Cachegrind(ctx context.Context, cfg CachegrindConfig, tell Tell) (*Cachegri
 	if err := check(bounds{"objects", int64(cfg.Objects), 1000, 1 << 20, false}); err != nil {
 		return nil, err
 	}
-	r := &CachegrindReport{CachegrindConfig: cfg, Caches: "D1 " + simulatedD1 + ", LL " + simulatedLL, OK: true}
+	r := &CachegrindReport{CachegrindConfig: cfg, Caches: "simulated: D1 " + simulatedD1 + ", LL " + simulatedLL, OK: true}
 	if r.Valgrind == "" {
 		var err error
 		if r.Valgrind, err = exec.LookPath("valgrind"); err != nil {
@@ -248,11 +248,12 @@ func ColdChild(args []string) error {
 		return err
 	}
 	// Valgrind gives a process little address space.
-	in, err := lab.New(args[0], lab.Config{Depot: depot, Reserve: 256 << 20})
+	in, err := lab.New(args[0], lab.Config{Depot: depot, Reserve: 64 << 20})
 	if err != nil {
 		return err
 	}
-	return goCold(in, n, stage(last))
+	_, err = goCold(in, n, stage(last)) // the reader stays: nothing may begin now
+	return err
 }
 
 // swept is four times LL, and no allocation, which would be cleared or not.
@@ -260,7 +261,7 @@ var swept [4 << 20 / 8]uint64
 
 // goCold goes through the stages. It leaves things as they are at the last one:
 // the process ends. The sweeps miss too, so all of them are done in any case.
-func goCold(in *lab.Instance, n int, last stage) error {
+func goCold(in *lab.Instance, n int, last stage) (end func(), err error) {
 	cold := func() {
 		for i := 0; i < len(swept); i += 8 {
 			swept[i]++
@@ -269,13 +270,14 @@ func goCold(in *lab.Instance, n int, last stage) error {
 	objs := make([]*lab.Object, n)
 	for i := range objs {
 		if objs[i] = in.Alloc(); objs[i] == nil {
-			return errMemory
+			return nil, errMemory
 		}
 		objs[i].Stamp = uint64(i)
 	}
 	rand.New(rand.NewPCG(1, 2)).Shuffle(n, func(i, j int) { objs[i], objs[j] = objs[j], objs[i] })
 	cold()
 	g := rcu.ReadLock()
+	end = g.Unlock
 	if last >= enqueued {
 		for _, o := range objs {
 			in.Free(o)
@@ -283,18 +285,19 @@ func goCold(in *lab.Instance, n int, last stage) error {
 	}
 	cold()
 	if last >= reclaimed {
-		g.Unlock()
+		end()
 		in.Barrier()
+		end = func() {}
 	}
 	cold()
 	if last >= reused {
 		for range n {
 			o := in.Alloc()
 			if o == nil {
-				return errMemory
+				return nil, errMemory
 			}
 			o.Stamp = 1
 		}
 	}
-	return nil
+	return end, nil
 }
