@@ -49,7 +49,7 @@ func listPresets(w io.Writer) {
 			about += fmt.Sprintf(", kfree_nthreads %d", threads)
 		}
 		if vary {
-			about += ", kfree_vary_obj_size"
+			about += ",\nkfree_vary_obj_size"
 		}
 		for _, r := range p.Runs {
 			about += "\n" + kernelLine(r)

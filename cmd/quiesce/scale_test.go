@@ -79,7 +79,7 @@ func TestScaleBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{"alloc -sizes 1,x", "numbers"},
 		{"alloc -sizes 63", "63"},
 		{"alloc -cases none", "no case"},
-		{"check -run (", "parenthes"},
+		{"check -run (", "regexp"},
 		{"check -run none", "no row"},
 		{"check -repeats 4", "repeats"},
 		{"-cachegrind -objects 1", "objects"},
