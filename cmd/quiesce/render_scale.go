@@ -233,7 +233,7 @@ func renderCachegrind(w io.Writer, r *scale.CachegrindReport) {
 	}
 	t := newSheet()
 	rightFrom(t, 2, 5)
-	t.AppendHeader(table.Row{"", "enqueue", "reclaim", "of the list's", "next write", "verdict"})
+	t.AppendHeader(table.Row{"", "enqueue", "reclaim", "LL, of list's", "next write", "verdict"})
 	cell := func(m *scale.Misses) string {
 		if m == nil {
 			return ""

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"quiesce/gfp"
 	"quiesce/internal/sys"
@@ -241,11 +242,11 @@ func (g *rig[T]) fresh(n int) {
 //go:noinline
 func escape[T any](p *T) {
 	if p == nil {
-		escaped = p
+		escaped.Store(p)
 	}
 }
 
-var escaped any
+var escaped atomic.Value
 
 func (g *rig[T]) shuffled(n int) {
 	c, objs := g.c, g.objs

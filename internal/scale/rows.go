@@ -47,7 +47,7 @@ var checkRows = []row{
 			told("the list's enqueue, reclaim", "ns"), atLeast("less than the list", "×", 15)},
 		open: openFlood},
 	{name: "cache misses", command: "quiesce scale -cachegrind", repeats: 1,
-		figures: []Figure{told("list, D1 an object", "misses"), atMost("kfree_bulk, of the list's", "×", missLimit),
+		figures: []Figure{told("list, LL an object", "misses"), atMost("kfree_bulk, of the list's", "×", missLimit),
 			atMost("hand-over, of the list's", "×", missLimit)},
 		open: openMisses},
 	{name: "Synchronize", command: "go test -run xxx -bench GracePeriod ./rcu", peers: peersCommand,
@@ -229,7 +229,7 @@ func openMisses(c *checker) (func() ([]float64, error), func() error, error) {
 		if r.Partial {
 			return nil, c.ctx.Err()
 		}
-		return []float64{r.Rows[0].Reclaim.D1, r.Rows[1].OfList, r.Rows[2].OfList}, nil
+		return []float64{r.Rows[0].Reclaim.LL, r.Rows[1].OfList, r.Rows[2].OfList}, nil
 	}, nothing, nil
 }
 

@@ -293,10 +293,10 @@ func TestMissesAreJudgedByTheLists(t *testing.T) {
 	r := CachegrindReport{OK: true}
 	for _, x := range []struct {
 		way string
-		d1  float64
+		ll  float64
 		ok  bool
 	}{{"list", 1.04, true}, {"array", 0.5, true}, {"kfree_bulk", 0.13, true}, {"hand-over", -0.01, true}, {"kfree_bulk", 0.14, false}} {
-		r.Rows = append(r.Rows, CacheRow{Way: x.way, Reclaim: Misses{D1: x.d1}})
+		r.Rows = append(r.Rows, CacheRow{Way: x.way, Reclaim: Misses{D1: 9, LL: x.ll}})
 		row := &r.Rows[len(r.Rows)-1]
 		if r.judge(row); row.OK != x.ok || r.OK != x.ok || row.OfList < 0 {
 			t.Errorf("%+v", row)
