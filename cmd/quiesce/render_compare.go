@@ -75,6 +75,10 @@ func renderCompare(rep *lab.Report) string {
 	if rep.Noisy > 0 {
 		fmt.Fprintf(&b, "; the machine was too noisy for %d of them (~)", rep.Noisy)
 	}
+	fmt.Fprintf(&b, "\na fixed walk through cold memory before each took %s ns a step, within %.0f %%", decimals(rep.Reference, 1), 100*rep.Drift)
+	if rep.Drift > 0.2 {
+		fmt.Fprint(&b, ":\nthe machine was too noisy to hold cells against each other more closely")
+	}
 	fmt.Fprintln(&b)
 	return b.String()
 }
@@ -154,7 +158,7 @@ func lightTable(rep *lab.Report, rt bool) sheet {
 		if l.RT != rt {
 			continue
 		}
-		cells := []any{l.Strategy, decimals(l.WakeupsPS, 0) + tilde(l.Timed), decimals(l.GPsPerS, 0), decimals(l.LatencyMS, 2), decimals(l.LatencyMax, 2)}
+		cells := []any{l.Strategy, count(int64(l.WakeupsPS)) + tilde(l.Timed), count(int64(l.GPsPerS)), decimals(l.LatencyMS, 2), decimals(l.LatencyMax, 2)}
 		if l.Died != "" {
 			cells = []any{l.Strategy, "died", "", "", ""}
 		}

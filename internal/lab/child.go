@@ -27,10 +27,11 @@ type order struct {
 }
 
 type message struct {
-	Job    int    `json:"job"`
-	Begins bool   `json:"begins,omitempty"`
-	Result result `json:"result"`
-	Error  string `json:"error,omitempty"`
+	Job    int     `json:"job"`
+	Begins bool    `json:"begins,omitempty"`
+	Result result  `json:"result"`
+	Error  string  `json:"error,omitempty"`
+	Ref    float64 `json:"ref,omitempty"` // with Begins: bench.reference
 }
 
 // ChildArg is the one argument of a child's command line.
@@ -58,7 +59,7 @@ func Child(in io.Reader, out io.Writer) int {
 	}()
 	b := newBench(o.Strategy)
 	for i, j := range o.Jobs {
-		enc.Encode(message{Job: i, Begins: true})
+		enc.Encode(message{Job: i, Begins: true, Ref: b.reference()})
 		m := message{Job: i}
 		if m.Result, err = b.run(j); err != nil {
 			m.Error = err.Error()
@@ -73,7 +74,7 @@ const jobLimit = 90 * time.Second
 
 // children runs an order, in as many processes as it takes: one that dies is
 // followed by another for the jobs behind the one that it died of.
-func children(ctx context.Context, command []string, o order, tell func(j Job), take func(j Job, r result, err error)) error {
+func children(ctx context.Context, command []string, o order, tell func(j Job, ref float64), take func(j Job, r result, err error)) error {
 	for len(o.Jobs) > 0 && ctx.Err() == nil {
 		done, why, err := oneChild(ctx, command, o, tell, take)
 		if err != nil {
@@ -90,7 +91,7 @@ func children(ctx context.Context, command []string, o order, tell func(j Job), 
 
 // oneChild returns how many jobs were done, and what ended the process if that
 // is not all.
-func oneChild(ctx context.Context, command []string, o order, tell func(j Job), take func(j Job, r result, err error)) (done int, why string, err error) {
+func oneChild(ctx context.Context, command []string, o order, tell func(j Job, ref float64), take func(j Job, r result, err error)) (done int, why string, err error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	rt := "0"
 	if o.RT {
@@ -129,7 +130,7 @@ func oneChild(ctx context.Context, command []string, o order, tell func(j Job), 
 				failed = errors.New(m.Error)
 			case m.Begins:
 				late.Reset(jobLimit)
-				tell(o.Jobs[m.Job])
+				tell(o.Jobs[m.Job], m.Ref)
 			case m.Error != "":
 				take(o.Jobs[m.Job], m.Result, errors.New(m.Error))
 				done = m.Job + 1

@@ -140,8 +140,14 @@ func (rep *Report) claims() (out []Claim) {
 	add(says, supported, "%d in place of %d to choose from", Lookup("rawapi").Members, Lookup("nolocks").Members)
 	says = "Move the memory allocator's spinlocks to raw_spinlock_t. This would be bad for realtime response"
 	if l := rep.locks(true); l != nil {
-		add(says, verdict(l.Raw.WakeP99 > 1.2*l.Spin.WakeP99 || l.Raw.WakeMax > 1.5*l.Spin.WakeMax), "under memory stress the longest pinned section is %.0f µs (%.0f with locks that sleep); a thread is woken up %.0f µs late at the 99th percentile and %.0f at most (%.0f and %.0f)",
-			l.Raw.PinnedMax/1e3, l.Spin.PinnedMax/1e3, l.Raw.WakeP99/1e3, l.Raw.WakeMax/1e3, l.Spin.WakeP99/1e3, l.Spin.WakeMax/1e3)
+		// The tail is the operating system's as much as the locks': partly, if
+		// sections are longer and threads are not later at the median or the tail.
+		v := verdict(l.Raw.PinnedMax > l.Spin.PinnedMax)
+		if v == supported && l.Raw.WakeP50 < 1.2*l.Spin.WakeP50 && l.Raw.WakeP99 < 1.2*l.Spin.WakeP99 {
+			v = partly
+		}
+		add(says, v, "under memory stress the longest pinned section is %.0f µs (%.0f with locks that sleep); a thread is woken up %.0f µs late at the median, %.0f at the 99th percentile and %.0f at most (%.0f, %.0f and %.0f)",
+			l.Raw.PinnedMax/1e3, l.Spin.PinnedMax/1e3, l.Raw.WakeP50/1e3, l.Raw.WakeP99/1e3, l.Raw.WakeMax/1e3, l.Spin.WakeP50/1e3, l.Spin.WakeP99/1e3, l.Spin.WakeMax/1e3)
 	} else {
 		add(says, unknown, "")
 	}

@@ -65,11 +65,10 @@ func (rep *Report) WriteHTML(w io.Writer) error {
 			exhausted bool
 			words     string
 		}{{Plain, false, "plain callers, memory plenty"}, {Raw, true, "raw callers, lists exhausted"}} {
-			var rows, bulk []bar
+			var rows []bar
 			for _, n := range names {
 				if c := rep.cold(n, at.kind, rt, at.exhausted); c != nil {
-					rows = append(rows, bar{name: n, parts: []float64{c.Enqueue, c.HandOver, c.FirstWrite}})
-					bulk = append(bulk, bar{name: n, parts: []float64{c.Enqueue, c.Bulk}})
+					rows = append(rows, bar{name: n, parts: []float64{c.Enqueue, c.HandOver, c.Bulk, c.FirstWrite}})
 				}
 			}
 			mode := "preempt_rt=0"
@@ -78,9 +77,7 @@ func (rep *Report) WriteHTML(w io.Writer) error {
 			}
 			if len(rows) > 0 {
 				name := mode + ", " + at.words
-				p.Cold4 = append(p.Cold4,
-					namedChart{name + ": by hand-over", bars(name, "ns", []string{"enqueue", "hand-over", "next owner's first write"}, rows)},
-					namedChart{name + ": by kfree_bulk", bars(name, "ns", []string{"enqueue", "kfree_bulk"}, bulk)})
+				p.Cold4 = append(p.Cold4, namedChart{name, groups(name, "ns", []string{"enqueue", "hand-over", "kfree_bulk", "next owner's first write"}, rows)})
 			}
 		}
 	}

@@ -131,6 +131,22 @@ func (b *bench) makeCold() {
 	}
 }
 
+// reference is a fixed piece of work, in ns a step: a walk through memory that
+// is in no cache. How much it varies over a run tells how far figures of cells
+// that were measured at different times may be held against each other.
+func (b *bench) reference() float64 {
+	const steps = 20_000
+	b.makeCold()
+	at := uint64(1)
+	begin := sys.Nanotime()
+	for range steps {
+		at = at*6364136223846793005 + 1442695040888963407 + uint64(b.evict[at>>38%uint64(len(b.evict))])
+	}
+	took := float64(sys.Nanotime()-begin) / steps
+	b.sum += byte(at)
+	return took
+}
+
 // contender holds the allocator's lock a third of the time, until stop.
 func contender(in *Instance) (stop func()) {
 	quit, done := make(chan bool), make(chan bool)

@@ -28,7 +28,6 @@ func (b *bench) cold(j Job) (*Cold, error) {
 		if err != nil {
 			return nil, err
 		}
-		in.Stock(2*heldMost + j.Objects/arrayCap*5/4)
 		objs, err := in.fill(j.Objects)
 		if err != nil {
 			return nil, err
@@ -36,6 +35,7 @@ func (b *bench) cold(j Job) (*Cold, error) {
 		ctx := newCaller(j.Caller)
 		var reclaim []float64
 		t, err := repeat(func() (float64, error) {
+			in.Stock(2*heldMost + j.Objects/arrayCap*5/4)
 			rand.Shuffle(len(objs), func(i, k int) { objs[i], objs[k] = objs[k], objs[i] })
 			squeezed := in.Squeeze(heldMost)
 			b.makeCold()

@@ -30,7 +30,6 @@ func (b *bench) hot(j Job) (*Hot, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.Stock(2 * heldMost)
 	h := &Hot{Where: b.where(j)}
 	var all hist
 	var rawMax, call, churn, cpu, gps, sleeps, misses []float64
@@ -83,6 +82,7 @@ func (b *bench) hot(j Job) (*Hot, error) {
 }
 
 func (b *bench) hotOnce(in *Instance, j Job, c *caller, r *hotRun) error {
+	in.Stock(2 * heldMost)
 	squeezed := in.Squeeze(heldMost)
 	if j.Exhausted {
 		defer contender(in)()

@@ -25,6 +25,7 @@ func (b *bench) light(j Job) (*Light, error) {
 	}
 	l := &Light{Where: b.where(j)}
 	c := newCaller(j.Caller)
+	quiet := idle() // what the Go runtime does by itself
 	// The caller's own sleeps are taken off: the same loop without a call.
 	loop := func(free bool) (sleeps, gps, took float64) {
 		gp := rcu.ReadStats().GracePeriods
@@ -55,11 +56,7 @@ func (b *bench) light(j Job) (*Light, error) {
 	l.Timed, l.WakeupsPS, l.GPsPerS = t, max(median(wakes), 0), median(gps)
 
 	sys.Sleep(50_000_000) // until all is quiet
-	_, s := sys.Usage()
-	begin := sys.Nanotime()
-	sys.Sleep(100_000_000)
-	_, s2 := sys.Usage()
-	l.IdleWakes = max(float64(s2-s)-1, 0) / (float64(sys.Nanotime()-begin) / 1e9)
+	l.IdleWakes = max(idle()-quiet, 0)
 
 	var waits []float64
 	for range lightShots {
@@ -77,6 +74,16 @@ func (b *bench) light(j Job) (*Light, error) {
 	return l, in.Close()
 }
 
+// idle is how often a second threads sleep while nothing is done.
+func idle() float64 {
+	sys.Sleep(20_000_000)
+	_, s := sys.Usage()
+	begin := sys.Nanotime()
+	sys.Sleep(100_000_000)
+	_, s2 := sys.Usage()
+	return float64(s2-s) / (float64(sys.Nanotime()-begin) / 1e9)
+}
+
 const (
 	memoryNS    = 300_000_000
 	sampleNS    = 5_000_000
@@ -84,14 +91,15 @@ const (
 )
 
 // memory floods from raw and plain contexts while a reader is there for 20 ms
-// at a time, and samples what the allocator holds. It has a limit of 64 MiB,
+// at a time, and samples what the allocator has handed out: objects, live and free, and arrays. It has a limit of 64 MiB,
 // so that strategies that fall behind have to wait.
 func (b *bench) memory(j Job) (*Memory, error) {
 	in, err := New(b.strategy, Config{Limit: 64 << 20, Depot: 1 << 20})
 	if err != nil {
 		return nil, err
 	}
-	m := &Memory{Where: b.where(j), EveryMS: sampleNS / 1e6}
+	m := &Memory{Where: b.where(j)}
+	begin := sys.Nanotime()
 	var stop atomic.Bool
 	done := make(chan bool, 2)
 	go func() {
@@ -104,14 +112,15 @@ func (b *bench) memory(j Job) (*Memory, error) {
 	}()
 	go func() {
 		for !stop.Load() {
-			m.Bytes = append(m.Bytes, in.Pages().Resident)
+			m.At = append(m.At, float64(sys.Nanotime()-begin)/1e6)
+			m.Bytes = append(m.Bytes, in.Pages().InUse)
 			sys.Sleep(sampleNS)
 		}
 		done <- true
 	}()
 	c := newCaller(j.Caller)
 	var objs [burst]*Object
-	for begin := sys.Nanotime(); sys.Nanotime()-begin < memoryNS; {
+	for sys.Nanotime()-begin < memoryNS {
 		for i := range objs {
 			objs[i] = in.Alloc()
 		}

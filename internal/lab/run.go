@@ -103,6 +103,7 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 	for _, name := range cfg.Strategies {
 		st.Total += len(cfg.jobs(name, false)) + len(cfg.jobs(name, true))
 	}
+	var refs []float64
 	begin := time.Now()
 	for _, rt := range []bool{true, false} {
 		for _, name := range cfg.Strategies {
@@ -110,7 +111,8 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 				break
 			}
 			o := order{Strategy: name, RT: rt, Jobs: cfg.jobs(name, rt)}
-			err := children(ctx, cfg.Child, o, func(j Job) {
+			err := children(ctx, cfg.Child, o, func(j Job, ref float64) {
+				refs = append(refs, ref)
 				st.Strategy, st.RT, st.Job = name, rt, j
 				if tell != nil {
 					tell(st)
@@ -126,6 +128,10 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 	}
 	rep.Partial = ctx.Err() != nil
 	rep.RanS = time.Since(begin).Seconds()
+	if n := len(refs); n > 0 {
+		slices.Sort(refs)
+		rep.Reference, rep.Drift = refs[n/2], (refs[n*3/4]-refs[n/4])/refs[n/2]
+	}
 	rep.Claims = rep.claims()
 	return rep, nil
 }

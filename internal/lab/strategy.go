@@ -178,18 +178,17 @@ const noLocksPage = gfp.NoWait | gfp.NoLocks | gfp.NoWarn
 
 // Stock sees to it that the allocator has n free pages with memory behind its
 // lock: a request in a raw atomic context makes no system call, so blocks
-// without memory are not for it. Unpinned.
+// without memory are not for it, and it looks at a few blocks only that have it
+// in part. So these are whole ones. Unpinned.
 func (in *Instance) Stock(n int) {
-	pages := make([]unsafe.Pointer, 0, n)
-	for len(pages) < n {
-		p := in.pages.Alloc(0, gfp.NoWait|gfp.NoWarn)
-		if p == nil {
-			break
+	var blocks []unsafe.Pointer
+	for ; n > 0; n -= 1 << page.MaxOrder {
+		if p := in.pages.Alloc(page.MaxOrder, gfp.NoWait|gfp.NoWarn); p != nil {
+			blocks = append(blocks, p)
 		}
-		pages = append(pages, p)
 	}
-	for _, p := range pages {
-		in.pages.Free(p, 0)
+	for _, p := range blocks {
+		in.pages.Free(p, page.MaxOrder)
 	}
 }
 

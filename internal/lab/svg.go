@@ -69,6 +69,37 @@ func bars(title, unit string, legend []string, rows []bar) template.HTML {
 	return template.HTML(b.String())
 }
 
+// groups draws a row's parts below each other, for figures that have no sum.
+func groups(title, unit string, legend []string, rows []bar) template.HTML {
+	const left, right, thin, width, top = 96, 120, 13, 720, 30
+	high := thin*len(legend) + 12
+	most := 0.0
+	for _, r := range rows {
+		most = max(most, slices.Max(r.parts))
+	}
+	if most == 0 {
+		return ""
+	}
+	var b strings.Builder
+	open(&b, title, width, top+len(rows)*high)
+	x := left
+	for i, l := range legend {
+		fmt.Fprintf(&b, `<rect class="c%d" x="%d" y="6" width="12" height="12"/><text x="%d" y="16">%s</text>`, i, x, x+17, html.EscapeString(l))
+		x += 34 + 7*len(l)
+	}
+	for i, r := range rows {
+		y := top + i*high
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, left-8, y+high/2, r.name)
+		for k, p := range r.parts {
+			w := max(p*(width-left-right)/most, 1)
+			fmt.Fprintf(&b, `<rect class="c%d" x="%d" y="%d" width="%.1f" height="%d"><title>%s: %s %s %s</title></rect><text class="v small" x="%.1f" y="%d">%s</text>`,
+				k, left, y+k*thin+1, w, thin-2, r.name, html.EscapeString(legend[k]), short(p), unit, left+w+6, y+k*thin+thin-3, short(p))
+		}
+	}
+	b.WriteString("</svg>")
+	return template.HTML(b.String())
+}
+
 // strip is a row of a chart of distributions.
 type strip struct {
 	name     string
@@ -121,10 +152,12 @@ func strips(title string, rows []strip) template.HTML {
 // lines draws one small chart of memory over time for each strategy.
 func lines(title string, series []Memory) template.HTML {
 	const cols, w, h, width = 3, 240, 110, 720
-	most, longest := int64(1), 2
+	most, longest := int64(1), 1.0
 	for _, s := range series {
 		most = max(most, s.Peak)
-		longest = max(longest, len(s.Bytes))
+		for _, t := range s.At {
+			longest = max(longest, t)
+		}
 	}
 	rows := (len(series) + cols - 1) / cols
 	var b strings.Builder
@@ -136,7 +169,7 @@ func lines(title string, series []Memory) template.HTML {
 			x0, y0-6, s.Strategy, x0+pw, y0-6, float64(s.Peak)/(1<<20), x0, y0+ph, x0+pw, y0+ph)
 		var pts []string
 		for k, v := range s.Bytes {
-			pts = append(pts, fmt.Sprintf("%.1f,%.1f", x0+pw*float64(k)/float64(longest-1), y0+ph*(1-float64(v)/float64(most))))
+			pts = append(pts, fmt.Sprintf("%.1f,%.1f", x0+pw*s.At[k]/longest, y0+ph*(1-float64(v)/float64(most))))
 		}
 		if len(pts) > 0 {
 			end, _, _ := strings.Cut(pts[len(pts)-1], ",")
