@@ -44,7 +44,11 @@ func describe(fs *flag.FlagSet) string {
 	fs.VisitAll(func(f *flag.Flag) {
 		value, usage := flag.UnquoteUsage(f)
 		lines := strings.Split(text.WrapSoft(usage, 78-indent), "\n")
-		fmt.Fprintf(&b, "  %-*s%s\n", indent-2, strings.TrimSpace("-"+f.Name+" "+value), strings.TrimSpace(lines[0]))
+		name := strings.TrimSpace("-" + f.Name + " " + value)
+		if len(name) > indent-3 { // on a line of its own
+			name += fmt.Sprintf("\n%*s", indent, "")
+		}
+		fmt.Fprintf(&b, "  %-*s%s\n", indent-2, name, strings.TrimSpace(lines[0]))
 		for _, l := range lines[1:] {
 			fmt.Fprintf(&b, "%*s%s\n", indent, "", strings.TrimSpace(l))
 		}

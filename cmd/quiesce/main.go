@@ -31,6 +31,7 @@ var commands = []command{
 	{"torture", "rcutorture: every kind of reader, updater and failure against each other", runTorture},
 	{"lockdep", "the kernel's locking self-test, and the report that this project began with", runLockdep},
 	{"compare", "the ways to do kfree_rcu that the mail weighs, beside each other", runCompare},
+	{"scale", "rcuscale and refscale, and the table of what this library must reach", runScale},
 	{"model", "what it would do on 8 to 512 processors, and where the design bends first", runModel},
 }
 

@@ -73,8 +73,9 @@ func (o *Object) addr() uintptr { return uintptr(unsafe.Pointer(o)) }
 
 // Config describes an Instance.
 type Config struct {
-	Limit int64 // of the page allocator; 0: none
-	Depot int64 // bytes of free objects that the cache keeps; 0: none
+	Limit   int64 // of the page allocator; 0: none
+	Depot   int64 // bytes of free objects that the cache keeps; 0: none
+	Reserve int64 // of address space, for the page allocator; 0: its default
 }
 
 // Counts are an engine's figures.
@@ -111,7 +112,7 @@ func New(name string, cfg Config) (*Instance, error) {
 	if s == nil {
 		return nil, fmt.Errorf("lab: no strategy %q", name)
 	}
-	pages, err := page.New(page.Config{Limit: cfg.Limit, Name: "lab." + name})
+	pages, err := page.New(page.Config{Limit: cfg.Limit, Reserve: cfg.Reserve, Name: "lab." + name})
 	if err != nil {
 		return nil, err
 	}

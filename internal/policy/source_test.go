@@ -104,6 +104,7 @@ var unsafeAllowed = map[string]string{
 	"internal/demo":     "holds pages, which are unsafe.Pointers",
 	"internal/lab":      "arrays lie in pages, objects are chained by addresses",
 	"internal/selftest": "holds pages, which are unsafe.Pointers",
+	"internal/scale":    "objects of different sizes in one table, allocated by size",
 	"internal/scaling":  "holds pages, which are unsafe.Pointers",
 	"internal/torture":  "stamps objects of different sizes word by word",
 }

@@ -1,0 +1,152 @@
+package scale
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quiesce/internal/sys"
+)
+
+// Tell is told, now and then, in words how far a run is. It may be nil.
+type Tell func(format string, args ...any)
+
+func (t Tell) say(format string, args ...any) {
+	if t != nil {
+		t(format, args...)
+	}
+}
+
+// InputError is a parameter that can't be used.
+type InputError struct{ text string }
+
+func (e *InputError) Error() string { return e.text }
+
+// BadInput makes an InputError.
+func BadInput(format string, args ...any) error {
+	return &InputError{fmt.Sprintf(format, args...)}
+}
+
+// bounds are what a parameter may be.
+type bounds struct {
+	name    string
+	v       int64
+	min     int64
+	atMost  int64 // 0: no bound
+	special bool  // -1 is allowed: the default depends on the machine
+}
+
+func check(all ...bounds) error {
+	for _, b := range all {
+		switch {
+		case b.special && b.v == -1:
+		case b.v < b.min:
+			return BadInput("%s is %d: want %d or more", b.name, b.v, b.min)
+		case b.atMost > 0 && b.v > b.atMost:
+			return BadInput("%s is %d: want %d or less", b.name, b.v, b.atMost)
+		}
+	}
+	return nil
+}
+
+// most is a bound of counts that keeps products of two of them in range.
+const most = 1 << 31
+
+// threads is a number of goroutines: -1 is one for each P.
+func threads(n int) int {
+	if n < 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return n
+}
+
+// crew runs fn in n goroutines that begin together, and returns when all have
+// ended, with the time from the first one's begin to the last one's end.
+func crew(n int, fn func(i int)) time.Duration {
+	var ready, done sync.WaitGroup
+	var start atomic.Bool
+	ready.Add(n)
+	for i := range n {
+		done.Go(func() {
+			ready.Done()
+			for !start.Load() {
+				runtime.Gosched()
+			}
+			fn(i)
+		})
+	}
+	ready.Wait()
+	begin := sys.Nanotime()
+	start.Store(true)
+	done.Wait()
+	return time.Duration(sys.Nanotime() - begin)
+}
+
+// pause sleeps, for as long as ctx lets it.
+func pause(ctx context.Context, d time.Duration) {
+	for end := sys.Nanotime() + int64(d); ctx.Err() == nil; {
+		left := end - sys.Nanotime()
+		if left <= 0 {
+			return
+		}
+		sys.Sleep(min(left, int64(20*time.Millisecond)))
+	}
+}
+
+// quantile is a value of v, which is sorted: the smallest one that a share q
+// of them does not exceed.
+func quantile(v []float64, q float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	return v[max(int(math.Ceil(q*float64(len(v))))-1, 0)]
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+func mean(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	var sum float64
+	for _, x := range v {
+		sum += x
+	}
+	return sum / float64(len(v))
+}
+
+// spread is how far the closest majority of v lies apart, as a share of its
+// middle.
+func spread(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	k := len(v)/2 + 1
+	if len(v) < 2 {
+		return 0
+	}
+	best := math.Inf(1)
+	for i := 0; i+k <= len(v); i++ {
+		if m := (v[i] + v[i+k-1]) / 2; m > 0 {
+			best = min(best, (v[i+k-1]-v[i])/m)
+		} else {
+			best = 0
+		}
+	}
+	return best
+}
+
+// noisyFrom is the spread from which a figure is not to be trusted.
+const noisyFrom = 0.20
