@@ -92,7 +92,7 @@ var lockdepMutants = []mutant{
 	{
 		name:   "lockdep-enabled-over-held-locks-unseen",
 		breaks: "interrupts that get enabled are on for what is held",
-		file:   "lockdep/irq.go", in: "request.markHeld",
+		file:   "lockdep/context.go", in: "request.markHeld",
 		edits:  []edit{{before: `h.flags&flagSection != 0`, after: `true`}},
 		killer: killer{pkg: "internal/selftest", tests: "TestRows"},
 	},
