@@ -200,6 +200,7 @@ func touchEverything(t *testing.T) {
 		wg.Go(func() {
 			for i := range 4000 {
 				in, f := contexts[i%len(contexts)], flags[i%len(flags)]|gfp.NoWarn
+				key := fmt.Sprintf("%d-%06d", w, i%500) // not in there: fmt takes a mutex
 				in(func() {
 					if p := c.Alloc(f); p != nil {
 						c.FreeRCU(p)
@@ -210,7 +211,6 @@ func touchEverything(t *testing.T) {
 					if p := a.Alloc(i%3, f); p != nil {
 						a.Free(p, i%3)
 					}
-					key := fmt.Sprintf("%d-%06d", w, i%500)
 					m.PutFlags(key, uint64(i), f)
 					if i%5 == 0 {
 						m.Delete(key)

@@ -249,7 +249,7 @@ func TestEveryRowOfTheTable(t *testing.T) {
 }
 
 func TestParseCachegrind(t *testing.T) {
-	f, err := os.Open(filepath.Join("testdata", "cachegrind.out"))
+	f, err := os.Open(filepath.Join("testdata", "cachegrind.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
