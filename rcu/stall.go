@@ -46,25 +46,30 @@ func reportPreemptible(j uint64, ns int64) {
 	report("preemptible", p, sum, ns)
 }
 
+// report is hidden: the driver's goroutine orders nobody, the one that it starts
+// included.
+//
+//go:norace
 func report(flavour string, p int, readers int64, ns int64) {
 	stalls.Add(1) // ord:stat
 	// From a goroutine of its own: the handler is the user's, and may even wait
 	// for a grace period.
-	attrs := []slog.Attr{
+	go logStall([]slog.Attr{
 		slog.String("flavour", flavour),
 		slog.Int("P", p),
 		slog.Int64("readers", readers),
 		slog.Duration("since", time.Duration(ns)),
 		slog.Uint64("seq", seq.Load()), // ord:stat
-	}
-	go func() {
-		if lockdep.Tagged {
-			if g, stack := lockdep.OldestSection(); g != 0 {
-				attrs = append(attrs, slog.Uint64("goroutine", g), slog.String("began", stack))
-			}
+	})
+}
+
+func logStall(attrs []slog.Attr) {
+	if lockdep.Tagged {
+		if g, stack := lockdep.OldestSection(); g != 0 {
+			attrs = append(attrs, slog.Uint64("goroutine", g), slog.String("began", stack))
 		}
-		slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a reader holds up the grace period", attrs...)
-	}()
+	}
+	slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a reader holds up the grace period", attrs...)
 }
 
 // Stats is a snapshot of what RCU has done in this process.
