@@ -32,7 +32,7 @@ func (m *Map) Acquire(ty *Type, how How) {
 		} else {
 			r.h.flags = flagWaiting
 		}
-		r.acquire(t, ty, "", m, uint8(how>>subclassShift)&7)
+		r.acquire(t, ty, m, uint8(how>>subclassShift)&7)
 		t.mu.unlock()
 	}
 	sys.ProcUnpin()
@@ -59,7 +59,7 @@ func (m *Map) Might(ty *Type, how How, irqsOff bool) {
 			r.record(1)
 			r.h.n, r.h.pcs = uint8(r.n), r.pcs
 			depth := t.depth
-			r.acquire(t, ty, "", m, sub)
+			r.acquire(t, ty, m, sub)
 			if t.depth > depth {
 				t.remove(depth)
 			}
@@ -258,7 +258,7 @@ func (m *Map) title() string {
 // locked. Sections have no Map.
 //
 //go:norace
-func (r *request) acquire(t *task, ty *Type, name string, m *Map, sub uint8) {
+func (r *request) acquire(t *task, ty *Type, m *Map, sub uint8) {
 	tables.counters.acquired.Add(1)
 	h := &r.h
 	if t.depth == maxHeld {
@@ -266,7 +266,7 @@ func (r *request) acquire(t *task, ty *Type, name string, m *Map, sub uint8) {
 		t.lost++
 		return
 	}
-	if h.class = r.classOf(m, ty, name, sub); h.class == 0 {
+	if h.class = r.classOf(m, ty, sub); h.class == 0 {
 		t.lost++
 		return
 	}

@@ -80,8 +80,9 @@ func (m *Map) Name() string { return m.name }
 // another one.
 //
 //go:norace
-func (r *request) classOf(m *Map, ty *Type, name string, sub uint8) uint16 {
+func (r *request) classOf(m *Map, ty *Type, sub uint8) uint16 {
 	gen := uint64(tables.gen.Load())
+	name := ""
 	if m != nil {
 		if c := m.class.Load(); sub == 0 && c>>16 == gen {
 			return uint16(c)
@@ -193,7 +194,7 @@ var plumbingPrefixes = func() []string {
 	return []string{
 		module + "lockdep.", module + "lock.(", module + "preempt.",
 		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
-		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping", module + "page.(*Allocator).MightReclaim",
+		module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping", module + "page.(*Allocator).MightReclaim",
 		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).notSleeping", module + "slab.mightWait",
 	}
 }()

@@ -35,7 +35,7 @@ func Enter(ty *Type) Section {
 		if ty == PreemptDisabled {
 			r.h.pins = 1
 		}
-		r.acquire(t, ty, "", nil, 0)
+		r.acquire(t, ty, nil, 0)
 		t.mu.unlock()
 	}
 	sys.ProcUnpin()

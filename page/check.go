@@ -8,9 +8,11 @@ import (
 
 // What the allocator tells lockdep besides its locks.
 
-// mightAlloc checks, in builds with -tags lockdep, what an allocation may do
-// by its flags, whether it does it this time or not. The kernel's might_alloc.
-func (a *Allocator) mightAlloc(f gfp.Flags) {
+// MightAlloc checks, while lockdep is on, what an allocation may do by its
+// flags, whether it does it this time or not: for Alloc in builds with -tags
+// lockdep, and for packages whose allocations end here. Any context. The
+// kernel's might_alloc.
+func (a *Allocator) MightAlloc(f gfp.Flags) {
 	if !lockdep.Enabled() {
 		return
 	}
@@ -22,11 +24,6 @@ func (a *Allocator) mightAlloc(f gfp.Flags) {
 		a.zone.lock.MightLockIRQ()
 	}
 }
-
-// MightAlloc is for packages whose allocations end here: it checks, while
-// lockdep is on, that the calling context is one for the flags. Any context. The
-// kernel's might_alloc.
-func (a *Allocator) MightAlloc(f gfp.Flags) { a.mightAlloc(f) }
 
 // notSleeping reports a request that may wait, in a raw atomic context: lockdep
 // does, and then the request is one that does not wait; without lockdep it is

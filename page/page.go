@@ -225,7 +225,7 @@ func parseBytes(s string) (int64, error) {
 // kernel's alloc_pages.
 func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
 	if lockdep.Tagged {
-		a.mightAlloc(f)
+		a.MightAlloc(f)
 	}
 	if uint(order) > MaxOrder || a.gate.Load() != 0 && !a.admit(order, f) { // ord:gate
 		return nil
