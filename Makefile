@@ -9,4 +9,4 @@ fuzz:
 # Shows that the tests notice when the library is broken; about five minutes.
 .PHONY: mutants
 mutants:
-	@go run ./internal/mutants
+	@go run ./tests/mutants

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"quiesce/internal/fuzztape"
 	"quiesce/internal/race"
-	"quiesce/internal/tape"
 	"quiesce/lockdep"
 )
 
@@ -108,7 +108,7 @@ var oracleCases = []struct {
 func TestA_C_OracleKnownPrograms(t *testing.T) {
 	w := newWitness(t)
 	for _, c := range oracleCases {
-		v, err := w.judge(parse(tape.New([]byte(c.tape), 1000)))
+		v, err := w.judge(parse(fuzztape.New([]byte(c.tape), 1000)))
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		} else if v.deadlock != c.deadlock || v.reported != c.reported || v.cause != c.cause {
@@ -174,7 +174,7 @@ func FuzzLockOrder(f *testing.F) {
 		f.Add([]byte(c.tape))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := newWitness(t).judge(parse(tape.New(b, 64))); err != nil {
+		if _, err := newWitness(t).judge(parse(fuzztape.New(b, 64))); err != nil {
 			t.Fatal(err)
 		}
 	})

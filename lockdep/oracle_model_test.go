@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
-	"quiesce/internal/tape"
+	"quiesce/internal/fuzztape"
 )
 
 // The oracle: small programs of locks, and a search through all their
@@ -91,7 +91,7 @@ func (p *program) open(g int) (steps []int) {
 // on to the next goroutine, u0 releases the first lock that is held, and the
 // other letters take a lock: w1 is a write lock of B. What is held at the end
 // is released.
-func parse(tp *tape.Tape) *program {
+func parse(tp *fuzztape.Tape) *program {
 	p := new(program)
 	for i := 1; i < maxLocks; i++ {
 		if n := tp.Arg(i + 1); n < i {

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"quiesce/internal/fuzztape"
 	"quiesce/internal/race"
-	"quiesce/internal/tape"
 	"quiesce/lockdep"
 )
 
@@ -364,7 +364,7 @@ func (w *witness) random(seed uint64, n int) (c tally, err error) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range n {
 		b := randomTape(r)
-		v, err := w.judge(parse(tape.New(b, 1000)))
+		v, err := w.judge(parse(fuzztape.New(b, 1000)))
 		if err != nil {
 			return c, fmt.Errorf("tape %q: %w", b, err)
 		}

@@ -11,7 +11,7 @@ import (
 	"quiesce/preempt"
 )
 
-// The whole matrix and every family of orders are internal/selftest's; here is
+// The whole matrix and every family of orders are cmd/quiesce/internal/locktest's; here is
 // what a lock's user is promised, one rule a test.
 
 type named interface{ Init(string) }

@@ -50,7 +50,7 @@
 //	reclaimMu              a leaf
 //	deferred               a lock-free stack: any context, under any lock
 //
-// It is part of the tree in docs/lock-order.md, which a test holds against what
+// It is part of the tree in docs/design/lock-order.md, which a test holds against what
 // lockdep observes. No lock is held while a Reclaimer runs. Under the zone lock
 // there is no system call, because with preempt_rt=0 its holder is pinned. It
 // is taken with interrupts off, because handlers may allocate.

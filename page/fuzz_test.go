@@ -8,8 +8,8 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/fuzztape"
 	"quiesce/internal/sys"
-	"quiesce/internal/tape"
 	"quiesce/preempt"
 )
 
@@ -189,7 +189,7 @@ const mostFuzzPages = 6000 // in use at a time
 func FuzzPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
-		tp := tape.New(b, 1024)
+		tp := fuzztape.New(b, 1024)
 		c := Config{ReclaimTimeout: 200 * time.Microsecond, Reserve: 64 << 20}
 		c.Limit = []int64{0, 128 << 10, 512 << 10, 1<<20 + 12345, 8 << 20}[tp.Arg(5)]
 		a := newGranule(t, c, tp.Arg(3))

@@ -108,10 +108,10 @@
 // by a timer, which would belong to a synctest bubble.
 //
 // The comments ord:tag at memory accesses name pairs of
-// docs/memory-ordering.md, in this package and those it stands on.
+// docs/design/memory-ordering.md, in this package and those it stands on.
 //
 // Lock order: gp.mu → nothing. A callback shard's lock.Raw, taken with interrupts
-// off, → nothing. docs/lock-order.md has what comes before them.
+// off, → nothing. docs/design/lock-order.md has what comes before them.
 //
 // # The race detector
 //

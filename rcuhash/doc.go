@@ -7,7 +7,7 @@
 // link, its hash, the value and, behind it, the key (a string's bytes
 // included), in one object of a slab.Heap. A writer locks one of the stripes
 // of buckets (a lock.Raw, held with interrupts off for the walk of one list and a
-// store or two, and nothing is taken under it: docs/lock-order.md),
+// store or two, and nothing is taken under it: docs/design/lock-order.md),
 // publishes a new node or unlinks an old one by one atomic store, unlocks, and
 // gives the old node to KfreeRCU in its caller's context. Nodes are never
 // changed once they can be found, but for their link.

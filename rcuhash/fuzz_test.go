@@ -11,8 +11,8 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/internal/fuzztape"
 	"quiesce/internal/sys"
-	"quiesce/internal/tape"
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -160,7 +160,7 @@ func (m *fuzzed[K, V]) all(stop int) {
 	}
 }
 
-func fuzzMap[K comparable, V any](t *testing.T, tp *tape.Tape, key func(int) K, val func(uint64) V, num func(*V) (uint64, bool)) {
+func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int) K, val func(uint64) V, num func(*V) (uint64, bool)) {
 	limit := []int64{0, 256 << 10, 2 << 20}[tp.Arg(3)]
 	a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: 100 * time.Microsecond, Name: "fuzz"})
 	if err != nil {
@@ -275,7 +275,7 @@ func FuzzMap(f *testing.F) {
 	type name string
 	f.Fuzz(func(t *testing.T, b []byte) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
-		tp := tape.New(b, 512)
+		tp := fuzztape.New(b, 512)
 		switch tp.Arg(5) {
 		case 0:
 			fuzzMap(t, tp, func(i int) uint64 { return uint64(i) }, one, isOne)

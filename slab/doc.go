@@ -52,7 +52,7 @@
 // finds it. (A later operation may have another main or spare sheaf in hand
 // again; those are taken for their memory, or after the last operation.)
 //
-// The comments ord:tag name pairs of docs/memory-ordering.md.
+// The comments ord:tag name pairs of docs/design/memory-ordering.md.
 //
 // # Cookies
 //
@@ -84,7 +84,7 @@
 //	  cache.mu (lock.Spin)   slabs and their bitmaps
 //	cache.takeMu             one taker at a time; nothing is taken under it
 //
-// It is part of the tree in docs/lock-order.md, which a test holds against what
+// It is part of the tree in docs/design/lock-order.md, which a test holds against what
 // lockdep observes, with the locks of poison builds. Pages are freed under
 // cache.mu, for which page takes no lock. It is taken with interrupts off,
 // because handlers may allocate. No slow path of FreeRCU or Free takes any

@@ -9,7 +9,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
-	"quiesce/internal/tape"
+	"quiesce/internal/fuzztape"
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -198,7 +198,7 @@ func FuzzKmalloc(f *testing.F) {
 	flags := []gfp.Flags{gfp.NoWait, gfp.Atomic, gfp.NoLocks, gfp.Kernel | gfp.Zero, gfp.NoLocks | gfp.Zero}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
-		tp := tape.New(b, 512)
+		tp := fuzztape.New(b, 512)
 		limit := []int64{0, 1 << 20, 8 << 20}[tp.Arg(3)]
 		a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: 200 * time.Microsecond, Name: "fuzz"})
 		if err != nil {

@@ -12,8 +12,8 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/internal/fuzztape"
 	"quiesce/internal/sys"
-	"quiesce/internal/tape"
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -341,7 +341,7 @@ func (m *fuzzed[T]) free() {
 	m.hogs = nil
 }
 
-func fuzzCache[T any](t *testing.T, tp *tape.Tape) {
+func fuzzCache[T any](t *testing.T, tp *fuzztape.Tape) {
 	limit := []int64{0, 256 << 10, 1 << 20, 4 << 20}[tp.Arg(4)]
 	a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: 2 * time.Millisecond, Name: "fuzz"})
 	if err != nil {
@@ -466,7 +466,7 @@ func fuzzCache[T any](t *testing.T, tp *tape.Tape) {
 func FuzzSlab(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
-		tp := tape.New(b, 512)
+		tp := fuzztape.New(b, 512)
 		switch tp.Arg(4) {
 		case 0:
 			fuzzCache[[2]uint64](t, tp)

@@ -60,7 +60,7 @@ The columns:
   spread   distance between the quartiles of the rounds, of the figure or of its
            ratio, whichever is larger; above 20 % the row is noisy: run again
            on a quieter machine, or with a larger -count
-The rounds of a group's rows are interleaved. docs/peers.md tells what each row
+The rounds of a group's rows are interleaved. docs/measured/peers.md tells what each row
 measures, and what is not comparable.
 
 Examples:

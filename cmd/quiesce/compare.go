@@ -15,7 +15,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"quiesce/internal/lab"
+	"quiesce/cmd/quiesce/internal/compare"
 )
 
 const compareHead = `quiesce compare: the mail's ways out, measured beside each other
@@ -53,7 +53,7 @@ Exit status:
 
 // compareFlags are the values that flags land in.
 type compareFlags struct {
-	cfg        lab.RunConfig
+	cfg        compare.RunConfig
 	strategies string
 	html       string
 	csv        bool
@@ -72,10 +72,10 @@ func (c *compareFlags) set() *flag.FlagSet {
 }
 
 func runCompare(args []string, s streams) int {
-	if len(args) == 1 && args[0] == lab.ChildArg {
+	if len(args) == 1 && args[0] == compare.ChildArg {
 		// The terminal's Ctrl-C is for the parent, who closes stdin.
 		signal.Ignore(os.Interrupt, syscall.SIGTERM)
-		return lab.Child(os.Stdin, s.out)
+		return compare.Child(os.Stdin, s.out)
 	}
 	var c compareFlags
 	fs := c.set()
@@ -106,7 +106,7 @@ func runCompare(args []string, s streams) int {
 	if err != nil {
 		return fail(err)
 	}
-	c.cfg.Child = []string{self, "compare", lab.ChildArg}
+	c.cfg.Child = []string{self, "compare", compare.ChildArg}
 	var page *os.File
 	if c.html != "" { // before the work, not after it
 		if page, err = os.Create(c.html); err != nil {
@@ -120,10 +120,10 @@ func runCompare(args []string, s streams) int {
 	context.AfterFunc(ctx, stop) // a second signal ends the process
 
 	show := &compareDisplay{w: s.err, width: columns(s.err)}
-	rep, err := lab.Run(ctx, c.cfg, show.tell)
+	rep, err := compare.Run(ctx, c.cfg, show.tell)
 	show.end(ctx.Err() != nil)
 	if err != nil {
-		if input := (*lab.InputError)(nil); errors.As(err, &input) {
+		if input := (*compare.InputError)(nil); errors.As(err, &input) {
 			return usage(err)
 		}
 		return fail(err)
@@ -163,7 +163,7 @@ func runCompare(args []string, s streams) int {
 
 func describeStrategies() string {
 	var b strings.Builder
-	for _, s := range lab.Strategies {
+	for _, s := range compare.Strategies {
 		fmt.Fprintf(&b, "  %-9s  %s\n", s.Name, s.Does)
 	}
 	return b.String()
@@ -178,7 +178,7 @@ type compareDisplay struct {
 	last  time.Time
 }
 
-func (d *compareDisplay) tell(st lab.Status) {
+func (d *compareDisplay) tell(st compare.Status) {
 	if d.width == 0 {
 		if time.Since(d.last) >= plainEvery {
 			d.last = time.Now()

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"quiesce/internal/lab"
+	"quiesce/cmd/quiesce/internal/compare"
 )
 
 func TestComparePrintsTablesAndWritesThePage(t *testing.T) {
@@ -44,7 +44,7 @@ func TestComparePrintsTablesAndWritesThePage(t *testing.T) {
 
 func TestCompareExplainsItself(t *testing.T) {
 	out, _, status := run(t, "compare", "-h")
-	for _, s := range lab.Strategies {
+	for _, s := range compare.Strategies {
 		if !strings.Contains(out, s.Name) {
 			t.Errorf("-h does not name %s", s.Name)
 		}
@@ -75,7 +75,7 @@ func TestCompareInterruptedIsPartial(t *testing.T) {
 	if s := cmd.ProcessState.ExitCode(); s != 130 {
 		t.Errorf("status %d: %s", s, errs.String())
 	}
-	var rep lab.Report
+	var rep compare.Report
 	if err := json.Unmarshal(out.Bytes(), &rep); err != nil || !rep.Partial {
 		t.Errorf("%v, partial %v", err, rep.Partial)
 	}

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"quiesce/internal/demo"
+	"quiesce/cmd/quiesce/internal/demo"
 )
 
 const demoHead = `quiesce demo: kfree_rcu end to end, on real files

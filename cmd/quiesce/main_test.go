@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"quiesce/internal/demo"
+	"quiesce/cmd/quiesce/internal/demo"
 )
 
 var binary string // the command, built once

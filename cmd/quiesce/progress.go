@@ -10,7 +10,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
-	"quiesce/internal/demo"
+	"quiesce/cmd/quiesce/internal/demo"
 )
 
 // display shows how far the demo is: a bar on a terminal, a line now and then

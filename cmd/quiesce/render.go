@@ -9,7 +9,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"quiesce/internal/demo"
+	"quiesce/cmd/quiesce/internal/demo"
 )
 
 // sheet is a table in the making.

@@ -7,7 +7,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"quiesce/internal/lab"
+	"quiesce/cmd/quiesce/internal/compare"
 )
 
 // figures makes a sheet whose columns from the given one on are numbers.
@@ -23,7 +23,7 @@ func figures(from int, header ...any) sheet {
 	return t
 }
 
-func renderCompare(rep *lab.Report) string {
+func renderCompare(rep *compare.Report) string {
 	var b strings.Builder
 	m := rep.Machine
 	fmt.Fprintf(&b, "quiesce compare  %s %s/%s, %s, %s; cache miss counters: %s\n", m.Go, m.OS, m.Arch, plural(m.CPUs, "CPU"), m.CPU, m.Misses)
@@ -83,7 +83,7 @@ func renderCompare(rep *lab.Report) string {
 	return b.String()
 }
 
-func tilde(t lab.Timed) string {
+func tilde(t compare.Timed) string {
 	if t.Noisy {
 		return " ~"
 	}
@@ -99,7 +99,7 @@ func once(last *string, name string) string {
 	return name
 }
 
-func hotTable(rep *lab.Report, rt bool) sheet {
+func hotTable(rep *compare.Report, rt bool) sheet {
 	t := figures(3, "", "caller", "plenty call", "p99", "churn", "list %", "exhausted call", "p99", "max", "churn", "list %")
 	last := ""
 	for _, h := range rep.Hot {
@@ -127,7 +127,7 @@ func hotTable(rep *lab.Report, rt bool) sheet {
 	return t
 }
 
-func coldTable(rep *lab.Report, rt bool) sheet {
+func coldTable(rep *compare.Report, rt bool) sheet {
 	t := figures(3, "", "caller, lists", "enqueue", "hand-over", "kfree_bulk", "next first write", "misses", "list %", "MiB")
 	last := ""
 	for _, c := range rep.Cold {
@@ -152,7 +152,7 @@ func coldTable(rep *lab.Report, rt bool) sheet {
 	return t
 }
 
-func lightTable(rep *lab.Report, rt bool) sheet {
+func lightTable(rep *compare.Report, rt bool) sheet {
 	t := figures(2, "", "wake-ups/s", "gp/s", "back after ms", "at most", "lockdep", "lock held elsewhere")
 	for _, l := range rep.Light {
 		if l.RT != rt {

@@ -8,7 +8,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"quiesce/internal/scale"
+	"quiesce/cmd/quiesce/internal/scale"
 )
 
 // rightFrom aligns the columns from one to another to the right.

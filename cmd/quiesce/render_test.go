@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"quiesce/internal/demo"
+	"quiesce/cmd/quiesce/internal/demo"
 )
 
 func TestAFailedReportSaysSo(t *testing.T) {

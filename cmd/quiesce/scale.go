@@ -18,7 +18,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"quiesce/internal/scale"
+	"quiesce/cmd/quiesce/internal/scale"
 )
 
 const scaleHead = `quiesce scale: rcuscale and refscale for this library

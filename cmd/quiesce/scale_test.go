@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"quiesce/internal/scale"
+	"quiesce/cmd/quiesce/internal/scale"
 )
 
 func TestScalePrintsTables(t *testing.T) {

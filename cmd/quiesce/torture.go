@@ -18,7 +18,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"quiesce/internal/torture"
+	"quiesce/cmd/quiesce/internal/torture"
 )
 
 const tortureHead = `quiesce torture: rcutorture for this library

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"quiesce/internal/torture"
+	"quiesce/cmd/quiesce/internal/torture"
 )
 
 func TestTortureOfABrokenRCUFailsWithinSeconds(t *testing.T) {

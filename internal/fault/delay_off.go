@@ -8,7 +8,7 @@ import "time"
 const Delays = false
 
 // Delay dawdles at random, for nanoseconds to a fraction of a millisecond. The
-// tag is that of a pair in docs/memory-ordering.md. Any context.
+// tag is that of a pair in docs/design/memory-ordering.md. Any context.
 func Delay(tag string) {}
 
 // SetDelays sets how many in a thousand calls of Delay dawdle, and for how

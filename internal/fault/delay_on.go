@@ -38,7 +38,7 @@ func init() {
 }
 
 // Delay dawdles at random, for nanoseconds to a fraction of a millisecond. The
-// tag is that of a pair in docs/memory-ordering.md. Any context.
+// tag is that of a pair in docs/design/memory-ordering.md. Any context.
 //
 //go:norace
 func Delay(tag string) {

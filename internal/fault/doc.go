@@ -20,7 +20,7 @@
 // # Dawdling
 //
 // With the build tag delay, Delay spins or gives the processor away at random
-// where it stands: at the tagged pairs of docs/memory-ordering.md, so that the
+// where it stands: at the tagged pairs of docs/design/memory-ordering.md, so that the
 // windows between two of them are wide open. QUIESCE=delay=20:100us has 20 calls
 // in 1000 dawdle for 100 µs at most (the default is 5:50us). Without the tag
 // Delays is false and the calls are compiled away.

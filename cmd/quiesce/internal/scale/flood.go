@@ -1,0 +1,90 @@
+package scale
+
+import (
+	"math/rand/v2"
+
+	"quiesce/cmd/quiesce/internal/compare"
+	"quiesce/internal/sys"
+	"quiesce/rcu"
+)
+
+// flood is what a cold flood costs, in ns for an object.
+type flood struct{ enqueue, reclaim, first float64 }
+
+// openFlood frees shuffled objects that are in no cache, while a reader holds
+// the grace period up, and lets it go: by the list, by hand-over and by
+// kfree_bulk, one after the other in each repeat.
+func openFlood(c *checker) (func() ([]float64, error), func() error, error) {
+	objs := make([]*compare.Object, c.cfg.Objects)
+	return func() ([]float64, error) {
+		var f [3]flood
+		for i, way := range []struct {
+			strategy string
+			depot    int64
+		}{{"list", 1 << 40}, {"sheaf", 1 << 40}, {"sheaf", 0}} {
+			if c.ctx.Err() != nil {
+				return nil, c.ctx.Err()
+			}
+			var err error
+			if f[i], err = floodOnce(way.strategy, way.depot, objs); err != nil {
+				return nil, err
+			}
+		}
+		list, over, bulk := f[0], f[1], f[2]
+		all := over.enqueue + over.reclaim
+		return []float64{over.enqueue, over.reclaim, bulk.reclaim, over.first,
+			all, bulk.enqueue + bulk.reclaim,
+			list.enqueue + list.reclaim, (list.enqueue + list.reclaim) / all}, nil
+	}, nothing, nil
+}
+
+func floodOnce(strategy string, depot int64, objs []*compare.Object) (f flood, err error) {
+	in, err := compare.New(strategy, compare.Config{Depot: depot})
+	if err != nil {
+		return f, err
+	}
+	in.Stock(len(objs)/500*5/4 + 64)
+	for i := range objs {
+		if objs[i] = in.Alloc(); objs[i] == nil {
+			return f, errMemory
+		}
+		objs[i].Stamp = uint64(i)
+	}
+	rand.Shuffle(len(objs), func(i, j int) { objs[i], objs[j] = objs[j], objs[i] })
+	evict()
+	per := func(begin int64) float64 { return float64(sys.Nanotime()-begin) / float64(len(objs)) }
+	g := rcu.ReadLock()
+	begin := sys.Nanotime()
+	for _, o := range objs {
+		in.Free(o)
+	}
+	f.enqueue = per(begin)
+	g.Unlock()
+	begin = sys.Nanotime()
+	in.Barrier()
+	f.reclaim = per(begin)
+	evict()
+	begin = sys.Nanotime()
+	for i := range objs {
+		o := in.Alloc()
+		if o == nil {
+			return f, errMemory
+		}
+		o.Stamp = 1
+		objs[i] = o
+	}
+	f.first = per(begin)
+	for _, o := range objs {
+		in.Free(o)
+	}
+	return f, in.Close()
+}
+
+// evict sweeps what a processor keeps for itself. The cache that it shares with
+// others may be larger than any sweep: the objects' number is for that.
+func evict() {
+	buf := make([]uint64, 64<<20/8)
+	for i := 0; i < len(buf); i += 8 {
+		buf[i]++
+	}
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"quiesce/cmd/quiesce/internal/locktest"
+	"quiesce/lockdep"
+)
+
+func TestLockdepPrintsTheKernelsTable(t *testing.T) {
+	out, errs, status := run(t, "lockdep", "-rebuild=false")
+	if status != 0 || errs != "" {
+		t.Errorf("status %d: %s %s", status, out, errs)
+	}
+	for _, want := range []string{"| Wait context tests |", "|  rcu  |  raw  | spin  | mutex |",
+		"raw_spinlock_t:|  ok   |  ok   |! ok   |! ok   |", "A-B-B-A deadlock:|! ok", "hard-safe-A + unsafe-B #2/321:", "testcases passed\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in the output", want)
+		}
+	}
+	if strings.Contains(out, "FAILED |") || strings.ContainsAny(out, "\x1b\r") {
+		t.Error(out)
+	}
+	if !lockdep.Tagged && (!strings.Contains(out, "|  tag") || !strings.Contains(out, "go run -tags lockdep ./cmd/quiesce lockdep")) {
+		t.Error("no word of what this build can't see")
+	}
+	for _, line := range strings.Split(out, "\n") {
+		if len(line) > 100 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+}
+
+// From the source tree, the command sees readers too. The directory of what it
+// builds is gone at the end.
+func TestLockdepRebuildsItselfWithTheTag(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(binary, "lockdep", "-run", "Wait context tests|guard")
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, errs.String())
+	}
+	if strings.Count(errs.String(), "\n") != 1 || !strings.Contains(errs.String(), "building with -tags lockdep") {
+		t.Errorf("stderr: %s", errs.String())
+	}
+	if o := out.String(); !strings.Contains(o, "testsuite: -tags lockdep") || !strings.Contains(o, "rcu_read_lock:|  ok   |  ok   |  ok   |! ok   |") || strings.Contains(o, "tag: takes") {
+		t.Error(o)
+	}
+	empty(t, dir)
+}
+
+func empty(t *testing.T, dir string) {
+	t.Helper()
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		t.Errorf("%s is left", e.Name())
+	}
+}
+
+func TestLockdepInterruptedLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(binary, "lockdep")
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "GOCACHE="+t.TempDir()) // so that the build takes a while
+	errs := &watched{want: "building", seen: make(chan struct{})}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	select {
+	case <-errs.seen:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it does not build after 30 s")
+	}
+	time.Sleep(500 * time.Millisecond)
+	cmd.Process.Signal(syscall.SIGINT)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || out.Len() > 0 {
+		t.Errorf("status %d, want 130; %s", code, out.String())
+	}
+	empty(t, dir)
+
+	// What it has built ends with the stdin that it was given.
+	cmd = exec.Command(binary, "lockdep", lockdepChild)
+	out.Reset()
+	cmd.Stdout = &out
+	cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), "PARTIAL: interrupted") {
+		t.Errorf("status %d, want 130; %s", code, out.String())
+	}
+}
+
+func TestLockdepJSONIsOneObject(t *testing.T) {
+	out, errs, status := run(t, "lockdep", "-rebuild=false", "-json", "-run", "^Wait context tests")
+	if status != 0 || errs != "" {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	d := json.NewDecoder(strings.NewReader(out))
+	d.DisallowUnknownFields()
+	var rep locktest.Report
+	if err := d.Decode(&rep); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if d.More() || !rep.OK || rep.Testcases != 36 || rep.Passed+rep.Unseen != 36 || !rep.PreemptRT || !rep.ProveRawLockNesting {
+		t.Errorf("%+v", rep)
+	}
+	for _, name := range []string{"testcases", "failed", "unseen", "sections", "expected", "observed", "reports"} {
+		if !strings.Contains(out, `"`+name+`"`) {
+			t.Errorf("no %q", name)
+		}
+	}
+}
+
+func TestLockdepVerbosePrintsReports(t *testing.T) {
+	out, _, status := run(t, "lockdep", "-rebuild=false", "-v", "-run", ": A-B-B-A deadlock$")
+	if status != 0 || strings.Count(out, "possible circular locking dependency detected") < 6 || !strings.Contains(out, "*** DEADLOCK ***") {
+		t.Errorf("status %d: %s", status, out)
+	}
+}
+
+func TestLockdepSeedShowsTheSplat(t *testing.T) {
+	for _, rt := range []string{"0", "1"} {
+		cmd := exec.Command(binary, "lockdep", "seed")
+		cmd.Env = append(os.Environ(), "QUIESCE=preempt_rt="+rt)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("preempt_rt=%s: %v", rt, err)
+		}
+		for _, want := range []string{
+			`\[ BUG: Invalid wait context \]`, `\(page\.zone\)\{\S{4}\}-\{3:3\}`, `\(raw\)\{\S{4}\}-\{2:2\}`, `context-\{5:5\}`,
+			`NoLocks\): nil, and lockdep is silent`, `on the fallback chain: 1`, `1 of 1 reclaimed`,
+		} {
+			if !regexp.MustCompile(want).Match(out) {
+				t.Errorf("preempt_rt=%s: no %s in %s", rt, want, out)
+			}
+		}
+		if n := bytes.Count(out, []byte("[ BUG")); n != 1 {
+			t.Errorf("%d reports", n)
+		}
+	}
+}
+
+func TestLockdepBadUseIsOneLineAndStatusTwo(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-nonsense"}, "-nonsense (see quiesce lockdep -h)"},
+		{[]string{"-run", "("}, "missing closing"},
+		{[]string{"-run", "no such row"}, `no row matches -run "no such row"`},
+		{[]string{"sow"}, `no arguments but "seed"`},
+		{[]string{"seed", "seed"}, `no arguments but "seed"`},
+		{[]string{"seed", "-json"}, "seed has no flags"},
+		{[]string{"-rebuild=maybe"}, "rebuild"},
+	} {
+		out, errs, status := run(t, append([]string{"lockdep"}, c.args...)...)
+		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.want) {
+			t.Errorf("%q: status %d, stdout %q, stderr %q; want %q", c.args, status, out, errs, c.want)
+		}
+	}
+}
+
+func TestLockdepHelp(t *testing.T) {
+	out, errs, status := run(t, "lockdep", "-h")
+	if status != 0 || errs != "" {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	new(lockdepFlags).set().VisitAll(func(f *flag.Flag) {
+		if !strings.Contains(out, "\n  -"+f.Name) {
+			t.Errorf("the help does not tell of -%s", f.Name)
+		}
+	})
+	for _, line := range strings.Split(out, "\n") {
+		if len([]rune(line)) > 80 {
+			t.Errorf("%d columns: %s", len([]rune(line)), line)
+		}
+	}
+}
+
+func TestLockdepTableThatCannotBeWrittenIsAnError(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"lockdep", "-rebuild=false"}, {"lockdep", "seed"}} {
+		cmd := exec.Command(binary, args...)
+		cmd.Stdout = full
+		cmd.Run()
+		if code := cmd.ProcessState.ExitCode(); code != 1 {
+			t.Errorf("%q: status %d, want 1", args, code)
+		}
+	}
+}
+
+// That a wrong verdict is one of the report is cmd/quiesce/internal/locktest's to test.
+func TestLockdepStatusTellsOfDifferences(t *testing.T) {
+	for _, c := range []struct {
+		rep  locktest.Report
+		want int
+	}{
+		{locktest.Report{OK: true}, 0}, {locktest.Report{Failed: 1}, 1},
+		{locktest.Report{OK: true, Partial: true}, 130}, {locktest.Report{Failed: 1, Partial: true}, 1},
+	} {
+		if got := lockdepStatus(&c.rep); got != c.want {
+			t.Errorf("%+v: status %d, want %d", c.rep, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"quiesce/cmd/quiesce/internal/predict"
+)
+
+// quick is a run that is over in a second or two; its figures are worth nothing.
+func quick(t *testing.T, args ...string) []string {
+	return append([]string{"model", "-effort", "0.02", "-calibration", filepath.Join(t.TempDir(), "model.json")}, args...)
+}
+
+// skipBusy skips the test where the system has no two processors to measure on.
+func skipBusy(t *testing.T, errs string) {
+	t.Helper()
+	if strings.Contains(errs, "never ran two threads") {
+		t.Skip(errs)
+	}
+}
+
+// The status depends on how quiet the machine is; the text must agree with it.
+func TestModelPrintsTablesAndTheAnswer(t *testing.T) {
+	out, errs, status := run(t, quick(t, "-ps", "1,2,8")...)
+	skipBusy(t, errs)
+	if status != 0 && status != 1 {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	for _, want := range []string{"-seed 1", "membarrier_peer_ns", "Assumed", "GOMAXPROCS", "depot wait %", "Other designs", "Answer:"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if off := strings.Contains(out, "30 % OFF"); off != (status == 1) {
+		t.Errorf("status %d, and the text says otherwise:\n%s", status, out)
+	}
+	if !strings.Contains(errs, "calibrating") || strings.ContainsAny(out+errs, "\x1b\r") {
+		t.Errorf("stderr: %q", errs)
+	}
+}
+
+func TestModelJSONIsOneObjectAndTheCalibrationIsUsedAgain(t *testing.T) {
+	args := quick(t, "-ps=4", "-json", "-work=50ns", "-seed=0")
+	var params predict.Params
+	for i := range 2 {
+		out, errs, status := run(t, args...)
+		skipBusy(t, errs)
+		d := json.NewDecoder(strings.NewReader(out))
+		d.DisallowUnknownFields()
+		var rep predict.Report
+		if err := d.Decode(&rep); err != nil || d.More() || status > 1 {
+			t.Fatalf("status %d, %v: %s %s", status, err, out, errs)
+		}
+		if len(rep.Rows) != 1 || rep.Rows[0].Ps != 4 || rep.WorkNs != 50 || rep.Seed == 0 || len(rep.Answer) == 0 {
+			t.Errorf("%+v", rep)
+		}
+		if i == 0 {
+			params = rep.Params
+		} else if rep.Params != params || strings.Contains(errs, "calibrating") {
+			t.Errorf("measured anew: %s", errs)
+		}
+	}
+	if _, errs, _ := run(t, append(args, "-recalibrate")...); !strings.Contains(errs, "calibrating") {
+		t.Errorf("-recalibrate did not: %s", errs)
+	}
+}
+
+func TestModelRefusesBadFlags(t *testing.T) {
+	for _, args := range [][]string{{"-ps", "0"}, {"-ps", "8,,9"}, {"-ps", "5000"}, {"-ps", "x"}, {"-work", "-1ns"}, {"-effort", "0"}, {"-effort", "NaN"}, {"-nosuch"}, {"word"}} {
+		out, errs, status := run(t, append([]string{"model"}, args...)...)
+		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "quiesce model -h") {
+			t.Errorf("%v: status %d, %q, %q", args, status, out, errs)
+		}
+	}
+}
+
+func TestModelHelpTeaches(t *testing.T) {
+	out, _, status := run(t, "model", "-h")
+	for _, want := range []string{"-ps", "-recalibrate", "-json", "-work", "Columns", "Examples", "Exit status"} {
+		if status != 0 || !strings.Contains(out, want) {
+			t.Errorf("status %d; no %q in the help", status, want)
+		}
+	}
+	for _, l := range strings.Split(out, "\n") {
+		if n := len([]rune(l)); n > 80 {
+			t.Errorf("%d columns: %s", n, l)
+		}
+	}
+}
+
+func TestModelEndsOnInterrupt(t *testing.T) {
+	cmd := exec.Command(binary, quick(t, "-effort=20")...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	cmd.Process.Signal(syscall.SIGINT)
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		cmd.Process.Kill()
+		t.Fatal("still running 20 s after SIGINT")
+	}
+	if s := cmd.ProcessState.ExitCode(); s != 130 || out.Len() != 0 || !strings.Contains(errs.String(), "interrupted") {
+		t.Errorf("status %d, %q, %q", s, out.String(), errs.String())
+	}
+}

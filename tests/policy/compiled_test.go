@@ -1,0 +1,209 @@
+package policy
+
+import (
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"quiesce/gfp"
+	"quiesce/preempt"
+	"quiesce/rcu"
+	"quiesce/slab"
+)
+
+// goTool runs the go command in the repository's root.
+func goTool(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("go", args...)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// inlined are the functions whose cost is in somebody's figure. Their names
+// are the compiler's.
+var inlined = []struct{ pkg, fn string }{
+	{"./preempt", "Disable"},
+	{"./preempt", "Pinned.Enable"},
+	{"./internal/percpu", "Pin"},
+	{"./internal/percpu", "Of"},
+}
+
+// The compiler's budget (cmd/compile: inlineMaxBudget).
+const inlineBudget = 80
+
+var inlineNote = regexp.MustCompile(`(?m)^[^:\n]+:\d+:\d+: (can|cannot) inline (\S+?)(?: with cost (\d+) as|: (.*)$)`)
+
+func TestFastPathsAreInlined(t *testing.T) {
+	notes := map[string]string{} // by package: replayed from the build cache
+	for _, f := range inlined {
+		if notes[f.pkg] == "" {
+			notes[f.pkg] = goTool(t, "build", "-gcflags=-m=2", "-o", filepath.Join(t.TempDir(), "out"), f.pkg)
+		}
+		found := false
+		for _, m := range inlineNote.FindAllStringSubmatch(notes[f.pkg], -1) {
+			if m[2] != f.fn {
+				continue
+			}
+			found = true
+			if m[1] == "cannot" {
+				t.Errorf("%s.%s is not inlined: %s", f.pkg, f.fn, m[4])
+			} else if cost, _ := strconv.Atoi(m[3]); cost > inlineBudget {
+				t.Errorf("%s.%s has cost %d, over %d", f.pkg, f.fn, cost, inlineBudget)
+			} else {
+				t.Logf("%s.%s: cost %d of %d", f.pkg, f.fn, cost, inlineBudget)
+			}
+		}
+		if !found {
+			t.Errorf("the compiler says nothing of %s.%s: renamed?", f.pkg, f.fn)
+		}
+	}
+}
+
+// fastPaths must not contain an atomic read-modify-write or a fence, nor
+// allocate. The func values keep the functions in the test binary, out of
+// line, where they are disassembled; a generic function needs an instance
+// here and a pattern of its symbol. Outlined slow halves are not looked at.
+var fastPaths = []struct {
+	symbol string // regular expression over the whole symbol
+	keep   any
+	run    func() // once through the fast path; nil: allocation not tested
+}{
+	{`quiesce/rcu\.ReadLock`, rcu.ReadLock, func() { g := rcu.ReadLock(); g.Unlock() }},
+	{`quiesce/rcu\.Guard\.Unlock`, rcu.Guard.Unlock, nil},
+	{`quiesce/preempt\.Disable`, preempt.Disable, func() { p := preempt.Disable(); p.Enable() }},
+	{`quiesce/preempt\.Pinned\.Enable`, preempt.Pinned.Enable, nil},
+	{`quiesce/slab\.\(\*cache\)\.alloc`, nil, func() { objects.Free(objects.Alloc(gfp.NoWait)) }},
+	{`quiesce/slab\.\(\*cache\)\.free`, nil, nil},
+	{`quiesce/slab\.\(\*cache\)\.freeRCU`, nil, func() { objects.FreeRCU(objects.Alloc(gfp.Kernel)) }},
+}
+
+// objects is a cache whose operations are in the binary.
+var objects = func() *slab.Cache[[8]uint64] {
+	c, err := slab.NewCache[[8]uint64]("policy")
+	if err != nil {
+		panic(err)
+	}
+	return c
+}()
+
+// What is atomic, by the disassembler's words. On amd64 every locked
+// instruction has the LOCK prefix but XCHG with memory, which locks by itself.
+// A plain acquire load (LDAR) on arm64 is none.
+var atomicInstructions = map[string]*regexp.Regexp{
+	"amd64": regexp.MustCompile(`\b(LOCK|XCHG[BWLQ]? .*\(|MFENCE)`),
+	"arm64": regexp.MustCompile(`\b(LDADD|LDCLR|LDEOR|LDOR|SWP|CAS|STLR|STLXR|LDAXR|LDXR|STXR|DMB|DSB)`),
+}
+
+// disassemble returns the instructions of each function of a test binary of
+// this package that matches, by symbol.
+func disassemble(t *testing.T, pattern string, flags ...string) map[string][]string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "policy.test")
+	build := append([]string{"test", "-c", "-o", bin}, flags...)
+	goTool(t, append(build, "./tests/policy")...) // go test strips the binary that runs
+	functions := map[string][]string{}
+	symbol := ""
+	for line := range strings.Lines(goTool(t, "tool", "objdump", "-s", pattern, bin)) {
+		if s, ok := strings.CutPrefix(line, "TEXT "); ok {
+			symbol, _, _ = strings.Cut(s, "(SB)")
+			functions[symbol] = nil
+		} else if fields := strings.SplitN(strings.TrimSpace(line), "\t", 4); len(fields) > 1 {
+			functions[symbol] = append(functions[symbol], strings.TrimSpace(line))
+		}
+	}
+	return functions
+}
+
+func TestFastPathsHaveNoAtomics(t *testing.T) {
+	atomics := atomicInstructions[runtime.GOARCH]
+	if atomics == nil {
+		t.Skipf("no table of atomic instructions for %s", runtime.GOARCH)
+	}
+	var patterns []string
+	for _, f := range fastPaths {
+		patterns = append(patterns, f.symbol)
+	}
+	functions := disassemble(t, "^("+strings.Join(patterns, "|")+")$")
+	for _, f := range fastPaths {
+		whole := regexp.MustCompile("^(?:" + f.symbol + ")$")
+		found := false
+		for symbol, code := range functions {
+			if !whole.MatchString(symbol) || len(code) == 0 {
+				continue
+			}
+			found = true
+			for _, instruction := range code {
+				if atomics.MatchString(instruction) {
+					t.Errorf("%s: %s", symbol, instruction)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("no function %s in the binary: renamed?", f.symbol)
+		}
+		runtime.KeepAlive(f.keep)
+	}
+}
+
+// withAtomics takes a cookie by a read-modify-write.
+var withAtomics any = rcu.StartPoll
+
+// The check above can see: a function with atomics is caught.
+func TestAtomicsAreSeenWhereTheyAre(t *testing.T) {
+	atomics := atomicInstructions[runtime.GOARCH]
+	if atomics == nil {
+		t.Skipf("no table of atomic instructions for %s", runtime.GOARCH)
+	}
+	const symbol = `quiesce/rcu.StartPoll`
+	found := false
+	for _, code := range disassemble(t, "^"+regexp.QuoteMeta(symbol)+"$") {
+		for _, instruction := range code {
+			found = found || atomics.MatchString(instruction)
+		}
+	}
+	if !found {
+		t.Errorf("%s is an atomic read-modify-write and none was found", symbol)
+	}
+	runtime.KeepAlive(withAtomics)
+}
+
+// The flags of an allocation burden nobody: up to the pin, which destroys
+// every register, the fast path neither reads them nor keeps them on the stack.
+func TestTheAllocationFastPathNeverReadsTheFlags(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skipf("the registers are amd64's, this is %s", runtime.GOARCH)
+	}
+	const symbol = "quiesce/slab.(*cache).alloc"
+	code := disassemble(t, "^"+regexp.QuoteMeta(symbol)+"$")[symbol]
+	// Arguments: the cache in AX, what round 0 got in BX, the flags in CX, the
+	// round in DI. A jump taken for round 1 leads behind the pin.
+	flags := regexp.MustCompile(`\b(CX|CL)\b`)
+	for _, instruction := range code {
+		if strings.Contains(instruction, "runtime.procPin") {
+			return
+		}
+		if flags.MatchString(instruction) {
+			t.Errorf("the flags are used before the pin: %s", instruction)
+		}
+	}
+	t.Fatalf("no pin in %s; look at the code again:\n%s", symbol, strings.Join(code, "\n"))
+}
+
+func TestFastPathsDoNotAllocate(t *testing.T) {
+	for _, f := range fastPaths {
+		if f.run == nil {
+			continue
+		}
+		if n := testing.AllocsPerRun(1000, f.run); n != 0 {
+			t.Errorf("%s allocates %v times", f.symbol, n)
+		}
+	}
+}

@@ -1,0 +1,26 @@
+package policy
+
+import (
+	"go/ast"
+	"testing"
+)
+
+// The library has no Go timers: they would belong to the synctest bubble of
+// whoever started a worker, and one that is armed while nothing is pending
+// would be a wake-up. Workers wait by sys.Sleep, and end.
+func TestTheLibraryUsesNoTimers(t *testing.T) {
+	timers := map[string]bool{"Sleep": true, "After": true, "AfterFunc": true, "NewTimer": true, "NewTicker": true, "Tick": true}
+	for _, f := range sources(t) {
+		if f.test || f.nested || f.pkg == "cmd/quiesce/internal/demo" || f.pkg == "cmd/quiesce/internal/torture" || f.path == "cmd/quiesce/internal/compare/child.go" {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && timers[s.Sel.Name] {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" {
+					t.Errorf("%s uses time.%s", f.path, s.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
