@@ -3,7 +3,6 @@ package lock
 import (
 	"sync"
 
-	"quiesce/internal/sys"
 	"quiesce/lockdep"
 	"quiesce/preempt"
 )
@@ -30,22 +29,6 @@ func (l *Raw) lockChecked(ty *lockdep.Type, how lockdep.How) {
 //
 //go:norace
 func (l *Raw) unlockChecked() bool { return l.dep.Release(l.held.Load() != 0) == lockdep.Ours } // ord:raw
-
-// LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
-// of them comes later. The kernel's raw_spin_lock_nested.
-//
-//go:norace
-func (l *Raw) LockNested(subclass int) {
-	if lockdep.Enabled() {
-		l.lockChecked(lockdep.Raw, lockdep.Pins|lockdep.Subclass(subclass))
-		return
-	}
-	l.take()
-}
-
-// Held reports whether the calling goroutine holds the lock; true while lockdep
-// is off. The kernel's lockdep_is_held.
-func (l *Raw) Held() bool { return l.dep.Held() }
 
 func (l *Spin) lockChecked(how lockdep.How, irq bool) {
 	if irq {
@@ -82,35 +65,6 @@ func (l *Spin) unlockChecked() bool {
 	return l.raw.dep.Release(isLocked(&l.mu)) != lockdep.Nobodys
 }
 
-// LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
-// of them comes later. The kernel's spin_lock_nested.
-func (l *Spin) LockNested(subclass int) {
-	if lockdep.Enabled() {
-		l.lockChecked(lockdep.Subclass(subclass), false)
-		return
-	}
-	l.Lock()
-}
-
-// MightLock says that the caller may take the lock, whether it does this time
-// or not: lockdep checks it as if it did. The kernel's might_lock.
-func (l *Spin) MightLock() {
-	if lockdep.Enabled() {
-		l.raw.dep.Might(lockdep.Spin, lockdep.Exclusive, false)
-	}
-}
-
-// MightLockIRQ is MightLock of a LockIRQ.
-func (l *Spin) MightLockIRQ() {
-	if lockdep.Enabled() {
-		l.raw.dep.Might(lockdep.Spin, lockdep.Exclusive, true)
-	}
-}
-
-// Held reports whether the calling goroutine holds the lock; true while lockdep
-// is off. The kernel's lockdep_is_held.
-func (l *Spin) Held() bool { return l.raw.dep.Held() }
-
 func (l *Mutex) lockChecked(how lockdep.How) {
 	l.dep.Acquire(lockdep.Mutex, how)
 	park(&l.mu)
@@ -125,28 +79,6 @@ func (l *Mutex) tried() bool {
 }
 
 func (l *Mutex) unlockChecked() bool { return l.dep.Release(isLocked(&l.mu)) != lockdep.Nobodys }
-
-// LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
-// of them comes later. The kernel's mutex_lock_nested.
-func (l *Mutex) LockNested(subclass int) {
-	if lockdep.Enabled() {
-		l.lockChecked(lockdep.Subclass(subclass))
-		return
-	}
-	l.mu.Lock()
-}
-
-// MightLock says that the caller may take the lock, whether it does this time
-// or not: lockdep checks it as if it did. The kernel's might_lock.
-func (l *Mutex) MightLock() {
-	if lockdep.Enabled() {
-		l.dep.Might(lockdep.Mutex, lockdep.Exclusive, false)
-	}
-}
-
-// Held reports whether the calling goroutine holds the lock; true while lockdep
-// is off. The kernel's lockdep_is_held.
-func (l *Mutex) Held() bool { return l.dep.Held() }
 
 func (l *Local) lockChecked() {
 	how := lockdep.Exclusive
@@ -209,20 +141,6 @@ func (l *RW) runlockChecked() bool {
 	return h == lockdep.Ours || h == lockdep.Theirs && preempt.RT()
 }
 
-// LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
-// of them comes later. The kernel's write_lock_nested.
-func (l *RW) LockNested(subclass int) {
-	if lockdep.Enabled() {
-		l.checked(lockdep.Subclass(subclass), false, l.lock)
-		return
-	}
-	l.lock()
-}
-
-// Held reports whether the calling goroutine holds the lock, as a writer or a
-// reader; true while lockdep is off. The kernel's lockdep_is_held.
-func (l *RW) Held() bool { return l.dep.Held() }
-
 // isLocked reports whether somebody has the mutex, at this moment. Whoever asks
 // is about to unlock it.
 func isLocked(mu *sync.Mutex) bool {
@@ -231,29 +149,4 @@ func isLocked(mu *sync.Mutex) bool {
 		return false
 	}
 	return true
-}
-
-// park takes a mutex. Where the goroutine is pinned, which lockdep has reported
-// by now, it goes on trying, since parking would end the process.
-func park(mu *sync.Mutex) {
-	if preempt.Atomic() {
-		lockPinned(mu)
-		return
-	}
-	mu.Lock()
-}
-
-// patience is how long a pinned goroutine tries to get a sleeping lock: not for
-// ever, because the holder may be waiting for this very P.
-const patience = 3_000_000_000 // ns
-
-func lockPinned(mu *sync.Mutex) {
-	for end := sys.Nanotime() + patience; !mu.TryLock(); {
-		if sys.Nanotime() > end {
-			mu.Lock()
-			return
-		}
-		sys.Pause(20)
-		sys.Yield()
-	}
 }

@@ -1,0 +1,33 @@
+package lock
+
+import (
+	"sync"
+
+	"quiesce/internal/sys"
+	"quiesce/preempt"
+)
+
+// park takes a mutex. Where the goroutine is pinned, which lockdep has reported
+// by now, it goes on trying, since parking would end the process.
+func park(mu *sync.Mutex) {
+	if preempt.Atomic() {
+		lockPinned(mu)
+		return
+	}
+	mu.Lock()
+}
+
+// patience is how long a pinned goroutine tries to get a sleeping lock: not for
+// ever, because the holder may be waiting for this very P.
+const patience = 3_000_000_000 // ns
+
+func lockPinned(mu *sync.Mutex) {
+	for end := sys.Nanotime() + patience; !mu.TryLock(); {
+		if sys.Nanotime() > end {
+			mu.Lock()
+			return
+		}
+		sys.Pause(20)
+		sys.Yield()
+	}
+}
