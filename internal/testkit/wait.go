@@ -1,0 +1,79 @@
+package testkit
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"quiesce/internal/sys"
+)
+
+// SpinFor keeps the goroutine on its thread, pinned or not.
+func SpinFor(d time.Duration) {
+	for end := sys.Nanotime() + int64(d); sys.Nanotime() < end; {
+		sys.Pause(10)
+	}
+}
+
+// Async runs fn in a goroutine. The channel is closed when fn has returned.
+func Async(fn func()) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		fn()
+		close(done)
+	}()
+	return done
+}
+
+// IsClosed reports whether the channel, on which nothing is sent, is closed.
+func IsClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// Within ends the test, with all goroutines' stacks, if done is not closed
+// within half a minute.
+func Within(t testing.TB, what string, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		buf := make([]byte, 1<<16)
+		t.Fatalf("%s: not within 30 s\n%s", what, buf[:runtime.Stack(buf, true)])
+	}
+}
+
+// Eventually polls until ok returns true, and ends the test if that takes
+// longer than limit.
+func Eventually(t testing.TB, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v", what, limit)
+		}
+	}
+}
+
+// Panics runs fn and fails the test unless fn panics with a string that has
+// all of the parts.
+func Panics(t testing.TB, fn func(), parts ...string) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		s, ok := recover().(string)
+		if !ok {
+			t.Fatal("no panic with a string")
+		}
+		for _, p := range parts {
+			if !strings.Contains(s, p) {
+				t.Errorf("panic %q does not say %q", s, p)
+			}
+		}
+	}()
+	fn()
+}
