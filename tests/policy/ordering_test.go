@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-const orderingPage = root + "/docs/design/memory-ordering.md"
+const orderingPage = "docs/design/memory-ordering.md"
 
 // ordered are the packages whose memory accesses docs/design/memory-ordering.md
 // accounts for.
@@ -36,43 +36,93 @@ var tagList = regexp.MustCompile(`\bord:([a-z-]+(?:,[a-z-]+)*)`)
 // tagged is what the code says: a tag's lines by function.
 type tagged map[string]map[string]bool
 
-// row is a row of the page's tables.
-type row struct {
+// pair is a section of the page.
+type pair struct {
 	tag   string
-	names []string // functions that hold one of its ends
-	shown string   // the last cell
+	names []string // functions that have one of its ends
+	shown string   // what "Shown by" says
 }
 
-func orderingRows(t *testing.T) map[string]row {
+var (
+	namedFunc = regexp.MustCompile("`([a-z]+(?:\\.[A-Za-z0-9]+){1,2})`")
+	pairLabel = regexp.MustCompile(`^- \*\*([A-Z][a-z ]+):\*\* *`)
+	indexLine = regexp.MustCompile(`^\| \[([a-z-]+)\]\(#([a-z-]+)\) \| .+ \|$`)
+)
+
+// pairLabels are what a section may say of its pair; true: what it must say.
+var pairLabels = map[string]bool{
+	"One side": true, "Other side": true, "Holds": false, "Work": false, "Without it": false, "Shown by": true,
+}
+
+// orderingPairs reads the page: a section a tag, in the order of its index.
+func orderingPairs(t *testing.T) map[string]pair {
 	t.Helper()
-	text, err := os.ReadFile(orderingPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := regexp.MustCompile("`([a-z]+(?:\\.[A-Za-z]+){1,2})`")
-	rows := map[string]row{}
-	for line := range strings.Lines(string(text)) {
-		cells := strings.Split(line, "|")
-		if len(cells) < 6 {
+	pairs := map[string]pair{}
+	var index, order []string
+	var tag, label string
+	said := map[string]map[string]string{} // by tag and label
+	for line := range strings.Lines(read(t, orderingPage)) {
+		line = strings.TrimRight(line, "\n")
+		if m := indexLine.FindStringSubmatch(line); m != nil {
+			if m[1] != m[2] {
+				t.Errorf("the page's index links %s to %s", m[1], m[2])
+			}
+			index = append(index, m[1])
+		}
+		if heading, ok := strings.CutPrefix(line, "### "); ok {
+			tag, label = heading, ""
+			if said[tag] != nil {
+				t.Errorf("the page has tag %s in two sections", tag)
+			}
+			said[tag] = map[string]string{}
+			order = append(order, tag)
 			continue
 		}
-		tag := strings.TrimSpace(cells[1])
-		if tag == "tag" || strings.HasPrefix(tag, "--") {
+		if strings.HasPrefix(line, "#") {
+			tag = ""
+		}
+		if tag == "" || line == "" {
 			continue
 		}
-		if _, twice := rows[tag]; twice {
-			t.Errorf("the page has tag %s in two rows", tag)
+		if m := pairLabel.FindStringSubmatch(line); m != nil {
+			label = m[1]
+			if _, ok := pairLabels[label]; !ok || said[tag][label] != "" {
+				t.Errorf("tag %s: %q is no label, or there twice", tag, label)
+			}
+			line = line[len(m[0]):]
 		}
-		r := row{tag: tag, shown: cells[len(cells)-2]}
-		for _, m := range name.FindAllStringSubmatch(cells[2]+cells[3]+cells[4], -1) {
-			r.names = append(r.names, m[1])
+		if label == "" {
+			t.Errorf("tag %s: %q is under no label", tag, line)
 		}
-		rows[tag] = r
+		said[tag][label] += strings.TrimSpace(line) + " "
 	}
-	if len(rows) < 20 {
-		t.Fatalf("only %d tags on the page", len(rows))
+	for tag, texts := range said {
+		for label, must := range pairLabels {
+			if must && texts[label] == "" {
+				t.Errorf("tag %s lacks %q", tag, label)
+			}
+		}
+		if texts["Holds"]+texts["Work"] == "" {
+			t.Errorf("tag %s does not say what holds", tag)
+		}
+		p := pair{tag: tag, shown: texts["Shown by"]}
+		for label, text := range texts {
+			if label == "Shown by" {
+				continue
+			}
+			for _, m := range namedFunc.FindAllStringSubmatch(text, -1) {
+				p.names = append(p.names, m[1])
+			}
+		}
+		pairs[tag] = p
 	}
-	return rows
+	if !slices.Equal(index, order) {
+		t.Errorf("the page's index has\n%s\nand its sections are\n%s", strings.Join(index, " "), strings.Join(order, " "))
+	}
+	if len(pairs) < 40 {
+		t.Fatalf("only %d tags on the page", len(pairs))
+	}
+	return pairs
 }
 
 // qualified is a function's name as the page writes it: slab.cache.free.
@@ -126,7 +176,7 @@ func orderedFile(t *testing.T, f file, found tagged) {
 		if !ok {
 			continue
 		}
-		whole := tags[line(fn)] // behind the signature: for all that fn does
+		whole := tags[line(fn)] // after the signature: for all that fn does
 		for l := line(fn); l <= fset.Position(fn.End()).Line; l++ {
 			for _, tag := range tags[l] {
 				if found[tag] == nil {
@@ -172,7 +222,7 @@ func orderedFile(t *testing.T, f file, found tagged) {
 
 // docs/design/memory-ordering.md and the code tell the same story.
 func TestEveryRacyAccessHasItsPairOnTheOrderingPage(t *testing.T) {
-	rows := orderingRows(t)
+	pairs := orderingPairs(t)
 	found := tagged{}
 	for _, f := range sources(t) {
 		if ordered[f.pkg] && !f.test {
@@ -180,16 +230,16 @@ func TestEveryRacyAccessHasItsPairOnTheOrderingPage(t *testing.T) {
 		}
 	}
 	for _, tag := range slices.Sorted(maps.Keys(found)) {
-		if _, ok := rows[tag]; !ok {
+		if _, ok := pairs[tag]; !ok {
 			t.Errorf("tag %s (in %s) is not on the page", tag, strings.Join(sorted(found[tag]), ", "))
 		}
 	}
-	for _, tag := range slices.Sorted(maps.Keys(rows)) {
+	for _, tag := range slices.Sorted(maps.Keys(pairs)) {
 		if len(found[tag]) == 0 {
 			t.Errorf("tag %s of the page is nowhere in the code", tag)
 			continue
 		}
-		for _, name := range rows[tag].names {
+		for _, name := range pairs[tag].names {
 			if !found[tag][name] {
 				t.Errorf("the page has %s as an end of tag %s; the tag is in %s", name, tag, strings.Join(sorted(found[tag]), ", "))
 			}
@@ -202,19 +252,19 @@ func TestTheOrderingPagesMutantsAreRun(t *testing.T) {
 	run := read(t, "formal/run")
 	mutant := regexp.MustCompile(`\b[A-Z]{2}[A-Z0-9_]*\b`)
 	n := 0
-	for _, r := range orderingRows(t) {
-		for _, part := range strings.Split(r.shown, ";") {
+	for _, p := range orderingPairs(t) {
+		for _, part := range strings.Split(p.shown, ";") {
 			model, names, ok := strings.Cut(part, ":")
 			if !ok {
 				continue
 			}
 			if _, err := os.Stat(filepath.Join(root, "formal", strings.TrimSpace(model)+".pml")); err != nil {
-				t.Errorf("tag %s: no model %s", r.tag, model)
+				t.Errorf("tag %s: no model %s", p.tag, model)
 			}
 			for _, name := range mutant.FindAllString(names, -1) {
 				n++
 				if !regexp.MustCompile(`\b` + name + `\b`).MatchString(run) {
-					t.Errorf("tag %s: formal/run has no mutant %s", r.tag, name)
+					t.Errorf("tag %s: formal/run has no mutant %s", p.tag, name)
 				}
 			}
 		}
@@ -226,7 +276,7 @@ func TestTheOrderingPagesMutantsAreRun(t *testing.T) {
 
 // Delays stand at tags only, so that what is shaken is what is argued about.
 func TestDelaysNameTagsOfTheOrderingPage(t *testing.T) {
-	rows := orderingRows(t)
+	pairs := orderingPairs(t)
 	n := 0
 	for _, f := range sources(t) {
 		if !ordered[f.pkg] || f.test {
@@ -247,7 +297,7 @@ func TestDelaysNameTagsOfTheOrderingPage(t *testing.T) {
 				t.Errorf("%s: Delay of something that is no literal", f.path)
 				return true
 			}
-			if tag := strings.Trim(lit.Value, `"`); rows[tag].tag == "" {
+			if tag := strings.Trim(lit.Value, `"`); pairs[tag].tag == "" {
 				t.Errorf("%s: Delay(%q): no such tag", f.path, tag)
 			}
 			return true
