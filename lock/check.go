@@ -3,20 +3,20 @@ package lock
 import (
 	"sync"
 
-	"quiesce/lockdep"
+	"quiesce/internal/depcheck"
 	"quiesce/preempt"
 )
 
-// What the locks tell lockdep, out of their ways: the look at lockdep.Enabled
+// What the locks tell lockdep, out of their ways: the look at depcheck.Enabled
 // is all that an acquisition pays while it is off. An acquisition is told
 // before the wait, a release before the lock is free.
 
 // lockChecked takes the lock as one of type ty, for itself or inside a Spin.
 //
 //go:norace
-func (l *Raw) lockChecked(ty *lockdep.Type, how lockdep.How) {
+func (l *Raw) lockChecked(ty *depcheck.Type, how depcheck.How) {
 	l.dep.Acquire(ty, how)
-	if how&lockdep.Pins2 != 0 {
+	if how&depcheck.Pins2 != 0 {
 		l.takeIRQ()
 	} else {
 		l.take()
@@ -28,32 +28,32 @@ func (l *Raw) lockChecked(ty *lockdep.Type, how lockdep.How) {
 // so nobody else can do it.
 //
 //go:norace
-func (l *Raw) unlockChecked() bool { return l.dep.Release(l.held.Load() != 0) == lockdep.Ours } // ord:raw
+func (l *Raw) unlockChecked() bool { return l.dep.Release(l.held.Load() != 0) == depcheck.Ours } // ord:raw
 
-func (l *Spin) lockChecked(how lockdep.How, irq bool) {
+func (l *Spin) lockChecked(how depcheck.How, irq bool) {
 	if irq {
-		lockdep.HardirqsOff()
+		depcheck.HardirqsOff()
 	}
 	if !preempt.RT() {
-		how |= lockdep.Pins
+		how |= depcheck.Pins
 		if irq {
-			how ^= lockdep.Pins | lockdep.Pins2
+			how ^= depcheck.Pins | depcheck.Pins2
 		}
-		l.raw.lockChecked(lockdep.Spin, how)
+		l.raw.lockChecked(depcheck.Spin, how)
 		return
 	}
-	l.raw.dep.Acquire(lockdep.Spin, how)
+	l.raw.dep.Acquire(depcheck.Spin, how)
 	park(&l.mu)
 	l.raw.dep.Acquired()
 }
 
 func (l *Spin) tried() bool {
-	if lockdep.Enabled() {
-		how := lockdep.Try
+	if depcheck.Enabled() {
+		how := depcheck.Try
 		if !preempt.RT() {
-			how |= lockdep.Pins
+			how |= depcheck.Pins
 		}
-		l.raw.dep.Acquire(lockdep.Spin, how)
+		l.raw.dep.Acquire(depcheck.Spin, how)
 	}
 	return true
 }
@@ -62,69 +62,69 @@ func (l *Spin) unlockChecked() bool {
 	if !preempt.RT() {
 		return l.raw.unlockChecked()
 	}
-	return l.raw.dep.Release(isLocked(&l.mu)) != lockdep.Nobodys
+	return l.raw.dep.Release(isLocked(&l.mu)) != depcheck.Nobodys
 }
 
-func (l *Mutex) lockChecked(how lockdep.How) {
-	l.dep.Acquire(lockdep.Mutex, how)
+func (l *Mutex) lockChecked(how depcheck.How) {
+	l.dep.Acquire(depcheck.Mutex, how)
 	park(&l.mu)
 	l.dep.Acquired()
 }
 
 func (l *Mutex) tried() bool {
-	if lockdep.Enabled() {
-		l.dep.Acquire(lockdep.Mutex, lockdep.Try)
+	if depcheck.Enabled() {
+		l.dep.Acquire(depcheck.Mutex, depcheck.Try)
 	}
 	return true
 }
 
-func (l *Mutex) unlockChecked() bool { return l.dep.Release(isLocked(&l.mu)) != lockdep.Nobodys }
+func (l *Mutex) unlockChecked() bool { return l.dep.Release(isLocked(&l.mu)) != depcheck.Nobodys }
 
 func (l *Local) lockChecked() {
-	how := lockdep.Exclusive
+	how := depcheck.Exclusive
 	if !preempt.RT() {
-		how = lockdep.Pins
+		how = depcheck.Pins
 	}
-	l.dep.Acquire(lockdep.Local, how)
+	l.dep.Acquire(depcheck.Local, how)
 	l.take(preempt.Atomic())
 	l.dep.Acquired()
 }
 
 func (l *Local) tried() bool {
-	if lockdep.Enabled() {
-		how := lockdep.Try
+	if depcheck.Enabled() {
+		how := depcheck.Try
 		if !preempt.RT() {
-			how |= lockdep.Pins
+			how |= depcheck.Pins
 		}
-		l.dep.Acquire(lockdep.Local, how)
+		l.dep.Acquire(depcheck.Local, how)
 	}
 	return true
 }
 
 // checked takes the lock by take, one of the ways of rw.go.
-func (l *RW) checked(how lockdep.How, irq bool, take func()) {
+func (l *RW) checked(how depcheck.How, irq bool, take func()) {
 	if irq {
-		lockdep.HardirqsOff()
+		depcheck.HardirqsOff()
 	}
 	switch {
 	case preempt.RT():
 	case irq:
-		how |= lockdep.Pins2
+		how |= depcheck.Pins2
 	default:
-		how |= lockdep.Pins
+		how |= depcheck.Pins
 	}
-	l.dep.Acquire(lockdep.RW, how)
+	l.dep.Acquire(depcheck.RW, how)
 	take()
 	l.dep.Acquired()
 }
 
-func (l *RW) tried(how lockdep.How) bool {
-	if lockdep.Enabled() {
-		how |= lockdep.Try
+func (l *RW) tried(how depcheck.How) bool {
+	if depcheck.Enabled() {
+		how |= depcheck.Try
 		if !preempt.RT() {
-			how |= lockdep.Pins
+			how |= depcheck.Pins
 		}
-		l.dep.Acquire(lockdep.RW, how)
+		l.dep.Acquire(depcheck.RW, how)
 	}
 	return true
 }
@@ -133,12 +133,12 @@ func (l *RW) tried(how lockdep.How) bool {
 // The writer alone may do it, and with preempt_rt=0 a reader of its own.
 
 func (l *RW) unlockChecked() bool {
-	return l.dep.Release(l.state.Load()&rwWriter != 0) == lockdep.Ours // ord:rw
+	return l.dep.Release(l.state.Load()&rwWriter != 0) == depcheck.Ours // ord:rw
 }
 
 func (l *RW) runlockChecked() bool {
 	h := l.dep.Release(l.state.Load()&rwReaders != 0) // ord:rw
-	return h == lockdep.Ours || h == lockdep.Theirs && preempt.RT()
+	return h == depcheck.Ours || h == depcheck.Theirs && preempt.RT()
 }
 
 // isLocked reports whether somebody has the mutex, at this moment. Whoever asks

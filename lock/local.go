@@ -4,9 +4,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
-	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -23,7 +23,7 @@ type Local struct {
 	// sync.Mutex is inside; making a block while pinned is allowed.
 	blocks [percpu.MaxP / localBlock]atomic.Pointer[[localBlock]localSlot]
 	used   atomic.Int32 // number of blocks from 0 that may be there
-	dep    lockdep.Map
+	dep    depcheck.Map
 }
 
 const localBlock = 256
@@ -41,7 +41,7 @@ func (l *Local) Init(name string) { l.dep.Init(name) }
 // Lock takes the slot of the P that the goroutine runs on. With preempt_rt=1
 // it may park: not in a raw atomic context.
 func (l *Local) Lock() {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		l.lockChecked()
 		return
 	}
@@ -100,7 +100,7 @@ func (l *Local) tryTake() bool {
 // none.
 func (l *Local) Unlock() {
 	_, s := l.find()
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		l.dep.Release(true)
 	}
 	p := s.pin
@@ -111,7 +111,7 @@ func (l *Local) Unlock() {
 		return
 	}
 	p.EnableNotrace()
-	lockdep.Left()
+	depcheck.Left()
 }
 
 // Slot is the number of the slot that the goroutine holds; it panics if it

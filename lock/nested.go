@@ -1,14 +1,14 @@
 package lock
 
-import "quiesce/lockdep"
+import "quiesce/internal/depcheck"
 
 // LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
 // of them comes later. The kernel's raw_spin_lock_nested.
 //
 //go:norace
 func (l *Raw) LockNested(subclass int) {
-	if lockdep.Enabled() {
-		l.lockChecked(lockdep.Raw, lockdep.Pins|lockdep.Subclass(subclass))
+	if depcheck.Enabled() {
+		l.lockChecked(depcheck.Raw, depcheck.Pins|depcheck.Subclass(subclass))
 		return
 	}
 	l.take()
@@ -21,8 +21,8 @@ func (l *Raw) Held() bool { return l.dep.Held() }
 // LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
 // of them comes later. The kernel's spin_lock_nested.
 func (l *Spin) LockNested(subclass int) {
-	if lockdep.Enabled() {
-		l.lockChecked(lockdep.Subclass(subclass), false)
+	if depcheck.Enabled() {
+		l.lockChecked(depcheck.Subclass(subclass), false)
 		return
 	}
 	l.Lock()
@@ -31,15 +31,15 @@ func (l *Spin) LockNested(subclass int) {
 // MightLock says that the caller may take the lock, whether it does this time
 // or not: lockdep checks it as if it did. The kernel's might_lock.
 func (l *Spin) MightLock() {
-	if lockdep.Enabled() {
-		l.raw.dep.Might(lockdep.Spin, lockdep.Exclusive, false)
+	if depcheck.Enabled() {
+		l.raw.dep.Might(depcheck.Spin, depcheck.Exclusive, false)
 	}
 }
 
 // MightLockIRQ is MightLock of a LockIRQ.
 func (l *Spin) MightLockIRQ() {
-	if lockdep.Enabled() {
-		l.raw.dep.Might(lockdep.Spin, lockdep.Exclusive, true)
+	if depcheck.Enabled() {
+		l.raw.dep.Might(depcheck.Spin, depcheck.Exclusive, true)
 	}
 }
 
@@ -50,8 +50,8 @@ func (l *Spin) Held() bool { return l.raw.dep.Held() }
 // LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
 // of them comes later. The kernel's mutex_lock_nested.
 func (l *Mutex) LockNested(subclass int) {
-	if lockdep.Enabled() {
-		l.lockChecked(lockdep.Subclass(subclass))
+	if depcheck.Enabled() {
+		l.lockChecked(depcheck.Subclass(subclass))
 		return
 	}
 	l.mu.Lock()
@@ -60,8 +60,8 @@ func (l *Mutex) LockNested(subclass int) {
 // MightLock says that the caller may take the lock, whether it does this time
 // or not: lockdep checks it as if it did. The kernel's might_lock.
 func (l *Mutex) MightLock() {
-	if lockdep.Enabled() {
-		l.dep.Might(lockdep.Mutex, lockdep.Exclusive, false)
+	if depcheck.Enabled() {
+		l.dep.Might(depcheck.Mutex, depcheck.Exclusive, false)
 	}
 }
 
@@ -72,8 +72,8 @@ func (l *Mutex) Held() bool { return l.dep.Held() }
 // LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
 // of them comes later. The kernel's write_lock_nested.
 func (l *RW) LockNested(subclass int) {
-	if lockdep.Enabled() {
-		l.checked(lockdep.Subclass(subclass), false, l.lock)
+	if depcheck.Enabled() {
+		l.checked(depcheck.Subclass(subclass), false, l.lock)
 		return
 	}
 	l.lock()

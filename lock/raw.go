@@ -3,9 +3,9 @@ package lock
 import (
 	"sync/atomic"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
 	"quiesce/internal/sys"
-	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -20,7 +20,7 @@ type Raw struct {
 	irq  bool             // taken by LockIRQ; owned by the holder
 	pin  preempt.Pinned   // owned by the holder
 	off  preempt.IRQState // owned by the holder, set when irq
-	dep  lockdep.Map
+	dep  depcheck.Map
 }
 
 // Init names the lock's class. It must not be held.
@@ -31,8 +31,8 @@ func (l *Raw) Init(name string) { l.dep.Init(name) }
 //
 //go:norace
 func (l *Raw) Lock() {
-	if lockdep.Enabled() {
-		l.lockChecked(lockdep.Raw, lockdep.Pins)
+	if depcheck.Enabled() {
+		l.lockChecked(depcheck.Raw, depcheck.Pins)
 		return
 	}
 	l.take()
@@ -56,8 +56,8 @@ func (l *Raw) TryLock() bool {
 	if !l.tryTake() {
 		return false
 	}
-	if lockdep.Enabled() {
-		l.dep.Acquire(lockdep.Raw, lockdep.Try|lockdep.Pins)
+	if depcheck.Enabled() {
+		l.dep.Acquire(depcheck.Raw, depcheck.Try|depcheck.Pins)
 	}
 	return true
 }
@@ -77,12 +77,12 @@ func (l *Raw) tryTake() bool {
 //
 //go:norace
 func (l *Raw) Unlock() {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		if !l.unlockChecked() {
 			return
 		}
 		l.release()
-		lockdep.Left()
+		depcheck.Left()
 		return
 	}
 	l.release()
@@ -107,9 +107,9 @@ func (l *Raw) release() {
 //
 //go:norace
 func (l *Raw) LockIRQ() {
-	if lockdep.Enabled() {
-		lockdep.HardirqsOff()
-		l.lockChecked(lockdep.Raw, lockdep.Pins2)
+	if depcheck.Enabled() {
+		depcheck.HardirqsOff()
+		l.lockChecked(depcheck.Raw, depcheck.Pins2)
 		return
 	}
 	l.takeIRQ()
@@ -127,13 +127,13 @@ func (l *Raw) takeIRQ() {
 //
 //go:norace
 func (l *Raw) UnlockIRQ() {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		if !l.unlockChecked() {
 			return
 		}
 		l.releaseIRQ()
-		lockdep.HardirqsOn()
-		lockdep.Left()
+		depcheck.HardirqsOn()
+		depcheck.Left()
 		return
 	}
 	l.releaseIRQ()

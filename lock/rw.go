@@ -4,9 +4,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
-	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -42,7 +42,7 @@ type RW struct {
 
 	irq bool             // taken by LockIRQ; owned by the writer, preempt_rt=0
 	off preempt.IRQState // owned by the writer, set when irq
-	dep lockdep.Map
+	dep depcheck.Map
 }
 
 const (
@@ -61,8 +61,8 @@ func (l *RW) Init(name string) { l.dep.Init(name) }
 // Lock takes the lock for writing. With preempt_rt=1 it may park: not in a raw
 // atomic context. The kernel's write_lock.
 func (l *RW) Lock() {
-	if lockdep.Enabled() {
-		l.checked(lockdep.Exclusive, false, l.lock)
+	if depcheck.Enabled() {
+		l.checked(depcheck.Exclusive, false, l.lock)
 		return
 	}
 	l.lock()
@@ -70,12 +70,12 @@ func (l *RW) Lock() {
 
 // TryLock takes the lock for writing if nobody has it and nobody waits for it.
 // Any context.
-func (l *RW) TryLock() bool { return l.tryLock() && l.tried(lockdep.Exclusive) }
+func (l *RW) TryLock() bool { return l.tryLock() && l.tried(depcheck.Exclusive) }
 
 // Unlock releases a lock taken for writing. It panics if this goroutine does
 // not hold it so.
 func (l *RW) Unlock() {
-	if lockdep.Enabled() && !l.unlockChecked() {
+	if depcheck.Enabled() && !l.unlockChecked() {
 		return
 	}
 	l.mustWrite(false)
@@ -86,8 +86,8 @@ func (l *RW) Unlock() {
 // that has the lock must not call it. With preempt_rt=1 it may park: not in a
 // raw atomic context. The kernel's read_lock in a task.
 func (l *RW) RLock() {
-	if lockdep.Enabled() {
-		l.checked(lockdep.Read, false, l.rlock)
+	if depcheck.Enabled() {
+		l.checked(depcheck.Read, false, l.rlock)
 		return
 	}
 	l.rlock()
@@ -95,14 +95,14 @@ func (l *RW) RLock() {
 
 // TryRLock takes the lock for reading if no writer has it and nobody waits at
 // the head of the line. Any context.
-func (l *RW) TryRLock() bool { return l.tryRLock() && l.tried(lockdep.Read) }
+func (l *RW) TryRLock() bool { return l.tryRLock() && l.tried(depcheck.Read) }
 
 // RLockRecursive takes the lock for reading and waits only while a writer has
 // it, so that it may be called by a goroutine that reads already. With
 // preempt_rt=1 it may park. The kernel's read_lock in an interrupt.
 func (l *RW) RLockRecursive() {
-	if lockdep.Enabled() {
-		l.checked(lockdep.Read|lockdep.Recursive, false, l.rlockRecursive)
+	if depcheck.Enabled() {
+		l.checked(depcheck.Read|depcheck.Recursive, false, l.rlockRecursive)
 		return
 	}
 	l.rlockRecursive()
@@ -111,7 +111,7 @@ func (l *RW) RLockRecursive() {
 // RUnlock releases a lock taken for reading, by whichever method. It panics if
 // no reader has it.
 func (l *RW) RUnlock() {
-	if lockdep.Enabled() && !l.runlockChecked() {
+	if depcheck.Enabled() && !l.runlockChecked() {
 		return
 	}
 	l.mustRead()
@@ -121,8 +121,8 @@ func (l *RW) RUnlock() {
 // LockIRQ is the kernel's write_lock_irqsave: with preempt_rt=0 interrupts are
 // disabled too; with preempt_rt=1 they are not, as Spin's LockIRQ has it.
 func (l *RW) LockIRQ() {
-	if lockdep.Enabled() {
-		l.checked(lockdep.Exclusive, true, l.lockIRQ)
+	if depcheck.Enabled() {
+		l.checked(depcheck.Exclusive, true, l.lockIRQ)
 		return
 	}
 	l.lockIRQ()
@@ -141,11 +141,11 @@ func (l *RW) lockIRQ() {
 // UnlockIRQ ends a section begun with LockIRQ. Hardirq handlers that waited
 // run now.
 func (l *RW) UnlockIRQ() {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		if l.unlockChecked() {
 			l.unlockIRQ()
-			lockdep.HardirqsOn()
-			lockdep.Left()
+			depcheck.HardirqsOn()
+			depcheck.Left()
 		}
 		return
 	}
@@ -167,8 +167,8 @@ func (l *RW) unlockIRQ() {
 
 // RLockIRQ is the kernel's read_lock_irqsave. As LockIRQ, but for reading.
 func (l *RW) RLockIRQ() {
-	if lockdep.Enabled() {
-		l.checked(lockdep.Read, true, l.rlockIRQ)
+	if depcheck.Enabled() {
+		l.checked(depcheck.Read, true, l.rlockIRQ)
 		return
 	}
 	l.rlockIRQ()
@@ -184,11 +184,11 @@ func (l *RW) rlockIRQ() {
 // RUnlockIRQ ends a section begun with RLockIRQ. Hardirq handlers that waited
 // run now.
 func (l *RW) RUnlockIRQ() {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		if l.runlockChecked() {
 			l.runlockIRQ()
-			lockdep.HardirqsOn()
-			lockdep.Left()
+			depcheck.HardirqsOn()
+			depcheck.Left()
 		}
 		return
 	}
@@ -224,7 +224,7 @@ func unpin() {
 		p := preempt.DisableNotrace()
 		p.EnableNotrace()
 		p.EnableNotrace()
-		lockdep.Left()
+		depcheck.Left()
 	}
 }
 

@@ -3,8 +3,8 @@ package lock
 import (
 	"sync"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/sys"
-	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -55,7 +55,7 @@ func (l *RW) rlockEager() {
 
 func (l *RW) enterLine() {
 	if preempt.RT() {
-		if lockdep.Enabled() {
+		if depcheck.Enabled() {
 			park(&l.line)
 		} else {
 			l.line.Lock()
@@ -124,7 +124,7 @@ func (l *RW) park(bits uint64) {
 	if l.state.Load()&bits == 0 { // ord:rw-park
 		l.wake() // w as well: it can't leave the list otherwise
 	}
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		park(&w.gate)
 	} else {
 		w.gate.Lock()

@@ -3,7 +3,7 @@ package lock
 import (
 	"sync"
 
-	"quiesce/lockdep"
+	"quiesce/internal/depcheck"
 	"quiesce/preempt"
 )
 
@@ -22,7 +22,7 @@ func (l *Spin) Init(name string) { l.raw.Init(name) }
 // Lock takes the lock. With preempt_rt=1 it may park: not in a raw atomic
 // context.
 func (l *Spin) Lock() {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		l.lockChecked(0, false)
 		return
 	}
@@ -44,7 +44,7 @@ func (l *Spin) TryLock() bool {
 // Unlock releases the lock. Unlocking a lock that is not held is a fatal
 // error with preempt_rt=1 and a panic with preempt_rt=0.
 func (l *Spin) Unlock() {
-	if lockdep.Enabled() && !l.unlockChecked() {
+	if depcheck.Enabled() && !l.unlockChecked() {
 		return
 	}
 	if preempt.RT() {
@@ -52,14 +52,14 @@ func (l *Spin) Unlock() {
 		return
 	}
 	l.raw.release()
-	lockdep.Left()
+	depcheck.Left()
 }
 
 // LockIRQ is the kernel's spin_lock_irqsave: with preempt_rt=0 interrupts are
 // disabled too; with preempt_rt=1 they are not, as in the kernel, because
 // there handlers are threads that wait for the lock.
 func (l *Spin) LockIRQ() {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		l.lockChecked(0, true)
 		return
 	}
@@ -72,7 +72,7 @@ func (l *Spin) LockIRQ() {
 
 // UnlockIRQ ends a section begun with LockIRQ.
 func (l *Spin) UnlockIRQ() {
-	if lockdep.Enabled() && !l.unlockChecked() {
+	if depcheck.Enabled() && !l.unlockChecked() {
 		return
 	}
 	if preempt.RT() {
@@ -80,9 +80,9 @@ func (l *Spin) UnlockIRQ() {
 	} else {
 		l.raw.releaseIRQ()
 	}
-	if lockdep.Enabled() {
-		lockdep.HardirqsOn()
-		lockdep.Left()
+	if depcheck.Enabled() {
+		depcheck.HardirqsOn()
+		depcheck.Left()
 	}
 }
 
@@ -90,7 +90,7 @@ func (l *Spin) UnlockIRQ() {
 // context, nor under a Spin.
 type Mutex struct {
 	mu  sync.Mutex
-	dep lockdep.Map
+	dep depcheck.Map
 }
 
 // Init names the lock's class. It must not be held.
@@ -98,7 +98,7 @@ func (l *Mutex) Init(name string) { l.dep.Init(name) }
 
 // Lock takes the lock and may park.
 func (l *Mutex) Lock() {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		l.lockChecked(0)
 		return
 	}
@@ -111,7 +111,7 @@ func (l *Mutex) TryLock() bool { return l.mu.TryLock() && l.tried() }
 // Unlock releases the lock. Unlocking a lock that is not held is a fatal
 // error.
 func (l *Mutex) Unlock() {
-	if lockdep.Enabled() && !l.unlockChecked() {
+	if depcheck.Enabled() && !l.unlockChecked() {
 		return
 	}
 	l.mu.Unlock()

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"quiesce/lockdep"
+	"quiesce/internal/depcheck"
 )
 
 // One lock taken and released, of a chain that is known, while so many others
@@ -13,7 +13,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 	for _, depth := range []int{0, 1, 5} {
 		b.Run(fmt.Sprint("held=", depth), func(b *testing.B) {
 			newWitness(b)
-			maps := make([]lockdep.Map, depth+1)
+			maps := make([]depcheck.Map, depth+1)
 			for i := range maps {
 				maps[i].Init(fmt.Sprint("lock ", i))
 				hold(&maps[i], 0)
@@ -36,7 +36,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 // A known chain costs no memory: hooks run in every context.
 func TestAKnownChainDoesNotAllocate(t *testing.T) {
 	newWitness(t)
-	var a, b lockdep.Map
+	var a, b depcheck.Map
 	a.Init("a")
 	b.Init("b")
 	if n := testing.AllocsPerRun(100, func() { holdAll(&a, &b) }); n != 0 {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
 	"quiesce/lockdep"
 	"quiesce/preempt"
@@ -29,22 +30,22 @@ func newFilled(t *testing.T) *filled {
 }
 
 // named returns n locks of as many classes.
-func (f *filled) named(prefix string, n int) []lockdep.Map {
-	maps := make([]lockdep.Map, n)
+func (f *filled) named(prefix string, n int) []depcheck.Map {
+	maps := make([]depcheck.Map, n)
 	for i := range maps {
 		maps[i].Init(prefix + strconv.Itoa(i))
 	}
 	return maps
 }
 
-func hold(m *lockdep.Map, how lockdep.How) {
+func hold(m *depcheck.Map, how depcheck.How) {
 	m.Acquire(oracleType, how)
 	m.Acquired()
 }
 
-func holdAll(maps ...*lockdep.Map) {
+func holdAll(maps ...*depcheck.Map) {
 	for _, m := range maps {
-		hold(m, lockdep.Exclusive)
+		hold(m, depcheck.Exclusive)
 	}
 	for _, m := range maps {
 		m.Release(true)
@@ -68,7 +69,7 @@ func (f *filled) full(text string) {
 }
 
 // checks has the two locks, taken in this order before, taken in the other one.
-func (f *filled) checks(a, b *lockdep.Map) {
+func (f *filled) checks(a, b *depcheck.Map) {
 	f.t.Helper()
 	holdAll(b, a)
 	if len(f.reports) != 1 || f.reports[0].Kind != lockdep.Circular || !slices.Equal(f.reports[0].Classes, []string{a.Name(), b.Name()}) {
@@ -95,14 +96,14 @@ func TestBoundClassesBeyondTheTableAreNotChecked(t *testing.T) {
 	f := newFilled(t)
 	known := f.named("known ", 2)
 	holdAll(&known[0], &known[1])
-	maps := f.named("c", lockdep.MaxClasses+1000)
+	maps := f.named("c", depcheck.MaxClasses+1000)
 	runtime.GC() // their names are the test's
 	runtime.ReadMemStats(&f.before)
 	for i := range maps {
 		holdAll(&maps[i])
 	}
-	f.full("lock classes: " + strconv.Itoa(lockdep.MaxClasses) + "; locks of further ones are not checked")
-	if n := lockdep.ReadStats().Classes; n != lockdep.MaxClasses {
+	f.full("lock classes: " + strconv.Itoa(depcheck.MaxClasses) + "; locks of further ones are not checked")
+	if n := lockdep.ReadStats().Classes; n != depcheck.MaxClasses {
 		t.Errorf("%d classes", n)
 	}
 	f.checks(&known[0], &known[1])
@@ -116,11 +117,11 @@ func TestBoundClassesBeyondTheTableAreNotChecked(t *testing.T) {
 	if n := lockdep.ReadStats().Goroutines; n != 0 {
 		t.Errorf("%d goroutines hold something", n)
 	}
-	hold(last, lockdep.Exclusive)
+	hold(last, depcheck.Exclusive)
 	if !last.Held() {
 		t.Error("a lock of which nothing is known is held by nobody")
 	}
-	if h := last.Release(true); h != lockdep.Ours {
+	if h := last.Release(true); h != depcheck.Ours {
 		t.Errorf("its release is %d", h)
 	}
 	for _, r := range f.reports {
@@ -148,7 +149,7 @@ func TestBoundOrdersBeyondTheTableAreNotLearned(t *testing.T) {
 	rest := maps
 	for block := range slices.Chunk(maps, 40) {
 		for i := range block {
-			hold(&block[i], lockdep.Read|lockdep.Recursive)
+			hold(&block[i], depcheck.Read|depcheck.Recursive)
 		}
 		rest = rest[len(block):]
 		for i := range rest {
@@ -158,8 +159,8 @@ func TestBoundOrdersBeyondTheTableAreNotLearned(t *testing.T) {
 			block[i].Release(true)
 		}
 	}
-	f.full("lock orders: " + strconv.Itoa(lockdep.MaxOrders) + "; further ones are not learned")
-	if got := lockdep.ReadStats().Orders; got != lockdep.MaxOrders {
+	f.full("lock orders: " + strconv.Itoa(depcheck.MaxOrders) + "; further ones are not learned")
+	if got := lockdep.ReadStats().Orders; got != depcheck.MaxOrders {
 		t.Errorf("%d orders", got)
 	}
 	f.checks(&maps[0], &maps[1])
@@ -170,7 +171,7 @@ func TestBoundOrdersBeyondTheTableAreNotLearned(t *testing.T) {
 		t.Error(f.reports[0].Text)
 	}
 	f.bounded(16 << 20)
-	if err := lockdep.CheckGraph(); err != nil {
+	if err := depcheck.Verify(); err != nil {
 		t.Error(err)
 	}
 }
@@ -186,8 +187,8 @@ func TestBoundChainsBeyondTheTableAreCheckedAfresh(t *testing.T) {
 			}
 		}
 	}
-	f.full("lock chains: " + strconv.Itoa(lockdep.MaxChains) + "; further ones are checked afresh each time, which is slow")
-	if got := lockdep.ReadStats().Chains; got != lockdep.MaxChains {
+	f.full("lock chains: " + strconv.Itoa(depcheck.MaxChains) + "; further ones are checked afresh each time, which is slow")
+	if got := lockdep.ReadStats().Chains; got != depcheck.MaxChains {
 		t.Errorf("%d chains", got)
 	}
 	f.checks(&maps[0], &maps[1])
@@ -226,14 +227,14 @@ func TestBoundStacksBeyondTheTableAreLeftOut(t *testing.T) {
 	const n = 300 // n*(n-1)/2 orders
 	maps := f.named("c", n)
 	i, j := 0, 1
-	for path := range lockdep.MaxStacks + 2000 {
+	for path := range depcheck.MaxStacks + 2000 {
 		descend(8, path, func() { holdAll(&maps[i], &maps[j]) })
 		if j++; j == n {
 			i, j = i+1, i+2
 		}
 	}
-	f.full("stacks: " + strconv.Itoa(lockdep.MaxStacks) + "; further orders have none in reports")
-	if got := lockdep.ReadStats().Stacks; got != lockdep.MaxStacks {
+	f.full("stacks: " + strconv.Itoa(depcheck.MaxStacks) + "; further orders have none in reports")
+	if got := lockdep.ReadStats().Stacks; got != depcheck.MaxStacks {
 		t.Errorf("%d stacks", got)
 	}
 	f.checks(&maps[0], &maps[1])
@@ -261,12 +262,12 @@ func TestBoundFaultsBeyondTheTableAreNotReported(t *testing.T) {
 		}
 	}
 	faults := n * (n - 1) / 2
-	if len(f.reports) != lockdep.MaxFaults+1 {
-		t.Fatalf("%d reports, want %d and that there is no room for more", len(f.reports), lockdep.MaxFaults)
+	if len(f.reports) != depcheck.MaxFaults+1 {
+		t.Fatalf("%d reports, want %d and that there is no room for more", len(f.reports), depcheck.MaxFaults)
 	}
 	f.reports = slices.DeleteFunc(f.reports, func(r *lockdep.Report) bool { return r.Kind == lockdep.Circular })
-	f.full("faults: " + strconv.Itoa(lockdep.MaxFaults) + "; further ones are not reported")
-	if s := lockdep.ReadStats().Suppressed; s < uint64(faults-lockdep.MaxFaults) {
+	f.full("faults: " + strconv.Itoa(depcheck.MaxFaults) + "; further ones are not reported")
+	if s := lockdep.ReadStats().Suppressed; s < uint64(faults-depcheck.MaxFaults) {
 		t.Errorf("%d faults are counted as suppressed", s)
 	}
 	f.bounded(16 << 20)
@@ -279,11 +280,11 @@ func TestBoundGoroutinesBeyondTheTableAreNotChecked(t *testing.T) {
 	maps := f.named("c", 2)
 	// They end with a lock, so that there is no need for as many at a time.
 	hold(&known[0], 0) // this one's place
-	for range lockdep.MaxTasks + 1000 {
-		wait(func() { hold(&maps[0], lockdep.Read|lockdep.Recursive) })
+	for range depcheck.MaxTasks + 1000 {
+		wait(func() { hold(&maps[0], depcheck.Read|depcheck.Recursive) })
 	}
-	f.full("goroutines that hold locks: " + strconv.Itoa(lockdep.MaxTasks) + "; locks of further ones are not checked")
-	if n := lockdep.ReadStats().Goroutines; n != lockdep.MaxTasks {
+	f.full("goroutines that hold locks: " + strconv.Itoa(depcheck.MaxTasks) + "; locks of further ones are not checked")
+	if n := lockdep.ReadStats().Goroutines; n != depcheck.MaxTasks {
 		t.Errorf("%d goroutines", n)
 	}
 	wait(func() {
@@ -291,13 +292,13 @@ func TestBoundGoroutinesBeyondTheTableAreNotChecked(t *testing.T) {
 		if !maps[1].Held() {
 			t.Error("a lock of which nothing is known is held by nobody")
 		}
-		if h := maps[1].Release(true); h != lockdep.Ours {
+		if h := maps[1].Release(true); h != depcheck.Ours {
 			t.Errorf("its release is %d", h)
 		}
-		lockdep.HardirqsOff()
-		lockdep.BHOff(true)
-		lockdep.BHOn(true)
-		lockdep.HardirqsOn()
+		depcheck.HardirqsOff()
+		depcheck.BHOff(true)
+		depcheck.BHOn(true)
+		depcheck.HardirqsOn()
 		lockdep.MightSleep()
 	})
 	known[0].Release(true)
@@ -321,15 +322,15 @@ func TestBoundGoroutinesBeyondTheTableAreNotChecked(t *testing.T) {
 }
 
 // tasksBytes is what so many goroutines' records may take.
-const tasksBytes = lockdep.MaxTasks * 2048
+const tasksBytes = depcheck.MaxTasks * 2048
 
 func TestBoundLocksBeyondThoseOfAGoroutineAreNotChecked(t *testing.T) {
 	f := newFilled(t)
-	maps := f.named("c", lockdep.MaxHeld+20)
+	maps := f.named("c", depcheck.MaxHeld+20)
 	for i := range maps {
 		hold(&maps[i], 0)
 	}
-	f.full("locks held by one goroutine: " + strconv.Itoa(lockdep.MaxHeld) + "; further ones are not checked")
+	f.full("locks held by one goroutine: " + strconv.Itoa(depcheck.MaxHeld) + "; further ones are not checked")
 	for i := range maps {
 		if !maps[i].Held() {
 			t.Errorf("lock %d is not held", i)
@@ -337,7 +338,7 @@ func TestBoundLocksBeyondThoseOfAGoroutineAreNotChecked(t *testing.T) {
 	}
 	// In whatever order they go.
 	for i := range maps {
-		if h := maps[(i*7)%len(maps)].Release(true); h != lockdep.Ours {
+		if h := maps[(i*7)%len(maps)].Release(true); h != depcheck.Ours {
 			t.Errorf("the release of lock %d is %d", (i*7)%len(maps), h)
 		}
 	}
@@ -345,7 +346,7 @@ func TestBoundLocksBeyondThoseOfAGoroutineAreNotChecked(t *testing.T) {
 		t.Errorf("%d goroutines hold something", n)
 	}
 	f.checks(&maps[3], &maps[4])
-	f.checks(&maps[lockdep.MaxHeld-2], &maps[lockdep.MaxHeld-1])
+	f.checks(&maps[depcheck.MaxHeld-2], &maps[depcheck.MaxHeld-1])
 	for _, r := range f.reports {
 		t.Error(r.Text)
 	}
@@ -356,12 +357,12 @@ func TestBoundLocksBeyondThoseOfAGoroutineAreNotChecked(t *testing.T) {
 func TestBoundIsReportedAgainAfterReset(t *testing.T) {
 	f := newFilled(t)
 	for range 2 {
-		maps := f.named("c", lockdep.MaxHeld+1)
+		maps := f.named("c", depcheck.MaxHeld+1)
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
 				for i := range maps {
-					hold(&maps[i], lockdep.Read|lockdep.Recursive)
+					hold(&maps[i], depcheck.Read|depcheck.Recursive)
 				}
 				for i := range maps {
 					maps[i].Release(true)
@@ -369,7 +370,7 @@ func TestBoundIsReportedAgainAfterReset(t *testing.T) {
 			})
 			wg.Wait()
 		}
-		f.full("locks held by one goroutine: " + strconv.Itoa(lockdep.MaxHeld) + "; further ones are not checked")
+		f.full("locks held by one goroutine: " + strconv.Itoa(depcheck.MaxHeld) + "; further ones are not checked")
 		lockdep.Reset()
 	}
 }
@@ -378,11 +379,11 @@ func TestBoundIsReportedAgainAfterReset(t *testing.T) {
 // which nothing may wait.
 func TestBoundLocksWithoutARecordAreNoFaultOfOthers(t *testing.T) {
 	f := newFilled(t)
-	spins := &lockdep.Type{Name: "spins", Inner: lockdep.WaitConfig}
-	maps := f.named("c", lockdep.MaxHeld+5)
+	spins := &depcheck.Type{Name: "spins", Inner: depcheck.WaitConfig}
+	maps := f.named("c", depcheck.MaxHeld+5)
 	var pins []preempt.Pinned
 	for i := range maps {
-		maps[i].Acquire(spins, lockdep.Pins)
+		maps[i].Acquire(spins, depcheck.Pins)
 		pins = append(pins, preempt.Disable())
 		maps[i].Acquired()
 	}
@@ -401,7 +402,7 @@ func TestBoundLocksWithoutARecordAreNoFaultOfOthers(t *testing.T) {
 		pins[i].Enable()
 	}
 	if !lockdep.Tagged { // which sees the calls of Disable, too
-		f.full("locks held by one goroutine: " + strconv.Itoa(lockdep.MaxHeld) + "; further ones are not checked")
+		f.full("locks held by one goroutine: " + strconv.Itoa(depcheck.MaxHeld) + "; further ones are not checked")
 	} else if len(f.reports) == 0 || f.reports[0].Kind != lockdep.InvalidWaitContext {
 		t.Errorf("%d reports", len(f.reports))
 	}
@@ -414,27 +415,27 @@ func TestBoundLocksWithoutARecordAreNoFaultOfOthers(t *testing.T) {
 func TestBoundSectionsWithoutARecordAreKnownNothingOf(t *testing.T) {
 	f := newFilled(t)
 	var guards []rcu.Guard
-	for range lockdep.MaxHeld + 5 {
+	for range depcheck.MaxHeld + 5 {
 		guards = append(guards, rcu.ReadLock())
 	}
-	for _, g := range guards[:lockdep.MaxHeld] {
+	for _, g := range guards[:depcheck.MaxHeld] {
 		g.Unlock()
 	}
-	if !lockdep.InReader() {
+	if !depcheck.InReader() {
 		t.Error("in no section, and five of them have not ended")
 	}
-	for _, g := range guards[lockdep.MaxHeld:] {
+	for _, g := range guards[depcheck.MaxHeld:] {
 		g.Unlock()
 	}
 	if lockdep.Tagged {
-		f.full("locks held by one goroutine: " + strconv.Itoa(lockdep.MaxHeld) + "; further ones are not checked")
+		f.full("locks held by one goroutine: " + strconv.Itoa(depcheck.MaxHeld) + "; further ones are not checked")
 	} else if len(f.reports) > 0 {
 		t.Error(f.reports[0].Text)
 	}
 	if n := lockdep.ReadStats().Goroutines; n != 0 {
 		t.Errorf("%d goroutines hold something", n)
 	}
-	if lockdep.Tagged == lockdep.InReader() {
+	if lockdep.Tagged == depcheck.InReader() {
 		t.Errorf("InReader is %v behind all sections", !lockdep.Tagged)
 	}
 }

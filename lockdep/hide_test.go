@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
 	"quiesce/lock"
 	"quiesce/lockdep"
@@ -73,7 +74,7 @@ type own struct {
 	rw   lock.RW
 	spin lock.Spin
 	raw  lock.Raw
-	m, n lockdep.Map
+	m, n depcheck.Map
 }
 
 // owns are not on stacks, whose memory others get.

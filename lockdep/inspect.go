@@ -1,71 +1,58 @@
 package lockdep
 
-import (
-	"quiesce/internal/race"
-	"quiesce/internal/sys"
-)
+import "quiesce/internal/depcheck"
 
 // Order says that a lock of class To was taken while one of class From was
 // held.
 type Order struct{ From, To string }
 
-// Orders returns the orders that were learned since the last Reset, the first
-// ones first. Unpinned.
+// Orders returns the orders that were learned since the last Reset, oldest
+// first.
 //
-//go:norace
-func Orders() (orders []Order) {
-	if !Enabled() {
-		return nil
+// Context: task; not pinned.
+func Orders() []Order {
+	var orders []Order
+	for _, o := range depcheck.Orders() {
+		orders = append(orders, Order(o))
 	}
-	race.Disable()
-	sys.ProcPin()
-	t := &tables
-	t.graph.lock()
-	for i := 1; i < t.nedges; i++ {
-		e := &t.edges[i]
-		orders = append(orders, Order{t.classes[e.from].title(), t.classes[e.to].title()})
-	}
-	t.graph.unlock()
-	sys.ProcUnpin()
-	race.Enable()
 	return orders
 }
 
-// Stats are figures of lockdep's own: since Enable, but for the sizes of the
-// tables, which are as they are now.
+// Class is a lock class that was seen since the last Reset.
+type Class struct {
+	Name  string // as in reports and in Order
+	Type  string // the Name of its Type: lock.Raw, lock.Spin …
+	Outer WaitType
+	Inner WaitType
+}
+
+// Classes returns the lock classes, oldest first, including those of sections.
+//
+// Context: task; not pinned.
+//
+// Linux: /proc/lockdep.
+func Classes() []Class {
+	var classes []Class
+	for _, c := range depcheck.Classes() {
+		classes = append(classes, Class(c))
+	}
+	return classes
+}
+
+// Stats are figures about lockdep itself: counts since Enable, and the current
+// sizes of its tables.
 type Stats struct {
 	Acquisitions uint64 // of locks, and with -tags lockdep of sections
-	ChainMisses  uint64 // of them, those with a chain that was not seen before
+	ChainMisses  uint64 // acquisitions whose chain was new
 	Reports      uint64 // delivered
 	Suppressed   uint64 // faults found again, or too many to remember
 
-	Classes, Orders, Chains, Stacks, Goroutines int // used now
+	Classes, Orders, Chains, Stacks, Goroutines int // in use now
 }
 
-// ReadStats returns the figures. Any context. The kernel's /proc/lockdep_stats.
+// ReadStats returns the figures.
 //
-//go:norace
-func ReadStats() Stats {
-	if !Enabled() {
-		return Stats{}
-	}
-	race.Disable()
-	sys.ProcPin()
-	t := &tables
-	t.graph.lock()
-	s := Stats{
-		Acquisitions: t.counters.acquired.Load(),
-		ChainMisses:  t.counters.chainMisses.Load(),
-		Reports:      t.counters.reports.Load(),
-		Suppressed:   t.counters.suppressed.Load(),
-		Classes:      t.nclasses - 1,
-		Orders:       t.nedges - 1,
-		Chains:       t.nchains,
-		Stacks:       t.nstacks - 1,
-		Goroutines:   int(tasks.Load()),
-	}
-	t.graph.unlock()
-	sys.ProcUnpin()
-	race.Enable()
-	return s
-}
+// Context: any.
+//
+// Linux: /proc/lockdep_stats.
+func ReadStats() Stats { return Stats(depcheck.ReadStats()) }

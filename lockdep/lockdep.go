@@ -1,49 +1,58 @@
 package lockdep
 
-import (
-	"sync"
-	"sync/atomic"
+import "quiesce/internal/depcheck"
 
-	"quiesce/internal/sys"
-)
+// Tagged reports whether this is a build with -tags lockdep, in which lockdep
+// also sees readers, pinned sections and allocations that never leave their fast
+// paths.
+const Tagged = depcheck.Tagged
 
-// on is 1 once Enable was called. It is read on every acquisition.
-var on atomic.Uint32
+// Enable switches the checks on, for the rest of the process: every acquisition
+// of a lock of package lock, every context of package preempt, and every
+// allocation that leaves its fast path. QUIESCE=lockdep=1 does it at start, and
+// so does a build with -tags lockdep, unless QUIESCE=lockdep=0 says otherwise.
+// Locks that are held at the time of the call are unknown to lockdep, and their
+// release is not reported.
+//
+// Context: task; not pinned.
+func Enable() { depcheck.Enable() }
 
-// Enabled reports whether locks are checked. Any context.
-func Enabled() bool { return on.Load() != 0 }
+// Enabled reports whether the checks are on.
+//
+// Context: any.
+func Enabled() bool { return depcheck.Enabled() }
 
-var enabling sync.Mutex
+// Reset forgets all classes, orders, held locks and reported faults, but not
+// which contexts goroutines are in. No goroutine should hold a lock during the
+// call, because lockdep would forget that too.
+//
+// Context: task; not pinned.
+//
+// Linux: lockdep_reset.
+func Reset() { depcheck.Reset() }
 
-// Enable switches the checks on, for the rest of the process: every
-// acquisition of a lock of package lock, every context of package preempt, and
-// every allocation that leaves its fast path. QUIESCE=lockdep=1 does it at
-// start, and a build with -tags lockdep too (but for QUIESCE=lockdep=0), which
-// also sees readers and allocations on fast paths. Locks that are held at the
-// time of the call are not known, nor missed when they are released. Unpinned.
-func Enable() {
-	enabling.Lock()
-	defer enabling.Unlock()
-	if Enabled() {
-		return
-	}
-	sys.FindGoid()
-	setUp()
-	on.Store(1)
-}
+// MightSleep declares that the caller may block, whether it does this time or
+// not. It is reported in a raw atomic context, in an interrupt handler, under a
+// lock that spins and, with -tags lockdep, in a read-side section. It costs a
+// load while lockdep is off.
+//
+// Context: any.
+//
+// Linux: might_sleep.
+func MightSleep() { depcheck.MightSleep(1, "sleeping function called") }
 
-func init() {
-	v, ok := sys.Option("lockdep")
-	if ok && v != "0" || !ok && Tagged {
-		Enable()
-	}
-}
+// CheckNoLocksHeld reports what the calling goroutine holds. Defer it at the
+// start of a goroutine that must hold nothing when it ends.
+//
+// Context: task; not pinned.
+//
+// Linux: debug_check_no_locks_held.
+func CheckNoLocksHeld() { depcheck.CheckNoLocksHeld() }
 
-// proveRawLockNesting: a lock.Spin under a lock.Raw is an error. Code must be
-// right with preempt_rt=0 and 1 alike, whichever is chosen. With
-// QUIESCE=prove_raw_lock_nesting=0 it need only be right where spin locks spin.
-// The kernel's CONFIG_PROVE_RAW_LOCK_NESTING.
-var proveRawLockNesting = func() bool {
-	v, ok := sys.Option("prove_raw_lock_nesting")
-	return !ok || v != "0"
-}()
+// CheckExited reports goroutines that ended while they held something: locks
+// and, with -tags lockdep, read-side sections whose guard was never unlocked,
+// which hold up every grace period. It reads the stacks of all goroutines, which
+// stops the world for a moment.
+//
+// Context: task; not pinned.
+func CheckExited() { depcheck.CheckExited() }

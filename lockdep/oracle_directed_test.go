@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/fuzztape"
 	"quiesce/internal/race"
 	"quiesce/lockdep"
@@ -137,8 +138,8 @@ func TestOracleCatchesMutants(t *testing.T) {
 		{"the third lock of a goroutine is not seen", "(a)", func(w *witness) {
 			w.skip = func(e event) bool { return len(e.held) == 2 }
 		}},
-		{"recursive readers as tries", "(a)", func(w *witness) { w.hows[recur] |= lockdep.Try }},
-		{"plain readers as recursive ones", "(a)", func(w *witness) { w.hows[read] |= lockdep.Recursive }},
+		{"recursive readers as tries", "(a)", func(w *witness) { w.hows[recur] |= depcheck.Try }},
+		{"plain readers as recursive ones", "(a)", func(w *witness) { w.hows[read] |= depcheck.Recursive }},
 		{"writers as readers that recurse", "(a)", func(w *witness) { w.hows[write] = w.hows[recur] }},
 		{"recursive readers as plain ones", "(b)", func(w *witness) { w.hows[recur] = w.hows[read] }},
 		{"recursive readers as writers", "(b)", func(w *witness) { w.hows[recur] = w.hows[write] }},

@@ -9,30 +9,31 @@ import (
 	"sync"
 	"testing"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/fuzztape"
 	"quiesce/internal/race"
 	"quiesce/lockdep"
 )
 
 // Locks that only have an order.
-var oracleType = &lockdep.Type{Name: "oracle"}
+var oracleType = &depcheck.Type{Name: "oracle"}
 
 // hows are the verbs as lockdep has them.
-var hows = [acquiring]lockdep.How{
-	write:    lockdep.Exclusive,
-	read:     lockdep.Read,
-	recur:    lockdep.Read | lockdep.Recursive,
-	tryWrite: lockdep.Try,
-	tryRead:  lockdep.Read | lockdep.Try,
-	tryRecur: lockdep.Read | lockdep.Recursive | lockdep.Try,
+var hows = [acquiring]depcheck.How{
+	write:    depcheck.Exclusive,
+	read:     depcheck.Read,
+	recur:    depcheck.Read | depcheck.Recursive,
+	tryWrite: depcheck.Try,
+	tryRead:  depcheck.Read | depcheck.Try,
+	tryRecur: depcheck.Read | depcheck.Recursive | depcheck.Try,
 }
 
 // witness has programs run under lockdep.
 type witness struct {
 	x       explorer
-	hows    [acquiring]lockdep.How // mutants: something else
-	skip    func(e event) bool     // mutants: acquisitions that lockdep is not told of
-	alter   func(*lockdep.Report)  // mutants: a report is not as it was made
+	hows    [acquiring]depcheck.How // mutants: something else
+	skip    func(e event) bool      // mutants: acquisitions that lockdep is not told of
+	alter   func(*lockdep.Report)   // mutants: a report is not as it was made
 	mu      sync.Mutex
 	reports []*lockdep.Report
 	names   [maxLocks]string
@@ -70,11 +71,11 @@ func (w *witness) forget() {
 func (w *witness) show(p *program, events []event) []*lockdep.Report {
 	w.forget()
 	if w.serial%100 == 0 {
-		if err := lockdep.CheckGraph(); err != nil {
+		if err := depcheck.Verify(); err != nil {
 			panic(err)
 		}
 	}
-	maps := new([maxLocks]lockdep.Map)
+	maps := new([maxLocks]depcheck.Map)
 	for i := range maps {
 		w.names[i] = strconv.Itoa(w.serial) + string('A'+rune(p.class[i]))
 		maps[i].Init(w.names[i])

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
 	"quiesce/lock"
 	"quiesce/lockdep"
@@ -169,7 +170,7 @@ func TestALockOnAStackMayMoveWhileItIsHeld(t *testing.T) {
 	w := newWitness(t)
 	for range 10 {
 		wait(func() {
-			var a, b lockdep.Map
+			var a, b depcheck.Map
 			a.Init("a")
 			b.Init("b")
 			at := uintptr(unsafe.Pointer(&a))
@@ -182,7 +183,7 @@ func TestALockOnAStackMayMoveWhileItIsHeld(t *testing.T) {
 				t.Error("a moved lock is held by nobody")
 			}
 			hold(&b, 0)
-			if h := a.Release(true); h != lockdep.Ours {
+			if h := a.Release(true); h != depcheck.Ours {
 				t.Errorf("its release is %d", h)
 			}
 			b.Release(true)
@@ -196,7 +197,7 @@ func TestALockOnAStackMayMoveWhileItIsHeld(t *testing.T) {
 func TestMemoryOfAHeldLockMayBeUsedAgain(t *testing.T) {
 	w := newWitness(t)
 	apart(func() {
-		m := new(lockdep.Map)
+		m := new(depcheck.Map)
 		m.Init("first")
 		hold(m, 0)
 		clear(unsafe.Slice((*byte)(unsafe.Pointer(m)), unsafe.Sizeof(*m)))
@@ -208,7 +209,7 @@ func TestMemoryOfAHeldLockMayBeUsedAgain(t *testing.T) {
 		if !m.Held() {
 			t.Error("the new lock is not held")
 		}
-		if h := m.Release(true); h != lockdep.Ours {
+		if h := m.Release(true); h != depcheck.Ours {
 			t.Errorf("its release is %d", h)
 		}
 		if m.Held() {
@@ -228,7 +229,7 @@ func TestMemoryOfAHeldLockMayBeUsedAgain(t *testing.T) {
 
 func TestInitOfAHeldLockIsReported(t *testing.T) {
 	w := newWitness(t)
-	var m lockdep.Map
+	var m depcheck.Map
 	m.Init("first")
 	hold(&m, 0)
 	wait(func() { m.Init("second") })
@@ -251,7 +252,7 @@ func TestResetBesideRunningHooks(t *testing.T) {
 				// Classes are made anew all the time, so that what was learned of
 				// a number is soon about another class. Those that softirqs take
 				// are not held with softirqs on.
-				var ms [4]lockdep.Map
+				var ms [4]depcheck.Map
 				for j := range ms {
 					ms[j].Init(fmt.Sprint("class ", g, i%50, j))
 				}
@@ -261,13 +262,13 @@ func TestResetBesideRunningHooks(t *testing.T) {
 				}
 				lockdep.Orders()
 				for j := range ms {
-					if h := ms[j].Release(true); h != lockdep.Ours {
+					if h := ms[j].Release(true); h != depcheck.Ours {
 						t.Errorf("a release is %d", h)
 					}
 				}
 				s.Restore()
 				preempt.Softirq(func() { holdAll(&ms[3]) })
-				var other lockdep.Map
+				var other depcheck.Map
 				other.Init(fmt.Sprint("other ", g, i%50))
 				holdAll(&other)
 				if i%10 == 0 { // a fault, whose report reads names
@@ -294,13 +295,13 @@ func TestResetBesideRunningHooks(t *testing.T) {
 	lockdep.Reset()
 	w.silent(t)
 	// It works as it did.
-	var a, b lockdep.Map
+	var a, b depcheck.Map
 	a.Init("a")
 	b.Init("b")
 	holdAll(&a, &b)
 	holdAll(&b, &a)
 	w.one(t, lockdep.Circular, "a", "b")
-	if err := lockdep.CheckGraph(); err != nil {
+	if err := depcheck.Verify(); err != nil {
 		t.Error(err)
 	}
 }
@@ -309,30 +310,30 @@ func TestResetBesideRunningHooks(t *testing.T) {
 // less than nothing, which would look like a pinned section for ever.
 func TestResetBetweenTheEndsOfSections(t *testing.T) {
 	w := newWitness(t)
-	spins := &lockdep.Type{Name: "spins", Inner: lockdep.WaitSpin}
-	var m, last lockdep.Map
+	spins := &depcheck.Type{Name: "spins", Inner: depcheck.WaitSpin}
+	var m, last depcheck.Map
 	m.Init("m")
 	last.Init("last")
-	lockdep.BHOff(true)
-	lockdep.SoftirqEnter(true)
-	lockdep.HardirqEnter()
-	lockdep.ThreadedEnter()
-	lockdep.HardirqsOff()
-	m.Acquire(spins, lockdep.Pins)
+	depcheck.BHOff(true)
+	depcheck.SoftirqEnter(true)
+	depcheck.HardirqEnter()
+	depcheck.ThreadedEnter()
+	depcheck.HardirqsOff()
+	m.Acquire(spins, depcheck.Pins)
 	lockdep.Reset()
-	lockdep.BHOff(true)
-	m.Acquire(spins, lockdep.Pins)
+	depcheck.BHOff(true)
+	m.Acquire(spins, depcheck.Pins)
 	lockdep.Reset()
 	m.Release(true)
 	m.Release(true)
-	lockdep.HardirqsOn()
-	lockdep.ThreadedExit()
-	lockdep.HardirqExit()
-	lockdep.SoftirqExit(true)
-	lockdep.BHOn(true)
-	lockdep.BHOn(true)
+	depcheck.HardirqsOn()
+	depcheck.ThreadedExit()
+	depcheck.HardirqExit()
+	depcheck.SoftirqExit(true)
+	depcheck.BHOn(true)
+	depcheck.BHOn(true)
 	w.silent(t)
-	last.Acquire(&lockdep.Type{Name: "parks", Inner: lockdep.WaitSleep}, 0)
+	last.Acquire(&depcheck.Type{Name: "parks", Inner: depcheck.WaitSleep}, 0)
 	last.Release(true)
 	lockdep.MightSleep()
 	w.silent(t)

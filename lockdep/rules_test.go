@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"quiesce/internal/depcheck"
 	"quiesce/lock"
 	"quiesce/lockdep"
 	"quiesce/preempt"
@@ -289,8 +290,8 @@ func TestMightLockIsCheckedAsLock(t *testing.T) {
 
 func TestAnOverrideRaisesTheContextButNotThatOfAPinnedGoroutine(t *testing.T) {
 	r := collect(t)
-	proof := &lockdep.Type{Name: "proof", Inner: lockdep.WaitSleep, Kind: lockdep.WaitOverride}
-	var m lockdep.Map
+	proof := &depcheck.Type{Name: "proof", Inner: depcheck.WaitSleep, Kind: depcheck.WaitOverride}
+	var m depcheck.Map
 	m.Init("proof")
 	spin, mu := name(new(lock.Spin), "spin"), name(new(lock.Mutex), "mu")
 	if preempt.RT() { // else the Spin pins
@@ -316,19 +317,19 @@ func TestAnOverrideRaisesTheContextButNotThatOfAPinnedGoroutine(t *testing.T) {
 
 func TestALockOfAUsersOwnIsCheckedByItsMap(t *testing.T) {
 	r := collect(t)
-	ty := &lockdep.Type{Name: "user.Lock", Inner: lockdep.WaitSleep}
-	var m lockdep.Map
+	ty := &depcheck.Type{Name: "user.Lock", Inner: depcheck.WaitSleep}
+	var m depcheck.Map
 	m.Init("own")
 	mu := name(new(lock.Mutex), "mu")
-	m.Acquire(ty, lockdep.Exclusive)
+	m.Acquire(ty, depcheck.Exclusive)
 	m.Acquired()
 	mu.Lock()
 	mu.Unlock()
-	if m.Release(true) != lockdep.Ours {
+	if m.Release(true) != depcheck.Ours {
 		t.Error("the lock was not this goroutine's")
 	}
 	mu.Lock()
-	m.Acquire(ty, lockdep.Exclusive)
+	m.Acquire(ty, depcheck.Exclusive)
 	m.Release(true)
 	mu.Unlock()
 	r.want(t, "the other order", lockdep.Circular)

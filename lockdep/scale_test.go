@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
 	"quiesce/lockdep"
 )
@@ -16,12 +17,12 @@ import (
 type forest struct {
 	w    *witness
 	r    *rand.Rand
-	maps []lockdep.Map
+	maps []depcheck.Map
 	took int // acquisitions
 }
 
 func newForest(t *testing.T, classes int) *forest {
-	f := &forest{w: newWitness(t), r: rand.New(rand.NewPCG(3, 0)), maps: make([]lockdep.Map, classes)}
+	f := &forest{w: newWitness(t), r: rand.New(rand.NewPCG(3, 0)), maps: make([]depcheck.Map, classes)}
 	for i := range f.maps {
 		f.maps[i].Init("class " + strconv.Itoa(i))
 	}
@@ -35,9 +36,9 @@ func newForest(t *testing.T, classes int) *forest {
 // take takes the locks one behind the other, and lets them go.
 func (f *forest) take(classes []int, recursive func(class int) bool) {
 	for _, c := range classes {
-		how := lockdep.Exclusive
+		how := depcheck.Exclusive
 		if recursive != nil && recursive(c) {
-			how = lockdep.Read | lockdep.Recursive
+			how = depcheck.Read | depcheck.Recursive
 		}
 		f.maps[c].Acquire(oracleType, how)
 		f.maps[c].Acquired()
@@ -127,7 +128,7 @@ func (f *forest) quiet(t *testing.T) {
 	if len(f.w.reports) > 0 {
 		t.Fatalf("%d reports, the first one:\n%s", len(f.w.reports), f.w.reports[0].Text)
 	}
-	if err := lockdep.CheckGraph(); err != nil {
+	if err := depcheck.Verify(); err != nil {
 		t.Error(err)
 	}
 }
@@ -137,7 +138,7 @@ func (f *forest) quiet(t *testing.T) {
 func TestScaleIrqSafeClassesInALargeGraph(t *testing.T) {
 	const unsafe = scaleClasses / 10
 	f := newForest(t, 0)
-	f.maps = make([]lockdep.Map, scaleClasses+1)
+	f.maps = make([]depcheck.Map, scaleClasses+1)
 	for i := range f.maps {
 		f.maps[i].Init("class " + strconv.Itoa(i))
 	}
@@ -146,17 +147,17 @@ func TestScaleIrqSafeClassesInALargeGraph(t *testing.T) {
 		case i < unsafe || i == scaleClasses:
 			f.take([]int{i}, nil)
 		case i%5 == 0:
-			lockdep.HardirqEnter()
+			depcheck.HardirqEnter()
 			f.take([]int{i}, nil)
-			lockdep.HardirqExit()
+			depcheck.HardirqExit()
 		}
 	}
-	lockdep.HardirqsOff()
+	depcheck.HardirqsOff()
 	f.measure(t, func(n int) { f.take(f.some(n, 0, scaleClasses), nil) })
 	// From some safe class before this one to one that is unsafe.
 	from := scaleClasses - 1
 	f.take([]int{from, scaleClasses}, nil)
-	lockdep.HardirqsOn()
+	depcheck.HardirqsOn()
 	if len(f.w.reports) != 1 || f.w.reports[0].Kind != lockdep.UnsafeOrder || f.w.reports[0].Classes[3] != fmt.Sprint("class ", scaleClasses) {
 		t.Errorf("%d reports, want that of the unsafe class behind safe ones", len(f.w.reports))
 	}
@@ -166,7 +167,7 @@ func TestScaleIrqSafeClassesInALargeGraph(t *testing.T) {
 // the others: that makes circles everywhere, none of which is a deadlock.
 func TestScaleCirclesOfRecursiveReadersInALargeGraph(t *testing.T) {
 	f := newForest(t, 0)
-	f.maps = make([]lockdep.Map, scaleClasses)
+	f.maps = make([]depcheck.Map, scaleClasses)
 	for i := range f.maps {
 		f.maps[i].Init("class " + strconv.Itoa(i))
 	}

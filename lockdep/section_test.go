@@ -5,6 +5,7 @@ package lockdep_test
 import (
 	"testing"
 
+	"quiesce/internal/depcheck"
 	"quiesce/lockdep"
 	"quiesce/lockdep/lockdeptest"
 )
@@ -13,9 +14,9 @@ import (
 // and so their ends are not reported.
 func TestTheEndOfASectionThatFoundNoRoomIsNotReported(t *testing.T) {
 	lockdeptest.Expect(t, func() {
-		var all []lockdep.Section
+		var all []depcheck.Section
 		for range 60 {
-			all = append(all, lockdep.Enter(lockdep.RCU))
+			all = append(all, depcheck.Enter(depcheck.RCU))
 		}
 		for _, s := range all {
 			if !s.Open() {

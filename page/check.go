@@ -2,7 +2,7 @@ package page
 
 import (
 	"quiesce/gfp"
-	"quiesce/lockdep"
+	"quiesce/internal/depcheck"
 	"quiesce/preempt"
 )
 
@@ -13,11 +13,11 @@ import (
 // lockdep, and for packages whose allocations end here. Any context. The
 // kernel's might_alloc.
 func (a *Allocator) MightAlloc(f gfp.Flags) {
-	if !lockdep.Enabled() {
+	if !depcheck.Enabled() {
 		return
 	}
 	if f.CanSleep() {
-		lockdep.MightWait("page: allocation with gfp.Kernel")
+		depcheck.MightSleep(0, "page: allocation with gfp.Kernel")
 		a.MightReclaim()
 	}
 	if f.CanLock() {
@@ -29,14 +29,14 @@ func (a *Allocator) MightAlloc(f gfp.Flags) {
 // does, and then the request is one that does not wait; without lockdep it is
 // the end.
 func (a *Allocator) notSleeping(f gfp.Flags) gfp.Flags {
-	if lockdep.Enabled() {
-		lockdep.MightWait("page: allocation with gfp.Kernel")
+	if depcheck.Enabled() {
+		depcheck.MightSleep(0, "page: allocation with gfp.Kernel")
 		a.MightReclaim()
 	}
 	if !preempt.Atomic() {
 		return f
 	}
-	if !lockdep.Enabled() {
+	if !depcheck.Enabled() {
 		panic("quiesce: allocator " + a.name + ": gfp.Kernel allocation in a raw atomic context, where nothing may sleep")
 	}
 	return f &^ gfp.Kernel
@@ -49,14 +49,14 @@ func (a *Allocator) notSleeping(f gfp.Flags) gfp.Flags {
 // a Reclaimer takes comes behind it, and a lock that is both closes a circle: its
 // holder would wait for itself once memory is short. A Reclaimer's own
 // gfp.Kernel allocation is a recursion. The kernel's __fs_reclaim_map.
-var reclaimType = lockdep.Type{Name: "page.reclaim"}
+var reclaimType = depcheck.Type{Name: "page.reclaim"}
 
 // reclaims begins what reclaiming stands for, and returns its end.
 func (a *Allocator) reclaims() (end func()) {
-	if !lockdep.Enabled() {
+	if !depcheck.Enabled() {
 		return func() {}
 	}
-	a.reclaiming.Acquire(&reclaimType, lockdep.Exclusive)
+	a.reclaiming.Acquire(&reclaimType, depcheck.Exclusive)
 	a.reclaiming.Acquired()
 	return func() { a.reclaiming.Release(true) }
 }
@@ -65,8 +65,8 @@ func (a *Allocator) reclaims() (end func()) {
 // says, while lockdep is on, that the caller may. The kernel's
 // fs_reclaim_acquire and fs_reclaim_release.
 func (a *Allocator) MightReclaim() {
-	if lockdep.Enabled() {
-		a.reclaiming.Might(&reclaimType, lockdep.Exclusive, false)
+	if depcheck.Enabled() {
+		a.reclaiming.Might(&reclaimType, depcheck.Exclusive, false)
 	}
 }
 
@@ -76,18 +76,18 @@ func (a *Allocator) MightReclaim() {
 // preempt_rt=1 that it may park under one. lockdep sees the locks alone and
 // can't know.
 var growing struct {
-	lockdep.Map
-	ty lockdep.Type
+	depcheck.Map
+	ty depcheck.Type
 }
 
 func init() {
-	growing.ty = lockdep.Type{Name: "page.growing", Inner: lockdep.WaitSleep, Kind: lockdep.WaitOverride}
+	growing.ty = depcheck.Type{Name: "page.growing", Inner: depcheck.WaitSleep, Kind: depcheck.WaitOverride}
 	growing.Init("page.growing")
 }
 
 // mayGrow begins what growing marks, and returns its end.
 func mayGrow() (end func()) {
-	if !lockdep.Enabled() {
+	if !depcheck.Enabled() {
 		return func() {}
 	}
 	return growing.Annotate(&growing.ty)

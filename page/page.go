@@ -11,11 +11,11 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
-	"quiesce/lockdep"
 )
 
 const (
@@ -86,7 +86,7 @@ type Allocator struct {
 
 	reclaimMu  lock.Mutex // protects changes of reclaimers
 	reclaimers atomic.Pointer[[]Reclaimer]
-	reclaiming lockdep.Map  // no lock: Reclaimers run; see check.go
+	reclaiming depcheck.Map // no lock: Reclaimers run; see check.go
 	warned     atomic.Int64 // sys.Nanotime of the last failure warning
 
 	count counters
@@ -224,7 +224,7 @@ func parseBytes(s string) (int64, error) {
 // pinned otherwise than by packages preempt and lock must give NoLocks. The
 // kernel's alloc_pages.
 func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
-	if lockdep.Tagged {
+	if depcheck.Tagged {
 		a.MightAlloc(f)
 	}
 	if uint(order) > MaxOrder || a.gate.Load() != 0 && !a.admit(order, f) { // ord:gate

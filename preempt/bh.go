@@ -3,10 +3,10 @@ package preempt
 import (
 	"sync/atomic"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
-	"quiesce/lockdep"
 )
 
 // BHState is the token of a section with softirqs (bottom halves) disabled.
@@ -48,8 +48,8 @@ func DisableBH() BHState {
 		bhInsert(s.t)
 	}
 	s.t.depth++
-	if lockdep.Enabled() {
-		lockdep.BHOff(!rt)
+	if depcheck.Enabled() {
+		depcheck.BHOff(!rt)
 	}
 	return s
 }
@@ -61,8 +61,8 @@ func (s BHState) Restore() {
 	if s.t == nil || s.t.g != sys.G() || s.t.depth == 0 || s.t.depth == 1 && s.t.running {
 		panic("quiesce: BHState.Restore of a section that this goroutine is not in")
 	}
-	if lockdep.Enabled() {
-		lockdep.BHOn(!rt) // locks that are held now are held while handlers run
+	if depcheck.Enabled() {
+		depcheck.BHOn(!rt) // locks that are held now are held while handlers run
 	}
 	if s.t.depth > 1 {
 		s.t.depth--
@@ -71,7 +71,7 @@ func (s BHState) Restore() {
 	}
 	if !rt {
 		s.p.EnableNotrace()
-		lockdep.Left()
+		depcheck.Left()
 	}
 }
 
@@ -101,15 +101,15 @@ func Softirq(fn func()) {
 	t.run()
 	if !rt {
 		p.EnableNotrace()
-		lockdep.Left()
+		depcheck.Left()
 	}
 }
 
 // handleSoftirq runs one handler.
 func handleSoftirq(fn func()) {
-	if lockdep.Enabled() {
-		lockdep.SoftirqEnter(!rt)
-		defer lockdep.SoftirqExit(!rt)
+	if depcheck.Enabled() {
+		depcheck.SoftirqEnter(!rt)
+		defer depcheck.SoftirqExit(!rt)
 	}
 	fn()
 }

@@ -3,9 +3,9 @@ package preempt
 import (
 	"sync/atomic"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
-	"quiesce/lockdep"
 )
 
 // IRQState is the token of a section with interrupts disabled.
@@ -18,8 +18,8 @@ type IRQState struct{ p Pinned }
 //go:norace
 func DisableIRQ() IRQState {
 	s := DisableIRQNotrace()
-	if lockdep.Enabled() {
-		lockdep.HardirqsOff()
+	if depcheck.Enabled() {
+		depcheck.HardirqsOff()
 	}
 	return s
 }
@@ -40,12 +40,12 @@ func DisableIRQNotrace() IRQState {
 //
 //go:norace
 func (s IRQState) Restore() {
-	if lockdep.Enabled() {
-		lockdep.HardirqsOn()
+	if depcheck.Enabled() {
+		depcheck.HardirqsOn()
 	}
 	s.RestoreNotrace()
-	if lockdep.Enabled() {
-		lockdep.Left()
+	if depcheck.Enabled() {
+		depcheck.Left()
 	}
 }
 
@@ -78,8 +78,8 @@ func Hardirq(fn func()) {
 		runPending(p.cpu)
 	}
 	p.EnableNotrace()
-	if lockdep.Enabled() {
-		lockdep.Left()
+	if depcheck.Enabled() {
+		depcheck.Left()
 	}
 }
 
@@ -90,9 +90,9 @@ func Hardirq(fn func()) {
 // it: lockdep reports a lock.Mutex, and locks that are taken elsewhere with
 // interrupts on. It must be called where sleeping is allowed.
 func Threaded(fn func()) {
-	if lockdep.Enabled() {
-		lockdep.ThreadedEnter()
-		defer lockdep.ThreadedExit()
+	if depcheck.Enabled() {
+		depcheck.ThreadedEnter()
+		defer depcheck.ThreadedExit()
 	}
 	fn()
 }
@@ -164,10 +164,10 @@ func runPending(c *percpu.CPU) {
 func handle(c *percpu.CPU, fn func()) {
 	c.IRQOff++
 	c.Hardirq++
-	if lockdep.Enabled() {
-		lockdep.HardirqEnter()
+	if depcheck.Enabled() {
+		depcheck.HardirqEnter()
 		fn()
-		lockdep.HardirqExit()
+		depcheck.HardirqExit()
 	} else {
 		fn()
 	}

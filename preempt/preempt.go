@@ -1,17 +1,17 @@
 package preempt
 
 import (
+	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
-	"quiesce/lockdep"
 )
 
 // Pinned is the token of a section with preemption disabled. It carries the
 // P's state, so that leaving needs no second look-up.
 type Pinned struct {
-	dep lockdep.Section // empty but with -tags lockdep
+	dep depcheck.Section // empty but with -tags lockdep
 	cpu *percpu.CPU
 }
 
@@ -31,8 +31,8 @@ func Disable() Pinned {
 			c.Epoch = race.Enter()
 		}
 	}
-	if lockdep.Tagged {
-		return Pinned{lockdep.Enter(lockdep.PreemptDisabled), c}
+	if depcheck.Tagged {
+		return Pinned{depcheck.Enter(depcheck.PreemptDisabled), c}
 	}
 	return Pinned{cpu: c}
 }
@@ -42,12 +42,12 @@ func Disable() Pinned {
 //
 //go:norace
 func (p Pinned) Enable() {
-	if lockdep.Tagged && !p.dep.Exit("preempt.Pinned") {
+	if depcheck.Tagged && !p.dep.Exit("preempt.Pinned") {
 		return
 	}
 	p.EnableNotrace()
-	if lockdep.Tagged {
-		lockdep.Left()
+	if depcheck.Tagged {
+		depcheck.Left()
 	}
 }
 

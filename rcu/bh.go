@@ -1,7 +1,7 @@
 package rcu
 
 import (
-	"quiesce/lockdep"
+	"quiesce/internal/depcheck"
 	"quiesce/preempt"
 )
 
@@ -17,9 +17,9 @@ type GuardBH struct {
 func ReadLockBH() GuardBH {
 	bh := preempt.DisableBH() // first: what it held back must run outside of the section
 	g := ReadLock()
-	if lockdep.Tagged {
+	if depcheck.Tagged {
 		g.dep.Exit("rcu.Guard")
-		g.dep = lockdep.Enter(lockdep.RCUBH)
+		g.dep = depcheck.Enter(depcheck.RCUBH)
 	}
 	return GuardBH{g, bh}
 }

@@ -4,11 +4,11 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
-	"quiesce/lockdep"
 )
 
 // Callbacks are kept in arrays, one chain of arrays per shard. They hold Go
@@ -179,7 +179,7 @@ func callsPending() bool {
 // not wait for slab's FreeRCU, which has barriers of its own. Unpinned,
 // outside of read-side sections, not in a callback. The kernel's rcu_barrier.
 func Barrier() {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		mayWait("waiting for callbacks in rcu.Barrier")
 	}
 	var left atomic.Int32

@@ -4,12 +4,12 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
-	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
@@ -34,7 +34,7 @@ func init() { gp.mu.Init("rcu.gp.mu") }
 // wait returns once c has ended, driving as many grace periods as that takes.
 // At most two: the one that may be running, and the next.
 func wait(c Cookie, expedited bool) {
-	if lockdep.Enabled() && mayWait("waiting for a grace period") {
+	if depcheck.Enabled() && mayWait("waiting for a grace period") {
 		defer reported.Annotate(&reportedType)()
 	}
 	if preempt.Atomic() {

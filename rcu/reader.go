@@ -3,18 +3,18 @@ package rcu
 import (
 	"sync/atomic"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
-	"quiesce/lockdep"
 )
 
 // Guard is the proof of a read-side critical section. It carries what Unlock
 // needs, so it may be unlocked on another P or by another goroutine than the
 // one that locked. In race builds the section's epoch stands above the index.
 type Guard struct {
-	dep lockdep.Section // empty but with -tags lockdep
+	dep depcheck.Section // empty but with -tags lockdep
 	idx uint64
 }
 
@@ -53,8 +53,8 @@ func ReadLock() Guard {
 		i |= race.Enter() << 1
 	}
 	sys.ProcUnpin()
-	if lockdep.Tagged {
-		return Guard{lockdep.Enter(lockdep.RCU), i}
+	if depcheck.Tagged {
+		return Guard{depcheck.Enter(depcheck.RCU), i}
 	}
 	return Guard{idx: i}
 }
@@ -79,8 +79,8 @@ func firstReadLock() Guard {
 	i |= race.Enter() << 1
 	sys.ProcUnpin()
 	sys.ProcUnpin()
-	if lockdep.Tagged {
-		return Guard{lockdep.Enter(lockdep.RCU), i}
+	if depcheck.Tagged {
+		return Guard{depcheck.Enter(depcheck.RCU), i}
 	}
 	return Guard{idx: i}
 }
@@ -91,7 +91,7 @@ func firstReadLock() Guard {
 //go:norace
 //go:nosplit
 func (g Guard) Unlock() {
-	if lockdep.Tagged && !g.dep.Exit("rcu.Guard") {
+	if depcheck.Tagged && !g.dep.Exit("rcu.Guard") {
 		return
 	}
 	if race.Enabled {

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
-	"quiesce/lockdep"
 )
 
 // StallTimeout is the age from which a reader that holds up a grace period is
@@ -64,8 +64,8 @@ func report(flavour string, p int, readers int64, ns int64) {
 }
 
 func logStall(attrs []slog.Attr) {
-	if lockdep.Tagged {
-		if g, stack := lockdep.OldestSection(); g != 0 {
+	if depcheck.Tagged {
+		if g, stack := depcheck.OldestSection(); g != 0 {
 			attrs = append(attrs, slog.Uint64("goroutine", g), slog.String("began", stack))
 		}
 	}

@@ -2,7 +2,7 @@ package slab
 
 import (
 	"quiesce/gfp"
-	"quiesce/lockdep"
+	"quiesce/internal/depcheck"
 	"quiesce/preempt"
 )
 
@@ -11,7 +11,7 @@ import (
 // mightAlloc checks, in builds with -tags lockdep, what an allocation may do
 // by its flags, whether it does it this time or not. The kernel's might_alloc.
 func (c *cache) mightAlloc(f gfp.Flags) {
-	if lockdep.Enabled() {
+	if depcheck.Enabled() {
 		c.pages.MightAlloc(f)
 		if f.CanLock() {
 			c.mu.MightLockIRQ()
@@ -23,21 +23,21 @@ func (c *cache) mightAlloc(f gfp.Flags) {
 // does, and then the request is one that does not wait; without lockdep it is
 // the end.
 func (c *cache) notSleeping(f gfp.Flags) gfp.Flags {
-	if lockdep.Enabled() {
-		lockdep.MightWait("slab: allocation with gfp.Kernel")
+	if depcheck.Enabled() {
+		depcheck.MightSleep(0, "slab: allocation with gfp.Kernel")
 		c.pages.MightReclaim()
 	}
 	if !preempt.Atomic() {
 		return f
 	}
-	if !lockdep.Enabled() {
+	if !depcheck.Enabled() {
 		panic("quiesce: slab: gfp.Kernel allocation in a raw atomic context, where nothing may sleep, cache " + c.name)
 	}
 	return f &^ gfp.Kernel
 }
 
 func mightWait(what string) {
-	if lockdep.Enabled() {
-		lockdep.MightWait(what)
+	if depcheck.Enabled() {
+		depcheck.MightSleep(0, what)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
 	"quiesce/lock"
-	"quiesce/lockdep"
 	"quiesce/page"
 )
 
@@ -108,7 +108,7 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	if c == nil {
 		return nil
 	}
-	if lockdep.Tagged {
+	if depcheck.Tagged {
 		c.mightAlloc(f)
 	}
 	if poisonOn {

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"quiesce/lockdep"
+	"quiesce/internal/depcheck"
 )
 
 // Pointer is a link from one off-heap object to another. It holds an address
@@ -20,8 +20,8 @@ type Pointer[T any] struct {
 // Load returns the pointer. With -tags lockdep a load outside of a read-side
 // section is reported. The kernel's rcu_dereference.
 func (p *Pointer[T]) Load() *T {
-	if lockdep.Tagged {
-		lockdep.NeedReader(1, "suspicious rcu_dereference_check() usage!")
+	if depcheck.Tagged {
+		depcheck.NeedReader(1, "suspicious rcu_dereference_check() usage!")
 	}
 	return address[T](p.p.Load()) // ord:link
 }
@@ -30,8 +30,8 @@ func (p *Pointer[T]) Load() *T {
 // held keeps others from changing the pointer: the lock's Held, as a rule. With
 // -tags lockdep a false one is reported. The kernel's rcu_dereference_protected.
 func (p *Pointer[T]) LoadProtected(held bool) *T {
-	if lockdep.Tagged && !held {
-		lockdep.Suspicious(1, "suspicious rcu_dereference_protected() usage!")
+	if depcheck.Tagged && !held {
+		depcheck.Suspicious(1, "suspicious rcu_dereference_protected() usage!")
 	}
 	return address[T](p.p.Load()) // ord:link
 }

@@ -6,9 +6,8 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
-	"quiesce/internal/offheap"
+	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
-	"quiesce/lockdep"
 )
 
 // Cache allocates objects of type T outside the Go heap. The kernel's
@@ -21,7 +20,7 @@ type Cache[T any] struct{ c cache }
 // 2 MiB. Unpinned.
 func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
 	t := reflect.TypeFor[T]()
-	if err := offheap.Check(t); err != nil {
+	if err := CheckType(t); err != nil {
 		return nil, fmt.Errorf("slab: cache %s: %w", name, err)
 	}
 	c := new(Cache[T])
@@ -31,12 +30,46 @@ func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
 	return c, nil
 }
 
+// CheckType returns an error that names the first field of t that holds a Go
+// pointer, or nil if values of t may be kept outside the Go heap.
+func CheckType(t reflect.Type) error {
+	if path := goPointer(t); path != "" {
+		return fmt.Errorf("%s holds a Go pointer: %s", t, path)
+	}
+	return nil
+}
+
+// goPointer returns the path of the first field of t that the garbage
+// collector would have to know, or "".
+func goPointer(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Array:
+		if t.Len() == 0 {
+			return ""
+		}
+		if p := goPointer(t.Elem()); p != "" {
+			return "[]" + p
+		}
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if p := goPointer(f.Type); p != "" {
+				return "." + f.Name + p
+			}
+		}
+	case reflect.Pointer, reflect.UnsafePointer, reflect.String, reflect.Slice,
+		reflect.Map, reflect.Interface, reflect.Func, reflect.Chan:
+		return " (" + t.String() + ")"
+	}
+	return ""
+}
+
 // Alloc returns an object, or nil when there is no memory. Its content is
 // undefined without gfp.Zero. Contexts: as the flags say, see package gfp;
 // with gfp.NoLocks any. It panics on a closed cache. The kernel's
 // kmem_cache_alloc.
 func (c *Cache[T]) Alloc(f gfp.Flags) (p *T) {
-	if lockdep.Tagged {
+	if depcheck.Tagged {
 		c.c.mightAlloc(f)
 	}
 	if race.Enabled {
@@ -78,7 +111,7 @@ func (c *Cache[T]) FreeRCU(p *T) {
 // AllocBulk fills dst and returns the number of objects it got. Contexts: as
 // Alloc. The kernel's kmem_cache_alloc_bulk.
 func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
-	if lockdep.Tagged {
+	if depcheck.Tagged {
 		c.c.mightAlloc(f)
 	}
 	if race.Enabled {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"quiesce/internal/depcheck"
 	"quiesce/lockdep"
 )
 
@@ -38,7 +39,7 @@ func Expect(t testing.TB, f func(), want ...string) {
 	})
 	before := lockdep.ReadStats().Suppressed
 	defer func() {
-		lockdep.Left() // a report from a pinned section may still be on its way
+		depcheck.Left() // a report from a pinned section may still be on its way
 		restore()
 		again := lockdep.ReadStats().Suppressed - before
 		mu.Lock()

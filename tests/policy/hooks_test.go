@@ -20,7 +20,7 @@ import (
 var hooked = []string{"rcu/reader.go", "preempt/preempt.go", "slab/typed.go", "slab/pointer.go", "slab/kmalloc.go", "page/page.go"}
 
 // hookless returns a file without the statements that stand behind
-// lockdep.Tagged, and how many those are.
+// depcheck.Tagged, and how many those are.
 func hookless(t *testing.T, path string) (text []byte, hooks int) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -31,7 +31,7 @@ func hookless(t *testing.T, path string) (text []byte, hooks int) {
 	source := []byte(read(t, path))
 	var cuts [][2]int
 	ast.Inspect(f, func(n ast.Node) bool {
-		if s, ok := n.(*ast.IfStmt); ok && strings.HasPrefix(exprText(source, fset, s.Cond), "lockdep.Tagged") {
+		if s, ok := n.(*ast.IfStmt); ok && strings.HasPrefix(exprText(source, fset, s.Cond), "depcheck.Tagged") {
 			cuts = append(cuts, [2]int{fset.Position(s.Pos()).Offset, fset.Position(s.End()).Offset})
 			return false
 		}
@@ -40,8 +40,8 @@ func hookless(t *testing.T, path string) (text []byte, hooks int) {
 	for _, c := range slices.Backward(cuts) {
 		source = slices.Delete(source, c[0], c[1])
 	}
-	if !bytes.Contains(source, []byte("lockdep.")) {
-		source = bytes.Replace(source, []byte("\t\"quiesce/lockdep\"\n"), nil, 1)
+	if !bytes.Contains(source, []byte("depcheck.")) {
+		source = bytes.Replace(source, []byte("\t\"quiesce/internal/depcheck\"\n"), nil, 1)
 	}
 	if source, err = format.Source(source); err != nil {
 		t.Fatalf("%s without its hooks: %v", path, err)
@@ -91,7 +91,7 @@ func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
 			t.Errorf("%s:\n%s\nand without hooks:\n%s", symbol, strings.Join(a, "\n"), strings.Join(b, "\n"))
 		}
 		for _, instruction := range a {
-			if strings.Contains(instruction, "quiesce/lockdep") {
+			if strings.Contains(instruction, "quiesce/internal/depcheck") {
 				t.Errorf("%s: %s", symbol, instruction)
 			}
 		}
@@ -104,10 +104,10 @@ func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
 // The comparison can see: a hook that is no constant is caught.
 func TestAHookInAFastPathIsSeen(t *testing.T) {
 	const path, symbol = "rcu/reader.go", "quiesce/rcu.Guard.Unlock"
-	text := strings.Replace(read(t, path), "if lockdep.Tagged &&", "if lockdep.Enabled() &&", 1)
+	text := strings.Replace(read(t, path), "if depcheck.Tagged &&", "if depcheck.Enabled() &&", 1)
 	planted := fastCode(t, map[string][]byte{path: []byte(text)})[symbol]
 	if len(planted) == 0 || slices.Equal(instructions(planted), instructions(fastCode(t, nil)[symbol])) {
-		t.Errorf("%s is the same with a look at lockdep.Enabled:\n%s", symbol, strings.Join(planted, "\n"))
+		t.Errorf("%s is the same with a check of depcheck.Enabled:\n%s", symbol, strings.Join(planted, "\n"))
 	}
 }
 

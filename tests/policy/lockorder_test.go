@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
 	"quiesce/lockdep"
 	"quiesce/page"
@@ -152,7 +153,7 @@ func tellOrders() {
 	fmt.Println()
 	for _, c := range lockdep.Classes() {
 		switch c.Type {
-		case lockdep.RCU.Name, lockdep.RCUBH.Name, lockdep.PreemptDisabled.Name:
+		case depcheck.RCU.Name, depcheck.RCUBH.Name, depcheck.PreemptDisabled.Name:
 			continue // sections take no part in orders
 		}
 		kind := c.Type
@@ -273,7 +274,7 @@ func TestUncheckedMutexesAreOnTheLockOrderPage(t *testing.T) {
 	text := read(t, orderPage)
 	for _, f := range sources(t) {
 		checked := f.test || f.nested || f.pkg == "lock" || f.pkg == "lockdep/lockdeptest" || strings.HasPrefix(f.pkg, "internal/") &&
-			!slices.Contains([]string{"internal/sys", "internal/percpu", "internal/race", "internal/fault"}, f.pkg)
+			!slices.Contains([]string{"internal/sys", "internal/percpu", "internal/race", "internal/fault", "internal/depcheck"}, f.pkg)
 		if checked || !slices.Contains(f.imports, "sync") {
 			continue
 		}

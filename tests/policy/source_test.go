@@ -99,7 +99,7 @@ var unsafeAllowed = map[string]string{
 	"internal/percpu":               "slots lie in reserved address space",
 	"page":                          "hands out memory",
 	"slab":                          "hands out objects in pages; metadata by address arithmetic",
-	"lockdep":                       "addresses of locks, for reports",
+	"internal/depcheck":             "addresses of locks, for reports",
 	"rcuhash":                       "buckets and nodes lie in off-heap memory",
 	"cmd/quiesce/internal/demo":     "holds pages, which are unsafe.Pointers",
 	"cmd/quiesce/internal/compare":  "arrays lie in pages, objects are chained by addresses",

@@ -1,7 +1,7 @@
 package locktest
 
 import (
-	"quiesce/lockdep"
+	"quiesce/internal/depcheck"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -44,7 +44,7 @@ func (b *bench) opening(w string) func() (end func()) {
 	case w == "off" && b.real, w == "hoff" && b.real:
 		return func() func() { return preempt.DisableIRQ().Restore }
 	case w == "off", w == "hoff":
-		return func() func() { lockdep.HardirqsOff(); return lockdep.HardirqsOn }
+		return func() func() { depcheck.HardirqsOff(); return depcheck.HardirqsOn }
 	}
 	return nil
 }

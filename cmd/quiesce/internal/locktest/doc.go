@@ -26,7 +26,7 @@
 // locks of the script are lock.Raw; elsewhere both would rightly be reported,
 // whatever the orders, since they pin. There they are preempt.Threaded, the
 // handler that must be right as a thread and in hard interrupt context, and
-// lockdep.HardirqsOff, which is what LockIRQ tells.
+// depcheck.HardirqsOff, which is what LockIRQ tells.
 //
 // # Verdicts
 //

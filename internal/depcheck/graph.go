@@ -1,4 +1,4 @@
-package lockdep
+package depcheck
 
 // edge says that to was taken while from was held. dep has a bit for each way
 // in which that happened: how from was held, and how to was taken.

@@ -1,4 +1,4 @@
-package lockdep
+package depcheck
 
 import (
 	"unsafe"
@@ -255,7 +255,7 @@ func (m *Map) title() string {
 }
 
 // acquire checks r.h against what the task holds, and pushes it. The task is
-// locked. Sections have no Map.
+// locked.
 //
 //go:norace
 func (r *request) acquire(t *task, ty *Type, m *Map, sub uint8) {

@@ -1,4 +1,4 @@
-package lockdep
+package depcheck
 
 import (
 	"runtime"
@@ -314,7 +314,7 @@ func (t *task) atomicity() (nest uint64, irqsOff bool, sections int) {
 	nest, irqsOff = c.Nest, c.IRQOff != 0 || t.irqsOff > 0
 	sys.ProcUnpin()
 	for i := range t.depth {
-		if ty := tables.classes[t.at(i).class].ty; ty == RCU || ty == RCUBH {
+		if ty := tables.classes[t.at(i).class].ty; ty == &RCU.Type || ty == &RCUBH.Type {
 			sections++
 		}
 	}

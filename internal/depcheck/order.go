@@ -1,4 +1,4 @@
-package lockdep
+package depcheck
 
 import "slices"
 

@@ -1,6 +1,6 @@
-package lockdep
+package depcheck
 
-// The sizes of the tables.
+// The sizes of the tables, for the tests of package lockdep.
 const (
 	MaxClasses = maxClasses - 1
 	MaxOrders  = maxEdges - 1

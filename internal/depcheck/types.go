@@ -1,6 +1,4 @@
-package lockdep
-
-import "sync/atomic"
+package depcheck
 
 // WaitType says what waiting a lock needs (outer) or leaves to those who hold
 // it (inner). They are ordered: a lock may be taken where its outer type is at
@@ -49,8 +47,6 @@ type Type struct {
 	Inner WaitType // what holders may wait for
 	Outer WaitType // what taking it needs; WaitInvalid: as Inner
 	Kind  Kind
-
-	cached atomic.Uint64 // as Map.class, for a type that has one class: sections
 }
 
 func (t *Type) outer() WaitType {
@@ -58,6 +54,17 @@ func (t *Type) outer() WaitType {
 		return t.Inner
 	}
 	return t.Outer
+}
+
+// SectionType is the type of read-side or pinned sections, which are of one
+// class.
+type SectionType struct {
+	Type
+	dep Map
+}
+
+func newSectionType(name string, inner WaitType) *SectionType {
+	return &SectionType{Type{Name: name, Inner: inner, Outer: WaitFree}, Map{name: name}}
 }
 
 // The types of the library's locks and sections.
@@ -70,9 +77,9 @@ var (
 
 	// Read-side sections may begin anywhere. That of ReadLock is preemptible,
 	// a pinned one is not.
-	RCU             = &Type{Name: "rcu_read_lock", Inner: WaitConfig, Outer: WaitFree}
-	RCUBH           = &Type{Name: "rcu_read_lock_bh", Inner: WaitConfig, Outer: WaitFree}
-	PreemptDisabled = &Type{Name: "preempt_disable", Inner: WaitSpin, Outer: WaitFree}
+	RCU             = newSectionType("rcu_read_lock", WaitConfig)
+	RCUBH           = newSectionType("rcu_read_lock_bh", WaitConfig)
+	PreemptDisabled = newSectionType("preempt_disable", WaitSpin)
 )
 
 // How says how a lock is taken; the constants are combined by |.

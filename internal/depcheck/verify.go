@@ -1,10 +1,11 @@
-package lockdep
+package depcheck
 
 import "fmt"
 
-// CheckGraph walks what is kept about the graph against the graph itself: the
-// order of nodes, and the sums of usage bits. Nobody else is at it.
-func CheckGraph() error {
+// Verify checks what is kept about the graph against the graph itself: the
+// order of nodes, and the sums of usage bits. It is for tests, which must not use
+// lockdep at the same time.
+func Verify() error {
 	t := &tables
 	type sums struct{ safe, open uint32 }
 	want := make([]sums, t.nclasses)

@@ -1,4 +1,4 @@
-package lockdep
+package depcheck
 
 // stack is an acquisition's stack, kept once for all edges and bits that it
 // stands at.

@@ -1,4 +1,4 @@
-package lockdep
+package depcheck
 
 // The bits of class.usage: for each kind of interrupt, whether locks of the
 // class were taken in its handlers ("safe", as a promise that has to be kept),

@@ -1,6 +1,6 @@
 //go:build !lockdep
 
-package lockdep
+package depcheck
 
 // Tagged says whether this is a build with -tags lockdep, which sees readers,
 // pinned sections and allocations that never leave their fast paths too.
@@ -10,7 +10,7 @@ const Tagged = false
 type Section struct{}
 
 // Enter begins a section of a type that is made for sections.
-func Enter(*Type) Section { return Section{} }
+func Enter(*SectionType) Section { return Section{} }
 
 // Exit ends the section; name is the call's, for a report. It returns false
 // where there was nothing to end.

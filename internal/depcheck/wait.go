@@ -1,4 +1,4 @@
-package lockdep
+package depcheck
 
 import (
 	"quiesce/internal/race"
@@ -86,19 +86,15 @@ func (r *request) checkWait(t *task, ty *Type) {
 	}
 }
 
-// MightSleep says that the caller may block, whether it does this time or not:
-// in a raw atomic context, in an interrupt handler, under a lock that spins and,
-// with -tags lockdep, in a read-side section that is reported. Any context; it
-// costs a load while lockdep is off. The kernel's might_sleep.
-func MightSleep() {
-	if Enabled() {
-		mightSleep(1, "sleeping function called")
-	}
-}
-
-// MightWait is MightSleep of a function of this library, which reports call by
-// what it does. It returns whether the context is one to report.
-func MightWait(what string) (bad bool) { return Enabled() && mightSleep(1, what) }
+// MightSleep records that a function may block, whether it does this time or
+// not, and reports whether the context forbids that. skip is the number of
+// frames between the fault and the caller of MightSleep; what is how reports
+// name the function. It costs a load while lockdep is off.
+//
+// Context: any.
+//
+// Linux: __might_sleep.
+func MightSleep(skip int, what string) (bad bool) { return Enabled() && mightSleep(skip+1, what) }
 
 //go:norace
 //go:noinline

@@ -1,6 +1,6 @@
 //go:build lockdep
 
-package lockdep
+package depcheck
 
 import (
 	"slices"
@@ -21,7 +21,7 @@ type Section struct{ id uint64 }
 // Enter begins a section of a type that is made for sections.
 //
 //go:norace
-func Enter(ty *Type) Section {
+func Enter(ty *SectionType) Section {
 	if !Enabled() {
 		return Section{}
 	}
@@ -35,7 +35,7 @@ func Enter(ty *Type) Section {
 		if ty == PreemptDisabled {
 			r.h.pins = 1
 		}
-		r.acquire(t, ty, nil, 0)
+		r.acquire(t, &ty.Type, &ty.dep, 0)
 		t.mu.unlock()
 	}
 	sys.ProcUnpin()

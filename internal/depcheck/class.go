@@ -1,4 +1,4 @@
-package lockdep
+package depcheck
 
 import (
 	"runtime"
@@ -82,27 +82,18 @@ func (m *Map) Name() string { return m.name }
 //go:norace
 func (r *request) classOf(m *Map, ty *Type, sub uint8) uint16 {
 	gen := uint64(tables.gen.Load())
-	name := ""
-	if m != nil {
-		if c := m.class.Load(); sub == 0 && c>>16 == gen {
-			return uint16(c)
-		}
-		name = m.name
-	} else if c := ty.cached.Load(); c>>16 == gen {
+	if c := m.class.Load(); sub == 0 && c>>16 == gen {
 		return uint16(c)
 	}
-	if name == "" && m != nil {
+	name := m.name
+	if name == "" {
 		name = ty.Name + " of " + r.site()
 	}
 	tables.graph.lock()
 	n := r.register(ty, name, sub)
 	tables.graph.unlock()
 	if n != 0 && sub == 0 {
-		if m != nil {
-			m.class.Store(gen<<16 | uint64(n))
-		} else {
-			ty.cached.Store(gen<<16 | uint64(n))
-		}
+		m.class.Store(gen<<16 | uint64(n))
 	}
 	return n
 }
@@ -189,10 +180,10 @@ func plumbing(name string) bool {
 // whatever name the module has.
 var plumbingPrefixes = func() []string {
 	pc, _, _, _ := runtime.Caller(0)
-	self := runtime.FuncForPC(pc).Name() // <module>/lockdep.init.func1
-	module, _, _ := strings.Cut(self, "lockdep.")
+	self := runtime.FuncForPC(pc).Name() // <module>/internal/depcheck.init.func1
+	module, _, _ := strings.Cut(self, "internal/depcheck.")
 	return []string{
-		module + "lockdep.", module + "lock.(", module + "preempt.",
+		module + "internal/depcheck.", module + "lockdep.", module + "lock.(", module + "preempt.",
 		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
 		module + "page.(*Allocator).MightAlloc", module + "page.(*Allocator).notSleeping", module + "page.(*Allocator).MightReclaim",
 		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).notSleeping", module + "slab.mightWait",

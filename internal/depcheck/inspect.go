@@ -1,0 +1,101 @@
+package depcheck
+
+import (
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// Order says that a lock of class To was taken while one of class From was
+// held.
+type Order struct{ From, To string }
+
+// Orders returns the orders that were learned since the last Reset, the first
+// ones first. Unpinned.
+//
+//go:norace
+func Orders() (orders []Order) {
+	if !Enabled() {
+		return nil
+	}
+	race.Disable()
+	sys.ProcPin()
+	t := &tables
+	t.graph.lock()
+	for i := 1; i < t.nedges; i++ {
+		e := &t.edges[i]
+		orders = append(orders, Order{t.classes[e.from].title(), t.classes[e.to].title()})
+	}
+	t.graph.unlock()
+	sys.ProcUnpin()
+	race.Enable()
+	return orders
+}
+
+// Stats are figures of lockdep's own: since Enable, but for the sizes of the
+// tables, which are as they are now.
+type Stats struct {
+	Acquisitions uint64 // of locks, and with -tags lockdep of sections
+	ChainMisses  uint64 // of them, those with a chain that was not seen before
+	Reports      uint64 // delivered
+	Suppressed   uint64 // faults found again, or too many to remember
+
+	Classes, Orders, Chains, Stacks, Goroutines int // used now
+}
+
+// ReadStats returns the figures. Any context. The kernel's /proc/lockdep_stats.
+//
+//go:norace
+func ReadStats() Stats {
+	if !Enabled() {
+		return Stats{}
+	}
+	race.Disable()
+	sys.ProcPin()
+	t := &tables
+	t.graph.lock()
+	s := Stats{
+		Acquisitions: t.counters.acquired.Load(),
+		ChainMisses:  t.counters.chainMisses.Load(),
+		Reports:      t.counters.reports.Load(),
+		Suppressed:   t.counters.suppressed.Load(),
+		Classes:      t.nclasses - 1,
+		Orders:       t.nedges - 1,
+		Chains:       t.nchains,
+		Stacks:       t.nstacks - 1,
+		Goroutines:   int(tasks.Load()),
+	}
+	t.graph.unlock()
+	sys.ProcUnpin()
+	race.Enable()
+	return s
+}
+
+// Class is a lock class that was seen since the last Reset.
+type Class struct {
+	Name  string // as in reports and in Order
+	Type  string // lock.Raw, lock.Spin, ...
+	Outer WaitType
+	Inner WaitType
+}
+
+// Classes returns the classes, the first ones first; those of sections are
+// among them. Unpinned. The kernel's /proc/lockdep.
+//
+//go:norace
+func Classes() (classes []Class) {
+	if !Enabled() {
+		return nil
+	}
+	race.Disable()
+	sys.ProcPin()
+	t := &tables
+	t.graph.lock()
+	for i := 1; i < t.nclasses; i++ {
+		c := &t.classes[i]
+		classes = append(classes, Class{c.title(), c.ty.Name, c.ty.outer(), c.ty.Inner})
+	}
+	t.graph.unlock()
+	sys.ProcUnpin()
+	race.Enable()
+	return classes
+}
