@@ -18,7 +18,7 @@ import (
 	"quiesce/rcu"
 )
 
-// fuzzed is the model of a map: a Go map, and the values that a guard found,
+// fuzzed is a map with its model: a Go map, and the values found under a guard,
 // which must not change.
 type fuzzed[K comparable, V any] struct {
 	t    *testing.T
@@ -50,7 +50,7 @@ func (m *fuzzed[K, V]) do(fn func()) {
 		if i < 1000 {
 			sys.Yield()
 		} else {
-			runtime.Gosched() // no other P is to be had
+			runtime.Gosched() // no other P is available
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (m *fuzzed[K, V]) unlock() {
 	m.do(m.guard.Unlock)
 }
 
-// faults has every second object allocation fail, and all pages.
+// faults makes every second object allocation fail, and every page allocation.
 func (m *fuzzed[K, V]) faults(on bool) {
 	var a, b fault.Attr
 	if on {
@@ -137,7 +137,7 @@ func (m *fuzzed[K, V]) faults(on bool) {
 	m.bad = on
 }
 
-// all holds the whole map against the model.
+// all checks the whole map against the model.
 func (m *fuzzed[K, V]) all(stop int) {
 	got := map[K]uint64{}
 	n := 0

@@ -10,14 +10,18 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/offheap"
 	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/rcu"
 	"quiesce/slab"
 )
 
-// Map is a hash map from K to V. Its methods may be called by any number of
-// goroutines.
+// ErrClosed is the error of Close on a map that is already closed.
+var ErrClosed = errors.New("rcuhash: map already closed")
+
+// Map is a hash map from K to V, outside the Go heap. Its methods are safe for
+// concurrent use, except Close.
 type Map[K comparable, V any] struct {
 	// Immutable after New.
 	seed     maphash.Seed
@@ -27,25 +31,25 @@ type Map[K comparable, V any] struct {
 	order    int              // of a segment
 	mask     uint64           // number of buckets - 1
 	keyAt    uintptr          // offset of the key in a node
-	str      bool             // K is a kind of string
+	str      bool             // K has kind string
 
 	stripes [stripes]stripe
 }
 
-// stripes is the number of writers that can work at a time. Untuned.
+// stripes is the number of writers that can run at the same time. Untuned.
 const stripes = 256
 
 type stripe struct {
 	mu  lock.Raw
-	len atomic.Int64 // keys in the stripe's buckets; written under mu
+	len atomic.Int64 // keys in the stripe's buckets; changed with mu held
 	_   [64]byte
 }
 
-// node is what a list is made of. The key follows at Map.keyAt.
+// node is an element of a bucket's list. The key follows it, at Map.keyAt.
 type node[V any] struct {
 	next slab.Pointer[node[V]]
 	hash uint64
-	klen uint32 // bytes of a string key
+	klen uint32 // length of a string key in bytes
 	val  V
 }
 
@@ -53,19 +57,25 @@ type bucket[V any] = slab.Pointer[node[V]]
 
 type config struct{ pages *page.Allocator }
 
-// Option changes how New makes a map.
+// Option configures a map made by New.
 type Option func(*config)
 
-// WithAllocator takes memory from a instead of page.Default().
+// WithAllocator makes the map take its memory from a instead of [page.Default].
+// An allocator with a limit bounds the memory of the map.
 func WithAllocator(a *page.Allocator) Option { return func(c *config) { c.pages = a } }
 
-// maxSize bounds the number of buckets: 8 GiB of them.
+// maxSize bounds the number of buckets, which then take 8 GiB.
 const maxSize = 1 << 30
 
-// New makes a map meant for about size keys: the number of buckets is the
-// next power of two, and their memory is taken at once. K is a string or a
-// type without Go pointers; V holds no Go pointers. A node, which is value,
-// key and 24 bytes, has at most 2 MiB. Unpinned.
+// New makes a map for about size keys. It allocates the buckets at once; their
+// number is the next power of two. More keys than size make lists longer and
+// look-ups slower, nothing else.
+//
+// K is a string type or a type without Go pointers; V holds no Go pointers (use
+// [64]byte, not []byte or string). Value, key and 24 bytes of overhead take at
+// most 2 MiB together.
+//
+// Context: task; not pinned.
 func New[K comparable, V any](size int, opts ...Option) (*Map[K, V], error) {
 	cfg := config{}
 	for _, o := range opts {
@@ -75,7 +85,7 @@ func New[K comparable, V any](size int, opts ...Option) (*Map[K, V], error) {
 		cfg.pages = page.Default()
 	}
 	if size < 0 || size > maxSize {
-		return nil, fmt.Errorf("rcuhash: size %d is not within 0 to %d", size, maxSize)
+		return nil, fmt.Errorf("rcuhash: size %d is out of range, want 0 to %d", size, maxSize)
 	}
 	kt := reflect.TypeFor[K]()
 	m := &Map[K, V]{
@@ -84,13 +94,13 @@ func New[K comparable, V any](size int, opts ...Option) (*Map[K, V], error) {
 		heap:  slab.NewHeap(cfg.pages),
 		str:   kt.Kind() == reflect.String,
 	}
-	if err := slab.CheckType(reflect.TypeFor[V]()); err != nil {
+	if err := offheap.Check(reflect.TypeFor[V]()); err != nil {
 		return nil, fmt.Errorf("rcuhash: value type: %w", err)
 	}
 	var n node[V]
 	m.keyAt = unsafe.Sizeof(n)
 	if !m.str {
-		if err := slab.CheckType(kt); err != nil {
+		if err := offheap.Check(kt); err != nil {
 			return nil, fmt.Errorf("rcuhash: key type: %w", err)
 		}
 		al := uintptr(kt.Align())
@@ -109,7 +119,7 @@ func New[K comparable, V any](size int, opts ...Option) (*Map[K, V], error) {
 		if p == nil {
 			m.freeSegments()
 			_ = m.heap.Close() // nothing was allocated
-			return nil, errors.New("rcuhash: no memory for the buckets")
+			return nil, fmt.Errorf("rcuhash: no memory for %d buckets", buckets)
 		}
 		m.segments = append(m.segments, p)
 	}
@@ -136,12 +146,14 @@ func (m *Map[K, V]) bucket(h uint64) *bucket[V] {
 	return (*bucket[V])(unsafe.Add(m.segments[i/per], i%per*8))
 }
 
-// stripe is chosen by bits of the bucket's number, so that a bucket has one.
+// stripe returns the stripe of a hash. It is chosen by bits of the bucket's
+// number, so that a bucket belongs to one stripe.
 func (m *Map[K, V]) stripe(h uint64) *stripe { return &m.stripes[h&m.mask%stripes] }
 
-// bytes is the text of a key of string kind.
+// bytes returns a key of kind string as a string.
 func bytes[K comparable](k *K) string { return *(*string)(unsafe.Pointer(k)) }
 
+// is reports whether n is the node of key k, whose hash is h.
 func (m *Map[K, V]) is(n *node[V], h uint64, k *K) bool {
 	if n.hash != h {
 		return false
@@ -153,9 +165,12 @@ func (m *Map[K, V]) is(n *node[V], h uint64, k *K) bool {
 	return *(*K)(at) == *k
 }
 
-// Get returns the value of k in place, or nil. It stays valid and unchanged
-// until the guard is unlocked, and must not be written to. The guard is the
-// proof that the caller is in a read-side critical section. Any context.
+// Get returns a pointer to the value of k, or nil if k is not in the map. The
+// value is not copied: it stays valid and unchanged until g is unlocked, and
+// must not be written to. The guard proves that the caller is in a read-side
+// critical section (see [rcu.ReadLock]).
+//
+// Context: any.
 func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 	g.Check(1)
 	h := m.hash(k)
@@ -167,9 +182,10 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 	return nil
 }
 
-// find returns the node of k and the link that leads to it; at the end of the
-// list the node is nil. The stripe is locked.
-func (m *Map[K, V]) find(h uint64, k *K) (*bucket[V], *node[V]) {
+// findLocked returns the node of k and the link to it. If k is not in the map,
+// the node is nil and the link is the last one of the list. The stripe is
+// locked.
+func (m *Map[K, V]) findLocked(h uint64, k *K) (*bucket[V], *node[V]) {
 	link := m.bucket(h)
 	for {
 		n := link.LoadProtected(true) // ord:link
@@ -180,7 +196,7 @@ func (m *Map[K, V]) find(h uint64, k *K) (*bucket[V], *node[V]) {
 	}
 }
 
-// size is a node's size in bytes.
+// size returns the size of a node in bytes.
 func (m *Map[K, V]) size(klen uint32) int {
 	if m.str {
 		return int(m.keyAt) + int(klen)
@@ -189,14 +205,17 @@ func (m *Map[K, V]) size(klen uint32) int {
 	return int(m.keyAt + unsafe.Sizeof(k))
 }
 
-// Put sets the value of k. It returns false, and changes nothing, if there is
-// no memory for it. It may wait for memory: unpinned, outside of read-side
-// sections.
+// Put sets the value of k. If there is no memory for it, Put returns false and
+// leaves the map unchanged. It may wait for memory.
+//
+// Context: task; not pinned, not in a read-side section.
 func (m *Map[K, V]) Put(k K, v V) bool { return m.PutFlags(k, v, gfp.Kernel) }
 
-// PutFlags is Put with flags for the allocation. With gfp.NoLocks it may be
-// called in any context, but for the first key of a size, whose size class
-// Prepare announces.
+// PutFlags is Put with flags for the allocation. With [gfp.NoLocks] it never
+// sleeps and never waits for memory. The first key of a size makes the size
+// class, which sleeps: call Prepare beforehand.
+//
+// Context: as the flags allow (see package gfp); any with gfp.NoLocks.
 func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 	klen := 0
 	if m.str {
@@ -219,27 +238,29 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 	}
 	s := m.stripe(h)
 	s.mu.LockIRQ()
-	link, old := m.find(h, &k)
+	link, old := m.findLocked(h, &k)
 	if old != nil {
 		n.next.Store(old.next.LoadProtected(true)) // ord:link
 	} else {
 		n.next.Store(nil) // ord:link
 		s.len.Add(1)      // ord:stat
 	}
-	link.Store(n) // publishes the node; pairs with Get's loads; ord:link
+	link.Store(n) // publish the node; pairs with Get's loads; ord:link
 	s.mu.UnlockIRQ()
 	m.retire(old)
 	return true
 }
 
-// Delete removes k and reports whether it was there. Any context.
+// Delete removes k and reports whether it was in the map.
+//
+// Context: any.
 func (m *Map[K, V]) Delete(k K) bool {
 	h := m.hash(k)
 	s := m.stripe(h)
 	s.mu.LockIRQ()
-	link, old := m.find(h, &k)
+	link, old := m.findLocked(h, &k)
 	if old != nil {
-		link.Store(old.next.LoadProtected(true)) // old keeps its link for those on it; ord:link
+		link.Store(old.next.LoadProtected(true)) // old keeps its link for readers that are on it; ord:link
 		s.len.Add(-1)                            // ord:stat
 	}
 	s.mu.UnlockIRQ()
@@ -247,17 +268,20 @@ func (m *Map[K, V]) Delete(k K) bool {
 	return old != nil
 }
 
-// retire frees an unlinked node after a grace period, in the context of the
-// caller.
+// retire frees an unlinked node after a grace period. It does not wait.
 func (m *Map[K, V]) retire(n *node[V]) {
 	if n != nil {
 		m.heap.KfreeRCUSized(unsafe.Pointer(n), m.size(n.klen))
 	}
 }
 
-// Range calls fn for every key until it returns false. Keys put or deleted
-// meanwhile may be seen or not. A string key is a copy; the value is in place,
-// as Get's. fn may use the map. Contexts: those that fn allows.
+// Range calls fn for every key until fn returns false. A key that is put or
+// deleted while Range runs may or may not be seen. String keys are copies on the
+// Go heap; values are in place, as in Get. fn may use the map, and may change it
+// in ways that the read-side section allows: Delete, and PutFlags with
+// [gfp.NoLocks].
+//
+// Context: any that fn allows.
 func (m *Map[K, V]) Range(g rcu.Guard, fn func(k K, v *V) bool) {
 	g.Check(1)
 	for i := range m.mask + 1 {
@@ -276,7 +300,10 @@ func (m *Map[K, V]) Range(g rcu.Guard, fn func(k K, v *V) bool) {
 	}
 }
 
-// Len returns the number of keys. Any context.
+// Len returns the number of keys. While others change the map, it is
+// approximate.
+//
+// Context: any.
 func (m *Map[K, V]) Len() int {
 	n := int64(0)
 	for i := range m.stripes {
@@ -285,31 +312,40 @@ func (m *Map[K, V]) Len() int {
 	return int(n)
 }
 
-// Prepare makes the size classes for string keys of these lengths, so that
-// PutFlags of such a key may be called in a raw atomic context. Unpinned.
+// Prepare makes the size classes for string keys of these lengths in bytes, so
+// that PutFlags of such a key with [gfp.NoLocks] works in a raw atomic context.
+// Maps with other keys have one size, which New prepares.
+//
+// Context: task; not pinned.
 func (m *Map[K, V]) Prepare(lens ...int) error {
 	for _, l := range lens {
 		if err := m.heap.Prepare(m.size(uint32(l))); err != nil {
-			return err
+			return fmt.Errorf("rcuhash: %w", err)
 		}
 	}
 	return nil
 }
 
-// Barrier waits until the memory of every node unlinked before is reclaimed.
-// Unpinned, outside of read-side sections.
+// Barrier waits until the memory of every node that was unlinked before the
+// call is reclaimed.
+//
+// Context: task; not pinned, not in a read-side section.
 func (m *Map[K, V]) Barrier() { m.heap.Barrier() }
 
-// Stats returns the figures of the size classes that hold the nodes.
-// Unpinned.
+// Stats returns the statistics of the size classes that hold the nodes.
+//
+// Context: task; not pinned.
 func (m *Map[K, V]) Stats() []slab.CacheStats { return m.heap.Stats() }
 
-// Close frees everything. It reports nodes that are lost, which would be a bug
-// here. Nobody may use the map meanwhile or later. Unpinned, outside of
-// read-side sections.
+// Close frees the nodes and the buckets. The caller must make sure that no
+// other goroutine uses the map, now or later. Close returns [ErrClosed] if the
+// map is already closed, and an error that names the leaked nodes if it finds
+// any, which would be a bug of this package.
+//
+// Context: task; not pinned, not in a read-side section.
 func (m *Map[K, V]) Close() error {
 	if m.segments == nil {
-		return errors.New("rcuhash: map is closed already")
+		return ErrClosed
 	}
 	for i := range m.mask + 1 {
 		b := m.bucket(i)
@@ -321,5 +357,8 @@ func (m *Map[K, V]) Close() error {
 	}
 	err := m.heap.Close()
 	m.freeSegments()
-	return err
+	if err != nil {
+		return fmt.Errorf("rcuhash: %w", err)
+	}
+	return nil
 }

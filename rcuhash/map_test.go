@@ -1,6 +1,7 @@
 package rcuhash
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -38,7 +39,7 @@ func newMap[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V]
 	return m
 }
 
-// get copies the value out.
+// get returns a copy of the value.
 func get[K comparable, V any](m *Map[K, V], k K) (v V, ok bool) {
 	g := rcu.ReadLock()
 	defer g.Unlock()
@@ -135,6 +136,10 @@ func TestNewRefusesWhatCanNotWork(t *testing.T) {
 	if _, err := New[string, struct{ In struct{ P []byte } }](1); err == nil || !strings.Contains(err.Error(), ".In.P") {
 		t.Errorf("the error %v does not name the field", err)
 	}
+	const slice = "rcuhash: value type: []uint8 holds a Go pointer; use an array such as [N]byte, or an off-heap object (see package slab)"
+	if _, err := New[string, []byte](1); err == nil || err.Error() != slice {
+		t.Errorf("the error is\n%v\nwant\n%s", err, slice)
+	}
 }
 
 func err2[A any](_ A, err error) error { return err }
@@ -152,10 +157,10 @@ func filled(gen uint64) (v value) {
 	return v
 }
 
-// (A) a key that stays is always found, (C) a value does not change under the
-// guard, (D) a replaced key is never missing and never goes back.
-func TestACD_ReadersDuringReplacements(t *testing.T) {
-	m := newMap[string, value](t, 64, 32<<20) // long lists: readers stand on nodes that go
+// (H-A) A key that stays is always found, (H-C) a value does not change under
+// the guard, (H-D) a replaced key is never missing and never goes back.
+func TestHACD_ReadersDuringReplacements(t *testing.T) {
+	m := newMap[string, value](t, 64, 32<<20) // long lists: readers are on nodes that go
 	const stay, come = 200, 200
 	key := func(i int) string { return fmt.Sprintf("key-%03d", i) }
 	for i := range stay {
@@ -259,8 +264,8 @@ func TestPutWithoutMemoryChangesNothing(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Error(err)
 	}
-	if m.Close() == nil {
-		t.Error("the second Close has no error")
+	if err := m.Close(); !errors.Is(err, ErrClosed) {
+		t.Errorf("the second Close: %v, want ErrClosed", err)
 	}
 }
 

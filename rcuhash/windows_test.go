@@ -6,9 +6,9 @@ import (
 	"quiesce/rcu"
 )
 
-// (A) A reader stands on a key when it is deleted, and goes on from there: what
-// follows in the list is still found.
-func TestRangeGoesOnFromAKeyThatIsDeletedUnderIt(t *testing.T) {
+// (H-A) A reader is on a key when it is deleted, and continues from there: the
+// rest of the list is still found.
+func TestHA_RangeGoesOnFromAKeyThatIsDeletedUnderIt(t *testing.T) {
 	const keys = 10
 	m := newMap[uint64, uint64](t, 1, 0) // one list
 	for k := range uint64(keys) {

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/offheap"
 	"quiesce/page"
 )
 
@@ -29,7 +30,7 @@ func TestNewCacheRefusesGoPointersByFieldPath(t *testing.T) {
 		{reflect.TypeFor[link](), ""},
 		{reflect.TypeFor[[0]*int](), ""},
 		{reflect.TypeFor[uintptr](), ""},
-		{reflect.TypeFor[*int](), "(*int)"},
+		{reflect.TypeFor[*int](), "*int holds a Go pointer"},
 		{reflect.TypeFor[struct{ X, Y struct{ Name string } }](), ".X.Name (string)"},
 		{reflect.TypeFor[struct{ A [3]inner }](), ".A[].S ([]uint8)"},
 		{reflect.TypeFor[struct{ M map[int]int }](), ".M (map[int]int)"},
@@ -38,7 +39,7 @@ func TestNewCacheRefusesGoPointersByFieldPath(t *testing.T) {
 		{reflect.TypeFor[struct{ C chan int }](), ".C (chan int)"},
 		{reflect.TypeFor[struct{ P unsafe.Pointer }](), ".P (unsafe.Pointer)"},
 	} {
-		err := CheckType(tc.typ)
+		err := offheap.Check(tc.typ)
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 			t.Errorf("%v: error %v, want %q", tc.typ, err, tc.want)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
+	"quiesce/internal/offheap"
 	"quiesce/internal/race"
 )
 
@@ -20,7 +21,7 @@ type Cache[T any] struct{ c cache }
 // 2 MiB. Unpinned.
 func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
 	t := reflect.TypeFor[T]()
-	if err := CheckType(t); err != nil {
+	if err := offheap.Check(t); err != nil {
 		return nil, fmt.Errorf("slab: cache %s: %w", name, err)
 	}
 	c := new(Cache[T])
@@ -28,40 +29,6 @@ func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// CheckType returns an error that names the first field of t that holds a Go
-// pointer, or nil if values of t may be kept outside the Go heap.
-func CheckType(t reflect.Type) error {
-	if path := goPointer(t); path != "" {
-		return fmt.Errorf("%s holds a Go pointer: %s", t, path)
-	}
-	return nil
-}
-
-// goPointer returns the path of the first field of t that the garbage
-// collector would have to know, or "".
-func goPointer(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Array:
-		if t.Len() == 0 {
-			return ""
-		}
-		if p := goPointer(t.Elem()); p != "" {
-			return "[]" + p
-		}
-	case reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			if p := goPointer(f.Type); p != "" {
-				return "." + f.Name + p
-			}
-		}
-	case reflect.Pointer, reflect.UnsafePointer, reflect.String, reflect.Slice,
-		reflect.Map, reflect.Interface, reflect.Func, reflect.Chan:
-		return " (" + t.String() + ")"
-	}
-	return ""
 }
 
 // Alloc returns an object, or nil when there is no memory. Its content is

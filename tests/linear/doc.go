@@ -9,7 +9,7 @@
 //	Put      sets the value; one that returned false has no effect at all
 //	Delete   returns whether there was a value, and removes it
 //	Range    is a Get of every key: seen with its value, or not seen. That is
-//	         what the guarantees (A) and (B) of package rcuhash come to,
+//	         what the guarantees (H-A) and (H-B) of package rcuhash come to,
 //	         because nodes are never moved.
 //
 // All keys are in one list of one bucket, which is where a reader that stands

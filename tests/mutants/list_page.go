@@ -98,27 +98,27 @@ var pageMutants = []mutant{
 	},
 	{
 		name:   "map-Delete-frees-at-once",
-		breaks: "a value does not change under the guard",
+		breaks: "(H-C) a value does not change under the guard",
 		file:   "rcuhash/map.go", in: "Map.retire",
 		edits:  []edit{{before: `m.heap.KfreeRCUSized(unsafe.Pointer(n), m.size(n.klen))`, after: `m.heap.Kfree(unsafe.Pointer(n))`}},
-		killer: killer{pkg: "rcuhash", tests: "TestACD_ReadersDuringReplacements", count: 10, dies: "quiesce:"},
+		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce:"},
 	},
 	{
 		name:   "map-Put-publishes-before-it-fills-in",
-		breaks: "what a reader finds is whole",
+		breaks: "(H-C) what a reader finds is whole",
 		file:   "rcuhash/map.go", in: "Map.PutFlags",
 		edits: []edit{
 			{before: `n.hash, n.klen, n.val = h, uint32(klen), v`, after: `n.hash, n.klen = h, uint32(klen)`},
 			{before: `link.Store(n)`, after: "link.Store(n)\nsys.Pause(200)\nn.val = v"}, // dawdling
 			{in: "file", before: `"quiesce/gfp"`, after: "\"quiesce/gfp\"\n\t\"quiesce/internal/sys\""},
 		},
-		killer: killer{pkg: "rcuhash", tests: "TestACD_ReadersDuringReplacements", count: 10, dies: "quiesce:"},
+		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce:"},
 	},
 	{
 		name:   "map-Delete-cuts-the-list",
-		breaks: "a key that stays is always found",
+		breaks: "(H-A) a key that stays is always found",
 		file:   "rcuhash/map.go", in: "Map.Delete",
 		edits:  []edit{{before: `link.Store(old.next.LoadProtected(true))`, after: "link.Store(old.next.Load())\nold.next.Store(nil)"}},
-		killer: killer{pkg: "rcuhash", tests: "TestRangeGoesOnFromAKeyThatIsDeletedUnderIt"},
+		killer: killer{pkg: "rcuhash", tests: "TestHA_RangeGoesOnFromAKeyThatIsDeletedUnderIt"},
 	},
 }
