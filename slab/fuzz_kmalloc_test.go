@@ -287,17 +287,17 @@ func (m *fuzzedHeap) close() {
 	if want := fmt.Sprintf("cache kmalloc-%d closed with %d objects", least, n); err == nil || !strings.Contains(err.Error(), want) {
 		m.t.Fatalf("Close returned %v, want %q", err, want)
 	}
-	m.h.each(func(c *cache) {
+	for _, c := range m.h.caches() {
 		if c.slabs.inuse > 0 || guarded(c) {
 			c.closed.Store(false)
 		}
-	})
+	}
 	m.freeBulk(len(m.live))
-	m.h.each(func(c *cache) {
+	for _, c := range m.h.caches() {
 		if !c.closed.Load() {
 			if err := c.close(); err != nil {
 				m.t.Fatal(err)
 			}
 		}
-	})
+	}
 }

@@ -8,8 +8,6 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
-	"quiesce/internal/depcheck"
-	"quiesce/internal/race"
 	"quiesce/lock"
 	"quiesce/page"
 )
@@ -108,14 +106,8 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	if c == nil {
 		return nil
 	}
-	if depcheck.Tagged {
-		c.mightAlloc(f)
-	}
-	if poisonOn {
-		return c.poisonAlloc(f, uintptr(size))
-	}
-	if race.Enabled {
-		return c.raceAlloc(f)
+	if hooked || poisonOn {
+		return c.allocHooked(f, uintptr(size))
 	}
 	p := c.alloc(nil, f, 0)
 	if p == nil || f&gfp.Zero != 0 {
@@ -151,9 +143,7 @@ func (h *Heap) owns(c *cache) bool {
 // kernel's kfree.
 func (h *Heap) Kfree(p unsafe.Pointer) {
 	if p != nil {
-		c := h.cacheOf(p, "Kfree")
-		c.raceFree(p)
-		c.free(p)
+		h.cacheOf(p, "Kfree").freeObject(p)
 	}
 }
 
@@ -170,8 +160,7 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 		for j < len(ps) && ps[j] != nil && h.cacheOf(ps[j], "KfreeBulk") == c {
 			j++
 		}
-		c.raceFreeBulk(ps[i:j])
-		c.freeBulk(ps[i:j])
+		c.freeObjects(ps[i:j])
 		i = j
 	}
 }
@@ -181,9 +170,7 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 // The kernel's kvfree_rcu.
 func (h *Heap) KfreeRCU(p unsafe.Pointer) {
 	if p != nil {
-		c := h.cacheOf(p, "KfreeRCU")
-		c.raceFreeRCU(p)
-		c.freeRCU(p)
+		h.cacheOf(p, "KfreeRCU").freeRCUObject(p)
 	}
 }
 
@@ -195,8 +182,7 @@ func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 	}
 	if uint(size-1) < maxSize {
 		if c := h.class[class(uintptr(size))].Load(); c != nil { // ord:publish
-			c.raceFreeRCU(p)
-			c.freeRCU(p)
+			c.freeRCUObject(p)
 			return
 		}
 	}
@@ -233,45 +219,39 @@ func (h *Heap) Krealloc(p unsafe.Pointer, size int, f gfp.Flags) unsafe.Pointer 
 	if q != nil {
 		n := min(have, uintptr(size))
 		copy(unsafe.Slice((*byte)(q), n), unsafe.Slice((*byte)(p), n))
-		c.free(p)
+		c.freeObject(p)
 	}
 	return q
 }
 
-// each calls fn for every class made so far.
-func (h *Heap) each(fn func(*cache)) {
+// caches returns the cache of every class made so far, by size.
+func (h *Heap) caches() (all []*cache) {
 	for i := range h.class {
 		if c := h.class[i].Load(); c != nil { // ord:publish
-			fn(c)
+			all = append(all, c)
 		}
 	}
+	return all
 }
 
 // Barrier waits until every object given to KfreeRCU before is reclaimed.
 // Unpinned, outside of read-side sections. The kernel's kvfree_rcu_barrier.
-func (h *Heap) Barrier() { h.each((*cache).barrier) }
+func (h *Heap) Barrier() { barrierChecked(h.caches()...) }
 
 // Shrink gives cached free memory of every class back. Unpinned.
-func (h *Heap) Shrink() {
-	h.each(func(c *cache) { c.drainRCU(); c.giveBack() })
-}
+func (h *Heap) Shrink() { shrinkChecked(h.caches()...) }
 
 // Stats returns the figures of every class that was used, by size. Unpinned.
 func (h *Heap) Stats() (all []CacheStats) {
-	h.each(func(c *cache) { all = append(all, c.readStats()) })
+	for _, c := range h.caches() {
+		all = append(all, c.readStats())
+	}
 	return all
 }
 
 // Close closes every class and reports the first one with objects still
 // allocated. Nobody may use the Heap meanwhile or later. Unpinned.
-func (h *Heap) Close() (err error) {
-	h.each(func(c *cache) {
-		if e := c.close(); e != nil && err == nil {
-			err = e
-		}
-	})
-	return err
-}
+func (h *Heap) Close() error { return closeChecked(h.caches()...) }
 
 // std is made at start, so that no raw atomic context is the first user.
 var std = NewHeap(page.Default())

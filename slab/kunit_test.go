@@ -194,7 +194,7 @@ func kmallocRedzoneAccess(k kunit) {
 	if err := h.Prepare(18); err != nil {
 		k.Fatal(err)
 	}
-	h.each(withoutGuards)
+	withoutGuards(h.caches()...)
 	p := h.Kmalloc(18, gfp.Kernel)
 	*(*byte)(unsafe.Add(p, 18)) = 0xab
 	*(*byte)(unsafe.Add(p, 19)) = 0xab
@@ -253,7 +253,7 @@ func kreallocRedzoneZeroing(k kunit) {
 	if err := h.Prepare(64, 200); err != nil {
 		k.Fatal(err)
 	}
-	h.each(withoutGuards)
+	withoutGuards(h.caches()...)
 	bytes := func(p unsafe.Pointer, from, to int) []byte { return unsafe.Slice((*byte)(p), to)[from:] }
 	all := func(when string, b []byte, want byte) {
 		for i, x := range b {

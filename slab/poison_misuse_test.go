@@ -289,7 +289,9 @@ func TestAWriteBesideAnObjectIsFoundWhenItIsFreed(t *testing.T) {
 			if err := h.Prepare(21); err != nil {
 				t.Fatal(err)
 			}
-			h.each(func(c *cache) { c.poison.noGuards = !guard })
+			for _, c := range h.caches() {
+				c.poison.noGuards = !guard
+			}
 			p := h.Kmalloc(21, gfp.Kernel)
 			for i := 0; guard && guardSlotOf(p) == nil; i++ { // sampled
 				h.Kfree(p)

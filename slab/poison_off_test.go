@@ -6,7 +6,7 @@ package slab
 func pretendRCU(*cache, uint32) {}
 
 // withoutGuards keeps every object in slabs.
-func withoutGuards(*cache) {}
+func withoutGuards(...*cache) {}
 
 // What the KUnit cases ask of poison builds.
 const (

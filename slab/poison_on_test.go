@@ -17,7 +17,11 @@ func pretendRCU(c *cache, off uint32) {
 }
 
 // withoutGuards keeps every object in slabs, for tests that deal in offsets.
-func withoutGuards(c *cache) { c.poison.noGuards = true }
+func withoutGuards(caches ...*cache) {
+	for _, c := range caches {
+		c.poison.noGuards = true
+	}
+}
 
 // padding is what stands beyond the size asked for.
 const padding = bytePad

@@ -297,7 +297,7 @@ func (c *cache) misuse(off uint32) string {
 // take locks, and waits if the flags allow it.
 func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
 	if f.CanSleep() {
-		f = c.notSleeping(f)
+		f = c.checkMaySleep(f)
 	}
 	var w waiter
 	for {

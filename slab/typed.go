@@ -6,9 +6,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
-	"quiesce/internal/depcheck"
 	"quiesce/internal/offheap"
-	"quiesce/internal/race"
 )
 
 // Cache allocates objects of type T outside the Go heap. The kernel's
@@ -36,11 +34,8 @@ func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
 // with gfp.NoLocks any. It panics on a closed cache. The kernel's
 // kmem_cache_alloc.
 func (c *Cache[T]) Alloc(f gfp.Flags) (p *T) {
-	if depcheck.Tagged {
-		c.c.mightAlloc(f)
-	}
-	if race.Enabled {
-		return (*T)(c.c.raceAlloc(f))
+	if hooked {
+		return (*T)(c.c.allocHooked(f, 0))
 	}
 	// The first round is the fast path. The second one looks further, and does
 	// what flags ask for. A loop with one call and not two calls, which would
@@ -58,10 +53,7 @@ func (c *Cache[T]) Alloc(f gfp.Flags) (p *T) {
 // no object of the allocator's range; double frees and other caches' objects
 // are seen later, see the package comment. The kernel's kmem_cache_free.
 func (c *Cache[T]) Free(p *T) {
-	if race.Enabled {
-		c.c.raceFree(unsafe.Pointer(p))
-	}
-	c.c.free(unsafe.Pointer(p))
+	c.c.freeObject(unsafe.Pointer(p))
 }
 
 // FreeRCU gives an object back after a grace period. It must be unlinked
@@ -69,23 +61,13 @@ func (c *Cache[T]) Free(p *T) {
 // no lock, never sleeps and never fails. It panics as Free does. The kernel's
 // kfree_rcu.
 func (c *Cache[T]) FreeRCU(p *T) {
-	if race.Enabled {
-		c.c.raceFreeRCU(unsafe.Pointer(p))
-	}
-	c.c.freeRCU(unsafe.Pointer(p))
+	c.c.freeRCUObject(unsafe.Pointer(p))
 }
 
 // AllocBulk fills dst and returns the number of objects it got. Contexts: as
 // Alloc. The kernel's kmem_cache_alloc_bulk.
 func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
-	if depcheck.Tagged {
-		c.c.mightAlloc(f)
-	}
-	if race.Enabled {
-		c.c.raceShuffle(len(dst))
-	}
-	n := c.c.allocBulk(f, pointers(dst))
-	c.c.raceAllocBulk(pointers(dst)[:n])
+	n := c.c.allocObjects(f, pointers(dst))
 	if f&gfp.Zero != 0 {
 		var zero T
 		for _, p := range dst[:n] {
@@ -98,8 +80,7 @@ func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
 // FreeBulk is Free for many objects; nils are passed over. The kernel's
 // kmem_cache_free_bulk.
 func (c *Cache[T]) FreeBulk(ps []*T) {
-	c.c.raceFreeBulk(pointers(ps))
-	c.c.freeBulk(pointers(ps))
+	c.c.freeObjects(pointers(ps))
 }
 
 // pointers is the slice with its pointers' type forgotten.
@@ -109,19 +90,12 @@ func pointers[T any](ps []*T) []unsafe.Pointer {
 
 // Barrier waits until every object given to FreeRCU before is reclaimed.
 // Unpinned, outside of read-side sections. The kernel's kvfree_rcu_barrier.
-func (c *Cache[T]) Barrier() {
-	mightWait("slab: Barrier")
-	c.c.barrier()
-}
+func (c *Cache[T]) Barrier() { barrierChecked(&c.c) }
 
 // Shrink gives cached free memory back to the page allocator: the sheaves of
 // all Ps, the depot, empty slabs. It does not wait for grace periods.
 // Unpinned. The kernel's kmem_cache_shrink.
-func (c *Cache[T]) Shrink() {
-	mightWait("slab: Shrink")
-	c.c.drainRCU()
-	c.c.giveBack()
-}
+func (c *Cache[T]) Shrink() { shrinkChecked(&c.c) }
 
 // Stats returns the cache's figures. Unpinned.
 func (c *Cache[T]) Stats() CacheStats { return c.c.readStats() }
@@ -130,7 +104,4 @@ func (c *Cache[T]) Stats() CacheStats { return c.c.readStats() }
 // objects that were never freed: such slabs stay, so that a late user does no
 // harm. Nobody may use the cache meanwhile or later. Unpinned, outside of
 // read-side sections. The kernel's kmem_cache_destroy.
-func (c *Cache[T]) Close() error {
-	mightWait("slab: Close")
-	return c.c.close()
-}
+func (c *Cache[T]) Close() error { return closeChecked(&c.c) }

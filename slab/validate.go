@@ -21,7 +21,9 @@ func (c *Cache[T]) Validate() int { return c.c.validate() }
 
 // Validate is Cache.Validate of every size class.
 func (h *Heap) Validate() (errors int) {
-	h.each(func(c *cache) { errors += c.validate() })
+	for _, c := range h.caches() {
+		errors += c.validate()
+	}
 	return errors
 }
 

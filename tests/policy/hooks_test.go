@@ -17,10 +17,15 @@ import (
 
 // hooked are the files of fast paths that tell lockdep of themselves in builds
 // with its tag.
-var hooked = []string{"rcu/reader.go", "preempt/preempt.go", "slab/typed.go", "slab/pointer.go", "slab/kmalloc.go", "page/page.go"}
+var hooked = []string{"rcu/reader.go", "preempt/preempt.go", "slab/typed.go", "slab/hooks.go", "slab/pointer.go", "slab/kmalloc.go", "page/page.go"}
 
-// hookless returns a file without the statements that stand behind
-// depcheck.Tagged, and how many those are.
+// hook is the beginning of a condition that a plain build compiles to false:
+// lockdep's tag, or slab's constant that says whether anybody hears of
+// allocations.
+var hook = regexp.MustCompile(`^(depcheck\.Tagged|hooked)\b`)
+
+// hookless returns a file without the statements that such a condition guards,
+// and how many those are.
 func hookless(t *testing.T, path string) (text []byte, hooks int) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -31,7 +36,7 @@ func hookless(t *testing.T, path string) (text []byte, hooks int) {
 	source := []byte(read(t, path))
 	var cuts [][2]int
 	ast.Inspect(f, func(n ast.Node) bool {
-		if s, ok := n.(*ast.IfStmt); ok && strings.HasPrefix(exprText(source, fset, s.Cond), "depcheck.Tagged") {
+		if s, ok := n.(*ast.IfStmt); ok && hook.MatchString(exprText(source, fset, s.Cond)) {
 			cuts = append(cuts, [2]int{fset.Position(s.Pos()).Offset, fset.Position(s.End()).Offset})
 			return false
 		}

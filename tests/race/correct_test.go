@@ -324,6 +324,39 @@ var correct = []scenario{
 		}
 		together(func() { alloc(c, 2) }, func() { alloc(c, 3) })
 	}},
+	{name: "what Krealloc moved away from, allocated by another", run: func() {
+		h := slab.NewHeap(newPages(0))
+		p := h.Kmalloc(64, gfp.Kernel)
+		neighbour := h.Kmalloc(64, gfp.Kernel) // their slab stays
+		if h.Prepare(128) != nil {
+			panic("no memory")
+		}
+		var moved, done flag
+		together(func() {
+			(*object)(p).v[3] = 1
+			q := h.Krealloc(p, 128, gfp.Kernel)
+			moved.raise()
+			done.await(1) // what a goroutine did is forgotten sooner when it has ended
+			h.Kfree(q)
+		}, func() {
+			moved.await(1)
+			for i := 1; ; i++ {
+				q := h.Kmalloc(64, gfp.Kernel)
+				if q == nil {
+					panic("no memory")
+				}
+				if q == p {
+					break
+				}
+				if i%100 == 0 {
+					h.Shrink() // it may be in another P's sheaf
+				}
+			}
+			(*object)(p).v[3] = 2
+			done.raise()
+		})
+		runtime.KeepAlive(neighbour)
+	}},
 	{name: "several caches at the limit of one allocator", run: func() {
 		pages := newPages(2 << 20)
 		h := slab.NewHeap(pages)

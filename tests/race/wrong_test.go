@@ -121,6 +121,19 @@ var wrong = []scenario{
 			slab.Kfree(p)
 		})
 	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.Kfree()", "wrong_test.go"}},
+	{name: "Krealloc without a grace period", run: func() {
+		p := slab.Kmalloc(64, gfp.Kernel)
+		var in flag
+		together(func() {
+			g := rcu.ReadLock()
+			useTooLate((*object)(p))
+			g.Unlock()
+			in.raise()
+		}, func() {
+			in.await(1)
+			slab.Krealloc(p, 128, gfp.Kernel)
+		})
+	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.Krealloc()", "wrong_test.go"}},
 	{name: "use of an object that was freed and allocated again", run: func() {
 		c := newCache()
 		o := alloc(c, 1)
