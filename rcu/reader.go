@@ -40,21 +40,13 @@ func ReadLock() Guard {
 	if c.Reader == 0 { // ord:mark
 		return firstReadLock()
 	}
-	if race.Enabled {
-		race.Disable() // index orders nothing for users
-	}
+	race.Disable()    // index orders nothing for users
 	i := index.Load() // ord:index
-	if fault.Delays {
-		fault.Delay("index")
-	}
+	fault.Delay("index")
 	c.Lock[i&1]++ // ord:lock
-	if fault.Delays {
-		fault.Delay("lock")
-	}
-	if race.Enabled {
-		race.Enable()
-		i |= race.Enter() << 1
-	}
+	fault.Delay("lock")
+	race.Enable()
+	i |= race.Enter() << 1
 	sys.ProcUnpin()
 	if depcheck.Tagged {
 		return Guard{depcheck.Enter(depcheck.RCU), i}
@@ -97,9 +89,7 @@ func (g Guard) Unlock() {
 	if depcheck.Tagged && !g.dep.Exit("rcu.Guard") {
 		return
 	}
-	if race.Enabled {
-		race.Exit(g.idx >> 1)
-	}
+	race.Exit(g.idx >> 1)
 	percpu.Pin().Unlock[g.idx&1]++ // ord:unlock
 	sys.ProcUnpin()
 }
