@@ -19,7 +19,7 @@ func TestComparePrintsTablesAndWritesThePage(t *testing.T) {
 		t.Skip("measures for some seconds")
 	}
 	file := filepath.Join(t.TempDir(), "report.html")
-	out, errs, status := run(t, "compare", "-strategies", "list,sheaf", "-objects", "2000", "-html", file)
+	out, errs, status := quiesce(t, "compare", "-strategies", "list,sheaf", "-objects", "2000", "-html", file)
 	if status != 0 {
 		t.Errorf("status %d: %s", status, errs)
 	}
@@ -43,7 +43,7 @@ func TestComparePrintsTablesAndWritesThePage(t *testing.T) {
 }
 
 func TestCompareExplainsItself(t *testing.T) {
-	out, _, status := run(t, "compare", "-h")
+	out, _, status := quiesce(t, "compare", "-h")
 	for _, s := range compare.Strategies {
 		if !strings.Contains(out, s.Name) {
 			t.Errorf("-h does not name %s", s.Name)
@@ -55,7 +55,7 @@ func TestCompareExplainsItself(t *testing.T) {
 	for _, args := range [][]string{
 		{"-strategies", "magic"}, {"-objects", "1"}, {"-nonsense"}, {"-json", "-csv"}, {"something"}, {"-html", "/nowhere/at/all.html"},
 	} {
-		out, errs, status := run(t, append([]string{"compare"}, args...)...)
+		out, errs, status := quiesce(t, append([]string{"compare"}, args...)...)
 		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "quiesce compare: ") {
 			t.Errorf("%v: status %d, %q", args, status, errs)
 		}

@@ -2,64 +2,86 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
+	"unicode"
 
-	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-// newFlags makes a flag set whose errors are returned, not printed.
-func newFlags(name string) *flag.FlagSet {
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	return fs
-}
-
-// parse parses flags that may stand before, between and after the positional
-// arguments, which it returns. "--" ends the flags.
-func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
-	for {
-		if err := fs.Parse(args); err != nil {
-			return nil, err
+// normalize turns -name into --name: cobra takes one dash for a row of short
+// flags. Values of flags, and what follows "--", stay as they are.
+func normalize(root *cobra.Command, args []string) []string {
+	var out []string
+	c := root
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			return append(out, args[i:]...)
 		}
-		left := fs.Args()
-		if len(left) == 0 {
-			return rest, nil
+		if !strings.HasPrefix(a, "-") {
+			for _, sub := range c.Commands() {
+				if sub.Name() == a {
+					c = sub
+					break
+				}
+			}
+			out = append(out, a)
+			continue
 		}
-		if used := len(args) - len(left); used > 0 && args[used-1] == "--" {
-			return append(rest, left...), nil
+		name, _, valued := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		if a[:min(len(a), 2)] != "--" && len(name) > 1 && unicode.IsLetter(rune(name[0])) {
+			a = "-" + a
 		}
-		rest = append(rest, left[0])
-		args = left[1:]
+		out = append(out, a)
+		if f := c.Flags().Lookup(name); f != nil && f.NoOptDefVal == "" && !valued && i+1 < len(args) {
+			i++
+			out = append(out, args[i])
+		}
 	}
+	return out
 }
 
-// describe lists a set's flags for a help text of at most 80 columns.
-func describe(fs *flag.FlagSet) string {
-	const indent = 20
-	var b strings.Builder
-	fs.VisitAll(func(f *flag.Flag) {
-		value, usage := flag.UnquoteUsage(f)
-		lines := strings.Split(text.WrapSoft(usage, 78-indent), "\n")
-		name := strings.TrimSpace("-" + f.Name + " " + value)
-		if len(name) > indent-3 { // on a line of its own
-			name += fmt.Sprintf("\n%*s", indent, "")
+// flagError words an error of the flags as the help text writes them, with one
+// dash.
+func flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var noValue *pflag.ValueRequiredError
+	var badValue *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		name := unknown.GetSpecifiedName()
+		if c.Name() == "scale" && name == "cachegrind" {
+			return &usageError{msg: "-cachegrind is now called quiesce scale misses", bare: true}
 		}
-		fmt.Fprintf(&b, "  %-*s%s\n", indent-2, name, strings.TrimSpace(lines[0]))
-		for _, l := range lines[1:] {
-			fmt.Fprintf(&b, "%*s%s\n", indent, "", strings.TrimSpace(l))
-		}
-	})
-	return b.String()
+		return &usageError{msg: "no such flag: -" + name}
+	case errors.As(err, &noValue):
+		return &usageError{msg: fmt.Sprintf("-%s needs a value", noValue.GetSpecifiedName())}
+	case errors.As(err, &badValue):
+		return &usageError{msg: fmt.Sprintf("-%s %q: %v", badValue.GetFlag().Name, badValue.GetValue(), reason(badValue.Unwrap()))}
+	}
+	return &usageError{msg: err.Error()}
+}
+
+// reason is what a parser has to say about a value, without the value.
+func reason(err error) error {
+	var num *strconv.NumError
+	if errors.As(err, &num) {
+		return fmt.Errorf("want a number: %w", num.Err)
+	}
+	if _, after, ok := strings.Cut(err.Error(), "invalid duration "); ok && after != "" {
+		return errors.New("want a time like 500ms, 10s, 2m")
+	}
+	return err
 }
 
 // size is a flag of bytes: a number with an optional K, M or G, powers of 1024.
 type size int64
 
 func (s *size) String() string { return strconv.FormatInt(int64(*s), 10) }
+func (s *size) Type() string   { return "bytes" }
 
 var errSize = errors.New("want bytes, with an optional K, M or G")
 

@@ -3,44 +3,38 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"regexp"
-	"strings"
-	"syscall"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/cmd/quiesce/internal/locktest"
 	"quiesce/lockdep"
 )
 
-const lockdepHead = `quiesce lockdep: the kernel's locking self-test, for this library's locks
-
-Usage: quiesce lockdep [flags]
-       quiesce lockdep seed
-
+func locktestCommand(s streams) *cobra.Command {
+	c := job{
+		use:   "locktest [flags]",
+		short: "the kernel's locking self-test, for this library's locks",
+		about: `
 Runs small scripts of locks, interrupt handlers, readers and allocations, all
 real and each in one goroutine, and compares what lockdep reports with what it
 must: a lock that may sleep where nothing may, an order of locks that can
 deadlock, a lock that a handler may find held, misuse. No deadlock happens, and
 none has to: one run of each order is enough for lockdep.
 
-"quiesce lockdep seed" shows the one report that this project began with: an
+"quiesce locktest seed" shows the one report that this project began with: an
 array for kfree_rcu, asked for with a raw spinlock held and the allocator's
 caches exhausted; then the same with gfp.NoLocks.
 
 Readers (rcu_read_lock) are seen by builds with -tags lockdep only. Where the
 go command and this program's source are at hand, it builds itself anew with the
-tag, in a temporary directory, and runs that.
-
-Flags:
-`
-
-const lockdepTail = `
+tag, in a temporary directory, and runs that.`,
+		notes: `
 A cell of the table:
   ok      silence, as expected
   ! ok    a report of the expected kind
@@ -49,151 +43,120 @@ A cell of the table:
 
 Columns: raw, spin and mutex are lock.Raw, Spin and Mutex; wlock, rlock and
 qread are lock.RW's Lock, RLockRecursive and RLock (which waits in line, behind
-writers that wait). The digits behind a name are the order of its events.
-
-Examples:
-  quiesce lockdep
-  quiesce lockdep -run 'A-B-B-A' -v      (with the reports' text)
-  quiesce lockdep -run '^Interrupts'
-  QUIESCE=preempt_rt=0 quiesce lockdep               (the same verdicts)
-  QUIESCE=prove_raw_lock_nesting=0 quiesce lockdep   (spin under raw is right)
-
-Exit status:
-  0    every verdict was as expected
-  1    a difference; or the job could not be done
-  2    a bad flag; no row matches -run
-  130  interrupted (SIGINT, SIGTERM), and clean: the table is the part that
-       was run. A second Ctrl-C ends the process at once.
-`
-
-// lockdepFlags are the values that flags land in.
-type lockdepFlags struct {
-	run                      string
-	verbose, asJSON, rebuild bool
+writers that wait). The digits behind a name are the order of its events.`,
+		examples: []string{
+			"quiesce locktest",
+			"quiesce locktest -run 'A-B-B-A' -v      (with the reports' text)",
+			"quiesce locktest -run '^Interrupts'",
+			"QUIESCE=preempt_rt=0 quiesce locktest               (the same verdicts)",
+			"QUIESCE=prove_raw_lock_nesting=0 quiesce locktest   (spin under raw is right)",
+		},
+		exits: exits{
+			ok:          "every verdict was as expected",
+			failed:      "a difference; or " + couldNotBeDone,
+			usage:       "a bad flag; no row matches -run",
+			interrupted: "interrupted (SIGINT, SIGTERM), and clean: the table is the part that was run. A second Ctrl-C ends the process at once.",
+		},
+		argsName: `"seed", or flags`,
+		flags:    locktestFlags,
+	}.command(s)
+	c.AddCommand(seedCommand(s))
+	return c
 }
 
-func (l *lockdepFlags) set() *flag.FlagSet {
-	fs := newFlags("lockdep")
-	fs.StringVar(&l.run, "run", "", "run the rows whose \"section: row\" a regular `expression` matches (default: all)")
-	fs.BoolVar(&l.verbose, "v", false, "print the text of every report, behind its row")
-	fs.BoolVar(&l.asJSON, "json", false, "print one JSON object on stdout instead of the table")
-	fs.BoolVar(&l.rebuild, "rebuild", true, "build and run this program with -tags lockdep, if that can be done; -rebuild=false runs it as it is")
-	return fs
+// locktestOrder is what the command orders of the process that it has built.
+type locktestOrder struct {
+	Run     string `json:"run"`
+	Verbose bool   `json:"verbose"`
+	JSON    bool   `json:"json"`
 }
 
-// lockdepChild is the first argument of a process that another one has built:
-// it ends when its stdin does, since the terminal's Ctrl-C is for the parent.
-const lockdepChild = "-child-of-quiesce-lockdep"
-
-func runLockdep(args []string, s streams) int {
-	child := len(args) > 0 && args[0] == lockdepChild
-	rest := args
-	if child {
-		rest = args[1:]
-	}
-	var l lockdepFlags
-	fs := l.set()
-	usage := func(err any) int {
-		fmt.Fprintf(s.err, "quiesce lockdep: %v (see quiesce lockdep -h)\n", err)
-		return exitUsage
-	}
-	words, err := parse(fs, rest)
-	seed := len(words) == 1 && words[0] == "seed"
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(s.out, lockdepHead+describe(fs)+lockdepTail)
-		return exitOK
-	case err != nil:
-		return usage(err)
-	case len(words) > 0 && !seed:
-		return usage(fmt.Sprintf("no arguments but \"seed\", please: %s", strings.Join(words, " ")))
-	case seed && (isSet(fs, "run") || isSet(fs, "v") || isSet(fs, "json")):
-		return usage("seed has no flags")
-	}
-	var cfg locktest.Config
-	if l.run != "" {
-		if cfg.Match, err = regexp.Compile(l.run); err != nil {
-			return usage(err)
+func locktestFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
+	var o locktestOrder
+	fs.StringVar(&o.Run, "run", "", "run the rows whose \"section: row\" a regular `expression` matches (default: all)")
+	fs.BoolVarP(&o.Verbose, "verbose", "v", false, "print the text of every report, after its row")
+	rebuild := fs.Bool("rebuild", true, "build and run this program with -tags lockdep, if that can be done; -rebuild=false runs it as it is")
+	return func(r *run) (*result, error) {
+		if _, err := o.match(); err != nil {
+			return nil, err
 		}
-		if !locktest.Matches(cfg) {
-			return usage(fmt.Sprintf("no row matches -run %q", l.run))
+		if *rebuild && !lockdep.Tagged {
+			o.JSON, _ = r.GetBool("json")
+			if status, done := rebuilt(r, o); done {
+				return nil, exitStatus(status)
+			}
 		}
+		return o.do(r)
 	}
-
-	if seed {
-		return lockdepSeed(s)
-	}
-	ctx, stop := interruptible(child)
-	defer stop()
-	if l.rebuild && !lockdep.Tagged && !child {
-		if status, done := rebuilt(ctx, rest, s); done {
-			return status
-		}
-	}
-	return lockdepTable(ctx, cfg, &l, s)
 }
 
-// interruptible is done at the first SIGINT or SIGTERM, or for a child at the
-// end of its stdin. A second signal ends the process.
-func interruptible(child bool) (ctx context.Context, stop func()) {
-	if !child {
-		ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		context.AfterFunc(ctx, stop)
-		return ctx, stop
+// match returns the rows that are ordered.
+func (o *locktestOrder) match() (cfg locktest.Config, err error) {
+	if o.Run == "" {
+		return cfg, nil
 	}
-	signal.Ignore(os.Interrupt, syscall.SIGTERM)
-	ctx, stop = context.WithCancel(context.Background())
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		stop()
-	}()
-	return ctx, stop
+	if cfg.Match, err = regexp.Compile(o.Run); err != nil {
+		return cfg, kit.BadInput("%v", err)
+	}
+	if !locktest.Matches(cfg) {
+		return cfg, kit.BadInput("no row matches -run %q", o.Run)
+	}
+	return cfg, nil
 }
 
-func lockdepSeed(s streams) int {
-	var b bytes.Buffer
-	err := locktest.Seed(&b)
-	if _, werr := s.out.Write(b.Bytes()); werr != nil {
-		err = errors.Join(err, fmt.Errorf("the report could not be written: %w", werr))
-	}
+// do runs the rows that are ordered.
+func (o *locktestOrder) do(ctx context.Context) (*result, error) {
+	cfg, err := o.match()
 	if err != nil {
-		fmt.Fprintf(s.err, "quiesce lockdep: %v\n", err)
-		return exitFailed
+		return nil, err
 	}
-	return exitOK
+	rep := locktest.Run(ctx, cfg, nil)
+	return locktestResult(&rep, o.Verbose), nil
 }
 
-func lockdepTable(ctx context.Context, cfg locktest.Config, l *lockdepFlags, s streams) int {
-	rep := locktest.Run(ctx, cfg, func(string, string, string) {})
-	if rep.Partial {
-		fmt.Fprintln(s.err, "quiesce lockdep: interrupted")
-	}
-	var b bytes.Buffer
-	var err error
-	if l.asJSON {
-		e := json.NewEncoder(&b)
-		e.SetIndent("", "  ")
-		err = e.Encode(rep)
-	} else {
-		rep.Print(&b, l.verbose)
+func locktestResult(rep *locktest.Report, verbose bool) *result {
+	return &result{report: rep, render: func(w io.Writer) error { rep.Print(w, verbose); return nil }, partial: rep.Partial, ok: rep.OK}
+}
+
+// locktestChild is the process that [rebuilt] starts. It prints the report.
+func locktestChild(s streams) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var o locktestOrder
+	var res *result
+	err := kit.Receive(os.Stdin, &o, cancel)
+	if err == nil {
+		res, err = o.do(ctx)
 	}
 	if err == nil {
-		_, err = s.out.Write(b.Bytes())
+		err = res.write(s.out, o.JSON)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "quiesce lockdep: the report could not be written: %v\n", err)
+		fmt.Fprintf(s.err, "quiesce locktest: %v\n", err)
 		return exitFailed
 	}
-	return lockdepStatus(&rep)
+	return res.status()
 }
 
-// lockdepStatus is the exit status that tells of a report.
-func lockdepStatus(rep *locktest.Report) int {
-	switch {
-	case !rep.OK:
-		return exitFailed
-	case rep.Partial:
-		return exitInterrupted
-	}
-	return exitOK
+func seedCommand(s streams) *cobra.Command {
+	return job{
+		use:   "seed",
+		short: "the report that this project began with",
+		about: `
+Asks for an array for kfree_rcu with a raw spinlock held and the allocator's
+caches exhausted, which lockdep reports; then does the same with gfp.NoLocks.`,
+		exits: exits{ok: "the report is there, and NoLocks has none", failed: "it is not", usage: badFlag},
+		text:  true,
+		flags: func(*pflag.FlagSet) func(*run) (*result, error) {
+			return func(*run) (*result, error) {
+				var b bytes.Buffer
+				res := &result{ok: true}
+				if err := locktest.Seed(&b); err != nil {
+					res.ok, res.warnings = false, []string{err.Error()}
+				}
+				res.render = func(w io.Writer) error { _, err := b.WriteTo(w); return err }
+				return res, nil
+			}
+		},
+	}.command(s)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"os"
 	"os/exec"
 	"regexp"
@@ -12,12 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
+
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/cmd/quiesce/internal/locktest"
 	"quiesce/lockdep"
 )
 
-func TestLockdepPrintsTheKernelsTable(t *testing.T) {
-	out, errs, status := run(t, "lockdep", "-rebuild=false")
+func TestLocktestPrintsTheKernelsTable(t *testing.T) {
+	out, errs, status := quiesce(t, "locktest", "-rebuild=false")
 	if status != 0 || errs != "" {
 		t.Errorf("status %d: %s %s", status, out, errs)
 	}
@@ -30,7 +32,7 @@ func TestLockdepPrintsTheKernelsTable(t *testing.T) {
 	if strings.Contains(out, "FAILED |") || strings.ContainsAny(out, "\x1b\r") {
 		t.Error(out)
 	}
-	if !lockdep.Tagged && (!strings.Contains(out, "|  tag") || !strings.Contains(out, "go run -tags lockdep ./cmd/quiesce lockdep")) {
+	if !lockdep.Tagged && (!strings.Contains(out, "|  tag") || !strings.Contains(out, "go run -tags lockdep ./cmd/quiesce locktest")) {
 		t.Error("no word of what this build can't see")
 	}
 	for _, line := range strings.Split(out, "\n") {
@@ -42,9 +44,9 @@ func TestLockdepPrintsTheKernelsTable(t *testing.T) {
 
 // From the source tree, the command sees readers too. The directory of what it
 // builds is gone at the end.
-func TestLockdepRebuildsItselfWithTheTag(t *testing.T) {
+func TestLocktestRebuildsItselfWithTheTag(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.Command(binary, "lockdep", "-run", "Wait context tests|guard")
+	cmd := exec.Command(binary, "locktest", "-run", "Wait context tests|guard")
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -71,9 +73,9 @@ func empty(t *testing.T, dir string) {
 	}
 }
 
-func TestLockdepInterruptedLeavesNothing(t *testing.T) {
+func TestLocktestInterruptedLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.Command(binary, "lockdep")
+	cmd := exec.Command(binary, "locktest")
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "GOCACHE="+t.TempDir()) // so that the build takes a while
 	errs := &watched{want: "building", seen: make(chan struct{})}
 	var out bytes.Buffer
@@ -96,17 +98,17 @@ func TestLockdepInterruptedLeavesNothing(t *testing.T) {
 	empty(t, dir)
 
 	// What it has built ends with the stdin that it was given.
-	cmd = exec.Command(binary, "lockdep", lockdepChild)
+	cmd = exec.Command(binary, kit.ChildArgs("locktest")...)
 	out.Reset()
-	cmd.Stdout = &out
+	cmd.Stdin, cmd.Stdout = strings.NewReader("{}\n"), &out
 	cmd.Run()
 	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), "PARTIAL: interrupted") {
 		t.Errorf("status %d, want 130; %s", code, out.String())
 	}
 }
 
-func TestLockdepJSONIsOneObject(t *testing.T) {
-	out, errs, status := run(t, "lockdep", "-rebuild=false", "-json", "-run", "^Wait context tests")
+func TestLocktestJSONIsOneObject(t *testing.T) {
+	out, errs, status := quiesce(t, "locktest", "-rebuild=false", "-json", "-run", "^Wait context tests")
 	if status != 0 || errs != "" {
 		t.Errorf("status %d: %s", status, errs)
 	}
@@ -126,16 +128,16 @@ func TestLockdepJSONIsOneObject(t *testing.T) {
 	}
 }
 
-func TestLockdepVerbosePrintsReports(t *testing.T) {
-	out, _, status := run(t, "lockdep", "-rebuild=false", "-v", "-run", ": A-B-B-A deadlock$")
+func TestLocktestVerbosePrintsReports(t *testing.T) {
+	out, _, status := quiesce(t, "locktest", "-rebuild=false", "-v", "-run", ": A-B-B-A deadlock$")
 	if status != 0 || strings.Count(out, "possible circular locking dependency detected") < 6 || !strings.Contains(out, "*** DEADLOCK ***") {
 		t.Errorf("status %d: %s", status, out)
 	}
 }
 
-func TestLockdepSeedShowsTheSplat(t *testing.T) {
+func TestLocktestSeedShowsTheSplat(t *testing.T) {
 	for _, rt := range []string{"0", "1"} {
-		cmd := exec.Command(binary, "lockdep", "seed")
+		cmd := exec.Command(binary, "locktest", "seed")
 		cmd.Env = append(os.Environ(), "QUIESCE=preempt_rt="+rt)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -155,34 +157,38 @@ func TestLockdepSeedShowsTheSplat(t *testing.T) {
 	}
 }
 
-func TestLockdepBadUseIsOneLineAndStatusTwo(t *testing.T) {
+func TestLocktestBadUseIsOneLineAndStatusTwo(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"-nonsense"}, "-nonsense (see quiesce lockdep -h)"},
+		{[]string{"-nonsense"}, "-nonsense (see quiesce locktest -h)"},
 		{[]string{"-run", "("}, "missing closing"},
 		{[]string{"-run", "no such row"}, `no row matches -run "no such row"`},
-		{[]string{"sow"}, `no arguments but "seed"`},
-		{[]string{"seed", "seed"}, `no arguments but "seed"`},
-		{[]string{"seed", "-json"}, "seed has no flags"},
+		{[]string{"sow"}, `unexpected arguments: sow; want "seed"`},
+		{[]string{"seed", "seed"}, "unexpected arguments: seed"},
+		{[]string{"seed", "-json"}, "no such flag: -json"},
 		{[]string{"-rebuild=maybe"}, "rebuild"},
 	} {
-		out, errs, status := run(t, append([]string{"lockdep"}, c.args...)...)
+		out, errs, status := quiesce(t, append([]string{"locktest"}, c.args...)...)
 		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.want) {
 			t.Errorf("%q: status %d, stdout %q, stderr %q; want %q", c.args, status, out, errs, c.want)
 		}
 	}
 }
 
-func TestLockdepHelp(t *testing.T) {
-	out, errs, status := run(t, "lockdep", "-h")
+func TestLocktestHelp(t *testing.T) {
+	out, errs, status := quiesce(t, "locktest", "-h")
 	if status != 0 || errs != "" {
 		t.Errorf("status %d: %s", status, errs)
 	}
-	new(lockdepFlags).set().VisitAll(func(f *flag.Flag) {
-		if !strings.Contains(out, "\n  -"+f.Name) {
-			t.Errorf("the help does not tell of -%s", f.Name)
+	eachFlag(t, []string{"locktest"}, func(f *pflag.Flag) {
+		name := "-" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", " + name
+		}
+		if !strings.Contains(out, "\n  "+name) {
+			t.Errorf("the help does not describe %s", name)
 		}
 	})
 	for _, line := range strings.Split(out, "\n") {
@@ -192,13 +198,13 @@ func TestLockdepHelp(t *testing.T) {
 	}
 }
 
-func TestLockdepTableThatCannotBeWrittenIsAnError(t *testing.T) {
+func TestLocktestTableThatCannotBeWrittenIsAnError(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Skip(err)
 	}
 	defer full.Close()
-	for _, args := range [][]string{{"lockdep", "-rebuild=false"}, {"lockdep", "seed"}} {
+	for _, args := range [][]string{{"locktest", "-rebuild=false"}, {"locktest", "seed"}} {
 		cmd := exec.Command(binary, args...)
 		cmd.Stdout = full
 		cmd.Run()
@@ -209,7 +215,7 @@ func TestLockdepTableThatCannotBeWrittenIsAnError(t *testing.T) {
 }
 
 // That a wrong verdict is one of the report is cmd/quiesce/internal/locktest's to test.
-func TestLockdepStatusTellsOfDifferences(t *testing.T) {
+func TestLocktestStatusTellsOfDifferences(t *testing.T) {
 	for _, c := range []struct {
 		rep  locktest.Report
 		want int
@@ -217,7 +223,7 @@ func TestLockdepStatusTellsOfDifferences(t *testing.T) {
 		{locktest.Report{OK: true}, 0}, {locktest.Report{Failed: 1}, 1},
 		{locktest.Report{OK: true, Partial: true}, 130}, {locktest.Report{Failed: 1, Partial: true}, 1},
 	} {
-		if got := lockdepStatus(&c.rep); got != c.want {
+		if got := locktestResult(&c.rep, false).status(); got != c.want {
 			t.Errorf("%+v: status %d, want %d", c.rep, got, c.want)
 		}
 	}

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"github.com/spf13/cobra"
+
+	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/cmd/quiesce/internal/scale"
 )
 
 // Exit statuses.
@@ -18,66 +24,126 @@ const (
 // streams are where a command writes: results to out, all else to err.
 type streams struct{ out, err io.Writer }
 
-// command is a subcommand.
-type command struct {
-	name     string
-	synopsis string
-	run      func(args []string, s streams) (status int)
-}
-
-// commands are the subcommands, in the order of the help text.
-var commands = []command{
-	{"demo", "kfree_rcu end to end on real files, with every figure that counts", runDemo},
-	{"torture", "rcutorture: every kind of reader, updater and failure against each other", runTorture},
-	{"lockdep", "the kernel's locking self-test, and the report that this project began with", runLockdep},
-	{"compare", "the ways to do kfree_rcu that the mail weighs, beside each other", runCompare},
-	{"scale", "rcuscale and refscale, and the table of what this library must reach", runScale},
-	{"model", "what it would do on 8 to 512 processors, and where the design bends first", runModel},
-}
-
 func main() {
-	os.Exit(dispatch(os.Args[1:], streams{os.Stdout, os.Stderr}))
+	s := streams{os.Stdout, os.Stderr}
+	if len(os.Args) > 2 && os.Args[1] == "scale" && os.Args[2] == scale.ColdArg {
+		if err := scale.ColdChild(os.Args[3:]); err != nil {
+			fmt.Fprintf(s.err, "quiesce scale: %v\n", err)
+			os.Exit(exitFailed)
+		}
+		return
+	}
+	if job, ok := kit.ChildJob(os.Args[1:]); ok {
+		os.Exit(child(job, s))
+	}
+	os.Exit(dispatch(os.Args[1:], s))
 }
 
 // dispatch runs the subcommand that args name.
-func dispatch(args []string, s streams) int {
-	if len(args) == 0 {
-		fmt.Fprint(s.err, help())
+func dispatch(args []string, s streams) (status int) {
+	root := newRoot(s)
+	root.SetArgs(normalize(root, args))
+	c, err := root.ExecuteC()
+	var code exitStatus
+	var bad *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &bad):
+		if !bad.bare {
+			err = fmt.Errorf("%w (see %s -h)", err, c.CommandPath())
+		}
+		fmt.Fprintf(s.err, "%s: %v\n", c.CommandPath(), err)
 		return exitUsage
 	}
-	name := args[0]
-	switch name {
-	case "-h", "-help", "--help", "help":
-		if name == "help" && len(args) > 1 {
-			return dispatch([]string{args[1], "-h"}, s)
-		}
-		fmt.Fprint(s.out, help())
-		return exitOK
-	}
-	for _, c := range commands {
-		if c.name == name {
-			return c.run(args[1:], s)
-		}
-	}
-	what := "command"
-	if strings.HasPrefix(name, "-") {
-		what = "flag"
-	}
-	fmt.Fprintf(s.err, "quiesce: no such %s: %s (see quiesce -h)\n", what, name)
-	return exitUsage
+	fmt.Fprintf(s.err, "%s: %v\n", c.CommandPath(), err)
+	return exitFailed
 }
 
-func help() string {
-	var b strings.Builder
-	b.WriteString(`quiesce: read-copy update, kfree_rcu and an off-heap allocator for Go
+// newRoot makes the tree of commands, in the order of the help text.
+func newRoot(s streams) *cobra.Command {
+	cobra.EnableCommandSorting = false
+	root := &cobra.Command{
+		Use:           "quiesce COMMAND [flags]",
+		Short:         "read-copy update, kfree_rcu and an off-heap allocator for Go",
+		Args:          cobra.ArbitraryArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
 
-Usage: quiesce COMMAND [flags]
+		SuggestionsMinimumDistance: 2,
 
-Commands:
-`)
-	for _, c := range commands {
-		fmt.Fprintf(&b, "  %-8s  %s\n", c.name, c.synopsis)
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return noSuchCommand(c, args[0])
+			}
+			fmt.Fprint(s.err, helpText(c))
+			return exitStatus(exitUsage)
+		},
 	}
-	b.WriteString("\n\"quiesce COMMAND -h\" tells more.\n")
-	return b.String()
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { fmt.Fprint(s.out, helpText(c)) })
+	root.SetHelpCommand(helpCommand(s))
+	root.AddCommand(
+		demoCommand(s),
+		tortureCommand(s),
+		locktestCommand(s),
+		compareCommand(s),
+		scaleCommand(s),
+		predictCommand(s),
+		completionCommand(s),
+	)
+	for old, now := range renamed {
+		root.AddCommand(renamedCommand(old, now))
+	}
+	return root
+}
+
+// renamed are former names of commands.
+var renamed = map[string]string{
+	"model":    "predict",
+	"lab":      "compare",
+	"selftest": "locktest",
+	"lockdep":  "locktest",
+}
+
+// renamedCommand answers to a former name.
+func renamedCommand(old, now string) *cobra.Command {
+	return &cobra.Command{
+		Use:                old,
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return &usageError{msg: "this command is now called quiesce " + now, bare: true}
+		},
+	}
+}
+
+func noSuchCommand(c *cobra.Command, name string) error {
+	msg := "no such command: " + name
+	if near := c.SuggestionsFor(name); len(near) > 0 {
+		msg += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return &usageError{msg: msg}
+}
+
+// helpCommand is "quiesce help [COMMAND]".
+func helpCommand(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:    "help [COMMAND]",
+		Short:  "what a command does, its flags, and examples",
+		Hidden: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			about, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noSuchCommand(c.Root(), strings.Join(args, " "))
+			}
+			fmt.Fprint(s.out, helpText(about))
+			return nil
+		},
+	}
 }

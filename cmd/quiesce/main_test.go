@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/demo"
 )
@@ -44,8 +45,8 @@ func files(t *testing.T) string {
 	return dir
 }
 
-// run returns what the command wrote, and its exit status.
-func run(t *testing.T, args ...string) (stdout, stderr string, status int) {
+// quiesce returns what the command wrote, and its exit status.
+func quiesce(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	cmd := exec.Command(binary, args...)
 	var out, errs bytes.Buffer
@@ -57,7 +58,7 @@ func run(t *testing.T, args ...string) (stdout, stderr string, status int) {
 }
 
 func TestARunPrintsTheTablesAndEndsWithZero(t *testing.T) {
-	out, errs, status := run(t, "demo", "-duration", "300ms", "-flood", "10000", "-seed", "42", files(t))
+	out, errs, status := quiesce(t, "demo", "-duration", "300ms", "-flood", "10000", "-seed", "42", files(t))
 	if status != 0 {
 		t.Errorf("status %d: %s", status, errs)
 	}
@@ -83,7 +84,7 @@ func TestARunPrintsTheTablesAndEndsWithZero(t *testing.T) {
 
 func TestJSONIsOneObjectOnStdout(t *testing.T) {
 	// Flags may follow DIR.
-	out, errs, status := run(t, "demo", files(t), "-json", "-duration=300ms", "-flood=0", "-readers=3", "--writers=2", "-limit=64M")
+	out, errs, status := quiesce(t, "demo", files(t), "-json", "-duration=300ms", "-flood=0", "-readers=3", "--writers=2", "-limit=64M")
 	if status != 0 {
 		t.Errorf("status %d: %s", status, errs)
 	}
@@ -131,14 +132,23 @@ func TestBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"demo", "-flood", "-1", dir}, "flood"},
 		{[]string{"demo", "-seed", "-1", dir}, "seed"},
 		{[]string{"demo", "-seed"}, "seed"},
-		{[]string{"demo", dir, dir}, "one DIR"},
+		{[]string{"demo", dir, dir}, "unexpected arguments: " + dir + " " + dir + "; want one DIR"},
 		{[]string{"demo", filepath.Join(dir, "nowhere")}, "nowhere does not exist"},
 		{[]string{"demo", ""}, "no directory"},
 		{[]string{"demo", filepath.Join(dir, "file1")}, "not a directory"},
 		{[]string{"demo", empty}, empty + " has no regular file"},
 		{[]string{"demo", "--", "-x"}, "-x does not exist"},
+		{[]string{"dmeo"}, "no such command: dmeo; did you mean demo? (see quiesce -h)"},
+		{[]string{"help", "nonsense"}, "no such command: nonsense"},
+		{[]string{"model", "-ps", "8"}, "quiesce predict"},
+		{[]string{"lab"}, "quiesce compare"},
+		{[]string{"lockdep", "seed"}, "quiesce locktest"},
+		{[]string{"selftest"}, "quiesce locktest"},
+		{[]string{"scale", "-cachegrind", "-short"}, "quiesce scale misses"},
+		{[]string{"completion"}, "want one shell"},
+		{[]string{"completion", "csh"}, "no such shell: csh"},
 	} {
-		out, errs, status := run(t, c.args...)
+		out, errs, status := quiesce(t, c.args...)
 		line, rest, _ := strings.Cut(errs, "\n")
 		if strings.Contains(line, "looking for files") { // of the display
 			line, rest, _ = strings.Cut(rest, "\n")
@@ -151,22 +161,21 @@ func TestBadUseIsOneLineAndStatusTwo(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"-h"}, {"--help"}, {"help"}} {
-		if out, errs, status := run(t, args...); status != 0 || errs != "" || !strings.Contains(out, "demo ") {
+		if out, errs, status := quiesce(t, args...); status != 0 || errs != "" || !strings.Contains(out, "demo ") {
 			t.Errorf("%q: status %d, %q %q", args, status, out, errs)
 		}
 	}
-	if out, errs, status := run(t); status != 2 || out != "" || !strings.Contains(errs, "Usage:") {
+	if out, errs, status := quiesce(t); status != 2 || out != "" || !strings.Contains(errs, "Usage:") {
 		t.Errorf("no arguments: status %d, %q %q", status, out, errs)
 	}
 	for _, args := range [][]string{{"demo", "-h"}, {"demo", "--help"}, {"help", "demo"}} {
-		out, errs, status := run(t, args...)
+		out, errs, status := quiesce(t, args...)
 		if status != 0 || errs != "" {
 			t.Errorf("%q: status %d, stderr %q", args, status, errs)
 		}
-		var cfg demo.Config
-		demoFlags(&cfg, new(size), new(bool)).VisitAll(func(f *flag.Flag) {
+		eachFlag(t, []string{"demo"}, func(f *pflag.Flag) {
 			if !strings.Contains(out, "\n  -"+f.Name) {
-				t.Errorf("%q does not tell of -%s", args, f.Name)
+				t.Errorf("%q does not describe -%s", args, f.Name)
 			}
 		})
 		for _, want := range []string{"Usage:", "Example:", "Exit status:", "130", "default 10s"} {
@@ -179,6 +188,25 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%d columns: %s", len(line), line)
 			}
 		}
+	}
+}
+
+// eachFlag calls fn for each flag that a command has, -help apart.
+func eachFlag(t *testing.T, command []string, fn func(*pflag.Flag)) {
+	t.Helper()
+	c, _, err := newRoot(streams{}).Find(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Name != "help" {
+			n++
+			fn(f)
+		}
+	})
+	if n == 0 {
+		t.Errorf("%q has no flags", command)
 	}
 }
 

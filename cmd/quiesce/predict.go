@@ -1,29 +1,27 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/cmd/quiesce/internal/predict"
 )
 
-const modelHead = `quiesce model: what Quiesce would do on a machine with more processors
-
-Usage: quiesce model [flags]
-
+func predictCommand(s streams) *cobra.Command {
+	return job{
+		use:   "predict [flags]",
+		short: "what it would do on 8 to 512 processors, and what bends first",
+		title: "what Quiesce would do with more processors",
+		about: `
 Measures some twenty parameters on this machine, on one P and two (membarriers,
 lines that change processors, stacks, locks, sheaves, slabs, pages), puts them
 into closed forms and into a simulation of P processors that allocate and free
@@ -31,12 +29,8 @@ by RCU without a pause, checks both against what one and two Ps really do here,
 and predicts the rest. It ends with the answer: which resource bends first, at
 how many Ps, and what would move it. Takes about half a minute.
 
-Parameters are saved for the next run; -recalibrate measures them anew.
-
-Flags:
-`
-
-const modelTail = `
+Parameters are saved for the next run; -recalibrate measures them anew.`,
+		notes: `
 Columns of the predictions:
   gp, membarrier   one grace period with every P running, and its barrier
   drain            one look of the drain worker at every P's slot
@@ -47,56 +41,75 @@ Columns of the predictions:
   M/s              millions of objects allocated and freed by RCU per second
   in flight        freed, but not yet reclaimed, on average
   held             all slabs and sheaves at the end of the simulated time
-  taken            time in which a P ran the worker instead
-
-Examples:
-  quiesce model
-  quiesce model -ps 2,64,512 -work 100ns     (a program that does something)
-  quiesce model -recalibrate -json > model.json
-
-Exit status:
-  0    done, and the model is within 30 % at one and two Ps
-  1    it is further off, and says where; or the job could not be done
-  2    a bad flag
-  130  interrupted (SIGINT, SIGTERM); nothing is printed. A second Ctrl-C ends
-       the process at once.
-`
-
-// modelFlags are the values that flags land in.
-type modelFlags struct {
-	ps, calibration     string
-	seed                uint64
-	work                time.Duration
-	effort              float64
-	asJSON, recalibrate bool
+  taken            time in which a P ran the worker instead`,
+		examples: []string{
+			"quiesce predict",
+			"quiesce predict -ps 2,64,512 -work 100ns     (a program that does something)",
+			"quiesce predict -recalibrate -json > prediction.json",
+		},
+		exits: exits{
+			ok:          "done, and the model is within 30 % at one and two Ps",
+			failed:      "it is further off, and says where; or " + couldNotBeDone,
+			usage:       badFlag,
+			interrupted: nothingAtAll,
+		},
+		flags: (&predictFlags{}).define,
+	}.command(s)
 }
 
-func (m *modelFlags) set() *flag.FlagSet {
-	fs := newFlags("model")
-	fs.StringVar(&m.ps, "ps", "8,16,32,64,128,256,512", "`numbers` of Ps to predict for, separated by commas (default 8,16,32,64,128,256,512)")
-	fs.DurationVar(&m.work, "work", 0, "`time` that the program itself spends on each object (default 0: it does nothing else)")
-	fs.Uint64Var(&m.seed, "seed", 1, "`n` makes the simulation repeatable, not the measurements (default 1; 0: a random one, which the report shows)")
-	fs.Float64Var(&m.effort, "effort", 1, "`factor` for the length of measurements and simulations (default 1)")
-	fs.StringVar(&m.calibration, "calibration", "", "`file` of the saved parameters (default: quiesce/model.json in the user's cache directory)")
-	fs.BoolVar(&m.recalibrate, "recalibrate", false, "measure the parameters even if there are saved ones")
-	fs.BoolVar(&m.asJSON, "json", false, "print one JSON object on stdout instead of the tables; names tell the units")
-	return fs
+// predictFlags are the values that flags set.
+type predictFlags struct {
+	ps, calibration string
+	seed            uint64
+	work            time.Duration
+	effort          float64
+	recalibrate     bool
 }
 
-func (m *modelFlags) config() (cfg predict.Config, err error) {
-	cfg = predict.Config{Seed: m.seed, WorkNs: float64(m.work), Recalibrate: m.recalibrate, Cache: m.calibration, Effort: m.effort}
-	for _, w := range strings.Split(m.ps, ",") {
+func (p *predictFlags) define(fs *pflag.FlagSet) func(*run) (*result, error) {
+	fs.StringVar(&p.ps, "ps", "8,16,32,64,128,256,512", "`numbers` of Ps to predict for, separated by commas (default 8,16,32,64,128,256,512)")
+	fs.DurationVar(&p.work, "work", 0, "`time` that the program itself spends on each object (default 0: it does nothing else)")
+	fs.Uint64Var(&p.seed, "seed", 1, "`n` makes the simulation repeatable, not the measurements (default 1; 0: a random one, which the report shows)")
+	fs.Float64Var(&p.effort, "effort", 1, "`factor` for the length of measurements and simulations (default 1)")
+	fs.StringVar(&p.calibration, "calibration", "", "`file` of the saved parameters (default: quiesce/model.json in the user's cache directory)")
+	fs.BoolVar(&p.recalibrate, "recalibrate", false, "measure the parameters even if there are saved ones")
+	return func(r *run) (*result, error) {
+		cfg, err := p.config()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Tell = func(what string, done, total int) {
+			text := what
+			if total > 0 {
+				text = fmt.Sprintf("%s, %d of %d", what, done, total)
+			}
+			r.tell(kit.Step{Phase: what, Text: text, Done: done, Total: total})
+		}
+		rep, err := predict.Run(r, cfg)
+		if r.Err() != nil {
+			err = r.Err()
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &result{report: rep, render: rep.Print, ok: rep.OK}, nil
+	}
+}
+
+func (p *predictFlags) config() (cfg predict.Config, err error) {
+	cfg = predict.Config{Seed: p.seed, WorkNs: float64(p.work), Recalibrate: p.recalibrate, Cache: p.calibration, Effort: p.effort}
+	for _, w := range strings.Split(p.ps, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(w))
 		if err != nil || n < 1 || n > predict.MaxPs {
-			return cfg, fmt.Errorf("-ps: want numbers from 1 to %d with commas between them, not %q", predict.MaxPs, w)
+			return cfg, kit.BadInput("-ps: want numbers from 1 to %d with commas between them, not %q", predict.MaxPs, w)
 		}
 		cfg.Ps = append(cfg.Ps, n)
 	}
-	if m.work < 0 || m.work > time.Millisecond {
-		return cfg, errors.New("-work: want a time from 0 to 1ms")
+	if p.work < 0 || p.work > time.Millisecond {
+		return cfg, kit.BadInput("-work: want a time from 0 to 1ms")
 	}
-	if !(m.effort > 0 && m.effort <= 100) {
-		return cfg, errors.New("-effort: want a factor above 0, at most 100")
+	if !(p.effort > 0 && p.effort <= 100) {
+		return cfg, kit.BadInput("-effort: want a factor above 0, at most 100")
 	}
 	if cfg.Seed == 0 {
 		cfg.Seed = uint64(rand.Uint32()) + 1
@@ -107,90 +120,4 @@ func (m *modelFlags) config() (cfg predict.Config, err error) {
 		}
 	}
 	return cfg, nil
-}
-
-func runModel(args []string, s streams) int {
-	var m modelFlags
-	fs := m.set()
-	usage := func(err any) int {
-		fmt.Fprintf(s.err, "quiesce model: %v (see quiesce model -h)\n", err)
-		return exitUsage
-	}
-	rest, err := parse(fs, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(s.out, modelHead+describe(fs)+modelTail)
-		return exitOK
-	case err != nil:
-		return usage(err)
-	case len(rest) > 0:
-		return usage(fmt.Sprintf("no arguments, please: %s", strings.Join(rest, " ")))
-	}
-	cfg, err := m.config()
-	if err != nil {
-		return usage(err)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process
-
-	show := &modelDisplay{w: s.err, width: columns(s.err)}
-	cfg.Tell = show.tell
-	rep, err := predict.Run(ctx, cfg)
-	show.clear()
-	if ctx.Err() != nil {
-		fmt.Fprintln(s.err, "quiesce model: interrupted")
-		return exitInterrupted
-	}
-	if err != nil {
-		fmt.Fprintf(s.err, "quiesce model: %v\n", err)
-		return exitFailed
-	}
-	var b bytes.Buffer
-	if m.asJSON {
-		e := json.NewEncoder(&b)
-		e.SetIndent("", "  ")
-		err = e.Encode(rep)
-	} else {
-		err = rep.Print(&b)
-	}
-	if err == nil {
-		_, err = s.out.Write(b.Bytes())
-	}
-	switch {
-	case err != nil:
-		fmt.Fprintf(s.err, "quiesce model: the report could not be written: %v\n", err)
-		return exitFailed
-	case !rep.OK:
-		return exitFailed
-	}
-	return exitOK
-}
-
-// modelDisplay shows what is being done: one line that changes on a terminal,
-// a line for each kind of work elsewhere.
-type modelDisplay struct {
-	w     io.Writer
-	width int
-	last  string
-}
-
-func (d *modelDisplay) tell(what string, done, total int) {
-	line := what
-	if total > 0 {
-		line = fmt.Sprintf("%s, %d of %d", what, done, total)
-	}
-	switch {
-	case d.width > 0:
-		fmt.Fprint(d.w, "\r"+clearLine+line)
-	case what != d.last:
-		fmt.Fprintln(d.w, "quiesce model:", what)
-	}
-	d.last = what
-}
-
-func (d *modelDisplay) clear() {
-	if d.width > 0 {
-		fmt.Fprint(d.w, "\r"+clearLine)
-	}
 }

@@ -15,7 +15,7 @@ import (
 
 // quick is a run that is over in a second or two; its figures are worth nothing.
 func quick(t *testing.T, args ...string) []string {
-	return append([]string{"model", "-effort", "0.02", "-calibration", filepath.Join(t.TempDir(), "model.json")}, args...)
+	return append([]string{"predict", "-effort", "0.02", "-calibration", filepath.Join(t.TempDir(), "model.json")}, args...)
 }
 
 // skipBusy skips the test where the system has no two processors to measure on.
@@ -27,8 +27,8 @@ func skipBusy(t *testing.T, errs string) {
 }
 
 // The status depends on how quiet the machine is; the text must agree with it.
-func TestModelPrintsTablesAndTheAnswer(t *testing.T) {
-	out, errs, status := run(t, quick(t, "-ps", "1,2,8")...)
+func TestPredictPrintsTablesAndTheAnswer(t *testing.T) {
+	out, errs, status := quiesce(t, quick(t, "-ps", "1,2,8")...)
 	skipBusy(t, errs)
 	if status != 0 && status != 1 {
 		t.Fatalf("status %d: %s", status, errs)
@@ -46,11 +46,11 @@ func TestModelPrintsTablesAndTheAnswer(t *testing.T) {
 	}
 }
 
-func TestModelJSONIsOneObjectAndTheCalibrationIsUsedAgain(t *testing.T) {
+func TestPredictJSONIsOneObjectAndTheCalibrationIsUsedAgain(t *testing.T) {
 	args := quick(t, "-ps=4", "-json", "-work=50ns", "-seed=0")
 	var params predict.Params
 	for i := range 2 {
-		out, errs, status := run(t, args...)
+		out, errs, status := quiesce(t, args...)
 		skipBusy(t, errs)
 		d := json.NewDecoder(strings.NewReader(out))
 		d.DisallowUnknownFields()
@@ -67,22 +67,22 @@ func TestModelJSONIsOneObjectAndTheCalibrationIsUsedAgain(t *testing.T) {
 			t.Errorf("measured anew: %s", errs)
 		}
 	}
-	if _, errs, _ := run(t, append(args, "-recalibrate")...); !strings.Contains(errs, "calibrating") {
+	if _, errs, _ := quiesce(t, append(args, "-recalibrate")...); !strings.Contains(errs, "calibrating") {
 		t.Errorf("-recalibrate did not: %s", errs)
 	}
 }
 
-func TestModelRefusesBadFlags(t *testing.T) {
+func TestPredictRefusesBadFlags(t *testing.T) {
 	for _, args := range [][]string{{"-ps", "0"}, {"-ps", "8,,9"}, {"-ps", "5000"}, {"-ps", "x"}, {"-work", "-1ns"}, {"-effort", "0"}, {"-effort", "NaN"}, {"-nosuch"}, {"word"}} {
-		out, errs, status := run(t, append([]string{"model"}, args...)...)
-		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "quiesce model -h") {
+		out, errs, status := quiesce(t, append([]string{"predict"}, args...)...)
+		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "quiesce predict -h") {
 			t.Errorf("%v: status %d, %q, %q", args, status, out, errs)
 		}
 	}
 }
 
-func TestModelHelpTeaches(t *testing.T) {
-	out, _, status := run(t, "model", "-h")
+func TestPredictHelpTeaches(t *testing.T) {
+	out, _, status := quiesce(t, "predict", "-h")
 	for _, want := range []string{"-ps", "-recalibrate", "-json", "-work", "Columns", "Examples", "Exit status"} {
 		if status != 0 || !strings.Contains(out, want) {
 			t.Errorf("status %d; no %q in the help", status, want)
@@ -95,7 +95,7 @@ func TestModelHelpTeaches(t *testing.T) {
 	}
 }
 
-func TestModelEndsOnInterrupt(t *testing.T) {
+func TestPredictEndsOnInterrupt(t *testing.T) {
 	cmd := exec.Command(binary, quick(t, "-effort=20")...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

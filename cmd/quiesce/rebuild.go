@@ -11,25 +11,28 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"quiesce/cmd/quiesce/internal/kit"
 )
 
 // patience is what a build or a child that is to end gets before it is killed.
 const patience = 10 * time.Second
 
-// rebuilt builds this program with -tags lockdep and runs it with the arguments
-// of "quiesce lockdep". done is false where that can't be done, because there is
-// no go command or no source of this program.
-func rebuilt(ctx context.Context, args []string, s streams) (status int, done bool) {
+// rebuilt builds this program with -tags lockdep and has it carry out the order.
+// done is false if that can't be done, because there is no go command or no
+// source of this program.
+func rebuilt(r *run, o locktestOrder) (status int, done bool) {
+	ctx := r.Context
 	info, ok := debug.ReadBuildInfo()
 	if !ok || !hasSource(ctx, info.Path) {
 		return 0, false
 	}
-	dir, err := os.MkdirTemp("", "quiesce-lockdep-")
+	dir, err := os.MkdirTemp("", "quiesce-locktest-")
 	if err != nil {
 		return 0, false
 	}
 	defer os.RemoveAll(dir)
-	fmt.Fprintln(s.err, "quiesce lockdep: building with -tags lockdep, to see readers too (-rebuild=false: don't)")
+	fmt.Fprintln(r.err, "quiesce locktest: building with -tags lockdep, to see readers too (-rebuild=false: don't)")
 	binary := filepath.Join(dir, "quiesce")
 	if runtime.GOOS == "windows" {
 		binary += ".exe"
@@ -40,25 +43,21 @@ func rebuilt(ctx context.Context, args []string, s streams) (status int, done bo
 	build.Stdout, build.Stderr = &said, &said
 	if err := build.Run(); err != nil {
 		if ctx.Err() != nil {
-			fmt.Fprintln(s.err, "quiesce lockdep: interrupted")
 			return exitInterrupted, true
 		}
-		fmt.Fprintf(s.err, "quiesce lockdep: the build failed, going on without the tag: %v\n%s", err, said.Bytes())
+		fmt.Fprintf(r.err, "quiesce locktest: the build failed, going on without the tag: %v\n%s", err, said.Bytes())
 		return 0, false
 	}
 
-	child := exec.CommandContext(ctx, binary, append([]string{"lockdep", lockdepChild}, args...)...)
-	child.Stdout, child.Stderr, child.WaitDelay = s.out, s.err, patience
-	stdin, err := child.StdinPipe()
-	if err == nil {
-		child.Cancel = stdin.Close // it ends by itself then
-		err = child.Run()
+	e, err := kit.Pass(ctx, kit.Child{Command: append([]string{binary}, kit.ChildArgs("locktest")...), Grace: patience}, o, r.out, r.err)
+	if err == nil && e.Code < 0 {
+		err = e.Err
 	}
-	if child.ProcessState == nil || child.ProcessState.ExitCode() < 0 {
-		fmt.Fprintf(s.err, "quiesce lockdep: the build with -tags lockdep did not run to its end: %v\n", err)
+	if err != nil {
+		fmt.Fprintf(r.err, "quiesce locktest: the build with -tags lockdep did not run to its end: %v\n", err)
 		return exitFailed, true
 	}
-	return child.ProcessState.ExitCode(), true
+	return e.Code, true
 }
 
 // hasSource reports whether the go command finds the source of this program

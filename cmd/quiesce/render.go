@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"quiesce/cmd/quiesce/internal/demo"
+	"quiesce/cmd/quiesce/internal/kit"
 )
 
 // sheet is a table in the making.
@@ -30,9 +31,11 @@ func (s sheet) section(name string) {
 	s.row(text.Bold.Sprint(name))
 }
 
-// count and perSecond are whole numbers with thousands separators.
-func count[N int | int64 | uint64](n N) string { return humanize.Comma(int64(n)) }
-func perSecond(v float64) string               { return humanize.Comma(int64(v + 0.5)) }
+func count[N int | int64 | uint64](n N) string { return kit.Count(n) }
+func si(v float64) string                      { return kit.SI(v) }
+
+// perSecond is a whole number with thousands separators.
+func perSecond(v float64) string { return humanize.Comma(int64(v + 0.5)) }
 
 // decimals keeps figures of a column aligned.
 func decimals(v float64, n int) string {
@@ -58,11 +61,8 @@ func plural(n int, one string) string {
 	return count(n) + " " + one + "s"
 }
 
-// render writes the report for people.
-func render(w io.Writer, r *demo.Report, bold bool) {
-	if !bold {
-		text.DisableColors()
-	}
+// renderDemo writes the report for people.
+func renderDemo(w io.Writer, r *demo.Report) {
 	fmt.Fprintf(w, "quiesce demo  %s  -seed %d\n", r.Dir, r.Seed)
 	if r.Partial {
 		fmt.Fprintf(w, "PARTIAL: interrupted in phase %q; the figures cover the time until then\n", r.EndedIn)

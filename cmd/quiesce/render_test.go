@@ -10,10 +10,10 @@ import (
 
 func TestAFailedReportSaysSo(t *testing.T) {
 	var b bytes.Buffer
-	render(&b, &demo.Report{
+	renderDemo(&b, &demo.Report{
 		RunS: 1, IntegrityErrors: 1234, Leaks: 2,
 		IntegritySamples: []string{"a record does not fit"}, LeakSamples: []string{"the map's Close"},
-	}, false)
+	})
 	for _, want := range []string{"1,234", "a record does not fit", "the map's Close", "FAILED: 1234 integrity errors, 2 leaks"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
@@ -68,7 +68,7 @@ func TestErrorsCountMoreThanAnInterruption(t *testing.T) {
 		{demo.Report{OK: false}, 1},
 		{demo.Report{OK: false, Partial: true}, 1},
 	} {
-		if got := status(&c.rep); got != c.want {
+		if got := demoResult(&c.rep).status(); got != c.want {
 			t.Errorf("OK %v, partial %v: status %d, want %d", c.rep.OK, c.rep.Partial, got, c.want)
 		}
 	}

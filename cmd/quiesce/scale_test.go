@@ -27,7 +27,7 @@ func TestScalePrintsTables(t *testing.T) {
 		{"check -list", []string{"pinned reader", "cold flood"}},
 		{"check -run Call -repeats 5", []string{"≤ 0.50 ms", "to its callback", "GracePeriod/Call"}},
 	} {
-		out, errs, status := run(t, append([]string{"scale"}, strings.Fields(c.args)...)...)
+		out, errs, status := quiesce(t, append([]string{"scale"}, strings.Fields(c.args)...)...)
 		if status != 0 && !strings.HasPrefix(c.args, "check -run") { // a target may be missed here
 			t.Errorf("%s: status %d, %s", c.args, status, errs)
 		}
@@ -48,7 +48,7 @@ func TestScalePrintsTables(t *testing.T) {
 }
 
 func TestScaleJSONIsOneObject(t *testing.T) {
-	out, errs, status := run(t, "scale", "kfree", "-json", "-kfree_loops", "1", "-kfree_alloc_num", "10")
+	out, errs, status := quiesce(t, "scale", "kfree", "-json", "-kfree_loops", "1", "-kfree_alloc_num", "10")
 	d := json.NewDecoder(strings.NewReader(out))
 	d.DisallowUnknownFields()
 	var rep scale.KfreeReport
@@ -66,7 +66,7 @@ func TestScaleBadUseIsOneLineAndStatusTwo(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"", "want kfree"},
 		{"nonsense", "no such test: nonsense"},
-		{"kfree nonsense", "no arguments"},
+		{"kfree nonsense", "unexpected arguments"},
 		{"kfree -nonsense", "-nonsense"},
 		{"kfree -kfree_loops 0", "kfree_loops"},
 		{"kfree -kfree_loops x", "kfree_loops"},
@@ -82,9 +82,9 @@ func TestScaleBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{"check -run (", "regexp"},
 		{"check -run none", "no row"},
 		{"check -repeats 4", "repeats"},
-		{"-cachegrind -objects 1", "objects"},
+		{"misses -objects 1", "objects"},
 	} {
-		out, errs, status := run(t, append([]string{"scale"}, strings.Fields(c.args)...)...)
+		out, errs, status := quiesce(t, append([]string{"scale"}, strings.Fields(c.args)...)...)
 		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.want) {
 			if strings.Count(errs, "\n") == 2 && strings.Contains(errs, c.want) && status == 2 { // after progress
 				continue
@@ -95,25 +95,25 @@ func TestScaleBadUseIsOneLineAndStatusTwo(t *testing.T) {
 }
 
 func TestScaleHelp(t *testing.T) {
-	out, _, status := run(t, "scale", "-h")
+	out, _, status := quiesce(t, "scale", "-h")
 	if status != 0 || !strings.Contains(out, "rcuscale") {
 		t.Errorf("status %d: %s", status, out)
 	}
-	for _, task := range scaleTasks {
-		out, errs, status := run(t, "scale", task.name, "-h")
+	for _, task := range scaleCommand(streams{}).Commands() {
+		out, errs, status := quiesce(t, "scale", task.Name(), "-h")
 		if status != 0 || errs != "" || !strings.Contains(out, "Exit status:") || !strings.Contains(out, "\n  -json") {
-			t.Errorf("%s: status %d: %s %s", task.name, status, out, errs)
+			t.Errorf("%s: status %d: %s %s", task.Name(), status, out, errs)
 		}
 		for _, line := range strings.Split(out, "\n") {
 			if n := len([]rune(line)); n > 80 {
-				t.Errorf("%s: %d columns: %s", task.name, n, line)
+				t.Errorf("%s: %d columns: %s", task.Name(), n, line)
 			}
 		}
 	}
 }
 
 func TestScaleWithoutValgrindSaysSo(t *testing.T) {
-	cmd := exec.Command(binary, "scale", "-cachegrind", "-short")
+	cmd := exec.Command(binary, "scale", "misses", "-short")
 	cmd.Env = []string{"PATH=/nowhere"}
 	out, err := cmd.Output()
 	if err != nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "skipped: valgrind is not installed") {

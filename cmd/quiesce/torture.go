@@ -1,30 +1,27 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/torture"
 )
 
-const tortureHead = `quiesce torture: rcutorture for this library
-
-Usage: quiesce torture [flags]
-
+func tortureCommand(s streams) *cobra.Command {
+	return job{
+		use:   "torture [flags]",
+		short: "rcutorture: readers, updaters and failures against each other",
+		title: "rcutorture for this library",
+		about: `
 Readers of every flavour, nested at random, with delays in them; a writer
 that publishes objects and frees the old ones after grace periods asked for
 in every way; threads that allocate, and free by FreeRCU in every context;
@@ -35,17 +32,11 @@ object, a lost callback, a leak or a hang is a failure.
 
 A scenario is a set of parameters, run in a process of its own. By default
 all of them but those that fail on purpose are run, in rounds of about 30 s
-each, so that any duration covers all.
-
-Flags:
-`
-
-const tortureTail = `
+each, so that any duration covers all.`,
+		notes: `
 Parameters of a scenario file and of -bootargs, as words of name=value (the
 names are rcutorture's where it has them; 0 is no and 1 is yes):
-`
-
-const tortureFoot = `
+` + describeParams() + `
 The summary of a scenario:
   ver                   objects published
   rta, rtaf, rtf        objects allocated, not to be had, freed
@@ -54,120 +45,59 @@ The summary of a scenario:
   Reader Pipe           ages that readers saw; from the third on they are errors
   Reader Batch          grace periods that ended in a section; likewise
   Free-Block ...        objects that reached each age; the last must be 0
-  !!!                   what must not be
-
-Examples:
-  quiesce torture -duration 1h
-  quiesce torture -scenario TREE03,RT0 -duration 2m -seed 42
-  quiesce torture -scenario TREE01 -bootargs "nreaders=8 stall_cpu=3"
-  quiesce torture -scenario BUSTED        (a broken RCU: this must fail)
-
-Exit status:
-  0    every scenario was a success
-  1    a failure; or the job could not be done
-  2    a bad flag, parameter or scenario file
-  130  interrupted (SIGINT, SIGTERM), and clean: the summary covers the time so
-       far. A second Ctrl-C ends the process at once.
-`
-
-// tortureFlags are the values that flags land in.
-type tortureFlags struct {
-	cfg          torture.Config
-	scenario     string
-	list, asJSON bool
+  !!!                   what must not be`,
+		examples: []string{
+			"quiesce torture -duration 1h",
+			"quiesce torture -scenario TREE03,RT0 -duration 2m -seed 42",
+			`quiesce torture -scenario TREE01 -bootargs "nreaders=8 stall_cpu=3"`,
+			"quiesce torture -scenario BUSTED        (a broken RCU: this must fail)",
+		},
+		exits: exits{
+			ok:          "every scenario was a success",
+			failed:      "a failure; or " + couldNotBeDone,
+			usage:       "a bad flag, parameter or scenario file",
+			interrupted: "interrupted (SIGINT, SIGTERM), and clean: the summary covers the time so far. A second Ctrl-C ends the process at once.",
+		},
+		argsName: "scenarios as -scenario NAMES",
+		flags:    tortureFlags,
+	}.command(s)
 }
 
-func (t *tortureFlags) set() *flag.FlagSet {
-	fs := newFlags("torture")
-	fs.StringVar(&t.scenario, "scenario", "", "`names` of scenarios or files of parameters, separated by commas (default: all that are not meant to fail)")
-	fs.DurationVar(&t.cfg.Duration, "duration", time.Minute, "how long all of them run together, a `time` like 20s, 5m, 1h (default 1m)")
-	fs.Uint64Var(&t.cfg.Seed, "seed", 0, "`n` makes each thread's decisions repeatable, though not what the scheduler does; round k has seed n+k (default: a random one, which the table shows)")
-	fs.Float64Var(&t.cfg.Fault, "fault", 10, "`percent` of object and page allocations that are made to fail, in scenarios that do not say (default 10)")
-	fs.StringVar(&t.cfg.Params, "bootargs", "", "`words` of name=value, for every scenario")
-	fs.BoolVar(&t.list, "list", false, "list the scenarios and their parameters, and end")
-	fs.BoolVar(&t.asJSON, "json", false, "print one JSON object on stdout instead of the summaries; names tell the units")
-	return fs
-}
-
-func runTorture(args []string, s streams) int {
-	if len(args) == 1 && args[0] == torture.ChildArg {
-		// The terminal's Ctrl-C is for the parent, who closes stdin.
-		signal.Ignore(os.Interrupt, syscall.SIGTERM)
-		return torture.Child(os.Stdin, s.out, s.err)
-	}
-	var t tortureFlags
-	fs := t.set()
-	usage := func(err any) int {
-		fmt.Fprintf(s.err, "quiesce torture: %v (see quiesce torture -h)\n", err)
-		return exitUsage
-	}
-	rest, err := parse(fs, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(s.out, tortureHead+describe(fs)+tortureTail+describeParams()+tortureFoot)
-		return exitOK
-	case err != nil:
-		return usage(err)
-	case len(rest) > 0:
-		return usage(fmt.Sprintf("no arguments, please: %s; scenarios go with -scenario", strings.Join(rest, " ")))
-	case t.list:
-		listScenarios(s.out)
-		return exitOK
-	}
-	if t.cfg.Scenarios, err = torture.Find(t.scenario); err != nil {
-		return usage(err)
-	}
-	if !isSet(fs, "seed") {
-		t.cfg.Seed = uint64(rand.Uint32())
-	}
-	self, err := os.Executable()
-	if err != nil {
-		fmt.Fprintf(s.err, "quiesce torture: %v\n", err)
-		return exitFailed
-	}
-	t.cfg.Child, t.cfg.Quit = []string{self, "torture", torture.ChildArg}, syscall.SIGQUIT
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process
-
-	show := &tortureDisplay{w: s.err, width: columns(s.err)}
-	rep, err := torture.Run(ctx, t.cfg, show.tell)
-	show.end(ctx.Err() != nil)
-	if err != nil {
-		if input := (*torture.InputError)(nil); errors.As(err, &input) {
-			return usage(err)
+func tortureFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
+	var cfg torture.Config
+	scenario := fs.String("scenario", "", "`names` of scenarios or files of parameters, separated by commas (default: all that are not meant to fail)")
+	fs.DurationVar(&cfg.Duration, "duration", time.Minute, "how long all of them run together, a `time` like 20s, 5m, 1h (default 1m)")
+	fs.Uint64Var(&cfg.Seed, "seed", 0, "`n` makes each thread's decisions repeatable, though not what the scheduler does; round k has seed n+k (default: a random one, which the table shows)")
+	fs.Float64Var(&cfg.Fault, "fault", 10, "`percent` of object and page allocations that are made to fail, in scenarios that do not say (default 10)")
+	fs.StringVar(&cfg.Params, "bootargs", "", "`words` of name=value, for every scenario")
+	list := fs.Bool("list", false, "list the scenarios and their parameters, and end")
+	return func(r *run) (*result, error) {
+		if *list {
+			return &result{report: torture.List(), render: listScenarios, ok: true}, nil
 		}
-		fmt.Fprintf(s.err, "quiesce torture: %v\n", err)
-		return exitFailed
-	}
-	for _, r := range rep.Results {
-		if r.Log != "" && len(r.Failures) > 0 {
-			fmt.Fprintf(s.err, "quiesce torture: stderr of %s:\n%s\n", r.Scenario, strings.TrimSpace(r.Log))
+		var err error
+		if cfg.Scenarios, err = torture.Find(*scenario); err != nil {
+			return nil, err
 		}
+		if !r.Changed("seed") {
+			cfg.Seed = uint64(rand.Uint32())
+		}
+		if cfg.Child, err = childCommand("torture"); err != nil {
+			return nil, err
+		}
+		cfg.Quit = syscall.SIGQUIT
+		rep, err := torture.Run(r, cfg, r.tell)
+		if err != nil {
+			return nil, err
+		}
+		res := &result{report: rep, render: func(w io.Writer) error { renderTorture(w, rep); return nil }, partial: rep.Partial, ok: rep.OK}
+		for _, x := range rep.Results {
+			if x.Log != "" && len(x.Failures) > 0 {
+				res.warnings = append(res.warnings, fmt.Sprintf("stderr of %s:\n%s", x.Scenario, strings.TrimSpace(x.Log)))
+			}
+		}
+		return res, nil
 	}
-	var b bytes.Buffer
-	if t.asJSON {
-		e := json.NewEncoder(&b)
-		e.SetIndent("", "  ")
-		err = e.Encode(rep)
-	} else {
-		renderTorture(&b, rep)
-	}
-	if err == nil {
-		_, err = s.out.Write(b.Bytes())
-	}
-	if err != nil {
-		fmt.Fprintf(s.err, "quiesce torture: the report could not be written: %v\n", err)
-		return exitFailed
-	}
-	switch {
-	case !rep.OK:
-		return exitFailed
-	case rep.Partial:
-		return exitInterrupted
-	}
-	return exitOK
 }
 
 // describeParams lists the parameters for the help text.
@@ -184,7 +114,7 @@ func describeParams() string {
 	return b.String()
 }
 
-func listScenarios(w io.Writer) {
+func listScenarios(w io.Writer) error {
 	t := newSheet()
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: 60, WidthMaxEnforcer: text.WrapSoft}})
 	t.AppendHeader(table.Row{"scenario", "what it is, and its parameters"})
@@ -192,47 +122,13 @@ func listScenarios(w io.Writer) {
 		if i > 0 {
 			t.AppendSeparator()
 		}
-		about := s.About
+		t.row(s.Name, s.About)
 		if words := s.Words(); words != "" {
-			about += "\n" + words
+			t.row("", words)
 		}
-		t.row(s.Name, about)
 	}
-	fmt.Fprintln(w, t.Render())
-}
-
-// tortureDisplay shows how far it is: one line on a terminal, a line now and
-// then elsewhere.
-type tortureDisplay struct {
-	w     io.Writer
-	width int
-}
-
-func (d *tortureDisplay) tell(st torture.Status) {
-	words := fmt.Sprintf("%s of %s  round %d/%d  %s", st.Total.Round(time.Second), st.Length, st.Round, st.Rounds, st.Scenario)
-	if st.ElapsedS > 0 {
-		words += fmt.Sprintf("  ver %s  %s gp/s  %s reads/s  %s frees/s", count(st.Version), si(st.GPsPerS), si(st.ReadsPerS), si(st.KfreePerS))
-	}
-	if st.Failures > 0 {
-		words += fmt.Sprintf("  !!! %d", st.Failures)
-	}
-	if d.width > 0 {
-		if r := []rune(words); len(r) >= d.width {
-			words = string(r[:d.width-1])
-		}
-		fmt.Fprintf(d.w, "\r%s%s", clearLine, words)
-		return
-	}
-	fmt.Fprintln(d.w, "quiesce torture:", words)
-}
-
-func (d *tortureDisplay) end(interrupted bool) {
-	if d.width > 0 {
-		fmt.Fprint(d.w, "\r"+clearLine)
-	}
-	if interrupted {
-		fmt.Fprintln(d.w, "quiesce torture: interrupted")
-	}
+	_, err := fmt.Fprintln(w, t.Render())
+	return err
 }
 
 // renderTorture writes the report for people: each scenario's summary, then a

@@ -17,7 +17,7 @@ import (
 func TestTortureOfABrokenRCUFailsWithinSeconds(t *testing.T) {
 	for _, name := range []string{"BUSTED", "PLANT-UAF"} {
 		start := time.Now()
-		out, errs, status := run(t, "torture", "-scenario", name, "-duration", "1m")
+		out, errs, status := quiesce(t, "torture", "-scenario", name, "-duration", "1m")
 		if status != 1 || !strings.Contains(out, "!!!") || !strings.Contains(out, "End of test: FAILURE") || !strings.Contains(out, "FAILED: 1 of 1") {
 			t.Errorf("%s: status %d, %s %s", name, status, out, errs)
 		}
@@ -28,7 +28,7 @@ func TestTortureOfABrokenRCUFailsWithinSeconds(t *testing.T) {
 }
 
 func TestTorturePrintsSummariesAndATable(t *testing.T) {
-	out, errs, status := run(t, "torture", "-scenario", "TREE01,RT0", "-duration", "1s", "-seed", "42", "-fault", "5", "-bootargs", "stat_interval=0.1")
+	out, errs, status := quiesce(t, "torture", "-scenario", "TREE01,RT0", "-duration", "1s", "-seed", "42", "-fault", "5", "-bootargs", "stat_interval=0.1")
 	if status != 0 {
 		t.Errorf("status %d: %s %s", status, out, errs)
 	}
@@ -47,7 +47,7 @@ func TestTorturePrintsSummariesAndATable(t *testing.T) {
 }
 
 func TestTortureJSONIsOneObject(t *testing.T) {
-	out, errs, status := run(t, "torture", "-json", "-scenario", "TINY", "-duration", "500ms")
+	out, errs, status := quiesce(t, "torture", "-json", "-scenario", "TINY", "-duration", "500ms")
 	if status != 0 {
 		t.Errorf("status %d: %s", status, errs)
 	}
@@ -85,7 +85,7 @@ func TestTortureBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"-seed", "x"}, "seed"},
 		{[]string{"TREE01"}, "-scenario"},
 	} {
-		out, errs, status := run(t, append([]string{"torture"}, c.args...)...)
+		out, errs, status := quiesce(t, append([]string{"torture"}, c.args...)...)
 		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.want) {
 			t.Errorf("%q: status %d, stdout %q, stderr %q; want %q", c.args, status, out, errs, c.want)
 		}
@@ -93,8 +93,8 @@ func TestTortureBadUseIsOneLineAndStatusTwo(t *testing.T) {
 }
 
 func TestTortureHelpAndList(t *testing.T) {
-	help, _, status := run(t, "torture", "-h")
-	list, _, status2 := run(t, "torture", "-list")
+	help, _, status := quiesce(t, "torture", "-h")
+	list, _, status2 := quiesce(t, "torture", "-list")
 	if status != 0 || status2 != 0 {
 		t.Errorf("status %d and %d", status, status2)
 	}

@@ -34,9 +34,6 @@ type message struct {
 	Ref    float64 `json:"ref,omitempty"` // with Begins: bench.reference
 }
 
-// ChildArg is the one argument of a child's command line.
-const ChildArg = "-child"
-
 // Child carries out one order. It returns the process's exit status.
 func Child(in io.Reader, out io.Writer) int {
 	enc := json.NewEncoder(out)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/lock"
 	"quiesce/lockdep"
 	"quiesce/preempt"
@@ -19,7 +20,7 @@ import (
 const childEnv = "QUIESCE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == ChildArg {
+	if _, ok := kit.ChildJob(os.Args[1:]); ok {
 		os.Exit(Child(os.Stdin, os.Stdout))
 	}
 	what, name, ok := strings.Cut(os.Getenv(childEnv), " ")

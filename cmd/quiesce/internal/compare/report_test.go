@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/race"
 	"quiesce/lockdep"
 )
@@ -71,7 +72,7 @@ func small(t *testing.T, ctx context.Context, names ...string) *Report {
 	if race.Enabled || lockdep.Tagged || testing.Short() {
 		t.Skip("takes its time, and measures")
 	}
-	rep, err := Run(ctx, RunConfig{Strategies: names, Objects: 5000, Child: []string{os.Args[0], ChildArg}}, nil)
+	rep, err := Run(ctx, RunConfig{Strategies: names, Objects: 5000, Child: append([]string{os.Args[0]}, kit.ChildArgs("compare")...)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/sys"
 )
 
@@ -46,9 +47,7 @@ func (s Status) String() string {
 }
 
 // InputError is an error of what the user gave.
-type InputError struct{ msg string }
-
-func (e *InputError) Error() string { return e.msg }
+type InputError = kit.InputError
 
 // jobs are the jobs of a strategy in one mode.
 func (cfg RunConfig) jobs(name string, rt bool) (jobs []Job) {
@@ -86,7 +85,7 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 	}
 	for _, name := range cfg.Strategies {
 		if Lookup(name) == nil {
-			return nil, &InputError{fmt.Sprintf("no strategy %q; there are %s", name, strings.Join(Names(), ", "))}
+			return nil, kit.BadInput("no strategy %q; there are %s", name, strings.Join(Names(), ", "))
 		}
 	}
 	if cfg.Objects == 0 {
@@ -96,7 +95,7 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 		}
 	}
 	if cfg.Objects < 1000 || cfg.Objects > 20_000_000 {
-		return nil, &InputError{fmt.Sprintf("objects must be from 1000 to 20000000, not %d", cfg.Objects)}
+		return nil, kit.BadInput("objects must be from 1000 to 20000000, not %d", cfg.Objects)
 	}
 	rep := &Report{Full: cfg.Full, Objects: cfg.Objects, Machine: machine()}
 	st := Status{}

@@ -1,9 +1,10 @@
 package demo
 
 import (
-	"fmt"
 	"runtime"
 	"time"
+
+	"quiesce/cmd/quiesce/internal/kit"
 )
 
 // Config says what Run does. Zero values of Readers, Writers and Limit mean
@@ -32,28 +33,19 @@ const (
 	MaxFlood   = 100_000_000
 )
 
-// InputError is an error of what the user gave: a directory, a limit.
-type InputError struct{ msg string }
-
-func (e *InputError) Error() string { return e.msg }
-
-func inputError(format string, args ...any) error {
-	return &InputError{fmt.Sprintf(format, args...)}
-}
-
 // check refuses what makes no sense and fills in defaults.
 func (c *Config) check() error {
 	switch {
 	case c.Duration <= 0:
-		return inputError("the duration must be more than 0, not %v", c.Duration)
+		return kit.BadInput("the duration must be more than 0, not %v", c.Duration)
 	case c.Readers < 0 || c.Readers > MaxWorkers:
-		return inputError("readers must be within 1 to %d, not %d", MaxWorkers, c.Readers)
+		return kit.BadInput("readers must be within 1 to %d, not %d", MaxWorkers, c.Readers)
 	case c.Writers < 0 || c.Writers > MaxWorkers:
-		return inputError("writers must be within 1 to %d, not %d", MaxWorkers, c.Writers)
+		return kit.BadInput("writers must be within 1 to %d, not %d", MaxWorkers, c.Writers)
 	case c.Limit < 0:
-		return inputError("the limit must not be negative: %d", c.Limit)
+		return kit.BadInput("the limit must not be negative: %d", c.Limit)
 	case c.Flood < 0 || c.Flood > MaxFlood:
-		return inputError("the flood must be within 0 to %d objects, not %d", MaxFlood, c.Flood)
+		return kit.BadInput("the flood must be within 0 to %d objects, not %d", MaxFlood, c.Flood)
 	}
 	n := runtime.GOMAXPROCS(0)
 	if c.Readers == 0 {
@@ -78,25 +70,7 @@ const (
 	Done  Phase = "done"
 )
 
-// Status is a moment of Run, for a progress display.
-type Status struct {
-	Phase    Phase
-	Note     string // what is special just now, or ""
-	Done     int    // files found, files loaded, steps of the flood
-	Total    int    // 0: not known yet
-	Elapsed  time.Duration
-	Duration time.Duration // of the run phase
-
-	LookupsPerS      float64 // since the last status
-	ReplacementsPerS float64
-}
-
-// Progress receives a Status some times a second, from one goroutine at a
-// time. It may be nil.
-type Progress func(Status)
-
-func (p Progress) tell(s Status) {
-	if p != nil {
-		p(s)
-	}
+// step is a moment of a phase, for a display.
+func (p Phase) step(done, total int, text string) kit.Step {
+	return kit.Step{Phase: string(p), Text: text, Done: done, Total: total}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/rcu"
 )
 
@@ -144,15 +145,13 @@ func (j *job) tell(last snapshot, elapsed time.Duration) snapshot {
 		now.replaced += w.replaced.Load()
 	}
 	s := (now.at - last.at).Seconds()
-	note := fmt.Sprintf("GOMAXPROCS %d", runtime.GOMAXPROCS(0))
+	text := fmt.Sprintf("running, %.1f s: %s lookups/s, %s replacements/s", elapsed.Seconds(),
+		kit.SI(float64(now.lookups-last.lookups)/s), kit.SI(float64(now.replaced-last.replaced)/s))
 	if j.pressure.Load() {
-		note += ", page lists exhausted"
+		text += ", page lists exhausted"
 	}
-	j.progress.tell(Status{
-		Phase: Exec, Note: note, Elapsed: elapsed, Duration: j.cfg.Duration,
-		LookupsPerS:      float64(now.lookups-last.lookups) / s,
-		ReplacementsPerS: float64(now.replaced-last.replaced) / s,
-	})
+	all := max(int(j.cfg.Duration.Milliseconds()), 1)
+	j.progress.Report(Exec.step(min(int(elapsed.Milliseconds()), all), all, text))
 	return now
 }
 

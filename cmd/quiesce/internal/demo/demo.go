@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/rcuhash"
@@ -19,7 +20,7 @@ import (
 type job struct {
 	cfg      Config
 	rep      Report
-	progress Progress
+	progress kit.Progress
 	root     string // cfg.Dir without symbolic links
 
 	found    []string // by walk, relative to root; nil after load
@@ -47,7 +48,7 @@ type job struct {
 // report covers what was done until then, and is marked partial; memory is
 // closed and checked all the same. The error is an *InputError if the
 // configuration or the directory is to blame.
-func Run(ctx context.Context, cfg Config, progress Progress) (Report, error) {
+func Run(ctx context.Context, cfg Config, progress kit.Progress) (Report, error) {
 	if err := cfg.check(); err != nil {
 		return Report{}, err
 	}
@@ -60,7 +61,7 @@ func Run(ctx context.Context, cfg Config, progress Progress) (Report, error) {
 	err := j.all(ctx)
 	j.rep.Partial = j.rep.EndedIn != Done
 	j.rep.OK = err == nil && j.rep.IntegrityErrors == 0 && j.rep.Leaks == 0
-	j.progress.tell(Status{Phase: Done})
+	j.progress.Report(Done.step(0, 0, ""))
 	return j.rep, err
 }
 
@@ -79,7 +80,7 @@ func (j *job) all(ctx context.Context) error {
 		j.rep.EndedIn = Exec
 		j.exec(ctx)
 	}
-	j.progress.tell(Status{Phase: Close})
+	j.progress.Report(Close.step(0, 0, "closing"))
 	j.close()
 	if err != nil || ctx.Err() != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/gfp"
 	"quiesce/rcu"
 	"quiesce/slab"
@@ -70,9 +71,9 @@ func TestAShortRunTakesEveryWay(t *testing.T) {
 	cfg := short(tree(t, 300))
 	cfg.Flood = 20_000
 	var phases []Phase
-	rep, err := Run(context.Background(), cfg, func(s Status) {
-		if len(phases) == 0 || phases[len(phases)-1] != s.Phase {
-			phases = append(phases, s.Phase)
+	rep, err := Run(context.Background(), cfg, func(s kit.Step) {
+		if len(phases) == 0 || phases[len(phases)-1] != Phase(s.Phase) {
+			phases = append(phases, Phase(s.Phase))
 		}
 	})
 	if err != nil {
@@ -178,7 +179,7 @@ func TestBadInputIsAnInputError(t *testing.T) {
 		cfg := short(dir)
 		c.change(&cfg)
 		_, err := Run(context.Background(), cfg, nil)
-		var input *InputError
+		var input *kit.InputError
 		if !errors.As(err, &input) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("error %v, want one line with %q", err, c.want)
 		}
@@ -187,8 +188,8 @@ func TestBadInputIsAnInputError(t *testing.T) {
 
 func TestAFileThatCannotBeReadIsCounted(t *testing.T) {
 	dir := tree(t, 20)
-	rep, err := Run(context.Background(), short(dir), func(s Status) {
-		if s.Phase == Walk { // found, and gone before it is read
+	rep, err := Run(context.Background(), short(dir), func(s kit.Step) {
+		if s.Phase == string(Walk) { // found, and gone before it is read
 			os.Remove(filepath.Join(dir, "3", strings.Repeat("d", 4), "file3"))
 		}
 	})
@@ -212,8 +213,8 @@ func TestAnInterruptedRunIsPartialAndClean(t *testing.T) {
 		if phase == Exec {
 			cfg.Duration = time.Minute
 		}
-		rep, err := Run(ctx, cfg, func(s Status) {
-			if s.Phase == phase {
+		rep, err := Run(ctx, cfg, func(s kit.Step) {
+			if s.Phase == string(phase) {
 				cancel()
 			}
 		})

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/gfp"
 	"quiesce/page"
 	"quiesce/rcu"
@@ -35,8 +35,7 @@ type flooder struct {
 	cache *slab.Cache[cell]
 	cells []*cell // all allocated
 	rng   *rand.Rand
-	evict []byte
-	sum   byte // so that reading evict is not for nothing
+	sweep *kit.Sweep
 
 	enqueue, reclaim, first, walk, write []float64 // ns per object, by round
 }
@@ -45,7 +44,7 @@ type flooder struct {
 func (j *job) flood(ctx context.Context) error {
 	n := j.cfg.Flood
 	rep := &FloodReport{Objects: n, ObjectBytes: cellBytes, Rounds: floodRounds, EvictBytes: evictBytes}
-	evict := newEvict()
+	sweep := kit.NewSweep(evictBytes)
 	cells := make([]*cell, n)
 	for i, way := range []struct {
 		out   *FloodWay
@@ -60,18 +59,19 @@ func (j *job) flood(ctx context.Context) error {
 			pages.Close()
 			return err
 		}
-		f := &flooder{cache: cache, cells: cells, rng: j.random("flood", i), evict: evict}
+		f := &flooder{cache: cache, cells: cells, rng: j.random("flood", i), sweep: sweep}
 		got := f.fill()
 		for r := 0; r < floodRounds && got == n && ctx.Err() == nil; r++ {
-			j.progress.tell(Status{Phase: Flood, Done: i*floodRounds + r, Total: 2 * floodRounds})
+			done, all := i*floodRounds+r, 2*floodRounds
+			j.progress.Report(Flood.step(done, all, fmt.Sprintf("cold flood, step %d of %d", done, all)))
 			f.round(i == 0)
 			got = f.fill()
 		}
 		s := cache.Stats()
-		way.out.Enqueue, way.out.Reclaim, way.out.FirstWrite = median(f.enqueue), median(f.reclaim), median(f.first)
+		way.out.Enqueue, way.out.Reclaim, way.out.FirstWrite = kit.Median(f.enqueue), kit.Median(f.reclaim), kit.Median(f.first)
 		way.out.Arrays = 100 * float64(s.RCUArrays) / float64(max(s.RCUArrays+s.Fallback, 1))
 		if i == 0 {
-			rep.ListWalk, rep.ColdWrite = median(f.walk), median(f.write)
+			rep.ListWalk, rep.ColdWrite = kit.Median(f.walk), kit.Median(f.write)
 		}
 		cache.FreeBulk(cells[:got])
 		if err := cache.Close(); err != nil {
@@ -95,7 +95,7 @@ func (j *job) flood(ctx context.Context) error {
 // which is the miss that reclaiming them avoided. It returns how many it got,
 // and takes the time of all but the first call, whose pages are new.
 func (f *flooder) fill() int {
-	f.makeCold()
+	f.sweep.Run()
 	start := time.Now()
 	for i := range f.cells {
 		c := f.cache.Alloc(gfp.Kernel)
@@ -119,7 +119,7 @@ func (f *flooder) round(list bool) {
 		f.walkList()
 		f.writeCold()
 	}
-	f.makeCold()
+	f.sweep.Run()
 	g := rcu.ReadLock()
 	start := time.Now()
 	for _, c := range f.cells {
@@ -138,7 +138,7 @@ func (f *flooder) walkList() {
 		f.cells[i].next.Store(c)
 	}
 	f.cells[len(f.cells)-1].next.Store(nil)
-	f.makeCold()
+	f.sweep.Run()
 	n := 0
 	start := time.Now()
 	for c := f.cells[0]; c != nil; c = c.next.LoadProtected(true) { // nobody else has them
@@ -153,7 +153,7 @@ func (f *flooder) walkList() {
 // stores have to wait behind the one that misses, so the misses of fill overlap
 // less than these.
 func (f *flooder) writeCold() {
-	f.makeCold()
+	f.sweep.Run()
 	start := time.Now()
 	for i, c := range f.cells {
 		c.word = uint64(i)
@@ -161,34 +161,6 @@ func (f *flooder) writeCold() {
 	f.write = append(f.write, f.per(start))
 }
 
-// makeCold evicts the objects from the processor's caches, by reading a buffer
-// that is larger. Written lines would have to be written back when the timed
-// code needs their place.
-func (f *flooder) makeCold() {
-	for i := 0; i < len(f.evict); i += 64 {
-		f.sum += f.evict[i]
-	}
-}
-
-// newEvict makes the buffer, with memory of its own: what was never written is
-// one page of zeros, many times.
-func newEvict() []byte {
-	b := make([]byte, evictBytes)
-	for i := 0; i < len(b); i += page.Size {
-		b[i] = 1
-	}
-	return b
-}
-
 func (f *flooder) per(start time.Time) float64 {
 	return float64(time.Since(start).Nanoseconds()) / float64(len(f.cells))
-}
-
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	v = slices.Clone(v)
-	slices.Sort(v)
-	return v[len(v)/2]
 }

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/page"
 	"quiesce/rcuhash"
 )
@@ -27,17 +29,17 @@ func (j *job) walk(ctx context.Context) error {
 	info, err := os.Stat(j.cfg.Dir)
 	switch {
 	case j.cfg.Dir == "":
-		return inputError("no directory given")
+		return kit.BadInput("no directory given")
 	case errors.Is(err, fs.ErrNotExist):
-		return inputError("%s does not exist", j.cfg.Dir)
+		return kit.BadInput("%s does not exist", j.cfg.Dir)
 	case err != nil:
-		return inputError("%v", err)
+		return kit.BadInput("%v", err)
 	case !info.IsDir():
-		return inputError("%s is not a directory", j.cfg.Dir)
+		return kit.BadInput("%s is not a directory", j.cfg.Dir)
 	}
 	// WalkDir does not follow a symbolic link, not even one that it is given.
 	if j.root, err = filepath.EvalSymlinks(j.cfg.Dir); err != nil {
-		return inputError("%v", err)
+		return kit.BadInput("%v", err)
 	}
 	last := time.Now()
 	err = filepath.WalkDir(j.root, func(path string, d fs.DirEntry, err error) error {
@@ -65,19 +67,19 @@ func (j *job) walk(ctx context.Context) error {
 		}
 		if now := time.Now(); now.Sub(last) > 100*time.Millisecond {
 			last = now
-			j.progress.tell(Status{Phase: Walk, Done: len(j.found)})
+			j.progress.Report(j.walked())
 		}
 		return nil
 	})
 	switch {
 	case err != nil:
-		return inputError("%v", err)
+		return kit.BadInput("%v", err)
 	case ctx.Err() != nil:
 		return nil
 	case len(j.found) == 0:
-		return inputError("%s has no regular file", j.cfg.Dir)
+		return kit.BadInput("%s has no regular file", j.cfg.Dir)
 	}
-	j.progress.tell(Status{Phase: Walk, Done: len(j.found)})
+	j.progress.Report(j.walked())
 	return nil
 }
 
@@ -92,11 +94,11 @@ func (j *job) limit() int64 {
 // open makes the allocator and the map.
 func (j *job) open() (err error) {
 	if j.pages, err = page.New(page.Config{Name: "demo", Limit: j.limit()}); err != nil {
-		return inputError("%v", err)
+		return kit.BadInput("%v", err)
 	}
 	if j.files, err = rcuhash.New[string, record](len(j.found), rcuhash.WithAllocator(j.pages)); err != nil {
 		j.pages.Close()
-		return inputError("a limit of %d bytes is too small for %d files: %v", j.limit(), len(j.found), err)
+		return kit.BadInput("a limit of %d bytes is too small for %d files: %v", j.limit(), len(j.found), err)
 	}
 	// A raw atomic context can't make a size class.
 	lens := map[int]bool{}
@@ -163,7 +165,8 @@ func (j *job) load(ctx context.Context) error {
 			running = false
 		case <-tick.C:
 		}
-		j.progress.tell(Status{Phase: Load, Done: int(done.Load()), Total: len(j.found), Elapsed: time.Since(start)})
+		n := int(done.Load())
+		j.progress.Report(Load.step(n, len(j.found), fmt.Sprintf("loading %s of %s files of %s", kit.Count(n), kit.Count(len(j.found)), j.cfg.Dir)))
 	}
 	j.rep.FilesUnreadable += int(unreadable.Load())
 	j.rep.ContentBytes = bytes.Load()
@@ -181,9 +184,9 @@ func (j *job) load(ctx context.Context) error {
 	j.found = nil
 	switch {
 	case full.Load():
-		return inputError("the limit of %d bytes is too small: it was full after %d of %d files", j.limit(), j.rep.Files, len(loaded))
+		return kit.BadInput("the limit of %d bytes is too small: it was full after %d of %d files", j.limit(), j.rep.Files, len(loaded))
 	case ctx.Err() == nil && j.rep.Files == 0:
-		return inputError("%s has no file that can be read: all %d failed", j.cfg.Dir, j.rep.FilesUnreadable)
+		return kit.BadInput("%s has no file that can be read: all %d failed", j.cfg.Dir, j.rep.FilesUnreadable)
 	}
 	return nil
 }
@@ -212,4 +215,9 @@ func readFile(ctx context.Context, path string, buf []byte) (r record, err error
 	}
 	r.mtime, r.mode = info.ModTime().UnixNano(), uint32(info.Mode())
 	return r, ctx.Err()
+}
+
+// walked says how many files were found by now.
+func (j *job) walked() kit.Step {
+	return Walk.step(len(j.found), 0, fmt.Sprintf("looking for files in %s: %s", j.cfg.Dir, kit.Count(len(j.found))))
 }

@@ -50,7 +50,7 @@ func TestWriteTheTable(t *testing.T) {
 	if out == "" {
 		t.Skip("for the tests below, in a process of its own")
 	}
-	text, err := json.Marshal(Run(context.Background(), Config{}, nobody))
+	text, err := json.Marshal(Run(context.Background(), Config{}, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

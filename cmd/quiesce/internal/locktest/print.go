@@ -35,7 +35,7 @@ func (rep *Report) Print(w io.Writer, texts bool) {
 	}
 	fmt.Fprintln(w, strings.Repeat("-", 57))
 	if rep.Unseen > 0 {
-		fmt.Fprintf(w, "%d of %d testcases take a build with -tags lockdep:\n  go run -tags lockdep ./cmd/quiesce lockdep\n", rep.Unseen, rep.Testcases)
+		fmt.Fprintf(w, "%d of %d testcases take a build with -tags lockdep:\n  go run -tags lockdep ./cmd/quiesce locktest\n", rep.Unseen, rep.Testcases)
 	}
 	ran := rep.Testcases - rep.Unseen
 	switch {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/sys"
 	"quiesce/lockdep"
 	"quiesce/preempt"
@@ -75,10 +76,9 @@ var proves = func() bool {
 // one runs tests one at a time: lockdep is the process's.
 var one sync.Mutex
 
-// Run runs the rows, and calls tell before each with its section, name and
-// column. It enables lockdep.
-func Run(ctx context.Context, cfg Config, tell func(section, row, column string)) Report {
-	return runSections(ctx, cfg, sections(), tell)
+// Run runs the rows, and reports each before it does. It enables lockdep.
+func Run(ctx context.Context, cfg Config, progress kit.Progress) Report {
+	return runSections(ctx, cfg, sections(), progress)
 }
 
 // Matches reports whether there is a row to run.
@@ -97,7 +97,7 @@ func (cfg *Config) includes(s *section, r *row) bool {
 	return cfg.Match == nil || cfg.Match.MatchString(s.title+": "+r.name)
 }
 
-func runSections(ctx context.Context, cfg Config, all []section, tell func(section, row, column string)) Report {
+func runSections(ctx context.Context, cfg Config, all []section, progress kit.Progress) Report {
 	lockdep.Enable()
 	rep := Report{Tagged: lockdep.Tagged, PreemptRT: preempt.RT(), ProveRawLockNesting: proves}
 	for _, s := range all {
@@ -115,7 +115,7 @@ func runSections(ctx context.Context, cfg Config, all []section, tell func(secti
 					rep.Partial = true
 					break
 				}
-				tell(s.title, r.name, column)
+				progress.Report(kit.Step{Phase: s.title, Text: s.title + ": " + r.name + ", " + column})
 				c := r.cell(column, r.verdicts[i])
 				rep.count(c)
 				rr.Cells = append(rr.Cells, c)

@@ -7,10 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/lock"
 )
-
-func nobody(string, string, string) {}
 
 // The table can fail: each wrong expectation, and each wrong way to be right,
 // is told.
@@ -28,7 +27,7 @@ func TestABrokenExpectationFails(t *testing.T) {
 		{"a lock that is not released", row{verdicts: ".", body: func(b *bench) { b.lock("M:A").(*lock.Mutex).Lock(); b.run(nil) }}, "observed: " + stillHeld},
 	} {
 		c.r.name = "broken"
-		rep := runSections(context.Background(), Config{}, []section{{"Broken", []string{"verdict"}, []row{c.r}}}, nobody)
+		rep := runSections(context.Background(), Config{}, []section{{"Broken", []string{"verdict"}, []row{c.r}}}, nil)
 		var out bytes.Buffer
 		rep.Print(&out, false)
 		if rep.OK || rep.Failed != 1 || !strings.Contains(out.String(), "FAILED: 1 of 1 testcases failed") ||
@@ -39,7 +38,7 @@ func TestABrokenExpectationFails(t *testing.T) {
 }
 
 func TestTheTableLinesUp(t *testing.T) {
-	rep := Run(context.Background(), Config{}, nobody)
+	rep := Run(context.Background(), Config{}, nil)
 	var out bytes.Buffer
 	rep.Print(&out, false)
 	width := 0
@@ -62,13 +61,13 @@ func TestTheTableLinesUp(t *testing.T) {
 }
 
 func TestMatchAndInterrupt(t *testing.T) {
-	rep := Run(context.Background(), Config{Match: regexp.MustCompile("^Wait context tests: mutex$")}, nobody)
+	rep := Run(context.Background(), Config{Match: regexp.MustCompile("^Wait context tests: mutex$")}, nil)
 	if rep.Testcases != 4 || len(rep.Sections) != 1 || len(rep.Sections[0].Rows) != 1 || !rep.OK || rep.Partial {
 		t.Errorf("%+v", rep)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n := 0
-	rep = Run(ctx, Config{}, func(string, string, string) {
+	rep = Run(ctx, Config{}, func(kit.Step) {
 		if n++; n == 7 {
 			cancel()
 		}

@@ -69,7 +69,7 @@ func TestTheExpectationsAreTheKernels(t *testing.T) {
 	if len(matrix) != 36 {
 		t.Errorf("%d cells in the matrix", len(matrix))
 	}
-	table := read("locking-locktest.csv")
+	table := read("locking-selftest.csv")
 	for _, f := range table[1:] {
 		name, order, permuted := strings.Cut(f[0], "/1")
 		names := []string{f[0]}

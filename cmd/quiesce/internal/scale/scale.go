@@ -2,7 +2,6 @@ package scale
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/sys"
 )
 
@@ -23,14 +23,10 @@ func (t Tell) say(format string, args ...any) {
 }
 
 // InputError is a parameter that can't be used.
-type InputError struct{ text string }
-
-func (e *InputError) Error() string { return e.text }
+type InputError = kit.InputError
 
 // BadInput makes an InputError.
-func BadInput(format string, args ...any) error {
-	return &InputError{fmt.Sprintf(format, args...)}
-}
+func BadInput(format string, args ...any) error { return kit.BadInput(format, args...) }
 
 // bounds are what a parameter may be.
 type bounds struct {

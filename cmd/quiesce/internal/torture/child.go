@@ -1,7 +1,6 @@
 package torture
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,13 +9,13 @@ import (
 	"sync"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
 
-// order is what the parent writes to its child's stdin, as one line of JSON.
-// The child writes messages to its stdout, one line each, the last of which has
-// the result. When its stdin is closed it ends early, and says so.
+// order is what the parent asks of a child (see [kit.Ask]). The last of the
+// child's messages has the result.
 type order struct {
 	Scenario string  `json:"scenario"`
 	Params   string  `json:"params"`
@@ -40,16 +39,21 @@ func Child(in io.Reader, out, errs io.Writer) int {
 		defer mu.Unlock()
 		enc.Encode(m)
 	}
-	r := bufio.NewReader(in)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	watchdog := make(chan time.Duration, 1)
 	var o order
-	line, err := r.ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(line, &o)
-	}
+	err := kit.Receive(in, &o, func() {
+		cancel()
+		// The parent may be gone for good, and this process stuck.
+		time.Sleep(4 * <-watchdog)
+		os.Exit(1)
+	})
 	p := defaults()
 	if err == nil {
 		err = p.set(o.Params)
 	}
+	watchdog <- seconds(p.watchdog)
 	if err == nil && (p.preemptRT != preempt.RT() || !p.membarrier && sys.HasMembarrier()) {
 		err = fmt.Errorf("scenario %s needs QUIESCE=%q in its environment, which has %q", o.Scenario, p.options(), os.Getenv("QUIESCE"))
 	}
@@ -61,15 +65,6 @@ func Child(in io.Reader, out, errs io.Writer) int {
 		say(message{Error: err.Error()})
 		return 1
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		io.Copy(io.Discard, r)
-		cancel()
-		// The parent may be gone for good, and this process stuck.
-		time.Sleep(4 * seconds(p.watchdog))
-		os.Exit(1)
-	}()
 	res := s.run(ctx, func(st Status) { say(message{Status: &st}) })
 	say(message{Result: res})
 	return 0

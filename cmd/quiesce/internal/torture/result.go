@@ -1,10 +1,12 @@
 package torture
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/fault"
 )
 
@@ -79,6 +81,20 @@ type Status struct {
 	Round, Rounds int           `json:"-"`
 	Total         time.Duration `json:"-"` // elapsed
 	Length        time.Duration `json:"-"`
+}
+
+// step is st for a display.
+func (st *Status) step() kit.Step {
+	phase := st.Scenario + " starts"
+	words := fmt.Sprintf("%s of %s  round %d/%d  %s", st.Total.Round(time.Second), st.Length, st.Round, st.Rounds, st.Scenario)
+	if st.ElapsedS > 0 {
+		phase = st.Scenario
+		words += fmt.Sprintf("  %s gp/s  %s reads/s  %s frees/s", kit.SI(st.GPsPerS), kit.SI(st.ReadsPerS), kit.SI(st.KfreePerS))
+	}
+	if st.Failures > 0 {
+		words += fmt.Sprintf("  !!! %d", st.Failures)
+	}
+	return kit.Step{Phase: phase, Text: words}
 }
 
 func (s *session) status() Status {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"quiesce/cmd/quiesce/internal/kit"
 )
 
 //go:embed scenarios
@@ -69,16 +71,32 @@ func Find(list string) (found []*Scenario, err error) {
 		case strings.ContainsAny(name, "./\\"):
 			text, err := os.ReadFile(name)
 			if err != nil {
-				return nil, inputError("scenario file: %v", err)
+				return nil, kit.BadInput("scenario file: %v", err)
 			}
 			s, err := parseScenario(filepath.Base(name), string(text))
 			if err != nil {
-				return nil, inputError("%v", err)
+				return nil, kit.BadInput("%v", err)
 			}
 			found = append(found, s)
 		default:
-			return nil, inputError("no scenario is called %q (see quiesce torture -list)", name)
+			return nil, kit.BadInput("no scenario is called %q (see quiesce torture -list)", name)
 		}
 	}
 	return found, nil
+}
+
+// Listed is a scenario as a list shows it.
+type Listed struct {
+	Name   string `json:"scenario"`
+	About  string `json:"about"`
+	Params string `json:"parameters"`
+	Broken bool   `json:"expected_to_fail"`
+}
+
+// List describes the scenarios that come with the program.
+func List() (all []Listed) {
+	for _, s := range Scenarios() {
+		all = append(all, Listed{s.Name, s.About, s.Words(), s.Broken})
+	}
+	return all
 }

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"quiesce/cmd/quiesce/internal/kit"
 )
 
 // A test binary that is called like a child is one.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == ChildArg {
+	if _, ok := kit.ChildJob(os.Args[1:]); ok {
 		os.Exit(Child(os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
@@ -24,7 +26,7 @@ func config(t *testing.T, list string, d time.Duration, params string) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Config{Scenarios: found, Duration: d, Seed: 42, Fault: 10, Params: params, Child: []string{os.Args[0], ChildArg}}
+	return Config{Scenarios: found, Duration: d, Seed: 42, Fault: 10, Params: params, Child: append([]string{os.Args[0]}, kit.ChildArgs("torture")...)}
 }
 
 func mustRun(t *testing.T, cfg Config) *Report {
@@ -130,7 +132,7 @@ func TestInterruptedItReportsWhatWasDone(t *testing.T) {
 	defer cancel()
 	told := 0
 	start := time.Now()
-	rep, err := Run(ctx, config(t, "TREE01,TREE02", 10*time.Minute, "stat_interval=0.1"), func(st Status) {
+	rep, err := Run(ctx, config(t, "TREE01,TREE02", 10*time.Minute, "stat_interval=0.1"), func(kit.Step) {
 		if told++; told == 4 {
 			cancel()
 		}
