@@ -46,7 +46,7 @@ byte held_slab;
 
 /* Atomic words. */
 byte chain;
-byte chained[3];	/* page.Meta.Chained */
+byte chained[3];	/* pages.Meta.Chained */
 byte pend[3];		/* the pending bitmap */
 
 byte waiting[3];	/* the waiting bitmap: the reclaimer's */

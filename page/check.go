@@ -8,17 +8,17 @@ import (
 
 // What the allocator tells lockdep besides its locks.
 
-// MightAlloc checks, while lockdep is on, what an allocation may do by its
+// mightAlloc checks, while lockdep is on, what an allocation may do by its
 // flags, whether it does it this time or not: for Alloc in builds with -tags
 // lockdep, and for packages whose allocations end here. Any context. The
 // kernel's might_alloc.
-func (a *Allocator) MightAlloc(f gfp.Flags) {
+func (a *Allocator) mightAlloc(f gfp.Flags) {
 	if !depcheck.Enabled() {
 		return
 	}
 	if f.CanSleep() {
 		depcheck.MightSleep(0, "page: allocation with gfp.Kernel")
-		a.MightReclaim()
+		a.mightReclaim()
 	}
 	if f.CanLock() {
 		a.zone.lock.MightLockIRQ()
@@ -31,7 +31,7 @@ func (a *Allocator) MightAlloc(f gfp.Flags) {
 func (a *Allocator) notSleeping(f gfp.Flags) gfp.Flags {
 	if depcheck.Enabled() {
 		depcheck.MightSleep(0, "page: allocation with gfp.Kernel")
-		a.MightReclaim()
+		a.mightReclaim()
 	}
 	if !preempt.Atomic() {
 		return f
@@ -61,10 +61,10 @@ func (a *Allocator) reclaims() (end func()) {
 	return func() { a.reclaiming.Release(true) }
 }
 
-// MightReclaim is for packages that call Reclaim on an allocation's behalf: it
+// mightReclaim is for packages that call Reclaim on an allocation's behalf: it
 // says, while lockdep is on, that the caller may. The kernel's
 // fs_reclaim_acquire and fs_reclaim_release.
-func (a *Allocator) MightReclaim() {
+func (a *Allocator) mightReclaim() {
 	if depcheck.Enabled() {
 		a.reclaiming.Might(&reclaimType, depcheck.Exclusive, false)
 	}

@@ -27,14 +27,14 @@ func TestNoLocksIsServedFromTheListOrNilUnderAHeldZoneLock(t *testing.T) {
 			t.Fatal("nothing came from the list")
 		}
 		a.Free(a.Alloc(0, gfp.Kernel), 0) // the refill stocks this P's list
-		a.LockZone()
+		a.core.LockZone()
 		pin := preempt.Disable() // now and then on another P
 		for p := a.Alloc(0, quiet|gfp.NoLocks); p != nil; p = a.Alloc(0, quiet|gfp.NoLocks) {
 			ps = append(ps, p)
 		}
 		big := a.Alloc(listOrders, gfp.Kernel|gfp.NoLocks|gfp.NoWarn)
 		pin.Enable()
-		a.UnlockZone()
+		a.core.UnlockZone()
 		refusals += 2
 		if big != nil {
 			t.Error("an order without lists was served")
@@ -60,7 +60,7 @@ func TestFreeWorksInEveryContextWithTheZoneLockHeld(t *testing.T) {
 		for range 250 {
 			ps = append(ps, a.Alloc(o, gfp.Kernel))
 		}
-		a.LockZone()
+		a.core.LockZone()
 		free(ps[:50], o)
 		pin := preempt.Disable()
 		free(ps[50:100], o)
@@ -70,7 +70,7 @@ func TestFreeWorksInEveryContextWithTheZoneLockHeld(t *testing.T) {
 		free(ps[150:200], o)
 		irq.Restore()
 		preempt.Softirq(func() { free(ps[200:250], o) })
-		a.UnlockZone()
+		a.core.UnlockZone()
 	}
 	idle(t, a)
 	if s := a.Stats(); s.Frees != 6*250 {

@@ -2,6 +2,7 @@ package page
 
 import (
 	"quiesce/internal/fault"
+	"quiesce/internal/pages"
 	"quiesce/internal/race"
 )
 
@@ -13,15 +14,15 @@ func (a *Allocator) drain() {
 	if a.deferred.Load() == 0 { // ord:defer
 		return
 	}
-	var pages int64
+	var n int64
 	for page := a.deferred.Swap(0); page != 0; { // ord:defer
-		m := a.Meta(page)
-		next, order := m.next, wordOrder(m.load())
+		m := a.meta(page)
+		next, order := m.Link, pages.Order(m.Read())
 		a.put(page, order, 1<<order)
-		pages += 1 << order
+		n += 1 << order
 		page = next
 	}
-	a.deferredPages.Add(-pages) // ord:stat
+	a.deferredPages.Add(-n) // ord:stat
 }
 
 // deferBound is the number of deferred pages above which a goroutine is
@@ -40,7 +41,7 @@ func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
 	for {
 		head := a.deferred.Load() // ord:defer
 		fault.Delay("defer")
-		a.Meta(last).next = head
+		a.meta(last).Link = head
 		if a.deferred.CompareAndSwap(head, first) { // ord:defer
 			break
 		}

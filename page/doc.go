@@ -33,7 +33,7 @@
 //
 // # Who owns which word
 //
-//	Meta.word, next, prev      the block's owner: see type Meta
+//	Meta.Word, Link, Back      the block's owner: see pages.Meta
 //	Meta.Owner and below, bits  whoever has the page handed out
 //	zone                       zone lock; the figures may be read by anybody
 //	pcp (a slot)               the P's pinned goroutine, or the taker

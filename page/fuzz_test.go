@@ -76,7 +76,7 @@ func (m *fuzzed) alloc(order int, f gfp.Flags, pinned bool) unsafe.Pointer {
 		return nil
 	}
 	size := uintptr(Size) << order
-	if uint(order) > MaxOrder || (uintptr(p)-uintptr(m.a.base))%size != 0 {
+	if uint(order) > MaxOrder || (uintptr(p)-uintptr(m.a.core.Base))%size != 0 {
 		m.t.Fatalf("order %d: %p is misaligned", order, p)
 	}
 	if f&gfp.Zero != 0 && !filled(p, order, 0) {
@@ -114,7 +114,7 @@ func (m *fuzzed) remove(i int) fuzzBlock {
 
 // misuse frees what must not be freed, which must panic and change nothing.
 func (m *fuzzed) misuse(kind int) {
-	p, order := unsafe.Add(m.a.base, -Size), 0 // foreign
+	p, order := unsafe.Add(m.a.core.Base, -Size), 0 // foreign
 	if len(m.blocks) > 0 {
 		b := m.blocks[0]
 		switch kind {
@@ -132,7 +132,7 @@ func (m *fuzzed) misuse(kind int) {
 		}
 	}
 	if kind == 5 {
-		p = m.a.base
+		p = m.a.core.Base
 	}
 	mustPanic(m.t, func() { m.a.Free(p, order) }, "quiesce: allocator", "free of")
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/internal/fault"
+	"quiesce/internal/pages"
 	"quiesce/internal/sys"
 )
 
@@ -91,7 +92,7 @@ func (a *Allocator) popList(order int) (page uint32) {
 			n--
 			s.n[order&3] = n
 			page = s.pages[(listStart[order&3]+n)&listMask]
-			a.Meta(page).word = blockWord(inUse, order) // ord:state
+			a.meta(page).Word = pages.BlockWord(pages.InUse, order) // ord:state
 			s.allocs++
 		}
 	}
@@ -180,7 +181,7 @@ func (a *Allocator) shed(s *pcp, order int, n uint32) (first, last uint32) {
 	last = s.pages[start&listMask]
 	for i := range n {
 		page := s.pages[(start+i)&listMask]
-		a.Meta(page).next = first
+		a.meta(page).Link = first
 		first = page
 	}
 	for i := n; i < have; i++ {

@@ -30,7 +30,7 @@ func TestALockOverAKernelAllocationAndInAReclaimerIsReported(t *testing.T) {
 				defer l.Unlock()
 				a.Free(a.Alloc(4, gfp.Kernel), 4)
 			},
-			func() { a.Reclaim(Size) },
+			func() { a.core.Reclaim(Size) },
 		}
 		if reclaimFirst {
 			steps[0], steps[1] = steps[1], steps[0]
@@ -46,9 +46,9 @@ func TestAKernelAllocationInAReclaimerIsReported(t *testing.T) {
 	b := newTest(t, Config{Name: "another one"})
 	r := &userReclaimer{fn: func() { b.Free(b.Alloc(4, gfp.Kernel), 4) }}
 	a.AddReclaimer(r)
-	lockdeptest.Expect(t, func() { a.Reclaim(Size) })
+	lockdeptest.Expect(t, func() { a.core.Reclaim(Size) })
 	r.fn = func() { a.Free(a.Alloc(4, gfp.Kernel), 4) }
-	lockdeptest.Expect(t, func() { a.Reclaim(Size) }, lockdep.Recursion+": page.reclaim of reclaimer that waits")
+	lockdeptest.Expect(t, func() { a.core.Reclaim(Size) }, lockdep.Recursion+": page.reclaim of reclaimer that waits")
 	a.RemoveReclaimer(r)
 }
 

@@ -50,10 +50,10 @@ func TestModel(t *testing.T) {
 				b := byte(r.Uint32())
 				fill(p, o, b)
 				for i := range uint32(1) << o {
-					if _, ok := owner[a.PageOf(p)+i]; ok {
-						t.Fatalf("seed %d step %d: page %d has two owners", seed, step, a.PageOf(p)+i)
+					if _, ok := owner[a.core.PageOf(p)+i]; ok {
+						t.Fatalf("seed %d step %d: page %d has two owners", seed, step, a.core.PageOf(p)+i)
 					}
-					owner[a.PageOf(p)+i] = 0
+					owner[a.core.PageOf(p)+i] = 0
 				}
 				blocks = append(blocks, block{p, o, b})
 			case n < 99 && len(blocks) > 0:
@@ -65,7 +65,7 @@ func TestModel(t *testing.T) {
 					t.Fatalf("seed %d step %d: content changed", seed, step)
 				}
 				for i := range uint32(1) << b.order {
-					delete(owner, a.PageOf(b.p)+i)
+					delete(owner, a.core.PageOf(b.p)+i)
 				}
 				a.Free(b.p, b.order)
 			case n == 99 && r.IntN(10) == 0:

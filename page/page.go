@@ -12,6 +12,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
+	"quiesce/internal/pages"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
@@ -20,7 +21,7 @@ import (
 
 const (
 	// Shift is the binary logarithm of Size.
-	Shift = 12
+	Shift = pages.Shift // 12
 	// Size is the size of a page in bytes.
 	Size = 1 << Shift
 	// MaxOrder is the highest order: blocks of 1<<MaxOrder pages, 2 MiB.
@@ -28,9 +29,7 @@ const (
 
 	sectionShift = 7
 	section      = 1 << sectionShift // pages that get their metadata at once
-	metaSize     = 32                // bytes of Meta
-	bitBytes     = Size / 16 / 8     // bytes of each bitmap for one page
-	sectionMeta  = section * (metaSize + 3*bitBytes)
+	sectionMeta  = section * (pages.MetaSize + 3*pages.BitBytes)
 
 	maxReserve = 64 << 30 // offsets in 16-byte units fit 32 bits
 )
@@ -56,15 +55,12 @@ type Config struct {
 // Allocator hands out blocks of 1<<order pages from a range of its own. Its
 // methods may be called by many goroutines at a time.
 type Allocator struct {
-	base unsafe.Pointer // of the data; immutable, as is all up to zone
-	size uintptr        // bytes of the range
-	meta unsafe.Pointer // base of the Metas
-	rng  *region        // what base and meta belong to, and the bitmaps
+	core pages.Core // what package slab reads as well; immutable but for the frontier, as is all up to zone
+	rng  *region    // what the addresses in core belong to
 
 	name    string
 	limit   int64 // 0: none
 	mark    int64 // the low watermark: bytes below the limit that need gfp.Atomic
-	timeout int64 // ns
 	granule int   // order of the smallest block that can be populated or discarded
 	cap     [listOrders]uint32
 	batch   [listOrders]uint32
@@ -75,7 +71,7 @@ type Allocator struct {
 
 	_ [percpu.Line]byte // the hot paths only read what stands above
 
-	deferred      atomic.Uint32 // head of the stack of deferred frees, through Meta.next
+	deferred      atomic.Uint32 // head of the stack of deferred frees, through Meta.Link
 	deferredPages atomic.Int64  // pages on it
 	draining      atomic.Bool   // the drain goroutine runs
 
@@ -131,7 +127,9 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	unit := uintptr(section*Size) << granule
 	size := (uintptr(c.Reserve) + unit - 1) &^ (unit - 1)
 
-	a := &Allocator{size: size, name: c.Name, limit: c.Limit, timeout: int64(c.ReclaimTimeout), granule: granule}
+	a := &Allocator{name: c.Name, limit: c.Limit, granule: granule}
+	a.core.Size, a.core.Timeout = size, c.ReclaimTimeout
+	a.core.Allocator = (*bridge)(a)
 	a.mark = watermark(c.Limit)
 	a.sizeLists()
 	a.zone.lock.Init("page.zone")
@@ -147,7 +145,9 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 		a.slots.Release()
 		return fail("no address space: %w", err)
 	}
-	a.rng, a.base, a.meta = rng, rng.data, rng.meta
+	a.rng = rng
+	a.core.Base, a.core.Metas = rng.data, rng.meta
+	a.core.AllocBits, a.core.PendBits, a.core.WaitBits = rng.bits[0], rng.bits[1], rng.bits[2]
 	if err := a.first(); err != nil {
 		a.slots.Release()
 		a.recycle()
@@ -225,7 +225,7 @@ func parseBytes(s string) (int64, error) {
 // kernel's alloc_pages.
 func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
 	if depcheck.Tagged {
-		a.MightAlloc(f)
+		a.mightAlloc(f)
 	}
 	if uint(order) > MaxOrder || a.gate.Load() != 0 && !a.admit(order, f) { // ord:gate
 		return nil
@@ -253,10 +253,10 @@ func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
 // context: it takes no lock that can sleep. A pointer that is not such a
 // block panics. The kernel's free_pages.
 func (a *Allocator) Free(p unsafe.Pointer, order int) {
-	off := uintptr(p) - uintptr(a.base)
+	off := uintptr(p) - uintptr(a.core.Base)
 	page := uint32(off >> Shift)
-	if off >= a.size || off&(Size-1) != 0 || uint(order) > MaxOrder || page >= a.zone.added.Load() || a.closed.Load() || // ord:frontier,gate
-		!atomic.CompareAndSwapUint32(&a.Meta(page).word, blockWord(inUse, order), blockWord(cached, order)) { // ord:state
+	if off >= a.core.Size || off&(Size-1) != 0 || uint(order) > MaxOrder || page >= a.core.Added.Load() || a.closed.Load() || // ord:frontier,gate
+		!atomic.CompareAndSwapUint32(&a.meta(page).Word, pages.BlockWord(pages.InUse, order), pages.BlockWord(pages.Cached, order)) { // ord:state
 		a.badFree(p, order)
 	}
 	if race.Enabled {
@@ -274,23 +274,23 @@ func (a *Allocator) Free(p unsafe.Pointer, order int) {
 // a pinned section anything else is printed as an address.
 func (a *Allocator) badFree(p unsafe.Pointer, order int) {
 	what := "the pointer is foreign: not in this allocator's range"
-	off := uintptr(p) - uintptr(a.base)
+	off := uintptr(p) - uintptr(a.core.Base)
 	switch {
 	case a.closed.Load(): // ord:gate
 		what = "the allocator is closed"
-	case off >= a.size:
+	case off >= a.core.Size:
 	case off&(Size-1) != 0:
 		what = "the pointer is misaligned: not the start of a page"
-	case uint32(off>>Shift) >= a.zone.added.Load(): // ord:frontier
+	case uint32(off>>Shift) >= a.core.Added.Load(): // ord:frontier
 		what = "the pointer is foreign: that page was never handed out"
 	default:
-		w := atomic.LoadUint32(&a.Meta(uint32(off >> Shift)).word) // ord:state
+		w := atomic.LoadUint32(&a.meta(uint32(off >> Shift)).Word) // ord:state
 		switch {
-		case w&stateMask == inUse:
-			what = "wrong order: it was allocated with order " + strconv.Itoa(wordOrder(w))
-		case w&stateMask == sentinel:
+		case w&pages.StateMask == pages.InUse:
+			what = "wrong order: it was allocated with order " + strconv.Itoa(pages.Order(w))
+		case w&pages.StateMask == pages.Sentinel:
 			what = "page 0 is never handed out"
-		case w&stateMask == tail:
+		case w&pages.StateMask == pages.Tail:
 			what = "double free, or not the first page of its block"
 		default:
 			what = "double free: the block is free already"
@@ -299,40 +299,17 @@ func (a *Allocator) badFree(p unsafe.Pointer, order int) {
 	panic(fmt.Sprintf("quiesce: allocator %s: free of %#x, order %d: %s", a.name, uintptr(p), order, what))
 }
 
-// Base is the address of page 0.
-func (a *Allocator) Base() unsafe.Pointer { return a.base }
-
 // Contains reports whether p points into the allocator's range. Any context.
 func (a *Allocator) Contains(p unsafe.Pointer) bool {
-	return uintptr(p)-uintptr(a.base) < a.size
+	return uintptr(p)-uintptr(a.core.Base) < a.core.Size
 }
 
-// PageOf returns the number of the page that p, which the range contains,
-// points into. Any context.
-func (a *Allocator) PageOf(p unsafe.Pointer) uint32 {
-	return uint32((uintptr(p) - uintptr(a.base)) >> Shift)
+// meta is Core.Meta. Through a.core it would cost a test
+// for nil at each call.
+func (a *Allocator) meta(page uint32) *pages.Meta {
+	return (*pages.Meta)(unsafe.Add(a.core.Metas, uintptr(page)*pages.MetaSize))
 }
-
-// Meta returns the metadata of a page that was handed out at least once, or
-// of page 0. Any context.
-func (a *Allocator) Meta(page uint32) *Meta {
-	return (*Meta)(unsafe.Add(a.meta, uintptr(page)*metaSize))
-}
-
-// Bits returns the bases of three bitmaps over the whole range, one bit for
-// 16 bytes: the bit's number is the offset from Base divided by 16. They
-// belong to whoever owns the page, start as zero and are not touched here.
-func (a *Allocator) Bits() (alloc, pend, wait unsafe.Pointer) {
-	return a.rng.bits[0], a.rng.bits[1], a.rng.bits[2]
-}
-
-// LockZone takes the zone lock, for tests and demonstrations that need it
-// contended.
-func (a *Allocator) LockZone() { a.zone.lock.LockIRQ() }
-
-// UnlockZone releases the zone lock that LockZone took.
-func (a *Allocator) UnlockZone() { a.zone.lock.UnlockIRQ() }
 
 func (a *Allocator) addr(page uint32) unsafe.Pointer {
-	return unsafe.Add(a.base, uintptr(page)<<Shift)
+	return unsafe.Add(a.core.Base, uintptr(page)<<Shift)
 }

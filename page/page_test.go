@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 )
 
 // quiet is NoWait without a log line for each failure that a test provokes.
@@ -57,7 +58,7 @@ func checkEmpty(t testing.TB, a *Allocator) {
 		t.Errorf("memory left after Shrink: %+v", s)
 	}
 	checkZone(t, a)
-	added := int64(a.zone.added.Load())
+	added := int64(a.core.Added.Load())
 	want := added>>MaxOrder - 1 // the first block of the highest order lacks page 0
 	if got := s.FreeBlocks[MaxOrder]; got < want {
 		t.Errorf("%d pages in the buddy have %d blocks of order %d, want %d: %v", added, got, MaxOrder, want, s.FreeBlocks)
@@ -73,25 +74,25 @@ func checkEmpty(t testing.TB, a *Allocator) {
 // against them.
 func checkZone(t testing.TB, a *Allocator) {
 	t.Helper()
-	a.LockZone()
-	defer a.UnlockZone()
+	a.core.LockZone()
+	defer a.core.UnlockZone()
 	var freePages, freePop, pop int64
-	added := a.zone.added.Load()
+	added := a.core.Added.Load()
 	for page := uint32(0); page < added; page++ {
-		w := a.Meta(page).load()
-		pop += int64(w & populated / populated)
-		if w&stateMask != free {
+		w := a.meta(page).Read()
+		pop += int64(w & pages.Populated / pages.Populated)
+		if w&pages.StateMask != pages.Free {
 			continue
 		}
-		o := wordOrder(w)
+		o := pages.Order(w)
 		if page&(1<<o-1) != 0 {
 			t.Errorf("free block at page %d of order %d is misaligned", page, o)
 		}
-		if n := a.countPopulated(page, o); n != wordCount(w) {
-			t.Errorf("free block at page %d counts %d populated pages and has %d", page, wordCount(w), n)
+		if n := a.countPopulated(page, o); n != pages.Count(w) {
+			t.Errorf("free block at page %d counts %d populated pages and has %d", page, pages.Count(w), n)
 		}
 		freePages += 1 << o
-		freePop += int64(wordCount(w))
+		freePop += int64(pages.Count(w))
 	}
 	if g := a.zone.freePages.Load(); g != freePages {
 		t.Errorf("freePages is %d, the blocks have %d", g, freePages)
@@ -149,14 +150,14 @@ func TestEveryOrderIsAlignedZeroedAndUsable(t *testing.T) {
 			if p == nil {
 				t.Fatalf("order %d: nil", o)
 			}
-			if off := uintptr(p) - uintptr(a.Base()); off&(Size<<o-1) != 0 || off == 0 {
+			if off := uintptr(p) - uintptr(a.core.Base); off&(Size<<o-1) != 0 || off == 0 {
 				t.Errorf("order %d: offset %#x is misaligned or page 0", o, off)
 			}
 			if !filled(p, o, 0) {
 				t.Errorf("order %d: not zeroed", o)
 			}
 			fill(p, o, 0xff)
-			if !a.Contains(p) || a.Base() != unsafe.Add(p, -int(a.PageOf(p))<<Shift) {
+			if !a.Contains(p) || a.core.Base != unsafe.Add(p, -int(a.core.PageOf(p))<<Shift) {
 				t.Errorf("order %d: Contains, Base and PageOf disagree", o)
 			}
 			a.Free(p, o)
@@ -170,7 +171,7 @@ func TestEveryOrderIsAlignedZeroedAndUsable(t *testing.T) {
 }
 
 func TestMetaIs32Bytes(t *testing.T) {
-	if n := unsafe.Sizeof(Meta{}); n != metaSize {
+	if n := unsafe.Sizeof(pages.Meta{}); n != pages.MetaSize {
 		t.Errorf("Meta has %d bytes", n)
 	}
 	if n := unsafe.Sizeof(pcp{}); n%128 != 0 {
@@ -182,16 +183,16 @@ func TestPageZeroIsZeroAndNobodys(t *testing.T) {
 	a := newTest(t, Config{Limit: 1 << 20})
 	var ps []unsafe.Pointer
 	for p := a.Alloc(0, quiet); p != nil; p = a.Alloc(0, quiet) {
-		if a.PageOf(p) == 0 {
+		if a.core.PageOf(p) == 0 {
 			t.Fatal("page 0 was handed out")
 		}
 		fill(p, 0, 1)
 		ps = append(ps, p)
 	}
-	if !filled(a.Base(), 0, 0) {
+	if !filled(a.core.Base, 0, 0) {
 		t.Error("page 0 is not zero")
 	}
-	mustPanic(t, func() { a.Free(a.Base(), 0) }, "page 0")
+	mustPanic(t, func() { a.Free(a.core.Base, 0) }, "page 0")
 	for _, p := range ps {
 		a.Free(p, 0)
 	}
@@ -200,14 +201,14 @@ func TestPageZeroIsZeroAndNobodys(t *testing.T) {
 func TestOwnersMetadataStartsZeroAndIsLeftAlone(t *testing.T) {
 	a := newTest(t, Config{})
 	p := a.Alloc(0, gfp.Kernel)
-	m := a.Meta(a.PageOf(p))
+	m := a.meta(a.core.PageOf(p))
 	if m.Owner|m.InUse|m.Next|m.Prev|m.Chained != 0 {
 		t.Errorf("%+v", *m)
 	}
 	m.Owner, m.InUse, m.Next, m.Prev, m.Chained = 1, 2, 3, 4, 5
-	alloc, pend, wait := a.Bits()
+	alloc, pend, wait := a.core.AllocBits, a.core.PendBits, a.core.WaitBits
 	for i, b := range []unsafe.Pointer{alloc, pend, wait} {
-		w := unsafe.Slice((*uint64)(unsafe.Add(b, uintptr(a.PageOf(p))*bitBytes)), bitBytes/8)
+		w := unsafe.Slice((*uint64)(unsafe.Add(b, uintptr(a.core.PageOf(p))*pages.BitBytes)), pages.BitBytes/8)
 		for j := range w {
 			if w[j] != 0 {
 				t.Errorf("bitmap %d starts with %#x", i, w[j])
@@ -215,10 +216,10 @@ func TestOwnersMetadataStartsZeroAndIsLeftAlone(t *testing.T) {
 			w[j] = uint64(i) + 1
 		}
 	}
-	page := a.PageOf(p)
+	page := a.core.PageOf(p)
 	a.Free(p, 0)
 	a.Shrink()
-	if m := a.Meta(page); m.Owner != 1 || m.InUse != 2 || m.Next != 3 || m.Prev != 4 || m.Chained != 5 {
+	if m := a.meta(page); m.Owner != 1 || m.InUse != 2 || m.Next != 3 || m.Prev != 4 || m.Chained != 5 {
 		t.Errorf("changed: %+v", *m)
 	}
 }
@@ -256,7 +257,7 @@ func TestBadFreesPanicWithAllocatorAddressAndRule(t *testing.T) {
 	mustPanic(t, func() { b.Free(p, 2) }, "other", addr, "foreign")
 	mustPanic(t, func() { a.Free(nil, 0) }, "bad-frees", "foreign")
 	mustPanic(t, func() { a.Free(unsafe.Pointer(t), 0) }, "bad-frees", "foreign")
-	mustPanic(t, func() { a.Free(unsafe.Add(a.Base(), a.Range()/2), 0) }, "bad-frees", "never handed out")
+	mustPanic(t, func() { a.Free(unsafe.Add(a.core.Base, a.core.Size/2), 0) }, "bad-frees", "never handed out")
 	a.Free(p, 2)
 	mustPanic(t, func() { a.Free(p, 2) }, "bad-frees", addr, "double free")
 	a.Shrink()
@@ -333,7 +334,7 @@ func TestCloseReportsPagesInUseAndRecyclesTheRange(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	base := a.Base()
+	base := a.core.Base
 	if r := a.Alloc(0, gfp.Kernel); r != nil {
 		t.Error("Alloc after Close")
 	}
@@ -345,14 +346,14 @@ func TestCloseReportsPagesInUseAndRecyclesTheRange(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	b := newTest(t, Config{Reserve: 123 << 20})
-	if b.Base() != base {
+	if b.core.Base != base {
 		t.Error("the range is not recycled")
 	}
 	r := b.Alloc(5, gfp.Kernel)
 	if r == nil || !filled(r, 5, 0) {
 		t.Error("recycled memory is not zero")
 	}
-	if m := b.Meta(b.PageOf(r)); m.Owner != 0 {
+	if m := b.meta(b.core.PageOf(r)); m.Owner != 0 {
 		t.Error("recycled metadata is not zero")
 	}
 	b.Free(r, 5)

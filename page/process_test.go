@@ -39,10 +39,10 @@ func TestRawAtomicNoWaitDiesOnTheContendedZoneLock(t *testing.T) {
 		}
 		locked, done := make(chan bool), make(chan bool)
 		go func() {
-			a.LockZone()
+			a.core.LockZone()
 			close(locked)
 			<-done
-			a.UnlockZone()
+			a.core.UnlockZone()
 		}()
 		<-locked
 		pin := preempt.Disable()

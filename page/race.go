@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
@@ -46,27 +47,21 @@ func (r *region) access(p part, at unsafe.Pointer, size uintptr) error {
 	return sys.Open(at, size)
 }
 
-// Unseen is a flag of Alloc for pages that hidden code alone touches: sheaves.
-// They must come back by FreeUnseen. For the detector such a page is free all
-// the time, and whoever gets it next is ordered behind its last real owner:
-// not behind the worker that gave it back, who knows what everybody did.
-const Unseen gfp.Flags = 1 << 31
-
 func (a *Allocator) raceAllocated(p unsafe.Pointer, order int, f gfp.Flags) {
-	if f&Unseen == 0 {
+	if f&pages.Unseen == 0 {
 		race.PagesAllocated(p, Size<<order, Size)
 	}
 }
 
-// FreeUnseen is Free of a page that was allocated with Unseen. Outside of
+// freeUnseen is Free of a page that was allocated with pages.Unseen. Outside of
 // race builds it is Free.
-func (a *Allocator) FreeUnseen(p unsafe.Pointer) {
+func (a *Allocator) freeUnseen(p unsafe.Pointer) {
 	if !race.Enabled {
 		a.Free(p, 0)
 		return
 	}
-	page := a.PageOf(p)
-	if !atomic.CompareAndSwapUint32(&a.Meta(page).word, blockWord(inUse, 0), blockWord(cached, 0)) { // ord:state
+	page := a.core.PageOf(p)
+	if !atomic.CompareAndSwapUint32(&a.meta(page).Word, pages.BlockWord(pages.InUse, 0), pages.BlockWord(pages.Cached, 0)) { // ord:state
 		a.badFree(p, 0)
 	}
 	if !a.pushList(page, 0) {

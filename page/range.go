@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
@@ -27,7 +28,7 @@ type region struct {
 // systems that charge accessible memory, a charge for 64 MiB. Untuned.
 const openStep = 64 << 20
 
-const bitsRatio = Size / bitBytes // bytes of data for a byte of each bitmap
+const bitsRatio = Size / pages.BitBytes // bytes of data for a byte of each bitmap
 
 // regionPool holds the regions of closed allocators.
 type regionPool struct {
@@ -109,7 +110,7 @@ type part struct {
 func (r *region) parts(bytes uintptr) [5]part {
 	return [5]part{
 		{&r.data, bytes},
-		{&r.meta, bytes / Size * metaSize},
+		{&r.meta, bytes / Size * pages.MetaSize},
 		{&r.bits[0], bytes / bitsRatio},
 		{&r.bits[1], bytes / bitsRatio},
 		{&r.bits[2], bytes / bitsRatio},
@@ -162,9 +163,9 @@ func drop(p unsafe.Pointer, n uintptr) {
 func (a *Allocator) recycle() {
 	for a.scavenge(openStep) > 0 {
 	}
-	if added := a.zone.added.Load(); added > 0 { // ord:frontier
+	if added := a.core.Added.Load(); added > 0 { // ord:frontier
 		a.rng.dropMeta(0, added)
-		drop(a.base, Size<<a.granule)
+		drop(a.core.Base, Size<<a.granule)
 	}
 	regions.Lock()
 	regions.free = append(regions.free, a.rng)
@@ -183,12 +184,12 @@ func (a *Allocator) first() error {
 	z.lock.LockIRQ()
 	a.charge(Size << a.granule) // New checked the limit
 	z.lock.UnlockIRQ()
-	if err := sys.Populate(a.base, Size<<a.granule); err != nil {
+	if err := sys.Populate(a.core.Base, Size<<a.granule); err != nil {
 		return err
 	}
-	a.Meta(0).set(transit, a.granule, 0)
+	a.meta(0).Set(pages.Transit, a.granule, 0)
 	a.markPopulated(0, 0)
-	a.Meta(0).set(sentinel, 0, 0)
+	a.meta(0).Set(pages.Sentinel, 0, 0)
 	return nil
 }
 
@@ -210,7 +211,7 @@ func (a *Allocator) growTo(order int, f gfp.Flags, seen uint32) bool {
 	defer mayGrow()()
 	a.grow.Lock()
 	defer a.grow.Unlock()
-	if a.zone.added.Load() != seen { // ord:frontier
+	if a.core.Added.Load() != seen { // ord:frontier
 		return true
 	}
 	// Up to the next boundary of the order, which completes a block with
@@ -230,9 +231,9 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 	z := &a.zone
 	group := uint32(1) << a.granule // whole system pages of metadata
 	n = (n + group - 1) &^ (group - 1)
-	from := z.added.Load() // ord:frontier
+	from := a.core.Added.Load() // ord:frontier
 	to := from + n<<sectionShift
-	if uint64(to)<<Shift > uint64(a.size) {
+	if uint64(to)<<Shift > uint64(a.core.Size) {
 		return errRange
 	}
 	cost := int64(n) * sectionMeta
@@ -263,8 +264,8 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 		a.uncharge(cost)
 		return err
 	}
-	z.metadata.Add(cost) // ord:stat
-	z.added.Store(to)    // ord:frontier
+	z.metadata.Add(cost)   // ord:stat
+	a.core.Added.Store(to) // ord:frontier
 	for page := from; page < to; page += section {
 		if page == 0 { // without the block of page 0
 			for order := a.granule; order < sectionShift; order++ {
@@ -291,19 +292,19 @@ func (a *Allocator) scavenge(bytes int64) (got int64) {
 		if page == 0 {
 			break
 		}
-		m := a.Meta(page)
-		lack -= int64(wordCount(m.load())) * Size
-		taken += 1 << wordOrder(m.load())
-		m.next, chain = chain, page
+		m := a.meta(page)
+		lack -= int64(pages.Count(m.Read())) * Size
+		taken += 1 << pages.Order(m.Read())
+		m.Link, chain = chain, page
 	}
 	z.transit.Add(taken) // ord:stat
 	z.lock.UnlockIRQ()
 	for page := chain; page != 0; {
-		m := a.Meta(page)
-		next := m.next
-		pages := int64(1) << wordOrder(m.load())
+		m := a.meta(page)
+		next := m.Link
+		n := int64(1) << pages.Order(m.Read())
 		got += a.discard(page, false)
-		z.transit.Add(-pages) // ord:stat
+		z.transit.Add(-n) // ord:stat
 		page = next
 	}
 	a.count.scavenged.Add(uint64(got)) // ord:stat
@@ -379,7 +380,7 @@ func (a *Allocator) Close() error {
 	a.collect()
 	a.zone.lock.LockIRQ()
 	a.drain()
-	used := int64(a.zone.added.Load()) - a.zone.freePages.Load() - 1 // ord:frontier,zone
+	used := int64(a.core.Added.Load()) - a.zone.freePages.Load() - 1 // ord:frontier,zone
 	a.closed.Store(used == 0)                                        // under the lock: no block leaves the buddy any more; ord:gate
 	a.zone.lock.UnlockIRQ()
 	if used != 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
@@ -47,6 +48,14 @@ func (a *Allocator) reclaimersNow() []Reclaimer {
 		return *rs
 	}
 	return nil
+}
+
+// reclaimOnce asks all parties for memory once: the reclaimers, then the Ps'
+// lists. Unpinned, no locks held.
+func (a *Allocator) reclaimOnce(need int64) {
+	a.count.reclaims.Add(1) // ord:stat
+	a.askReclaimers(need)
+	a.flushLists()
 }
 
 func (a *Allocator) askReclaimers(need int64) {
@@ -93,12 +102,12 @@ func (a *Allocator) allocZone(order, want int, f gfp.Flags) uint32 {
 	if n == 0 {
 		return 0
 	}
-	a.Meta(blocks[0]).set(inUse, order, 0)
+	a.meta(blocks[0]).Set(pages.InUse, order, 0)
 	if n == 1 {
 		return blocks[0]
 	}
 	for _, page := range blocks[1:n] {
-		a.Meta(page).set(cached, order, 0)
+		a.meta(page).Set(pages.Cached, order, 0)
 	}
 	for _, page := range a.stock(blocks[1:n], order) { // no room: we may be on another P by now
 		a.pushDeferred(page, page, 1<<order)
@@ -120,7 +129,7 @@ func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
 	if a.limit > 0 && !f.CanReserve() && need > a.limit-a.mark-least || need > a.limit-least && a.limit > 0 {
 		return 0 // no wait will help
 	}
-	deadline := sys.Nanotime() + a.timeout
+	deadline := sys.Nanotime() + int64(a.core.Timeout)
 	for pause := int64(firstPause); ; pause = min(2*pause, lastPause) {
 		a.count.reclaims.Add(1) // ord:stat
 		if n, _, _ := a.listed(); n > 0 {

@@ -22,12 +22,12 @@ func residentNow(t testing.TB, a *Allocator) (bytes int64) {
 		vecs[i] = make([]byte, parts[i].size/Size)
 	}
 	var errno syscall.Errno
-	a.LockZone()
+	a.core.LockZone()
 	for i, vec := range vecs {
 		_, _, e := syscall.RawSyscall(unix.SYS_MINCORE, uintptr(*parts[i].base), parts[i].size, uintptr(unsafe.Pointer(&vec[0])))
 		errno = max(errno, e)
 	}
-	a.UnlockZone()
+	a.core.UnlockZone()
 	if errno != 0 {
 		t.Fatal(errno)
 	}

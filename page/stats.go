@@ -71,7 +71,7 @@ func (a *Allocator) Stats() Stats { // ord:stat
 	s.FreePopulated = z.freePop.Load() * Size
 	s.OnLists = pages * Size
 	s.Deferred = max(a.deferredPages.Load(), 0) * Size
-	all := int64(z.added.Load()) - 1 - z.transit.Load()
+	all := int64(a.core.Added.Load()) - 1 - z.transit.Load()
 	s.InUse = max(all*Size-s.Free-s.OnLists-s.Deferred, 0)
 	for o := range s.FreeBlocks {
 		s.FreeBlocks[o] = z.blocks[o].Load()

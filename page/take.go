@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
@@ -49,8 +50,8 @@ func (a *Allocator) takeLocked(order, want int, f gfp.Flags, pinned bool, out *[
 	z := &a.zone
 	z.lock.LockIRQ()
 	defer z.lock.UnlockIRQ()
-	added = z.added.Load() // ord:frontier
-	if a.closed.Load() {   // ord:gate
+	added = a.core.Added.Load() // ord:frontier
+	if a.closed.Load() {        // ord:gate
 		return 0, -1, added
 	}
 	a.drain()
@@ -67,8 +68,8 @@ func (a *Allocator) takeLocked(order, want int, f gfp.Flags, pinned bool, out *[
 		if page == 0 {
 			break
 		}
-		w := a.Meta(page).load()
-		count := wordCount(w)
+		w := a.meta(page).Read()
+		count := pages.Count(w)
 		missing := int64(1<<k-count) * Size
 		lack = -1
 		if a.room(missing, f) { // the block itself is out of freePop already
@@ -88,16 +89,16 @@ func (a *Allocator) takeLocked(order, want int, f gfp.Flags, pinned bool, out *[
 // call, and keeps those that got it at the front of out.
 func (a *Allocator) populate(order int, out []uint32) (kept int) {
 	for i := 0; i < len(out); {
-		w := a.Meta(out[i]).load()
-		j, end := i+1, out[i]+1<<wordOrder(w)
+		w := a.meta(out[i]).Read()
+		j, end := i+1, out[i]+1<<pages.Order(w)
 		ok := true
-		if wordCount(w) != 1<<wordOrder(w) {
+		if pages.Count(w) != 1<<pages.Order(w) {
 			for j < len(out) && out[j] == end {
-				w := a.Meta(out[j]).load()
-				if wordCount(w) == 1<<wordOrder(w) {
+				w := a.meta(out[j]).Read()
+				if pages.Count(w) == 1<<pages.Order(w) {
 					break
 				}
-				end += 1 << wordOrder(w)
+				end += 1 << pages.Order(w)
 				j++
 			}
 			ok = sys.Populate(a.addr(out[i]), uintptr(end-out[i])<<Shift) == nil
@@ -120,11 +121,11 @@ func (a *Allocator) populate(order int, out []uint32) (kept int) {
 // markPopulated marks the pages of a block in transit, and gives back what it is
 // larger than asked for: systems with large pages populate more at a time.
 func (a *Allocator) markPopulated(page uint32, order int) {
-	w := a.Meta(page).load()
-	have := wordOrder(w)
-	if wordCount(w) != 1<<have {
+	w := a.meta(page).Read()
+	have := pages.Order(w)
+	if pages.Count(w) != 1<<have {
 		for i := range uint32(1) << have {
-			atomic.OrUint32(&a.Meta(page+i).word, populated) // ord:state
+			atomic.OrUint32(&a.meta(page+i).Word, pages.Populated) // ord:state
 		}
 	}
 	if have > order {
@@ -135,7 +136,7 @@ func (a *Allocator) markPopulated(page uint32, order int) {
 		}
 		a.zone.lock.UnlockIRQ()
 	}
-	a.Meta(page).set(transit, order, 1<<order)
+	a.meta(page).Set(pages.Transit, order, 1<<order)
 }
 
 // unpopulate gives blocks back that the system had no memory for.
@@ -149,14 +150,14 @@ func (a *Allocator) unpopulate(blocks []uint32) {
 // into the buddy. all: every page is charged and may have memory, whatever
 // the flags say. It returns the bytes uncharged.
 func (a *Allocator) discard(page uint32, all bool) (bytes int64) {
-	order := wordOrder(a.Meta(page).load())
+	order := pages.Order(a.meta(page).Read())
 	end := page + 1<<order
 	// Runs of populated pages, and not the block in one: some systems' call
 	// gives memory to what has none.
 	var kept uint32
 	for from := page; from < end; {
 		to := from
-		for to < end && (all || a.Meta(to).load()&populated != 0) {
+		for to < end && (all || a.meta(to).Read()&pages.Populated != 0) {
 			to++
 		}
 		if to == from {
@@ -166,10 +167,10 @@ func (a *Allocator) discard(page uint32, all bool) (bytes int64) {
 		err := sys.Discard(a.addr(from), uintptr(to-from)<<Shift)
 		for ; from < to; from++ {
 			if err == nil {
-				atomic.AndUint32(&a.Meta(from).word, ^uint32(populated)) // ord:state
+				atomic.AndUint32(&a.meta(from).Word, ^uint32(pages.Populated)) // ord:state
 				bytes += Size
 			} else {
-				atomic.OrUint32(&a.Meta(from).word, populated) // ord:state
+				atomic.OrUint32(&a.meta(from).Word, pages.Populated) // ord:state
 				kept++
 			}
 		}

@@ -1,6 +1,8 @@
 package page
 
 import (
+	"quiesce/internal/pages"
+
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -96,11 +98,11 @@ func TestATakerWaitsForTheOwnersOperation(t *testing.T) {
 
 func TestATakerFindsTheListOfAPThatIsGone(t *testing.T) {
 	a := newTest(t, Config{})
-	page := a.PageOf(a.Alloc(0, quiet))
+	page := a.core.PageOf(a.Alloc(0, quiet))
 	gone := runtime.GOMAXPROCS(0) + 20
 	s := a.slots.At(gone)
 	a.openSlot(gone, s)
-	a.Meta(page).set(cached, 0, 0)
+	a.meta(page).Set(pages.Cached, 0, 0)
 	s.pages[listStart[0]], s.n[0] = page, 1
 	a.Shrink()
 	if got := a.Stats(); got.OnLists != 0 {

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/lock"
 )
 
@@ -52,11 +53,11 @@ func kindOf(order int, count uint32) int {
 func (a *Allocator) insert(page uint32, order int, count uint32) {
 	z := &a.zone
 	head := &z.lists[kindOf(order, count)][order]
-	m := a.Meta(page)
-	m.set(free, order, count)
-	m.prev, m.next = 0, *head
+	m := a.meta(page)
+	m.Set(pages.Free, order, count)
+	m.Back, m.Link = 0, *head
 	if *head != 0 {
-		a.Meta(*head).prev = page
+		a.meta(*head).Back = page
 	}
 	*head = page
 	z.blocks[order].Add(1)      // ord:zone
@@ -68,17 +69,17 @@ func (a *Allocator) insert(page uint32, order int, count uint32) {
 // state tail. Zone lock held.
 func (a *Allocator) remove(page uint32) (order int, count uint32) {
 	z := &a.zone
-	m := a.Meta(page)
-	order, count = wordOrder(m.load()), wordCount(m.load())
-	if m.next != 0 {
-		a.Meta(m.next).prev = m.prev
+	m := a.meta(page)
+	order, count = pages.Order(m.Read()), pages.Count(m.Read())
+	if m.Link != 0 {
+		a.meta(m.Link).Back = m.Back
 	}
-	if m.prev != 0 {
-		a.Meta(m.prev).next = m.next
+	if m.Back != 0 {
+		a.meta(m.Back).Link = m.Link
 	} else {
-		z.lists[kindOf(order, count)][order] = m.next
+		z.lists[kindOf(order, count)][order] = m.Link
 	}
-	m.set(tail, 0, 0)
+	m.Set(pages.Tail, 0, 0)
 	z.blocks[order].Add(-1)      // ord:zone
 	z.freePages.Add(-1 << order) // ord:zone
 	z.freePop.Add(-int64(count)) // ord:zone
@@ -88,16 +89,16 @@ func (a *Allocator) remove(page uint32) (order int, count uint32) {
 // put gives a block of which count pages are populated to the buddy, merged
 // with its free buddies. Zone lock held.
 func (a *Allocator) put(page uint32, order int, count uint32) {
-	a.Meta(page).set(tail, 0, 0)
+	a.meta(page).Set(pages.Tail, 0, 0)
 	for ; order < MaxOrder; order++ {
 		// The buddy is the first page of a block or of an order below, never
 		// the middle of one: then this block would be part of it as well.
 		buddy := page ^ 1<<order
-		if buddy+1<<order > a.zone.added.Load() { // ord:frontier
+		if buddy+1<<order > a.core.Added.Load() { // ord:frontier
 			break
 		}
-		w := a.Meta(buddy).load()
-		if w&(stateMask|orderMask) != free|uint32(order)<<orderShift {
+		w := a.meta(buddy).Read()
+		if w&(pages.StateMask|pages.OrderMask) != pages.Free|uint32(order)<<pages.OrderShift {
 			break
 		}
 		_, n := a.remove(buddy)
@@ -128,14 +129,14 @@ func (a *Allocator) carve(page, target uint32, k int) uint32 {
 		a.insert(other, order, n)
 		count -= n
 	}
-	a.Meta(page).set(transit, order, count)
+	a.meta(page).Set(pages.Transit, order, count)
 	return count
 }
 
 // countPopulated counts the populated pages of a block. The caller owns it.
 func (a *Allocator) countPopulated(page uint32, order int) (n uint32) {
 	for i := range uint32(1) << order {
-		n += a.Meta(page+i).load() & populated / populated
+		n += a.meta(page+i).Read() & pages.Populated / pages.Populated
 	}
 	return n
 }
@@ -153,7 +154,7 @@ func (a *Allocator) pick(k int, fullOnly bool) uint32 {
 	}
 	for o := k; o <= MaxOrder; o++ {
 		tries := 4 // untuned: bounds the time under the lock
-		for page := z.lists[mixed][o]; page != 0 && tries > 0; page = a.Meta(page).next {
+		for page := z.lists[mixed][o]; page != 0 && tries > 0; page = a.meta(page).Link {
 			target, n := a.best(page, o, k)
 			if n == 1<<k || !fullOnly {
 				a.carve(page, target, k)

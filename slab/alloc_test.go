@@ -12,6 +12,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/offheap"
+	"quiesce/internal/pages"
 	"quiesce/page"
 )
 
@@ -251,7 +252,7 @@ func TestMisusePanicsNamingCacheAndObject(t *testing.T) {
 			c.Shrink()
 		}, []string{"double free of 0x", "mine"}},
 		{"an address that was never handed out", func(c, _ *Cache[uint64]) {
-			c.Free((*uint64)(unsafe.Add(c.c.base, c.c.pages.Range()/64)))
+			c.Free((*uint64)(unsafe.Add(c.c.base, c.c.core.Size/64)))
 			c.Shrink()
 		}, []string{"foreign free of 0x", "mine"}},
 		{"another cache's object", func(c, other *Cache[uint64]) {
@@ -314,7 +315,7 @@ func TestKmallocServesEverySizeAndRefusesNonsense(t *testing.T) {
 	h.KfreeRCU(nil)
 	quiet(t)
 	wantPanic(t, func() { h.Kfree(unsafe.Pointer(new(int))) }, "foreign pointer 0x")
-	wantPanic(t, func() { h.Kfree(unsafe.Add(a.Base(), 1<<30)) }, "foreign pointer 0x")
+	wantPanic(t, func() { h.Kfree(unsafe.Add(pages.CoreOf(a).Base, 1<<30)) }, "foreign pointer 0x")
 	h.Barrier()
 	if err := h.Close(); err != nil {
 		t.Error(err)

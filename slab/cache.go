@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 	"quiesce/lock"
@@ -25,8 +26,9 @@ type cache struct {
 	allocBits, pendBits, waitBits unsafe.Pointer
 
 	pages     *page.Allocator
+	core      *pages.Core // of pages
 	name      string
-	id        uint32 // page.Meta.Owner of its slabs
+	id        uint32 // pages.Meta.Owner of its slabs
 	depotMax  int32  // sheaves
 	keepEmpty int    // slabs
 	onReclaim func([]uint32)
@@ -125,8 +127,9 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	}
 	c.geometry = cut(max((size+unit-1)&^(unit-1), unit))
 	c.pages = cfg.pages
-	c.base = cfg.pages.Base()
-	c.units = uint64(cfg.pages.Range()) >> unitShift
+	c.core = pages.CoreOf(cfg.pages)
+	c.base = c.core.Base
+	c.units = uint64(c.core.Size) >> unitShift
 	c.name = name
 	c.onReclaim = cfg.hook
 	if cfg.sheaf > 0 {
@@ -135,7 +138,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	perSheaf := int64(c.sheafCap) * int64(c.size)
 	c.depotMax = int32(min(max(cfg.depot/perSheaf, 1), 1<<20))
 	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
-	c.allocBits, c.pendBits, c.waitBits = c.pages.Bits()
+	c.allocBits, c.pendBits, c.waitBits = c.core.AllocBits, c.core.PendBits, c.core.WaitBits
 	c.mu.Init("slab.mu")
 	c.takeMu.Init("slab.takeMu")
 	c.reclaimMu.Init("slab.reclaimMu")
@@ -177,7 +180,7 @@ func (w *waiter) wait(c *cache) bool {
 	first := w.start == 0
 	if first {
 		w.start, w.sleep = now, 10_000
-	} else if now-w.start >= int64(c.pages.ReclaimTimeout()) {
+	} else if now-w.start >= int64(c.core.Timeout) {
 		return false
 	}
 	c.waiters.Add(1)        // ord:hint
@@ -190,7 +193,7 @@ func (w *waiter) wait(c *cache) bool {
 		c.startReclaim()
 	}
 	if w.sleep > 50_000 {
-		c.pages.Reclaim(int64(page.Size) << c.order)
+		c.core.Reclaim(int64(page.Size) << c.order)
 	}
 	sys.Sleep(w.sleep)
 	w.sleep = min(w.sleep*2, 1_000_000)
@@ -277,8 +280,8 @@ func (c *cache) close() error {
 func (c *cache) firstLeak() unsafe.Pointer {
 	c.mu.LockIRQ()
 	defer c.mu.UnlockIRQ()
-	for pg := uint32(0); pg < c.pages.Opened(); pg++ {
-		if c.pages.Meta(pg).Owner != c.id || pg != pg&^(1<<c.order-1) {
+	for pg := uint32(0); pg < c.core.Opened(); pg++ {
+		if c.core.Meta(pg).Owner != c.id || pg != pg&^(1<<c.order-1) {
 			continue
 		}
 		for i, w := range c.words(c.allocBits, pg) {

@@ -12,7 +12,7 @@ import (
 
 // The fallback chain, for objects that found no array. It needs no memory:
 // an object is a bit in the pending bitmap, and slabs with such bits are
-// linked through page.Meta.Chained, which is 0 for a slab that is not on the
+// linked through pages.Meta.Chained, which is 0 for a slab that is not on the
 // chain, the next slab's number, or chainEnd.
 //
 // Who writes what: a pusher sets the bit by an atomic OR, claims the slab by a
@@ -39,14 +39,14 @@ const chainEnd = ^uint32(0)
 // already, or is no object.
 func (c *cache) chainObject(off uint32) bool {
 	head := c.head(off)
-	if head >= c.pages.Opened() {
+	if head >= c.core.Opened() {
 		return false
 	}
 	p := preempt.Disable() // ord:chain-slab
 	bit := uint64(1) << (off & 63)
 	fresh := atomic.OrUint64(word(c.pendBits, off), bit)&bit == 0 // ord:chain-bit
 	fault.Delay("chain-bit")
-	if m := c.pages.Meta(head); fresh && atomic.CompareAndSwapUint32(&m.Chained, 0, chainEnd) { // ord:chain-bit
+	if m := c.core.Meta(head); fresh && atomic.CompareAndSwapUint32(&m.Chained, 0, chainEnd) { // ord:chain-bit
 		for {
 			h := c.chain.Load() // ord:chain-head
 			next := h
@@ -85,7 +85,7 @@ func (c *cache) takeChain() int {
 	n := 0
 	for c.chainRest != 0 && n < len(c.waiting) {
 		head := c.chainRest
-		m := c.pages.Meta(head)
+		m := c.core.Meta(head)
 		any := false
 		c.mu.LockIRQ()
 		next := atomic.LoadUint32(&m.Chained) // ord:chain-head

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/page"
 	"quiesce/preempt"
 )
@@ -88,10 +89,10 @@ func holdZone(a *page.Allocator) (release func()) {
 	}
 	held, done, released := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
-		a.LockZone()
+		pages.CoreOf(a).LockZone()
 		close(held)
 		<-done
-		a.UnlockZone()
+		pages.CoreOf(a).UnlockZone()
 		close(released)
 	}()
 	<-held

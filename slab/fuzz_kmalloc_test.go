@@ -160,9 +160,9 @@ func (m *fuzzedHeap) misuse(kind int) {
 	p := unsafe.Pointer(m) // Go's heap
 	switch kind {
 	case 1:
-		p = m.h.pages.Base() // page 0
+		p = m.h.core.Base // page 0
 	case 2:
-		p = unsafe.Add(m.h.pages.Base(), m.h.pages.Range()-page.Size) // never handed out
+		p = unsafe.Add(m.h.core.Base, m.h.core.Size-page.Size) // never handed out
 	}
 	wantPanic(m.t, func() { m.h.Kfree(p) }, "quiesce: slab: Kfree of foreign pointer")
 	wantPanic(m.t, func() { m.h.KfreeRCU(p) }, "quiesce: slab: KfreeRCU of foreign pointer")

@@ -114,7 +114,7 @@ func mightSleep(what string) {
 // Linux: might_alloc.
 func (c *cache) mightAlloc(f gfp.Flags) {
 	if depcheck.Enabled() {
-		c.pages.MightAlloc(f)
+		c.core.MightAlloc(uint32(f))
 		if f.CanLock() {
 			c.mu.MightLockIRQ()
 		}
@@ -127,7 +127,7 @@ func (c *cache) mightAlloc(f gfp.Flags) {
 func (c *cache) checkMaySleep(f gfp.Flags) gfp.Flags {
 	if depcheck.Enabled() {
 		depcheck.MightSleep(0, "slab: allocation with gfp.Kernel")
-		c.pages.MightReclaim()
+		c.core.MightReclaim()
 	}
 	if !preempt.Atomic() {
 		return f

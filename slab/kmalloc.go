@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/lock"
 	"quiesce/page"
 )
@@ -43,14 +44,15 @@ func classSize(i int) uintptr {
 // when it is first needed. Package-level Kmalloc uses the default allocator's.
 type Heap struct {
 	pages *page.Allocator
+	core  *pages.Core                    // of pages
 	mu    lock.Mutex                     // making a class
 	class [classes]atomic.Pointer[cache] // by size class
-	owner sync.Map                       // page.Meta.Owner → *cache, for frees
+	owner sync.Map                       // pages.Meta.Owner → *cache, for frees
 }
 
-// NewHeap makes a Heap over pages.
-func NewHeap(pages *page.Allocator) *Heap {
-	h := &Heap{pages: pages}
+// NewHeap makes a Heap over an allocator's pages.
+func NewHeap(a *page.Allocator) *Heap {
+	h := &Heap{pages: a, core: pages.CoreOf(a)}
 	h.mu.Init("slab.heap.mu")
 	return h
 }
@@ -123,8 +125,8 @@ func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
 			return c
 		}
 	}
-	if h.pages.Contains(p) && h.pages.PageOf(p) < h.pages.Opened() {
-		if c, ok := h.owner.Load(h.pages.Meta(h.pages.PageOf(p)).Owner); ok { // ord:publish
+	if h.core.Contains(p) && h.core.PageOf(p) < h.core.Opened() {
+		if c, ok := h.owner.Load(h.core.Meta(h.core.PageOf(p)).Owner); ok { // ord:publish
 			return c.(*cache)
 		}
 	}

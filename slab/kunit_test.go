@@ -147,13 +147,13 @@ func nextPointer(k kunit) {
 		ps[i*n] = nil
 	}
 	c.Shrink()
-	first := c.c.pages.Meta(c.c.slabs.partial)
+	first := c.c.core.Meta(c.c.slabs.partial)
 	next := first.Next
 	if next == 0 {
 		k.Fatal("not enough slabs are partial")
 	}
 	k.validates(c, 0, "at first")
-	first.Next = c.c.pages.Opened() + 0x1234
+	first.Next = c.c.core.Opened() + 0x1234
 	k.validates(c, 3, "the link leads nowhere")
 	first.Next = 0
 	k.validates(c, 2, "the list ends early")

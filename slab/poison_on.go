@@ -118,7 +118,7 @@ func slotOf(size uintptr) (lead, pitch uintptr) {
 	return zone, size + 2*zone
 }
 
-// registry has the caches that are open, by page.Meta.Owner.
+// registry has the caches that are open, by pages.Meta.Owner.
 var registry sync.Map
 
 func (c *cache) poisonInit(asked uintptr) {
@@ -167,7 +167,7 @@ func (c *cache) info(head uint32) *slabInfo {
 // object begins. nil: no object's place, or not a slab of this cache.
 func (c *cache) objectAt(off uint32) (o *object, start uint32) {
 	head := c.head(off)
-	if head >= c.pages.Opened() || c.pages.Meta(head).Owner != c.id {
+	if head >= c.core.Opened() || c.core.Meta(head).Owner != c.id {
 		return nil, 0
 	}
 	first := head << (12 - unitShift)

@@ -6,9 +6,9 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/internal/pages"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
-	"quiesce/page"
 	"quiesce/rcu"
 )
 
@@ -270,7 +270,7 @@ func (c *cache) topUp() bool {
 	want := min(max(emptyFirst, c.wantEmpty.Load()*4), emptyMost) // ord:hint
 	c.wantEmpty.Store(want)                                       // ord:hint
 	for range want {
-		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn|page.Unseen))
+		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn|pages.Unseen))
 		if n == 0 {
 			return false
 		}

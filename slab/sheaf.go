@@ -145,7 +145,7 @@ func (st *stack) takeAll() num {
 
 func (st *stack) empty() bool { return num(st.head.Load()) == 0 } // ord:stack
 
-// newSheaf makes an empty sheaf of a page, allocated with page.Unseen. 0: no
+// newSheaf makes an empty sheaf of a page, allocated with pages.Unseen. 0: no
 // page to be had.
 //
 //go:norace
@@ -154,7 +154,7 @@ func (c *cache) newSheaf(p unsafe.Pointer) num {
 		return 0
 	}
 	race.Disable()
-	n := c.pages.PageOf(p)
+	n := c.core.PageOf(p)
 	s := c.sheaf(n)
 	s.n, s.cap = 0, c.sheafCap
 	c.sheaves.Add(1) // ord:stat
@@ -164,5 +164,5 @@ func (c *cache) newSheaf(p unsafe.Pointer) num {
 
 func (c *cache) dropSheaf(n num) {
 	c.sheaves.Add(-1) // ord:stat
-	c.pages.FreeUnseen(unsafe.Pointer(c.sheaf(n)))
+	c.core.FreeUnseen(unsafe.Pointer(c.sheaf(n)))
 }

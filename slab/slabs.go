@@ -7,12 +7,13 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/internal/race"
 	"quiesce/page"
 )
 
 // Slabs. A slab is a block of pages of the cache's order. Its metadata is
-// that of its first page (page.Meta: Owner, InUse, Next, Prev, Chained), found
+// that of its first page (pages.Meta: Owner, InUse, Next, Prev, Chained), found
 // by address arithmetic because blocks are aligned to their size. An object's
 // allocation bit is bit number "offset in units" of one bitmap over the whole
 // range: set from the moment the object leaves its slab for a sheaf until
@@ -99,7 +100,7 @@ func (c *cache) take(dst []uint32) int {
 		if head == 0 {
 			break
 		}
-		m := c.pages.Meta(head)
+		m := c.core.Meta(head)
 		c.unlink(head, m)
 		had := n
 		for i, w := range c.words(c.allocBits, head) {
@@ -126,13 +127,13 @@ func (c *cache) take(dst []uint32) int {
 // addSlab makes a slab of a block of pages. mu is held.
 func (c *cache) addSlab(p unsafe.Pointer) {
 	race.SlabMade(p)
-	head := c.pages.PageOf(p)
+	head := c.core.PageOf(p)
 	for i := range uint32(1) << c.order {
-		m := c.pages.Meta(head + i)
+		m := c.core.Meta(head + i)
 		m.Owner, m.InUse, m.Next, m.Prev = c.id, 0, 0, 0
 		atomic.StoreUint32(&m.Chained, 0) // ord:chain-slab
 	}
-	c.link(head, c.pages.Meta(head))
+	c.link(head, c.core.Meta(head))
 	c.slabs.count++
 	if poisonOn {
 		c.poisonSlab(head)
@@ -143,14 +144,14 @@ func (c *cache) addSlab(p unsafe.Pointer) {
 // is out of its slab. mu is held.
 func (c *cache) allocated(off uint32) bool {
 	head := c.head(off)
-	return head < c.pages.Opened() && c.pages.Meta(head).Owner == c.id &&
+	return head < c.core.Opened() && c.core.Meta(head).Owner == c.id &&
 		*word(c.allocBits, off)&(1<<(off&63)) != 0
 }
 
 // bulkFree is kfree_bulk: the objects go back to their slabs. mu is held. It
 // returns the first offset that is no allocated object of this cache.
 func (c *cache) bulkFree(offs []uint32) (bad uint32, ok bool) {
-	opened := c.pages.Opened()
+	opened := c.core.Opened()
 	for _, off := range offs {
 		// As in allocated, with the loads shared: this loop is what a cold
 		// flood waits for.
@@ -158,7 +159,7 @@ func (c *cache) bulkFree(offs []uint32) (bad uint32, ok bool) {
 		if head >= opened {
 			return off, false
 		}
-		m := c.pages.Meta(head)
+		m := c.core.Meta(head)
 		w, bit := word(c.allocBits, off), uint64(1)<<(off&63)
 		if m.Owner != c.id || *w&bit == 0 {
 			return off, false
@@ -179,7 +180,7 @@ func (c *cache) bulkFree(offs []uint32) (bad uint32, ok bool) {
 
 // shedSlab gives a slab's pages back if it is empty, enough others are, and it
 // is not on the fallback chain. mu is held.
-func (c *cache) shedSlab(head uint32, m *page.Meta) {
+func (c *cache) shedSlab(head uint32, m *pages.Meta) {
 	if m.InUse == 0 && c.slabs.empties > c.keepEmpty && atomic.LoadUint32(&m.Chained) == 0 { // ord:chain-slab
 		c.dropSlab(head, m)
 	}
@@ -187,7 +188,7 @@ func (c *cache) shedSlab(head uint32, m *page.Meta) {
 
 // dropSlab gives an empty slab's pages back. mu is held; page.Free takes no
 // lock.
-func (c *cache) dropSlab(head uint32, m *page.Meta) {
+func (c *cache) dropSlab(head uint32, m *pages.Meta) {
 	if poisonOn {
 		c.poisonDrop(head)
 	}
@@ -195,7 +196,7 @@ func (c *cache) dropSlab(head uint32, m *page.Meta) {
 	c.slabs.count--
 	c.raceDropSlab(head)
 	for i := range uint32(1) << c.order {
-		c.pages.Meta(head + i).Owner = 0
+		c.core.Meta(head + i).Owner = 0
 	}
 	c.pages.Free(c.pointer(head<<(page.Shift-unitShift)), c.order)
 }
@@ -203,7 +204,7 @@ func (c *cache) dropSlab(head uint32, m *page.Meta) {
 // dropEmpty gives back every empty slab. mu is held.
 func (c *cache) dropEmpty() {
 	for head := c.slabs.empty; head != 0; {
-		m := c.pages.Meta(head)
+		m := c.core.Meta(head)
 		next := m.Next
 		if atomic.LoadUint32(&m.Chained) == 0 { // ord:chain-slab
 			c.dropSlab(head, m)
@@ -213,7 +214,7 @@ func (c *cache) dropEmpty() {
 }
 
 // list is the list that a slab belongs on; nil: none, it is full.
-func (c *cache) list(m *page.Meta) *uint32 {
+func (c *cache) list(m *pages.Meta) *uint32 {
 	switch m.InUse {
 	case 0:
 		return &c.slabs.empty
@@ -224,7 +225,7 @@ func (c *cache) list(m *page.Meta) *uint32 {
 }
 
 // link puts a slab on its list.
-func (c *cache) link(head uint32, m *page.Meta) {
+func (c *cache) link(head uint32, m *pages.Meta) {
 	l := c.list(m)
 	if l == nil {
 		return
@@ -234,13 +235,13 @@ func (c *cache) link(head uint32, m *page.Meta) {
 	}
 	m.Prev, m.Next = 0, *l
 	if m.Next != 0 {
-		c.pages.Meta(m.Next).Prev = head
+		c.core.Meta(m.Next).Prev = head
 	}
 	*l = head
 }
 
 // unlink takes a slab off its list, before InUse changes.
-func (c *cache) unlink(head uint32, m *page.Meta) {
+func (c *cache) unlink(head uint32, m *pages.Meta) {
 	l := c.list(m)
 	if l == nil {
 		return
@@ -249,12 +250,12 @@ func (c *cache) unlink(head uint32, m *page.Meta) {
 		c.slabs.empties--
 	}
 	if m.Prev != 0 {
-		c.pages.Meta(m.Prev).Next = m.Next
+		c.core.Meta(m.Prev).Next = m.Next
 	} else {
 		*l = m.Next
 	}
 	if m.Next != 0 {
-		c.pages.Meta(m.Next).Prev = m.Prev
+		c.core.Meta(m.Next).Prev = m.Prev
 	}
 	m.Next, m.Prev = 0, 0
 }
@@ -285,7 +286,7 @@ func (c *cache) flushObjects(offs []uint32, count *atomic.Uint64) {
 // misuse explains a freed address that is no allocated object.
 func (c *cache) misuse(off uint32) string {
 	what := "double free"
-	if head := c.head(off); head >= c.pages.Opened() || c.pages.Meta(head).Owner != c.id {
+	if head := c.head(off); head >= c.core.Opened() || c.core.Meta(head).Owner != c.id {
 		what = "foreign free"
 	} else if u := off - head<<(page.Shift-unitShift); c.starts[u/64]&(1<<(u%64)) == 0 {
 		what = "free of a pointer into an object"
@@ -316,7 +317,7 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 	pf := f&gfp.Atomic | gfp.NoWarn // waiting and warning are refill's
 	e := c.empty.pop(c)
 	if e == 0 {
-		e = c.newSheaf(c.pages.Alloc(0, pf|page.Unseen))
+		e = c.newSheaf(c.pages.Alloc(0, pf|pages.Unseen))
 	}
 	var one [1]uint32
 	dst := one[:]

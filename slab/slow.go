@@ -6,9 +6,9 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/internal/pages"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
-	"quiesce/page"
 	"quiesce/rcu"
 )
 
@@ -159,7 +159,7 @@ func (c *cache) getEmpty() num {
 	if n != 0 {
 		return n
 	}
-	return c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn|page.Unseen))
+	return c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn|pages.Unseen))
 }
 
 //go:norace

@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"sync/atomic"
 
+	"quiesce/internal/pages"
 	"quiesce/page"
 )
 
@@ -30,8 +31,8 @@ func (h *Heap) Validate() (errors int) {
 // heads yields the first page of every slab of the cache. mu is held.
 func (c *cache) heads() iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
-		for pg := uint32(0); pg < c.pages.Opened(); pg += 1 << c.order {
-			if c.pages.Meta(pg).Owner == c.id && !yield(pg) {
+		for pg := uint32(0); pg < c.core.Opened(); pg += 1 << c.order {
+			if c.core.Meta(pg).Owner == c.id && !yield(pg) {
 				return
 			}
 		}
@@ -64,7 +65,7 @@ func (c *cache) validateSlabs() (wrong []string) {
 	// What the slabs say of themselves.
 	var count, partial, partialOut, empty, out int
 	for head := range c.heads() {
-		m := c.pages.Meta(head)
+		m := c.core.Meta(head)
 		n := 0
 		for i, w := range c.words(c.allocBits, head) {
 			w = atomic.LoadUint64(&w) // ord:stat
@@ -88,14 +89,14 @@ func (c *cache) validateSlabs() (wrong []string) {
 		}
 	}
 	// What the lists say.
-	walk := func(name string, first uint32, fits func(*page.Meta) bool) (n, out int) {
+	walk := func(name string, first uint32, fits func(*pages.Meta) bool) (n, out int) {
 		prev := uint32(0)
 		for head := first; head != 0; {
-			if head >= c.pages.Opened() || c.head(head<<(page.Shift-unitShift)) != head || c.pages.Meta(head).Owner != c.id {
+			if head >= c.core.Opened() || c.head(head<<(page.Shift-unitShift)) != head || c.core.Meta(head).Owner != c.id {
 				report("the list of %s slabs leads from %#x to page %#x, which is no slab of this cache", name, prev, head)
 				return n, out
 			}
-			m := c.pages.Meta(head)
+			m := c.core.Meta(head)
 			if m.Prev != prev || !fits(m) || n > count {
 				report("slab %#x does not belong where it is on the list of %s slabs", head, name)
 				return n, out
@@ -105,14 +106,14 @@ func (c *cache) validateSlabs() (wrong []string) {
 		}
 		return n, out
 	}
-	n, o := walk("partial", c.slabs.partial, func(m *page.Meta) bool { return 0 < m.InUse && m.InUse < c.perSlab })
+	n, o := walk("partial", c.slabs.partial, func(m *pages.Meta) bool { return 0 < m.InUse && m.InUse < c.perSlab })
 	if n != partial {
 		report("%d slabs are partial, %d are on their list", partial, n)
 	}
 	if o != partialOut {
 		report("%d objects of partial slabs are in use, %d of the list's", partialOut, o)
 	}
-	if n, _ := walk("empty", c.slabs.empty, func(m *page.Meta) bool { return m.InUse == 0 }); n != empty || n != c.slabs.empties {
+	if n, _ := walk("empty", c.slabs.empty, func(m *pages.Meta) bool { return m.InUse == 0 }); n != empty || n != c.slabs.empties {
 		report("%d slabs are empty, %d are on their list, %d are counted", empty, n, c.slabs.empties)
 	}
 	if count != c.slabs.count {

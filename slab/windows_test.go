@@ -357,13 +357,13 @@ func TestAnEmptySlabOnTheChainStaysASlab(t *testing.T) {
 				c.c.keepEmpty = 0
 			}
 			c.c.reclaimMu.Lock()
-			atomic.StoreUint32(&c.c.pages.Meta(head).Chained, chainEnd)
+			atomic.StoreUint32(&c.c.core.Meta(head).Chained, chainEnd)
 			c.c.chain.Store(head)
 			c.c.flushObjects([]uint32{off}, &c.c.stats.flushed)
 			if way == "Shrink" {
 				c.c.giveBack()
 			}
-			if c.c.pages.Meta(head).Owner != c.c.id || c.Stats().Slabs != 1 {
+			if c.c.core.Meta(head).Owner != c.c.id || c.Stats().Slabs != 1 {
 				t.Error("the slab's pages were given back while it was on the chain")
 				return // the cache is corrupt
 			}
@@ -521,7 +521,7 @@ func TestAPushOnTheChainIsAReadSideSection(t *testing.T) {
 	for range 20 {
 		fault.SetDelays(0, 0)
 		off := uint32(c.c.unitOf(unsafe.Pointer(c.Alloc(gfp.Kernel))))
-		m := c.c.pages.Meta(c.c.head(off))
+		m := c.c.core.Meta(c.c.head(off))
 		fault.SetDelays(1000, 50*time.Millisecond)
 		pushed := make(chan struct{})
 		go func() {

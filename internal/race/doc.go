@@ -88,7 +88,7 @@
 // edges.
 //
 // Sheaves lie in the same pages as objects. What holds one is for the
-// detector free all the time (page.Unseen), and its links are plain words:
+// detector free all the time (pages.Unseen), and its links are plain words:
 // atomic accesses would stay in the detector's memory.
 //
 // # What stays ordered

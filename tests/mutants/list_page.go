@@ -41,7 +41,7 @@ var pageMutants = []mutant{
 		name:   "page-deferred-frees-lost",
 		breaks: "Free never loses a block",
 		file:   "page/deferred.go", in: "Allocator.pushDeferred",
-		edits:  []edit{{before: `a.Meta(last).next = head`, after: `a.Meta(last).next = 0`}},
+		edits:  []edit{{before: `a.meta(last).Link = head`, after: `a.meta(last).Link = 0`}},
 		killer: killer{pkg: "page", tests: "TestFreeWorksInEveryContextWithTheZoneLockHeld"},
 	},
 	{
@@ -49,8 +49,8 @@ var pageMutants = []mutant{
 		breaks: "of two frees of a block one panics",
 		file:   "page/page.go", in: "Allocator.Free",
 		edits: []edit{{
-			before: `!atomic.CompareAndSwapUint32(&a.Meta(page).word, blockWord(inUse, order), blockWord(cached, order))`,
-			after:  `atomic.SwapUint32(&a.Meta(page).word, blockWord(cached, order)) == 0`,
+			before: `!atomic.CompareAndSwapUint32(&a.meta(page).Word, pages.BlockWord(pages.InUse, order), pages.BlockWord(pages.Cached, order))`,
+			after:  `atomic.SwapUint32(&a.meta(page).Word, pages.BlockWord(pages.Cached, order)) == 0`,
 		}},
 		killer: killer{pkg: "page", tests: "TestBadFreesPanicWithAllocatorAddressAndRule"},
 	},

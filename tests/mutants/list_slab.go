@@ -225,7 +225,7 @@ var slabMutants = []mutant{
 		name:   "Kernel-waits-without-end",
 		breaks: "gfp.Kernel gives up after ReclaimTimeout",
 		file:   "slab/cache.go", in: "waiter.wait",
-		edits:  []edit{{before: `now-w.start >= int64(c.pages.ReclaimTimeout())`, after: `false`}},
+		edits:  []edit{{before: `now-w.start >= int64(c.core.Timeout)`, after: `false`}},
 		killer: killer{pkg: "slab", tests: "TestAtTheLimitKernelWaitsAndOthersDoNot", hangs: true, limit: 8 * time.Second},
 	},
 	{

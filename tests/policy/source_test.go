@@ -94,6 +94,7 @@ func isSysPackage(path string) bool {
 
 // unsafeAllowed says why each package may import unsafe.
 var unsafeAllowed = map[string]string{
+	"internal/pages":                "metadata and bitmaps out of line, found by address arithmetic",
 	"internal/sys":                  "linkname; mapped memory has no other type",
 	"internal/race":                 "the race detector goes by addresses; memory for pages",
 	"internal/percpu":               "slots lie in reserved address space",

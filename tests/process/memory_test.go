@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/page"
 	"quiesce/rcu"
 	"quiesce/slab"
@@ -56,7 +57,7 @@ func used(name string) (kb uint64) {
 
 func smallSpace() {
 	limited(unix.RLIMIT_AS, bytesOf("SPACE"))
-	fmt.Println("default range", page.Default().Range()>>20)
+	fmt.Println("default range", pages.CoreOf(page.Default()).Size>>20)
 	_, err := page.New(page.Config{Name: "big"})
 	fmt.Println("error:", err)
 	a, err := page.New(page.Config{Name: "small", Reserve: 16 << 20})

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 )
 
 // zone is the source of arrays that is the page allocator itself, asked with
@@ -19,9 +20,10 @@ func (z zone) wakeups() uint64 { return 0 }
 func (z zone) close() error    { return nil }
 
 func (z zone) contend(fn func()) {
-	z.in.pages.LockZone()
+	zone := pages.CoreOf(z.in.pages)
+	zone.LockZone()
 	fn()
-	z.in.pages.UnlockZone()
+	zone.UnlockZone()
 }
 
 // newArray is the first version of the arrays (December 2019): GFP_NOWAIT never

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"quiesce/internal/pages"
 	"quiesce/internal/sys"
 	"quiesce/page"
 	"quiesce/preempt"
@@ -103,7 +104,7 @@ func (b *bench) hotOnce(in *Instance, j Job, c *caller, r *hotRun) error {
 			if n > 0 {
 				g.Unlock()
 			}
-			in.pages.Reclaim(page.Size)
+			pages.CoreOf(in.pages).Reclaim(page.Size)
 			g = rcu.ReadLock()
 		}
 		for i := range objs {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/page"
 )
 
@@ -81,7 +82,7 @@ func (j *job) routes() (r Routes, refused uint64) {
 func (w *writer) demand() {
 	if now := time.Now(); now.Sub(w.asked) > demandEvery {
 		w.asked = now
-		w.j.pages.Reclaim(page.Size)
+		pages.CoreOf(w.j.pages).Reclaim(page.Size)
 	}
 }
 

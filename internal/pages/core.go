@@ -1,0 +1,90 @@
+package pages
+
+import (
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+const (
+	// Shift is the binary logarithm of Size.
+	Shift = 12
+	// Size is the size of a page in bytes.
+	Size = 1 << Shift
+	// MetaSize is the size of a Meta in bytes.
+	MetaSize = 32
+	// BitBytes is what each bitmap has for one page: a bit for 16 bytes.
+	BitBytes = Size / 16 / 8
+)
+
+// Core is the memory of an allocator, for package slab. All fields but Added
+// are immutable once the allocator is made.
+type Core struct {
+	Base  unsafe.Pointer // address of page 0
+	Size  uintptr        // bytes of the range
+	Metas unsafe.Pointer // the Metas, one a page
+
+	Added atomic.Uint32 // the frontier: pages below it have metadata
+
+	// Three bitmaps over the whole range, one bit for 16 bytes: the bit's
+	// number is the offset from Base divided by 16. The bits of a page belong
+	// to the page's holder, start as zero and are not touched by the allocator.
+	AllocBits, PendBits, WaitBits unsafe.Pointer
+
+	Timeout time.Duration // how long a gfp.Kernel allocation waits for memory
+	Allocator
+}
+
+// Allocator is what a holder of pages may ask an allocator for, apart from
+// what package page exports.
+type Allocator interface {
+	// FreeUnseen is Free of a page that was allocated with Unseen. Outside of
+	// race builds it is Free. Context: any.
+	FreeUnseen(p unsafe.Pointer)
+	// Reclaim asks all parties for memory once: the Reclaimers, then the Ps'
+	// lists. An owner that waits for memory in its own way calls it between
+	// two tries. Context: task; not pinned, no locks held.
+	Reclaim(need int64)
+
+	// MightAlloc checks, while lockdep is on, what an allocation with these
+	// gfp.Flags may do, whether or not this one does it. It is for Alloc in
+	// builds with -tags lockdep, and for packages whose allocations end
+	// here. Context: any. Linux: might_alloc.
+	MightAlloc(flags uint32)
+	// MightReclaim reports to lockdep that the caller may call Reclaim on an
+	// allocation's behalf. Linux: fs_reclaim_acquire, fs_reclaim_release.
+	MightReclaim()
+
+	// LockZone takes the zone lock, for tests and demonstrations that need it
+	// contended.
+	LockZone()
+	// UnlockZone releases the zone lock that LockZone took.
+	UnlockZone()
+}
+
+// CoreOf returns the Core of an allocator, which is a *page.Allocator. Package
+// page sets it when it is initialized.
+var CoreOf func(allocator any) *Core
+
+// Unseen is a gfp.Flags bit for pages that hidden code alone touches: sheaves.
+// They must come back by FreeUnseen. For the race detector such a page is free
+// all the time, and its next holder is ordered after its last real holder, not
+// after the worker that returned it, whose past includes what everybody did.
+const Unseen = 1 << 31
+
+// Contains reports whether p points into the range. Context: any.
+func (c *Core) Contains(p unsafe.Pointer) bool { return uintptr(p)-uintptr(c.Base) < c.Size }
+
+// PageOf returns the number of the page that p, which is in the range, points
+// into. Context: any.
+func (c *Core) PageOf(p unsafe.Pointer) uint32 {
+	return uint32((uintptr(p) - uintptr(c.Base)) >> Shift)
+}
+
+// Meta returns the metadata of a page below Opened. Context: any.
+func (c *Core) Meta(page uint32) *Meta {
+	return (*Meta)(unsafe.Add(c.Metas, uintptr(page)*MetaSize))
+}
+
+// Opened is the number of pages, from 0, that have metadata. Context: any.
+func (c *Core) Opened() uint32 { return c.Added.Load() } // ord:frontier

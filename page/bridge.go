@@ -1,0 +1,28 @@
+package page
+
+import (
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/pages"
+)
+
+// What package slab needs besides Alloc and Free, and tests and demonstrations
+// besides what users need: package internal/pages declares it, this file
+// provides it.
+
+func init() {
+	pages.CoreOf = func(a any) *pages.Core { return &a.(*Allocator).core }
+}
+
+// bridge is an Allocator as internal/pages sees it.
+type bridge Allocator
+
+var _ pages.Allocator = (*bridge)(nil)
+
+func (b *bridge) FreeUnseen(p unsafe.Pointer) { (*Allocator)(b).freeUnseen(p) }
+func (b *bridge) Reclaim(need int64)          { (*Allocator)(b).reclaimOnce(need) }
+func (b *bridge) MightAlloc(flags uint32)     { (*Allocator)(b).mightAlloc(gfp.Flags(flags)) }
+func (b *bridge) MightReclaim()               { (*Allocator)(b).mightReclaim() }
+func (b *bridge) LockZone()                   { b.zone.lock.LockIRQ() }
+func (b *bridge) UnlockZone()                 { b.zone.lock.UnlockIRQ() }
