@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -33,10 +34,18 @@ func limited(resource int, bytes uint64) {
 	if os.Getenv("LIMITED") == "1" {
 		return
 	}
-	if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: bytes, Max: bytes}); err != nil {
-		fatal(err)
-	}
-	fatal(syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), "LIMITED=1")))
+	// Nothing is allocated between the two calls: this process already has more
+	// address space than the limit, so that its Go heap could not grow.
+	path, err := syscall.BytePtrFromString("/proc/self/exe")
+	must(err)
+	argv, err := syscall.SlicePtrFromStrings(os.Args)
+	must(err)
+	envv, err := syscall.SlicePtrFromStrings(append(os.Environ(), "LIMITED=1"))
+	must(err)
+	must(unix.Setrlimit(resource, &unix.Rlimit{Cur: bytes, Max: bytes}))
+	_, _, errno := syscall.RawSyscall(syscall.SYS_EXECVE,
+		uintptr(unsafe.Pointer(path)), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])))
+	fatal(errno)
 }
 
 func bytesOf(name string) (n uint64) {
