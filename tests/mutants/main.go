@@ -95,14 +95,14 @@ func main() {
 	}
 }
 
-// repository finds the root of the module that the working directory is in.
+// repository finds the root of the workspace that the working directory is in.
 func repository(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}", "quiesce").Output()
-	path, dir, ok := strings.Cut(strings.TrimSpace(string(out)), " ")
-	if err != nil || !ok || path != "quiesce" {
-		return "", errors.New("run this inside of the repository (go list -m quiesce found nothing)")
+	out, err := exec.CommandContext(ctx, "go", "env", "GOWORK").Output()
+	work := strings.TrimSpace(string(out))
+	if err != nil || filepath.Base(work) != "go.work" {
+		return "", errors.New("run this inside of the repository (go env GOWORK names no go.work)")
 	}
-	return filepath.Clean(dir), nil
+	return filepath.Dir(work), nil
 }
 
 // runAll is the whole job. The error is the runner's own.

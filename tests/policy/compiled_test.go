@@ -76,13 +76,13 @@ var fastPaths = []struct {
 	keep   any
 	run    func() // once through the fast path; nil: allocation not tested
 }{
-	{`quiesce/rcu\.ReadLock`, rcu.ReadLock, func() { g := rcu.ReadLock(); g.Unlock() }},
-	{`quiesce/rcu\.Guard\.Unlock`, rcu.Guard.Unlock, nil},
-	{`quiesce/preempt\.Disable`, preempt.Disable, func() { p := preempt.Disable(); p.Enable() }},
-	{`quiesce/preempt\.Pinned\.Enable`, preempt.Pinned.Enable, nil},
-	{`quiesce/slab\.\(\*cache\)\.alloc`, nil, func() { objects.Free(objects.Alloc(gfp.NoWait)) }},
-	{`quiesce/slab\.\(\*cache\)\.free`, nil, nil},
-	{`quiesce/slab\.\(\*cache\)\.freeRCU`, nil, func() { objects.FreeRCU(objects.Alloc(gfp.Kernel)) }},
+	{quoted + `rcu\.ReadLock`, rcu.ReadLock, func() { g := rcu.ReadLock(); g.Unlock() }},
+	{quoted + `rcu\.Guard\.Unlock`, rcu.Guard.Unlock, nil},
+	{quoted + `preempt\.Disable`, preempt.Disable, func() { p := preempt.Disable(); p.Enable() }},
+	{quoted + `preempt\.Pinned\.Enable`, preempt.Pinned.Enable, nil},
+	{quoted + `slab\.\(\*cache\)\.alloc`, nil, func() { objects.Free(objects.Alloc(gfp.NoWait)) }},
+	{quoted + `slab\.\(\*cache\)\.free`, nil, nil},
+	{quoted + `slab\.\(\*cache\)\.freeRCU`, nil, func() { objects.FreeRCU(objects.Alloc(gfp.Kernel)) }},
 }
 
 // objects is a cache whose operations are in the binary.
@@ -162,7 +162,7 @@ func TestAtomicsAreSeenWhereTheyAre(t *testing.T) {
 	if atomics == nil {
 		t.Skipf("no table of atomic instructions for %s", runtime.GOARCH)
 	}
-	const symbol = `quiesce/rcu.StartPoll`
+	symbol := module + `rcu.StartPoll`
 	found := false
 	for _, code := range disassemble(t, "^"+regexp.QuoteMeta(symbol)+"$") {
 		for _, instruction := range code {
@@ -181,7 +181,7 @@ func TestTheAllocationFastPathNeverReadsTheFlags(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skipf("the registers are amd64's, this is %s", runtime.GOARCH)
 	}
-	const symbol = "quiesce/slab.(*cache).alloc"
+	symbol := module + "slab.(*cache).alloc"
 	code := disassemble(t, "^"+regexp.QuoteMeta(symbol)+"$")[symbol]
 	// Arguments: the cache in AX, what round 0 got in BX, the flags in CX, the
 	// round in DI. A jump taken for round 1 leads behind the pin.

@@ -46,7 +46,7 @@ func hookless(t *testing.T, path string) (text []byte, hooks int) {
 		source = slices.Delete(source, c[0], c[1])
 	}
 	if !bytes.Contains(source, []byte("depcheck.")) {
-		source = bytes.Replace(source, []byte("\t\"quiesce/internal/depcheck\"\n"), nil, 1)
+		source = bytes.Replace(source, []byte("\t\""+module+"internal/depcheck\"\n"), nil, 1)
 	}
 	if source, err = format.Source(source); err != nil {
 		t.Fatalf("%s without its hooks: %v", path, err)
@@ -96,7 +96,7 @@ func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
 			t.Errorf("%s:\n%s\nand without hooks:\n%s", symbol, strings.Join(a, "\n"), strings.Join(b, "\n"))
 		}
 		for _, instruction := range a {
-			if strings.Contains(instruction, "quiesce/internal/depcheck") {
+			if strings.Contains(instruction, module+"internal/depcheck") {
 				t.Errorf("%s: %s", symbol, instruction)
 			}
 		}
@@ -108,7 +108,7 @@ func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
 
 // The comparison can see: a hook that is no constant is caught.
 func TestAHookInAFastPathIsSeen(t *testing.T) {
-	const path, symbol = "rcu/reader.go", "quiesce/rcu.Guard.Unlock"
+	path, symbol := "rcu/reader.go", module+"rcu.Guard.Unlock"
 	text := strings.Replace(read(t, path), "if depcheck.Tagged &&", "if depcheck.Enabled() &&", 1)
 	planted := fastCode(t, map[string][]byte{path: []byte(text)})[symbol]
 	if len(planted) == 0 || slices.Equal(instructions(planted), instructions(fastCode(t, nil)[symbol])) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// between returns what stands between two marks of a text.
+// between returns the text between two marks.
 func between(t *testing.T, text, from, to string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(text, from)
@@ -27,12 +27,21 @@ func read(t *testing.T, name string) string {
 	return string(b)
 }
 
-// The README's example is the one that go test compiles and runs.
+// README's ten lines are a function that go test compiles and runs.
 func TestReadmesExampleIsCompiled(t *testing.T) {
 	shown := between(t, read(t, "README.md"), "```go\n", "```")
+	body := between(t, read(t, "rcuhash/example_readme_test.go"), "func Example_readme() {\n", "\t// Output:")
+	if compiled := strings.ReplaceAll(body, "\n\t", "\n"); shown != compiled {
+		t.Errorf("README.md shows\n%s\n\nand rcuhash/example_readme_test.go has\n%s", shown, compiled)
+	}
+}
+
+// So are the guide's twenty lines of a structure of one's own.
+func TestTheGuidesExampleIsCompiled(t *testing.T) {
+	shown := between(t, read(t, "docs/guide/own-structure.md"), "```go\n", "```")
 	_, compiled, ok := strings.Cut(read(t, "slab/example_test.go"), ")\n\n")
-	if !ok || shown != strings.TrimSpace(compiled) {
-		t.Errorf("README.md shows\n%s\n\nand slab/example_test.go has\n%s", shown, compiled)
+	if !ok || !strings.HasPrefix(strings.TrimSpace(compiled), shown) {
+		t.Errorf("docs/guide/own-structure.md shows\n%s\n\nand slab/example_test.go has\n%s", shown, compiled)
 	}
 }
 
