@@ -5,17 +5,21 @@ import (
 	"quiesce/preempt"
 )
 
-// GuardBH is the proof of a read-side critical section with softirqs disabled.
+// GuardBH is the token of a read-side critical section with softirqs disabled.
 type GuardBH struct {
 	g  Guard
 	bh preempt.BHState
 }
 
-// ReadLockBH begins a read-side critical section in which softirqs are
-// disabled (preempt.DisableBH). It is a section of the one RCU, which every
-// grace period waits for. The kernel's rcu_read_lock_bh.
+// ReadLockBH begins a read-side critical section with softirqs disabled (see
+// [preempt.DisableBH]). Every grace period waits for it, as for a section of
+// [ReadLock].
+//
+// Context: any except Hardirq.
+//
+// Linux: rcu_read_lock_bh.
 func ReadLockBH() GuardBH {
-	bh := preempt.DisableBH() // first: what it held back must run outside of the section
+	bh := preempt.DisableBH() // first, so that deferred softirqs run outside the section
 	g := ReadLock()
 	if depcheck.Tagged {
 		g.dep.Exit("rcu.Guard")
@@ -24,13 +28,15 @@ func ReadLockBH() GuardBH {
 	return GuardBH{g, bh}
 }
 
-// Guard is the section's guard, for those who ask for one as proof. It is not
-// to be unlocked.
+// Guard returns the guard of the section, for functions that take one as proof.
+// Do not unlock it.
 func (g GuardBH) Guard() Guard { return g.g }
 
-// Unlock ends the section. Softirq calls that it held back run now, outside of
-// it. It must be called exactly once, on the goroutine that called ReadLockBH.
-// The kernel's rcu_read_unlock_bh.
+// Unlock ends the section. Softirq calls that it deferred run now, outside the
+// section. It must be called exactly once, on the goroutine that called
+// ReadLockBH.
+//
+// Linux: rcu_read_unlock_bh.
 func (g GuardBH) Unlock() {
 	g.g.Unlock()
 	g.bh.Restore()

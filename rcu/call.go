@@ -11,20 +11,20 @@ import (
 	"quiesce/lock"
 )
 
-// Callbacks are kept in arrays, one chain of arrays per shard. They hold Go
-// funcs and so live on the Go heap; making an array while pinned is allowed.
+// Callbacks are kept in arrays, one list of arrays per shard. They are Go funcs,
+// so the arrays live on the Go heap; allocating one while pinned is allowed.
 const (
-	shards    = 64  // Ps share a shard beyond this many
-	arraySize = 255 // callbacks to an array, 2 KB with the count
+	shards    = 64  // with more Ps than this, Ps share shards
+	arraySize = 255 // callbacks in an array, 2 KB with the count
 )
 
 type array struct {
 	n    int // registered
-	done int // invoked, owned by the worker
+	done int // invoked; owned by the worker
 	fns  [arraySize]func()
 }
 
-// shard is one P's (or several Ps') queue. Its lock is held for a few stores.
+// shard is the queue of one P, or of several. Its lock is held for a few stores.
 type shard struct {
 	mu   lock.Raw
 	full []*array // protected by mu
@@ -48,40 +48,47 @@ func init() {
 	}
 }
 
-// begun counts callbacks that were begun.
+// countInvoked adds n to the callbacks started.
 //
 //go:norace
-func (c *callbacks) begun(n uint64) {
-	race.Disable()   // the count orders nobody
+func (c *callbacks) countInvoked(n uint64) {
+	race.Disable()   // the count orders nothing
 	c.invoked.Add(n) // ord:stat
 	race.Enable()
 }
 
-// Call runs fn after a grace period, on a worker goroutine, unpinned. fn may
-// block and may call Call, but holds up the callbacks behind it; it must not
-// call Barrier. Callbacks registered on one P run in their order. Any
-// context; never sleeps. The kernel's call_rcu.
+// Call runs fn after a grace period, on a worker goroutine that is not pinned.
+// It never sleeps. Callbacks registered on one P run in order of registration.
+//
+// fn may block and may call Call; while it blocks, no other callback runs. It
+// must not call [Barrier].
+//
+// Context: any.
+//
+// Linux: call_rcu.
 //
 //go:norace
 func Call(fn func()) {
 	if fn == nil {
-		panic("quiesce: rcu.Call of a nil func")
+		panic("quiesce/rcu: Call of a nil func")
 	}
 	id := sys.ProcPin()
 	s := &calls.shard[id%shards]
 	s.race.Merge()
-	race.Disable()      // the lock orders nobody but caller and callback
+	race.Disable()      // the lock orders only the caller and the callback
 	calls.queued.Add(1) // ord:stat
 	s.mu.LockIRQ()
 	sys.ProcUnpin()
-	s.add(fn)
+	s.addLocked(fn)
 	s.mu.UnlockIRQ()
 	race.Enable()
 	startCalls()
 }
 
+// addLocked appends a callback to the shard's queue. s.mu is locked.
+//
 //go:norace
-func (s *shard) add(fn func()) {
+func (s *shard) addLocked(fn func()) {
 	if s.cur == nil || s.cur.n == arraySize {
 		if s.cur != nil {
 			s.full = append(s.full, s.cur)
@@ -92,6 +99,8 @@ func (s *shard) add(fn func()) {
 	s.cur.n++
 }
 
+// startCalls starts the worker unless it runs.
+//
 //go:norace
 func startCalls() {
 	fault.Delay("wake-call")
@@ -103,11 +112,12 @@ func startCalls() {
 	}
 }
 
-// runCalls is the worker: take everything, one grace period, run everything.
+// runCalls is the worker: dequeue everything, wait for one grace period, run
+// everything.
 func runCalls() {
 	for {
-		for batch := takeCalls(); len(batch) > 0; batch = takeCalls() {
-			// The cookie comes after the last callback was taken.
+		for batch := dequeueCalls(); len(batch) > 0; batch = dequeueCalls() {
+			// The cookie is taken after the last callback was dequeued.
 			wait(snap(), false)
 			invoke(batch)
 		}
@@ -119,9 +129,9 @@ func runCalls() {
 	}
 }
 
-// invoke runs a batch. A callback that ends its goroutine (runtime.Goexit, as
-// testing's FailNow does) must not take the others with it: they, and the
-// worker's duty, go to a new goroutine.
+// invoke runs a batch. If a callback ends its goroutine (by runtime.Goexit, as
+// testing's FailNow does), a new goroutine takes over the rest of the batch and
+// the work of the worker.
 func invoke(batch []*array) {
 	finished := false
 	defer func() {
@@ -137,15 +147,17 @@ func invoke(batch []*array) {
 			fn := a.fns[a.done]
 			a.fns[a.done] = nil
 			a.done++
-			calls.begun(1)
+			calls.countInvoked(1)
 			fn()
 		}
 	}
 	finished = true
 }
 
+// dequeueCalls removes and returns all registered callbacks.
+//
 //go:norace
-func takeCalls() (batch []*array) {
+func dequeueCalls() (batch []*array) {
 	for i := range calls.shard {
 		s := &calls.shard[i]
 		s.mu.LockIRQ()
@@ -161,6 +173,8 @@ func takeCalls() (batch []*array) {
 	return batch
 }
 
+// callsPending reports whether a callback is registered.
+//
 //go:norace
 func callsPending() bool {
 	for i := range calls.shard {
@@ -175,16 +189,19 @@ func callsPending() bool {
 	return false
 }
 
-// Barrier waits until every callback registered before has returned. It does
-// not wait for slab's FreeRCU, which has barriers of its own. Unpinned,
-// outside of read-side sections, not in a callback. The kernel's rcu_barrier.
+// Barrier waits until every callback that was registered before the call has
+// returned. It does not wait for slab's FreeRCU, which has barriers of its own.
+//
+// Context: task; not pinned, not in a read-side section, not in a callback.
+//
+// Linux: rcu_barrier.
 func Barrier() {
 	if depcheck.Enabled() {
 		mayWait("waiting for callbacks in rcu.Barrier")
 	}
 	var left atomic.Int32
-	// A locked mutex and no channel: one made in a synctest bubble must not be
-	// closed by a worker outside of it.
+	// A locked mutex instead of a channel: the worker may be outside the
+	// caller's synctest bubble, and must not close a channel made inside it.
 	var done sync.Mutex
 	done.Lock()
 	left.Store(1) // ord:barrier
@@ -194,16 +211,16 @@ func Barrier() {
 		}
 	}
 	marker := func() {
-		calls.begun(^uint64(0)) // counted, but it is no callback of anybody's
+		calls.countInvoked(^uint64(0)) // the marker is not a user's callback
 		last()
 	}
-	// A marker behind the last callback of every shard, empty ones included:
-	// their callbacks may be running.
+	// A marker after the last callback of every shard, empty ones included,
+	// because their callbacks may be running.
 	for i := range calls.shard {
 		left.Add(1) // ord:barrier
 		s := &calls.shard[i]
 		s.mu.LockIRQ()
-		s.add(marker)
+		s.addLocked(marker)
 		s.mu.UnlockIRQ()
 	}
 	startCalls()

@@ -1,6 +1,29 @@
-// Package rcu is read-copy update: readers that take no lock and execute no
-// atomic instruction, and updaters that wait until every reader that could
-// still see an unlinked object has left.
+// Package rcu is read-copy update: readers that take no lock, and updaters that
+// wait until no reader can still see what they removed.
+//
+// A reader brackets its accesses with a guard. It never waits, whatever updaters
+// do:
+//
+//	g := rcu.ReadLock()
+//	use(config.Load()) // an atomic.Pointer[Config]
+//	g.Unlock()
+//
+// An updater publishes a new version, waits for the readers that may still use
+// the old one, and then does with it what it likes:
+//
+//	old := config.Swap(next) // new readers find next
+//	rcu.Synchronize()        // readers that may have old have left
+//	old.Close()
+//
+// [Call] runs a function after those readers have left, without waiting;
+// [StartPoll] and [Poll] leave the waiting to the caller. For data on the Go
+// heap that needs no Close, the garbage collector does all of this by itself.
+// RCU is for what it can't manage: off-heap objects (packages slab and
+// rcuhash), files, buffers to be reused.
+//
+// The rule for readers: a pointer is protected by the section in which it was
+// loaded, until that section ends. The rule for updaters: first unlink, then
+// wait, then free.
 //
 // # Terms
 //
@@ -9,27 +32,26 @@
 // handler); ReadLockBH is ReadLock with softirqs disabled. A grace period
 // is a time during which every section that was running at its start has
 // ended. A quiescent state of a P is a moment outside of every pinned
-// section. A cookie names a grace period that has not ended yet; Poll tells
+// section. A cookie names a grace period that has not ended yet; Poll reports
 // whether it has.
 //
 // # Guarantees
 //
-// (A) A section that began before a grace period began has ended when the
-// grace period ends. (B) Whatever an updater did before it asked for a grace
+// (R-A) A section that began before a grace period began has ended when the
+// grace period ends. (R-B) Whatever an updater did before it asked for a grace
 // period is visible to every section that this grace period did not wait
-// for. (C) Whatever a section did is visible after the end of a grace period
-// that waited for it. (D) A grace period ends once the sections that it waits
-// for have ended; later ones do not hold it up. One grace period covers both
-// flavours of readers.
+// for. (R-C) Whatever a section did is visible after the end of a grace period
+// that waited for it. (R-D) A grace period ends once the sections that it waits
+// for have ended; later ones do not delay it. One grace period covers both
+// flavours of readers, preemptible and pinned.
 //
-// All of this is about one section at a time: a pointer is protected by the
-// section in which it was loaded, until that section ends. A section that
-// began inside another one and outlives it does not take over what the first
-// one protected; pinned sections that overlap on a P count as one. (The
-// kernel's consolidated RCU takes every chain of overlapping sections for one,
-// which would need state per goroutine here. Its SRCU is as strict.)
+// All of this is about one section at a time. A section that began inside
+// another one and outlives it does not take over what the first one protected;
+// pinned sections that overlap on a P count as one. (The kernel's consolidated
+// RCU takes every chain of overlapping sections for one, which would need state
+// per goroutine here. Its SRCU is as strict.)
 //
-// # Readers
+// # Design: readers
 //
 // Every word is written by plain stores of the goroutine that is pinned to
 // the P that owns it (percpu.CPU).
@@ -39,38 +61,38 @@
 //	preemptible entry  i = index; Lock[i]++      both while pinned
 //	preemptible exit   Unlock[i]++               while pinned, on any P
 //
-// # Grace periods
+// # Design: grace periods
 //
 // One driver at a time, under gp.mu:
 //
 //	 1  seq becomes odd                      (atomic read-modify-write)
-//	 2  U[j] = sum of Unlock[j], j = 0, 1
+//	 2  exits[j] = sum of Unlock[j], j = 0, 1
 //	 3  membarrier A
-//	 4  L[j] = sum of Lock[j], j = 0, 1
+//	 4  entries[j] = sum of Lock[j], j = 0, 1
 //	 5  per P: qs = QS, then wait for this P if Nest != 0
-//	 6  until U[other] == L[other]: sum Unlock, membarrier, sum Lock
-//	 7  if U[index] != L[index]: index changes over, and the same for the old
+//	 6  until exits[other] == entries[other]: sum Unlock, membarrier, sum Lock
+//	 7  if exits[cur] != entries[cur]: flip index, and the same for the old one
 //	 8  per P of step 5: until Nest == 0 or QS != qs
 //	 9  membarrier B, where a plain store is not a release (arm64)
 //	10  seq becomes even
 //
-// Why (B) holds: a section whose entry store is not seen in step 4 or 5 made
+// Why (R-B) holds: a section whose entry store is not seen in step 4 or 5 made
 // it visible after membarrier A on its processor; its loads came later still,
 // so they see what the updater stored before step 1. Stores to Lock that
-// carry a stale index (the reader was held up between the load of the index
+// use a stale index (the reader was delayed between the load of the index
 // and its increment, perhaps for several grace periods) are why both indexes
-// are summed in every grace period; changing the index over is for (D) only.
+// are summed in every grace period; flipping the index serves (R-D) only.
 //
-// Why (A) and (C) hold for preemptible readers: an exit counted in U has its
-// entry counted in L, since the membarrier between the two sums makes every
-// entry visible whose exit was. So U == L says that every entry in L had its
+// Why (R-A) and (R-C) hold for preemptible readers: if an exit is counted, so is
+// its entry, since the membarrier between the two sums makes every entry
+// visible whose exit was. So equal sums mean that every entry counted had its
 // exit counted, and the membarrier after the sum of exits completed the loads
 // that came before them.
 //
 // For pinned readers: QS changes only at the end of an outermost section, and
 // was read before Nest. A changed QS or a zero Nest thus means that the
 // section seen in step 5 is over. On amd64 that plain store is a release. On
-// arm64 the loads of the section may still be on their way: membarrier B
+// arm64 the loads of the section may still be under way: membarrier B
 // completes them.
 //
 // Saving QS and comparing, rather than waiting for Nest to fall to zero
@@ -79,15 +101,15 @@
 // Ps that appear or go away: GOMAXPROCS changes while the world is stopped,
 // which no pinned section survives. Step 5 reads GOMAXPROCS after membarrier
 // A; a P that exists only later had its first section after that, with the
-// stopped world in between. Counters of preemptible readers stay behind on a
-// P that is gone and are summed up to a high-water mark that a reader raises
-// when it is the first to enter on a P: an atomic read-modify-write before its
-// loads, so that a driver that read the mark too early owes it nothing. An
+// stopped world in between. Counters of preemptible readers remain on a P that
+// is gone and are summed up to a high-water mark. A reader raises the mark when
+// it is the first to enter on a P: an atomic read-modify-write before its
+// loads, so that a driver that read the mark too early need not wait for it. An
 // exit on a P above the mark is not counted, which can only delay step 6 or 7.
 // An exit that is counted has its entry counted, because the mark is read again
-// behind the membarrier, for the sum of locks.
+// after the membarrier, for the sum of entries.
 //
-// # Cookies
+// # Design: cookies
 //
 // seq is odd while a grace period runs. A cookie is the even value of seq
 // that marks the end of the next whole grace period: seq+2 when idle, seq+3
@@ -96,19 +118,19 @@
 // is one as well, so the two are ordered: either step 1 sees the caller's
 // stores, or the cookie counts the running grace period as too early. A plain
 // load of seq could be satisfied while the unlinking store still waits in the
-// store buffer, and is a use-after-free even on amd64.
+// store buffer; that would be a use-after-free even on amd64.
 //
-// # Who runs what
+// # Design: who runs what
 //
-// Synchronize drives grace periods on the caller's goroutine; callers who
-// arrive meanwhile wait for the same ones (the mutex is the funnel). Cookies
-// of StartPoll are driven by a worker goroutine, and callbacks of Call run on
-// another, unpinned, in their order of registration per P. Both start when
-// there is work and end when there is none. They wait by a system call, not
-// by a timer, which would belong to a synctest bubble.
+// Synchronize drives grace periods on the caller's goroutine; callers that
+// arrive while one runs wait for the same ones (the mutex is the funnel).
+// Cookies of StartPoll are driven by a worker goroutine. Callbacks of Call run
+// on another, unpinned, in order of registration per P. Both start when there is
+// work and end when there is none. They wait by a system call, not by a timer,
+// which would belong to a synctest bubble.
 //
 // The comments ord:tag at memory accesses name pairs of
-// docs/design/memory-ordering.md, in this package and those it stands on.
+// docs/design/memory-ordering.md, in this package and those that it imports.
 //
 // Lock order: gp.mu → nothing. A callback shard's lock.Raw, taken with interrupts
 // off, → nothing. docs/design/lock-order.md has what comes before them.
@@ -116,12 +138,13 @@
 // # The race detector
 //
 // With -race the ends of sections are ordered before the end of a grace period
-// that waited for them, and that before whatever its waiter does next: what
-// guarantee (C) says. Nothing else of this package orders its users: its
-// words and atomics are hidden from the detector. So data that is published by
-// an atomic pointer, read in sections and written to after Synchronize, or in
-// a callback, is silent, be it on the Go heap or not; written to without a
-// grace period, or read after Unlock, it is reported. Package internal/race has
-// the argument. Data that is safe only because all who touch it are pinned to
-// the same P is reported: the detector knows no Ps. lock.Local is for that.
+// that waited for them, and that before whatever its waiter does next, as
+// guarantee (R-C) says. Nothing else in this package orders its users: its
+// words and atomics are hidden from the detector. So the detector accepts data
+// that is published by an atomic pointer, read in sections, and written to after
+// Synchronize or in a callback, whether it is on the Go heap or not. It reports
+// data that is written to without a grace period, or read after Unlock. Package
+// internal/race has the argument. Data that is safe only because all its users
+// are pinned to the same P is reported, because the detector does not know Ps.
+// Use lock.Local for that.
 package rcu

@@ -13,34 +13,35 @@ import (
 	"quiesce/preempt"
 )
 
-// gp is the state of grace periods besides seq.
+// gp is the state of grace periods, except for seq.
 var gp struct {
 	mu        lock.Mutex    // held by the driver of a grace period
-	expedite  atomic.Int32  // callers who want the driver to hurry
+	expedite  atomic.Int32  // callers that want the driver to hurry
 	target    atomic.Uint64 // highest cookie promised by StartPoll
 	working   atomic.Bool   // the worker goroutine runs
-	waiting   []waitFor     // protected by mu
+	pinned    []pinnedP     // Ps that the driver waits for; protected by mu
 	expedited atomic.Uint64 // statistics
 }
 
-// waitFor is a P in a pinned section at the grace period's start.
-type waitFor struct {
+// pinnedP is a P that was in a pinned section when the grace period started.
+type pinnedP struct {
 	id int
-	qs uint64
+	qs uint64 // percpu.CPU.QS then
 }
 
 func init() { gp.mu.Init("rcu.gp.mu") }
 
-// wait returns once c has ended, driving as many grace periods as that takes.
-// At most two: the one that may be running, and the next.
+// wait returns when the grace period of c has ended. It drives as many grace
+// periods as that takes, which are at most two: one that may be running, and
+// the next.
 func wait(c Cookie, expedited bool) {
 	if depcheck.Enabled() && mayWait("waiting for a grace period") {
 		defer reported.Annotate(&reportedType)()
 	}
 	if preempt.Atomic() {
-		panic("quiesce: rcu: waiting for a grace period in a raw atomic context, which it would wait for")
+		panic("quiesce/rcu: waiting for a grace period in a raw atomic context, which the grace period would wait for")
 	}
-	race.Disable() // neither the mutex nor its other holders order users
+	race.Disable() // neither the mutex nor its other holders order user code
 	waitHidden(c, expedited)
 	race.Enable()
 	race.GracePeriodSeen(uint64(c) / 2)
@@ -56,17 +57,17 @@ func waitHidden(c Cookie, expedited bool) {
 	for !done(c) {
 		gp.mu.Lock()
 		if !done(c) {
-			drive()
+			driveLocked()
 		}
 		gp.mu.Unlock()
 	}
 }
 
-// ensure makes the worker drive grace periods up to c. Any context: starting
-// a goroutine while pinned is allowed.
+// startWorker makes the worker drive grace periods up to c. It may run pinned:
+// starting a goroutine is allowed there.
 //
 //go:norace
-func ensure(c Cookie) {
+func startWorker(c Cookie) {
 	race.Disable()
 	for {
 		t := gp.target.Load() // ord:wake-gp
@@ -84,6 +85,8 @@ func ensure(c Cookie) {
 	}
 }
 
+// work is the worker: it drives grace periods until the highest cookie promised
+// has ended.
 func work() {
 	for {
 		for c := Cookie(gp.target.Load()); !done(c); c = Cookie(gp.target.Load()) { // ord:wake-gp
@@ -91,117 +94,115 @@ func work() {
 		}
 		gp.working.Store(false) // ord:wake-gp
 		fault.Delay("wake-gp")
-		// A cookie may have come in between the two lines above.
+		// A cookie may have arrived between the two lines above.
 		if done(Cookie(gp.target.Load())) || !gp.working.CompareAndSwap(false, true) { // ord:wake-gp
 			return
 		}
 	}
 }
 
-// drive runs one grace period. The numbers are the steps of doc.go. gp.mu is
-// held.
+// driveLocked runs one grace period. The numbers are the steps in doc.go. gp.mu
+// is locked.
 //
 //go:norace
-func drive() {
-	b := backoff{}
+func driveLocked() {
+	wait := backoff{}
 	n := seq.Add(1)/2 + 1 // 1; ord:seq-start
 	race.GracePeriodBegan()
 	fault.Delay("seq-start")
 
-	u := sumUnlocks() // 2
+	exits := sumUnlocks() // 2
 	fault.Delay("unlock")
 	sys.Membarrier() // 3, A; ord:nest,lock,unlock
 	fault.Delay("nest")
-	l := sumLocks() // 4
+	entries := sumLocks() // 4
 
-	gp.waiting = gp.waiting[:0]
+	gp.pinned = gp.pinned[:0]
 	ps := runtime.GOMAXPROCS(0)
 	if ps > percpu.MaxP {
-		panic("quiesce: more Ps than there are slots for: GOMAXPROCS is above 65536")
+		panic("quiesce/rcu: more Ps than there are slots for: GOMAXPROCS is above 65536")
 	}
 	for id := range ps { // 5
 		c := percpu.Of(id)
 		qs := atomic.LoadUint64(&c.QS) // before Nest; ord:qs
 		fault.Delay("qs")
 		if atomic.LoadUint64(&c.Nest) != 0 { // ord:nest
-			gp.waiting = append(gp.waiting, waitFor{id, qs})
+			gp.pinned = append(gp.pinned, pinnedP{id, qs})
 		}
 	}
 
-	i := index.Load()     // 0 or 1; ord:index
-	if u[i^1] != l[i^1] { // 6
-		drain(i^1, &b)
+	cur := index.Load()                 // 0 or 1; ord:index
+	if exits[cur^1] != entries[cur^1] { // 6
+		waitForReaders(cur^1, &wait)
 	}
-	if u[i] != l[i] { // 7
-		index.Store(i ^ 1) // ord:index
+	if exits[cur] != entries[cur] { // 7
+		index.Store(cur ^ 1) // ord:index
 		fault.Delay("index")
-		drain(i, &b)
+		waitForReaders(cur, &wait)
 	}
 
-	for len(gp.waiting) > 0 { // 8
-		left := gp.waiting[:0]
-		for _, w := range gp.waiting {
-			c := percpu.Of(w.id)
-			if atomic.LoadUint64(&c.Nest) != 0 && atomic.LoadUint64(&c.QS) == w.qs { // ord:qs
-				left = append(left, w)
+	for len(gp.pinned) > 0 { // 8
+		left := gp.pinned[:0]
+		for _, p := range gp.pinned {
+			c := percpu.Of(p.id)
+			if atomic.LoadUint64(&c.Nest) != 0 && atomic.LoadUint64(&c.QS) == p.qs { // ord:qs
+				left = append(left, p)
 			}
 		}
-		gp.waiting = left
-		if len(left) > 0 && b.pause() {
-			reportPinned(left, b.since())
+		gp.pinned = left
+		if len(left) > 0 && wait.pause() {
+			reportPinned(left, wait.since())
 		}
 	}
 
 	if !sys.ExitIsRelease {
 		sys.Membarrier() // 9, B; ord:qs
 	}
-	if race.Enabled {
-		race.Enable()
-		race.GracePeriodEnded(n)
-		race.Disable()
-	}
+	race.Enable()
+	race.GracePeriodEnded(n)
+	race.Disable()
 	fault.Delay("seq-end")
 	seq.Add(1) // 10; ord:seq-end
 }
 
-// drain waits until the readers of index j that entered before have left. New
-// readers don't use j, but for those held up with a stale index.
+// waitForReaders waits until the readers that entered with index j have left.
+// New readers use the other index, except those delayed with a stale one.
 //
 //go:norace
-func drain(j uint64, b *backoff) {
+func waitForReaders(j uint64, wait *backoff) {
 	for {
-		// Readers may have left on Ps where none ever entered.
+		// Readers may have left on Ps where no reader ever entered.
 		percpu.RaiseReaders(runtime.GOMAXPROCS(0))
-		// A look without the barrier first: it may only err.
+		// Check without the barrier first: a wrong answer costs only time.
 		if sumUnlocks()[j] == sumLocks()[j] {
-			u := sumUnlocks()
+			exits := sumUnlocks()
 			fault.Delay("unlock")
 			sys.Membarrier() // ord:unlock
 			fault.Delay("lock")
-			if l := sumLocks(); u[j] == l[j] {
+			if entries := sumLocks(); exits[j] == entries[j] {
 				return
 			}
 		}
-		if b.pause() {
-			reportPreemptible(j, b.since())
+		if wait.pause() {
+			reportPreemptible(j, wait.since())
 		}
-		// Or even on Ps that are gone by now. That is rare, so it is looked
-		// for at the 64th, 128th, 256th ... pause.
-		if b.n > spins+yields && b.n&(b.n-1) == 0 {
+		// They may even have left on Ps that are gone by now. That is rare, so
+		// check at the 64th, 128th, 256th ... pause only.
+		if wait.n > spins+yields && wait.n&(wait.n-1) == 0 {
 			percpu.FindReaders()
 		}
 	}
 }
 
-// backoff is how the driver waits for a reader: spinning, then giving way,
-// then sleeping.
+// backoff is how the driver waits for a reader: it spins, then yields, then
+// sleeps.
 type backoff struct {
-	n     int
-	start int64
-	told  bool
+	n        int
+	start    int64
+	reported bool // as a stall
 }
 
-// The steps of a wait, untuned.
+// The steps of a wait. Untuned.
 const (
 	spins    = 30      // × 20 PAUSEs
 	yields   = 30      // runtime.Gosched
@@ -210,8 +211,8 @@ const (
 	expSleep = 20_000  // ns, expedited
 )
 
-// pause waits a moment. It returns true once, when the wait has lasted for
-// longer than StallTimeout.
+// pause waits a moment. It returns true once, when the wait has lasted longer
+// than StallTimeout.
 //
 //go:norace
 func (b *backoff) pause() (stalled bool) {
@@ -235,11 +236,12 @@ func (b *backoff) pause() (stalled bool) {
 		ns = expSleep
 	}
 	sys.Sleep(ns)
-	if !b.told && b.since() > int64(StallTimeout) {
-		b.told = true
+	if !b.reported && b.since() > int64(StallTimeout) {
+		b.reported = true
 		return true
 	}
 	return false
 }
 
+// since returns the length of the wait so far, in ns.
 func (b *backoff) since() int64 { return sys.Nanotime() - b.start }

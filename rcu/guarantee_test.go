@@ -73,7 +73,7 @@ func overlap(t *testing.T, section func(func()), wait func()) {
 	}
 }
 
-func TestA_SectionHasEndedWhenSynchronizeReturns(t *testing.T) {
+func TestRA_SectionHasEndedWhenSynchronizeReturns(t *testing.T) {
 	procs(t, max(4, runtime.GOMAXPROCS(0)))
 	for _, f := range flavours {
 		for _, u := range updaters {
@@ -83,7 +83,7 @@ func TestA_SectionHasEndedWhenSynchronizeReturns(t *testing.T) {
 }
 
 // Blocking in a preemptible section is tolerated.
-func TestA_SectionThatBlocksHasEndedWhenSynchronizeReturns(t *testing.T) {
+func TestRA_SectionThatBlocksHasEndedWhenSynchronizeReturns(t *testing.T) {
 	for _, u := range updaters {
 		var ended atomic.Bool
 		inside := make(chan struct{})
@@ -103,7 +103,7 @@ func TestA_SectionThatBlocksHasEndedWhenSynchronizeReturns(t *testing.T) {
 }
 
 // The reader's P is gone when the grace period begins; its section is not.
-func TestA_SectionEnteredOnAPThatWentAwayIsWaitedFor(t *testing.T) {
+func TestRA_SectionEnteredOnAPThatWentAwayIsWaitedFor(t *testing.T) {
 	procs(t, 8)
 	var g Guard
 	onP(t, func(id int) bool { return id >= 4 }, func() { g = ReadLock() })
@@ -117,10 +117,10 @@ func TestA_SectionEnteredOnAPThatWentAwayIsWaitedFor(t *testing.T) {
 	within(t, "the grace period after the section's end", done)
 }
 
-// (B) by its observable side: a section that is not waited for sees what the
+// (R-B) by its observable side: a section that is not waited for sees what the
 // updater did before. Seen from one section: having read the old x, it can't
 // read the y that was written after the grace period, however late.
-func TestB_SectionThatReadTheOldNeverSeesWhatFollowsTheGracePeriod(t *testing.T) {
+func TestRB_SectionThatReadTheOldNeverSeesWhatFollowsTheGracePeriod(t *testing.T) {
 	var x, y word
 	stress(t, func(k uint64) {
 		store(&x.v, k)
@@ -133,9 +133,9 @@ func TestB_SectionThatReadTheOldNeverSeesWhatFollowsTheGracePeriod(t *testing.T)
 	})
 }
 
-// (C), the litmus test RCU+sync+read: reader { x=1; y=1 }, updater { r0=x;
+// (R-C), the litmus test RCU+sync+read: reader { x=1; y=1 }, updater { r0=x;
 // sync; r1=y }; r0==1 && r1==0 is forbidden. One reader, whose stores count.
-func TestC_WhatASectionDidIsVisibleAfterTheGracePeriod_RCUsyncread(t *testing.T) {
+func TestRC_WhatASectionDidIsVisibleAfterTheGracePeriod_RCUsyncread(t *testing.T) {
 	for _, f := range flavours {
 		t.Run(f.name, func(t *testing.T) {
 			var x, y word
@@ -168,8 +168,8 @@ func TestC_WhatASectionDidIsVisibleAfterTheGracePeriod_RCUsyncread(t *testing.T)
 	}
 }
 
-// (D): a reader that came later stays; the grace period ends all the same.
-func TestD_GracePeriodIsNotHeldUpByALaterPreemptibleReader(t *testing.T) {
+// (R-D): a reader that came later stays; the grace period ends all the same.
+func TestRD_GracePeriodIsNotHeldUpByALaterPreemptibleReader(t *testing.T) {
 	for range 20 {
 		old := index.Load()
 		first := ReadLock()
@@ -185,7 +185,7 @@ func TestD_GracePeriodIsNotHeldUpByALaterPreemptibleReader(t *testing.T) {
 
 // One goroutine is in a section at every moment: it enters the next before it
 // leaves the last.
-func TestD_OverlappingPreemptibleReadersDoNotHoldUpGracePeriods(t *testing.T) {
+func TestRD_OverlappingPreemptibleReadersDoNotHoldUpGracePeriods(t *testing.T) {
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for range 3 {
@@ -213,7 +213,7 @@ func TestD_OverlappingPreemptibleReadersDoNotHoldUpGracePeriods(t *testing.T) {
 // change of QS lets the driver pass. Counted in sections of the reader, so that
 // the speed of the machine doesn't matter: waiting for a moment outside of all
 // sections takes hundreds, until the scheduler preempts the reader.
-func TestD_PThatIsAlwaysInSomeSectionPasses(t *testing.T) {
+func TestRD_PThatIsAlwaysInSomeSectionPasses(t *testing.T) {
 	procs(t, 4)
 	rounds, limit := 25, int64(60)
 	if !sys.HasMembarrier() {
@@ -255,7 +255,7 @@ func TestD_PThatIsAlwaysInSomeSectionPasses(t *testing.T) {
 
 // A reader may be held up between its load of the index and its count, and
 // then counts by an index that the driver does not use any more.
-func TestA_ReaderThatCountsByAStaleIndexIsWaitedFor(t *testing.T) {
+func TestRA_ReaderThatCountsByAStaleIndexIsWaitedFor(t *testing.T) {
 	stale := index.Load() ^ 1
 	p := preempt.Disable()
 	id := here()
@@ -276,7 +276,7 @@ func TestA_ReaderThatCountsByAStaleIndexIsWaitedFor(t *testing.T) {
 
 // A transient P: readers only left there, so that it is above the mark that
 // entries raise, and the exit is not counted until FindReaders looks.
-func TestD_ExitOnAPWhereNobodyEnteredIsFound(t *testing.T) {
+func TestRD_ExitOnAPWhereNobodyEnteredIsFound(t *testing.T) {
 	procs(t, 4)
 	g := ReadLock()
 	mark := percpu.Readers()
@@ -301,7 +301,7 @@ func TestD_ExitOnAPWhereNobodyEnteredIsFound(t *testing.T) {
 // The same with a driver that sleeps already when the reader leaves: the end
 // must not come later the longer the reader lasted. The shortest of some tries
 // counts, because a busy machine can only add to it.
-func TestD_LateExitOnAPWhereNobodyEnteredIsFoundSoon(t *testing.T) {
+func TestRD_LateExitOnAPWhereNobodyEnteredIsFoundSoon(t *testing.T) {
 	for _, c := range []struct {
 		age, limit time.Duration
 		tries      int
@@ -332,7 +332,7 @@ func TestD_LateExitOnAPWhereNobodyEnteredIsFoundSoon(t *testing.T) {
 }
 
 // Nested sections end with the outermost, in whichever order.
-func TestA_GracePeriodWaitsForTheLastOfNestedSections(t *testing.T) {
+func TestRA_GracePeriodWaitsForTheLastOfNestedSections(t *testing.T) {
 	a, b := ReadLock(), ReadLock()
 	done := async(Synchronize)
 	a.Unlock()

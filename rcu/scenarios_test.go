@@ -178,7 +178,7 @@ func init() {
 		StallTimeout = 20 * time.Millisecond
 		ran := make(chan struct{})
 		slog.SetDefault(slog.New(callingHandler{slog.NewTextHandler(&lines{}, nil), ran}))
-		readFor(100 * time.Millisecond)
+		readFor(500 * time.Millisecond)
 		Synchronize()
 		<-ran
 		fmt.Println("callback ran")

@@ -6,25 +6,21 @@ import (
 	"quiesce/internal/race"
 )
 
-// Cookie names a grace period: the value of seq that marks its end.
-type Cookie uint64
+// Cookie names a grace period. It is made by [StartPoll] or [GetState].
+type Cookie uint64 // the value of seq that marks the end of the grace period
 
 // seq is odd while a grace period runs. Only the driver changes it.
 var seq atomic.Uint64
 
-// snap returns the cookie of the first grace period that begins after every
-// earlier store of the caller. The read-modify-write is what orders those
-// stores before it; see "Cookies" in doc.go.
+// snap returns the cookie of the first grace period that begins after all
+// earlier stores of the caller. The read-modify-write orders those stores
+// before it; see "Cookies" in doc.go.
 //
 //go:norace
 func snap() Cookie {
-	if race.Enabled {
-		race.Disable()
-	}
+	race.Disable()
 	c := Cookie((seq.Add(0) + 3) &^ 1) // ord:seq-start
-	if race.Enabled {
-		race.Enable()
-	}
+	race.Enable()
 	return c
 }
 
@@ -33,18 +29,40 @@ func snap() Cookie {
 //
 //go:norace
 func done(c Cookie) bool {
-	if race.Enabled {
-		race.Disable()
-	}
+	race.Disable()
 	d := int64(seq.Load()-uint64(c)) >= 0 // ord:seq-end
-	if race.Enabled {
-		race.Enable()
-	}
+	race.Enable()
 	return d
 }
 
-// seen is done for users: the end of the grace period is before what follows.
-func seen(c Cookie) bool {
+// StartPoll returns the cookie of a grace period that will end without further
+// calls. When Poll returns true for it, what the caller unlinked before
+// StartPoll may be freed. StartPoll never sleeps.
+//
+// Context: any.
+//
+// Linux: start_poll_synchronize_rcu.
+func StartPoll() Cookie {
+	c := snap()
+	startWorker(c)
+	return c
+}
+
+// GetState is StartPoll without starting a grace period: the cookie costs one
+// atomic operation, which pays when the caller may never need it.
+// [CondSynchronize] drives the grace period if necessary.
+//
+// Context: any.
+//
+// Linux: get_state_synchronize_rcu.
+func GetState() Cookie { return snap() }
+
+// Poll reports whether the cookie's grace period has ended.
+//
+// Context: any.
+//
+// Linux: poll_state_synchronize_rcu.
+func Poll(c Cookie) bool {
 	if !done(c) {
 		return false
 	}
@@ -52,42 +70,36 @@ func seen(c Cookie) bool {
 	return true
 }
 
-// StartPoll returns the cookie of a grace period that will come to an end by
-// itself. What the caller unlinked before may be freed once Poll says so. Any
-// context; never sleeps. The kernel's start_poll_synchronize_rcu.
-func StartPoll() Cookie {
-	c := snap()
-	ensure(c)
-	return c
-}
-
-// GetState is StartPoll without the promise that anybody makes the grace
-// period happen: the cookie costs one atomic operation, for those who may
-// never need it. CondSynchronize drives it if it must. Any context. The
-// kernel's get_state_synchronize_rcu.
-func GetState() Cookie { return snap() }
-
-// Poll reports whether the cookie's grace period has ended. Any context. The
-// kernel's poll_state_synchronize_rcu.
-func Poll(c Cookie) bool { return seen(c) }
-
-// CondSynchronize waits until the cookie's grace period has ended, and
-// returns at once if it has already. Unpinned, outside of read-side sections.
-// The kernel's cond_synchronize_rcu.
+// CondSynchronize waits until the cookie's grace period has ended. If it has
+// already, CondSynchronize returns at once.
+//
+// Context: task; not pinned, not in a read-side section.
+//
+// Linux: cond_synchronize_rcu.
 func CondSynchronize(c Cookie) { wait(c, false) }
 
-// CondSynchronizeExpedited is CondSynchronize at the pace of
-// SynchronizeExpedited.
+// CondSynchronizeExpedited is [CondSynchronize] at the pace of
+// [SynchronizeExpedited].
+//
+// Context: task; not pinned, not in a read-side section.
+//
+// Linux: cond_synchronize_rcu_expedited.
 func CondSynchronizeExpedited(c Cookie) { wait(c, true) }
 
-// Synchronize waits for a grace period: every read-side critical section that
-// was running when it was called has ended when it returns. Unpinned, outside
-// of read-side sections. The kernel's synchronize_rcu.
+// Synchronize waits for a grace period: when it returns, every read-side
+// critical section that was running when it was called has ended.
+//
+// Context: task; not pinned, not in a read-side section.
+//
+// Linux: synchronize_rcu.
 func Synchronize() { wait(snap(), false) }
 
-// SynchronizeExpedited is Synchronize that sleeps for tens of microseconds at a
-// time while it waits for a reader, in place of up to half a millisecond, at
-// the price of a busier processor. A driver that sleeps already hurries when
-// it wakes up. Unpinned, outside of read-side sections. The kernel's
-// synchronize_rcu_expedited.
+// SynchronizeExpedited is [Synchronize] with shorter sleeps: while it waits for
+// a reader, it sleeps tens of microseconds at a time instead of up to half a
+// millisecond, and keeps the processor busier. If another goroutine drives the
+// grace period and sleeps, it hurries only when it wakes up.
+//
+// Context: task; not pinned, not in a read-side section.
+//
+// Linux: synchronize_rcu_expedited.
 func SynchronizeExpedited() { wait(snap(), true) }

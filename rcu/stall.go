@@ -10,26 +10,29 @@ import (
 	"quiesce/internal/percpu"
 )
 
-// StallTimeout is the age from which a reader that holds up a grace period is
-// reported, once per grace period, through slog's default logger; with -tags
-// lockdep with the goroutine that has been in a section for longest, and the
-// stack on which that began. Set it
-// before the first grace period. Without membarrier a pinned reader
-// holds up the stopped world before it can be reported. The kernel's
-// rcu_cpu_stall_timeout.
+// StallTimeout is how long a grace period may wait for a reader before the
+// reader is reported as a stall: once per grace period, through slog's default
+// logger. With -tags lockdep the report has the goroutine that has been in a
+// section for longest, and the stack at which that section began. Set
+// StallTimeout before the first grace period.
+//
+// Without membarrier (see package sys) a pinned reader delays the stop of the
+// world that replaces it, before it can be reported.
+//
+// Linux: rcu_cpu_stall_timeout.
 var StallTimeout = 10 * time.Second
 
 var stalls atomic.Uint64
 
-func reportPinned(ws []waitFor, ns int64) {
-	for _, w := range ws {
-		report("pinned", w.id, 1, ns)
+func reportPinned(ps []pinnedP, ns int64) {
+	for _, p := range ps {
+		report("pinned", p.id, 1, ns)
 	}
 }
 
-// reportPreemptible names the Ps on which readers of index j entered that
-// have not left. Where a reader left on another P than it entered on, the
-// difference of one P says nothing; the sum is right all the same.
+// reportPreemptible reports readers of index j that have not left, and the P on
+// which most of them entered. Where a reader left on another P than it entered
+// on, one P's difference means nothing; the sum is right anyway.
 //
 //go:norace
 func reportPreemptible(j uint64, ns int64) {
@@ -46,14 +49,14 @@ func reportPreemptible(j uint64, ns int64) {
 	report("preemptible", p, sum, ns)
 }
 
-// report is hidden: the driver's goroutine orders nobody, the one that it starts
-// included.
+// report counts and logs a stall. It is hidden from the race detector: the
+// driver's goroutine orders no other, not even the one that it starts.
 //
 //go:norace
 func report(flavour string, p int, readers int64, ns int64) {
 	stalls.Add(1) // ord:stat
-	// From a goroutine of its own: the handler is the user's, and may even wait
-	// for a grace period.
+	// On a goroutine of its own: the log handler is user code, and may even
+	// wait for a grace period.
 	go logStall([]slog.Attr{
 		slog.String("flavour", flavour),
 		slog.Int("P", p),

@@ -5,11 +5,13 @@ type Stats struct {
 	GracePeriods uint64 // completed
 	Expedited    uint64 // calls of SynchronizeExpedited and CondSynchronizeExpedited
 	Callbacks    uint64 // registered by Call
-	Invoked      uint64 // callbacks that were begun; after Barrier all before it have returned
+	Invoked      uint64 // callbacks started; after Barrier, those registered before it have returned
 	Stalls       uint64 // readers reported
 }
 
-// ReadStats returns the counters. Any context.
+// ReadStats returns the current counters.
+//
+// Context: any.
 func ReadStats() Stats {
 	return Stats{
 		GracePeriods: seq.Load() / 2,       // ord:stat

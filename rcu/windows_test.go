@@ -33,7 +33,7 @@ func (b *backlog) store() {
 
 // An entry that is still in the reader's store buffer when the driver looks.
 // What the section then loads must be new, which is what membarrier A is for.
-func TestB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
+func TestRB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
 	procs(t, max(2, runtime.GOMAXPROCS(0)))
 	for _, f := range flavours {
 		if f.name != "preempt.Disable" && f.name != "rcu.ReadLock" {
@@ -81,7 +81,7 @@ func TestB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
 // Exits are summed before entries. The other way round a reader that comes and
 // goes between the two sums stands in for one that stays. Here one does, as soon
 // as the driver is at the membarrier between them.
-func TestA_AShortReaderDoesNotStandInForALongOne(t *testing.T) {
+func TestRA_AShortReaderDoesNotStandInForALongOne(t *testing.T) {
 	procs(t, max(4, runtime.GOMAXPROCS(0)))
 	early := 0
 	for begin := time.Now(); time.Since(begin) < 4*stressTime; {
@@ -105,7 +105,7 @@ func TestA_AShortReaderDoesNotStandInForALongOne(t *testing.T) {
 }
 
 // The QS of a P changes with the outermost exit only.
-func TestA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
+func TestRA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
 	procs(t, max(4, runtime.GOMAXPROCS(0)))
 	overlapped := 0 // rounds in which the section went on when the grace period was asked for
 	for try := 0; overlapped < 20 && try < 1000; try++ {
@@ -139,7 +139,7 @@ func TestA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
 
 // A reader left on a P that is gone and on which nobody entered: its exit is
 // above the mark, until the driver looks for such Ps.
-func TestD_ExitOnAPThatIsGoneIsFound(t *testing.T) {
+func TestRD_ExitOnAPThatIsGoneIsFound(t *testing.T) {
 	g := ReadLock()
 	gone := max(percpu.Readers(), runtime.GOMAXPROCS(0)) + 20
 	exits := &percpu.Of(gone).Unlock[g.idx&1]

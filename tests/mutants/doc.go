@@ -23,7 +23,7 @@
 //
 //   - membarrier B, and the taker's second and third membarriers: compiled on
 //     arm64 only (NO_MB_B, NO_MB_2, NO_MB_3)
-//   - the membarrier between the sums in drain: on amd64 an entry is visible
+//   - the membarrier between the sums in waitForReaders: on amd64 an entry is visible
 //     before its exit anyway (NO_MB_SCAN)
 //   - the cookie by a plain load: on amd64 it is a use after free, but only
 //     if a membarrier reaches the reader's processor, the reader enters, and the

@@ -267,7 +267,7 @@ func (s *session) takeOver(t *tally, rng *rand.Rand) {
 	}
 }
 
-// A mailbox is a test of guarantee (C): a reader notes, in the object that it
+// A mailbox is a test of guarantee (R-C): a reader notes, in the object that it
 // found, how far another reader's counter of loops was. After a grace period
 // everybody must see it that far at least. The counters are plain words, so
 // that nothing but the grace period orders the two looks.
