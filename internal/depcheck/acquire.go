@@ -2,9 +2,6 @@ package depcheck
 
 import (
 	"unsafe"
-
-	"quiesce/internal/race"
-	"quiesce/internal/sys"
 )
 
 // Acquire checks that the running goroutine may take the lock, and counts it
@@ -17,8 +14,7 @@ import (
 func (m *Map) Acquire(ty *Type, how How) {
 	var r request
 	r.record(1)
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	if t := r.find(true); t != nil {
 		r.h = held{id: m.serial(), addr: uintptr(unsafe.Pointer(m)), read: how.read(), n: uint8(r.n), pcs: r.pcs}
 		switch {
@@ -35,9 +31,7 @@ func (m *Map) Acquire(ty *Type, how How) {
 		r.acquire(t, ty, m, uint8(how>>subclassShift)&7)
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 }
 
 // Might checks that the running goroutine may take the lock, whether it does
@@ -47,8 +41,7 @@ func (m *Map) Acquire(ty *Type, how How) {
 //go:norace
 func (m *Map) Might(ty *Type, how How, irqsOff bool) {
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	if t := r.find(true); t != nil {
 		r.h = held{id: m.serial(), addr: uintptr(unsafe.Pointer(m)), read: how.read()}
 		if irqsOff {
@@ -70,9 +63,7 @@ func (m *Map) Might(ty *Type, how How, irqsOff bool) {
 		t.mu.unlock()
 		r.retire(t)
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 }
 
 // known reports whether acquire would find nothing new and nothing wrong with
@@ -108,16 +99,14 @@ func (m *Map) Annotate(ty *Type) (end func()) {
 //go:norace
 func (m *Map) Acquired() {
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	if t := r.find(false); t != nil {
 		if i := t.byID(m.id.Load()); i >= 0 {
 			t.at(i).flags &^= flagWaiting
 		}
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 }
 
 // Holder is whose a lock was that somebody released.
@@ -140,21 +129,18 @@ const (
 //go:norace
 func (m *Map) Release(really bool) Holder {
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	if t := r.find(false); t != nil {
 		if i := t.byID(m.id.Load()); i >= 0 {
 			t.remove(i)
 			t.mu.unlock()
 			r.retire(t)
-			sys.ProcUnpin()
-			race.Enable()
+			r.end()
 			return Ours
 		}
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	return m.releaseOthers(really)
 }
 
@@ -164,8 +150,7 @@ func (m *Map) releaseOthers(really bool) Holder {
 	var r request
 	r.record(2)
 	holder := Ours
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	switch id := m.id.Load(); {
 	case !really:
 		holder = Nobodys
@@ -178,9 +163,7 @@ func (m *Map) releaseOthers(really bool) Holder {
 		r.goid = goid()
 		r.reportUnbalance(m.title(), really)
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 	return holder
 }
 
@@ -193,16 +176,14 @@ func (m *Map) Held() bool {
 		return true
 	}
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	held := tables.full.Load()&fullTasks != 0
 	if t := r.find(false); t != nil {
 		i := t.byID(m.id.Load())
 		held = i >= 0 && t.at(i).flags&flagWaiting == 0 || i < 0 && t.lost > 0
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	return held
 }
 
@@ -218,14 +199,12 @@ func Left() {
 //go:noinline
 func left() {
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	t := r.find(false)
 	if t != nil {
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	if t != nil {
 		r.settle(t)
 	}

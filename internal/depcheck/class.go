@@ -6,9 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-
-	"quiesce/internal/race"
-	"quiesce/internal/sys"
 )
 
 // class is what all locks of one type, name and subclass share: the rules are
@@ -61,16 +58,13 @@ func (m *Map) Init(name string) {
 func (m *Map) initSlow(name string) {
 	var r request
 	r.record(2)
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	var h held
 	if owner := removeAnywhere(m.id.Load(), &h); owner != 0 {
 		r.reportHeldInit(&h, owner)
 	}
 	m.id.Store(0)
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 }
 
 // Name is the name that Init gave.

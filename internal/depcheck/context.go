@@ -1,10 +1,5 @@
 package depcheck
 
-import (
-	"quiesce/internal/race"
-	"quiesce/internal/sys"
-)
-
 // The contexts, called by package preempt and by the locks that disable
 // interrupts. What they say is what holds whatever preempt_rt is: a lock.Spin
 // taken with LockIRQ counts as taken with interrupts off although with
@@ -34,17 +29,14 @@ const (
 //go:norace
 func change(e event, pins int32) {
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	if t := r.find(true); t != nil {
 		r.apply(t, e)
 		t.explain(pins)
 		t.mu.unlock()
 		r.retire(t)
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 }
 
 // HardirqsOff says that interrupts are disabled from here on. It nests. The

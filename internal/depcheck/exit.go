@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"runtime"
 	"strconv"
-
-	"quiesce/internal/race"
-	"quiesce/internal/sys"
 )
 
 // CheckNoLocksHeld reports what the calling goroutine holds: put it, deferred,
@@ -20,17 +17,14 @@ func CheckNoLocksHeld() {
 	}
 	var r request
 	r.record(1)
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	if t := r.find(false); t != nil {
 		if t.depth > 0 {
 			r.reportStillHeld(t, false)
 		}
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 }
 
 // CheckExited reports goroutines that ended while they held something: locks,
@@ -54,8 +48,8 @@ func CheckExited() {
 
 //go:norace
 func holders() (goids []uint64) {
-	race.Disable()
-	sys.ProcPin()
+	var r request
+	r.begin()
 	gen := tables.gen.Load()
 	for i := range taskShards {
 		s := &taskShards[i]
@@ -67,16 +61,14 @@ func holders() (goids []uint64) {
 		}
 		s.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	return goids
 }
 
 //go:norace
 func reportGone(goid uint64) {
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	if t := r.lookup(goid, false); t != nil {
 		if t.depth > 0 {
 			r.reportStillHeld(t, true)
@@ -86,9 +78,7 @@ func reportGone(goid uint64) {
 		r.goid = goid
 		r.retire(t)
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 }
 
 // forgetLocks makes room where the goroutine has ended. Its sections stay:

@@ -1,10 +1,5 @@
 package depcheck
 
-import (
-	"quiesce/internal/race"
-	"quiesce/internal/sys"
-)
-
 // Order says that a lock of class To was taken while one of class From was
 // held.
 type Order struct{ From, To string }
@@ -17,8 +12,8 @@ func Orders() (orders []Order) {
 	if !Enabled() {
 		return nil
 	}
-	race.Disable()
-	sys.ProcPin()
+	var r request
+	r.begin()
 	t := &tables
 	t.graph.lock()
 	for i := 1; i < t.nedges; i++ {
@@ -26,8 +21,7 @@ func Orders() (orders []Order) {
 		orders = append(orders, Order{t.classes[e.from].title(), t.classes[e.to].title()})
 	}
 	t.graph.unlock()
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	return orders
 }
 
@@ -49,8 +43,8 @@ func ReadStats() Stats {
 	if !Enabled() {
 		return Stats{}
 	}
-	race.Disable()
-	sys.ProcPin()
+	var r request
+	r.begin()
 	t := &tables
 	t.graph.lock()
 	s := Stats{
@@ -65,8 +59,7 @@ func ReadStats() Stats {
 		Goroutines:   int(tasks.Load()),
 	}
 	t.graph.unlock()
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	return s
 }
 
@@ -86,8 +79,8 @@ func Classes() (classes []Class) {
 	if !Enabled() {
 		return nil
 	}
-	race.Disable()
-	sys.ProcPin()
+	var r request
+	r.begin()
 	t := &tables
 	t.graph.lock()
 	for i := 1; i < t.nclasses; i++ {
@@ -95,7 +88,6 @@ func Classes() (classes []Class) {
 		classes = append(classes, Class{c.title(), c.ty.Name, c.ty.outer(), c.ty.Inner})
 	}
 	t.graph.unlock()
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	return classes
 }

@@ -1,10 +1,5 @@
 package depcheck
 
-import (
-	"quiesce/internal/race"
-	"quiesce/internal/sys"
-)
-
 // inSection reports whether the task is in a read-side section of the one RCU,
 // whatever preempt_rt is: a pinned one counts, and a lock.Raw, but not a
 // lock.Spin or a softirq handler that pins with preempt_rt=0.
@@ -35,8 +30,7 @@ func InReader() bool {
 //go:norace
 func inReader(unknown bool) bool {
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	in := unknown && tables.full.Load()&fullTasks != 0
 	if t := r.find(false); t != nil {
 		in = t.inSection() || unknown && t.lost > 0
@@ -44,8 +38,7 @@ func inReader(unknown bool) bool {
 	} else {
 		in = in || pinned()
 	}
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	return in
 }
 
@@ -90,14 +83,11 @@ func NeedNoReader(skip int, what string) bool {
 func suspicious(skip int, what string) {
 	var r request
 	r.record(skip + 1)
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	t := r.find(false)
 	r.reportRCU(t, what)
 	if t != nil {
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 }

@@ -130,7 +130,7 @@ func (r *request) deliverSlow() {
 			print(rep.Text, "\n")
 			rep.end()
 		default:
-			r.leave(rep)
+			leave(rep)
 		}
 	}
 }
@@ -141,17 +141,16 @@ var undelivered atomic.Int32
 // leave notes a report that is not delivered for the end of the pinned section.
 //
 //go:norace
-func (r *request) leave(rep *Report) {
-	race.Disable()
-	sys.ProcPin()
+func leave(rep *Report) {
+	var r request
+	r.begin()
 	if t := r.find(true); t != nil {
 		if t.undelivered.Swap(rep) == nil {
 			undelivered.Add(1)
 		}
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 }
 
 // settle waits for a report that was not delivered inside of a pinned section,
@@ -167,7 +166,9 @@ func (r *request) settle(t *task) {
 	for end := sys.Nanotime() + 50*patience; rep.state.Load() != delivered && sys.Nanotime() < end; {
 		runtime.Gosched()
 	}
-	r.cleanUp(t)
+	r.begin()
+	r.retire(t)
+	r.end()
 }
 
 //go:norace
@@ -179,15 +180,6 @@ func (t *task) take() *Report {
 	}
 	race.Enable()
 	return rep
-}
-
-//go:norace
-func (r *request) cleanUp(t *task) {
-	race.Disable()
-	sys.ProcPin()
-	r.retire(t)
-	sys.ProcUnpin()
-	race.Enable()
 }
 
 // pinned reports whether the goroutine is in a pinned section of package

@@ -1,7 +1,6 @@
 package depcheck
 
 import (
-	"runtime"
 	"strconv"
 )
 
@@ -371,7 +370,3 @@ func (r *request) reportStillHeld(t *task, gone bool) {
 	}
 	f.end(t, r.pcs[:r.n])
 }
-
-//go:norace
-//go:noinline
-func (r *request) record(skip int) { r.n = runtime.Callers(skip+2, r.pcs[:]) }

@@ -3,7 +3,6 @@ package depcheck
 import (
 	"sync/atomic"
 
-	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
 
@@ -88,12 +87,11 @@ func Reset() {
 	if !Enabled() {
 		return
 	}
-	race.Disable()
-	sys.ProcPin()
+	var r request
+	r.begin()
 	resetTables()
 	forgetTasks()
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 }
 
 //go:norace

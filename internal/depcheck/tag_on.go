@@ -5,9 +5,6 @@ package depcheck
 import (
 	"slices"
 	"strings"
-
-	"quiesce/internal/race"
-	"quiesce/internal/sys"
 )
 
 // Tagged says whether this is a build with -tags lockdep, which sees readers,
@@ -27,8 +24,7 @@ func Enter(ty *SectionType) Section {
 	}
 	var r request
 	r.record(1)
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	t := r.find(true)
 	if t != nil {
 		r.h = held{id: serial.Add(1), read: readRecursive, flags: flagSection, n: uint8(r.n), pcs: r.pcs}
@@ -38,9 +34,7 @@ func Enter(ty *SectionType) Section {
 		r.acquire(t, &ty.Type, &ty.dep, 0)
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 	return Section{r.h.id}
 }
 
@@ -54,21 +48,18 @@ func (s Section) Exit(name string) bool {
 		return true
 	}
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	if t := r.find(false); t != nil {
 		if i := t.byID(s.id); i >= 0 {
 			t.remove(i)
 			t.mu.unlock()
 			r.retire(t)
-			sys.ProcUnpin()
-			race.Enable()
+			r.end()
 			return true
 		}
 		t.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	return s.exitElsewhere(name)
 }
 
@@ -80,16 +71,13 @@ func (s Section) Exit(name string) bool {
 func (s Section) exitElsewhere(name string) bool {
 	var r request
 	r.record(2)
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	was := removeAnywhere(s.id, nil) != 0 || s.id <= tables.firstID.Load() || r.endLost()
 	if !was {
 		r.goid = goid()
 		r.reportUnbalance(name, false)
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 	return was
 }
 
@@ -101,8 +89,7 @@ func (s Section) Adopt() {
 		return
 	}
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	var h held
 	if removeAnywhere(s.id, &h) != 0 {
 		if t := r.find(true); t != nil {
@@ -115,9 +102,7 @@ func (s Section) Adopt() {
 			t.mu.unlock()
 		}
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 }
 
 // Open reports whether the section has begun and not ended.
@@ -127,11 +112,10 @@ func (s Section) Open() bool {
 	if s.id == 0 || !Enabled() {
 		return true
 	}
-	race.Disable()
-	sys.ProcPin()
+	var r request
+	r.begin()
 	open := s.id <= tables.firstID.Load() || existsAnywhere(s.id) || tables.full.Load()&(fullClasses|fullTasks|fullHeld) != 0
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	return open
 }
 
@@ -144,8 +128,8 @@ func OldestSection() (goroutine uint64, stack string) {
 		return 0, ""
 	}
 	var oldest held
-	race.Disable()
-	sys.ProcPin()
+	var r request
+	r.begin()
 	gen := tables.gen.Load()
 	for i := range taskShards {
 		s := &taskShards[i]
@@ -161,8 +145,7 @@ func OldestSection() (goroutine uint64, stack string) {
 		}
 		s.mu.unlock()
 	}
-	sys.ProcUnpin()
-	race.Enable()
+	r.end()
 	if goroutine == 0 {
 		return 0, ""
 	}

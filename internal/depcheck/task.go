@@ -83,64 +83,6 @@ func (t *task) at(i int32) *held {
 	return &t.more[i-int32(len(t.small))]
 }
 
-// lookup finds the goroutine's task, or makes it. It returns it locked; nil:
-// there is none, or too many. Pinned.
-//
-//go:norace
-func (r *request) lookup(goid uint64, make bool) *task {
-	for {
-		t := r.listed(goid, make)
-		if t == nil {
-			return nil
-		}
-		t.mu.lock()
-		if t.goid == goid { // a Reset did not take it off meanwhile
-			if gen := tables.gen.Load(); t.gen != gen {
-				t.reset(gen)
-			}
-			return t
-		}
-		t.mu.unlock()
-	}
-}
-
-//go:norace
-func (r *request) listed(goid uint64, make bool) *task {
-	s := &taskShards[goid%shards]
-	s.mu.lock()
-	t := s.list
-	for t != nil && t.goid != goid {
-		t = t.next
-	}
-	if t == nil && make {
-		if t = s.idle; t != nil {
-			s.idle, s.n = t.next, s.n-1
-		} else if tasks.Load() >= maxTasks {
-			s.mu.unlock()
-			r.overflow(fullTasks)
-			return nil
-		} else {
-			t = new(task)
-		}
-		tasks.Add(1)
-		t.goid, t.gen, t.next = goid, 0, s.list
-		s.list = t
-	}
-	s.mu.unlock()
-	return t
-}
-
-//go:norace
-func goid() uint64 { return sys.Goid() }
-
-// find is lookup of the running goroutine.
-//
-//go:norace
-func (r *request) find(make bool) *task {
-	r.goid = goid()
-	return r.lookup(r.goid, make)
-}
-
 // reset forgets the records. The contexts are where the goroutine is, and will
 // be left.
 //
@@ -164,31 +106,6 @@ func (t *task) current() bool { return t.gen == tables.gen.Load() }
 //go:norace
 func (t *task) idle() bool {
 	return t.depth == 0 && t.hardirq|t.threaded|t.softirq|t.irqsOff|t.bhOff|t.pins|t.lost == 0 && t.undelivered.Load() == nil
-}
-
-// retire takes the caller's task off the list if there is nothing to
-// remember. mu is not held.
-//
-//go:norace
-func (r *request) retire(t *task) {
-	s := &taskShards[r.goid%shards]
-	s.mu.lock()
-	t.mu.lock()
-	if t.goid == r.goid && t.idle() {
-		for p := &s.list; *p != nil; p = &(*p).next {
-			if *p == t {
-				*p = t.next
-				t.goid = 0
-				tasks.Add(-1)
-				if s.n < 8 {
-					t.next, s.idle, s.n = s.idle, t, s.n+1
-				}
-				break
-			}
-		}
-	}
-	t.mu.unlock()
-	s.mu.unlock()
 }
 
 // context is the interrupt context of the goroutine.
@@ -379,13 +296,4 @@ func (t *task) bare() int32 {
 	nest := int32(percpu.Pin().Nest)
 	sys.ProcUnpin()
 	return nest - t.pins
-}
-
-// request is one call of a hook: what it wants, and the faults it found.
-type request struct {
-	goid  uint64
-	h     held
-	n     int // entries of pcs
-	pcs   [stackDepth]uintptr
-	fault *fault
 }

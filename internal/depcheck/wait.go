@@ -1,10 +1,5 @@
 package depcheck
 
-import (
-	"quiesce/internal/race"
-	"quiesce/internal/sys"
-)
-
 // limit is what the context lets the goroutine wait for, and by what it was
 // limited last.
 type limit struct {
@@ -100,8 +95,7 @@ func MightSleep(skip int, what string) (bad bool) { return Enabled() && mightSle
 //go:noinline
 func mightSleep(skip int, what string) (bad bool) {
 	var r request
-	race.Disable()
-	sys.ProcPin()
+	r.begin()
 	t := r.find(true)
 	if t != nil {
 		l := t.mayWait()
@@ -112,8 +106,6 @@ func mightSleep(skip int, what string) (bad bool) {
 		t.mu.unlock()
 		r.retire(t)
 	}
-	sys.ProcUnpin()
-	race.Enable()
-	r.deliver()
+	r.end()
 	return bad
 }

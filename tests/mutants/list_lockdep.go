@@ -127,10 +127,10 @@ var lockdepMutants = []mutant{
 	{
 		name:   "lockdep-orders-users-for-the-race-detector",
 		breaks: "lockdep's own locks hide no data race of its users",
-		file:   "internal/depcheck/acquire.go", in: "Map.Acquire",
+		file:   "internal/depcheck/request.go", in: "request.begin",
 		edits: []edit{
-			{before: `race.Disable()`, after: ``},
-			{before: `race.Enable()`, after: ``},
+			{before: `race.Disable()`, after: `_ = race.Enabled`},
+			{in: "request.end", before: `race.Enable()`, after: ``},
 		},
 		killer: killer{pkg: "lockdep", flags: []string{"-race"}, tests: "TestDataRacesOfUsersAreNotHidden"},
 	},
