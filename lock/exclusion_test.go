@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/lockdep/lockdeptest"
 	"quiesce/preempt"
@@ -47,25 +48,8 @@ var kinds = []struct {
 	{"Mutex", func() locker { return new(Mutex) }, false},
 }
 
-// churn changes GOMAXPROCS until stop is closed, then restores it.
-func churn(stop chan struct{}) (wait func()) {
-	old := runtime.GOMAXPROCS(0)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				runtime.GOMAXPROCS(old)
-				return
-			default:
-				runtime.GOMAXPROCS([]int{8, 1, 4, 2}[i%4])
-				time.Sleep(time.Millisecond)
-			}
-		}
-	}()
-	return func() { <-done }
-}
+// churn changes GOMAXPROCS until stop is called.
+func churn() (stop func()) { return testkit.ChurnProcs(time.Millisecond, 8, 1, 4, 2) }
 
 // The mode is read before main, where the go command's test cache does not see
 // it; here it does.
@@ -92,8 +76,7 @@ func TestOneHolderAtATimeUnderGOMAXPROCSChanges(t *testing.T) {
 			t.Run(k.name+"/"+name, func(t *testing.T) {
 				const goroutines, each = 8, 1500
 				l, n := k.make(), 0
-				stop := make(chan struct{})
-				restored := churn(stop)
+				stop := churn()
 				var wg sync.WaitGroup
 				for range goroutines {
 					wg.Go(func() {
@@ -105,8 +88,7 @@ func TestOneHolderAtATimeUnderGOMAXPROCSChanges(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				close(stop)
-				restored()
+				stop()
 				if n != goroutines*each {
 					t.Errorf("the counter is %d, want %d: two held the lock at once", n, goroutines*each)
 				}

@@ -8,15 +8,11 @@ import (
 	"time"
 
 	"quiesce/internal/percpu"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/lockdep/lockdeptest"
 	"quiesce/preempt"
 )
-
-func procs(t *testing.T, n int) {
-	old := runtime.GOMAXPROCS(n)
-	t.Cleanup(func() { runtime.GOMAXPROCS(old) })
-}
 
 // Only the holder of a slot touches the slot's plain counter.
 func TestLocalHolderHasItsSlotForItself(t *testing.T) {
@@ -29,8 +25,7 @@ func TestLocalHolderHasItsSlotForItself(t *testing.T) {
 				n      int // owned by the holder
 				_      [percpu.Line]byte
 			}
-			stop := make(chan struct{})
-			restored := churn(stop)
+			stop := churn()
 			var wg sync.WaitGroup
 			for range goroutines {
 				wg.Go(func() {
@@ -54,8 +49,7 @@ func TestLocalHolderHasItsSlotForItself(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			close(stop)
-			restored()
+			stop()
 			sum := 0
 			for i := range slots {
 				sum += slots[i].n
@@ -73,7 +67,7 @@ func TestLocalGivesTheSlotOfTheHoldersP(t *testing.T) {
 	lockdeptest.Expect(t, func() { // pinned, which is against the rules
 		p := preempt.Disable() // so that the P is the same all along
 		l.Lock()
-		slot, id = l.Slot(), here()
+		slot, id = l.Slot(), testkit.Here()
 		l.Unlock()
 		p.Enable()
 	}, lockdep.InvalidWaitContext)
@@ -85,34 +79,22 @@ func TestLocalGivesTheSlotOfTheHoldersP(t *testing.T) {
 // With preempt_rt=1 the holder goes on elsewhere and keeps its slot; with
 // preempt_rt=0 it is pinned, so it can't.
 func TestLocalHolderKeepsItsSlotWhenItMigrates(t *testing.T) {
-	procs(t, 4)
+	testkit.Procs(t, 4)
 	var l Local
 	l.Lock()
 	slot := l.Slot()
 	if !preempt.RT() {
 		for range 1000 {
-			if !preempt.Atomic() || l.Slot() != slot || here() != slot {
+			if !preempt.Atomic() || l.Slot() != slot || testkit.Here() != slot {
 				t.Fatal("the holder is not pinned to the P of its slot")
 			}
 		}
 		l.Unlock()
 		return
 	}
-	// Company on the other end of a channel moves us about.
-	ping, stop := make(chan struct{}), make(chan struct{})
+	ping, stop := testkit.Company(3)
 	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				case ping <- struct{}{}:
-				}
-			}
-		})
-	}
-	for deadline := time.Now().Add(10 * time.Second); here() == slot; {
+	for deadline := time.Now().Add(10 * time.Second); testkit.Here() == slot; {
 		<-ping
 		runtime.Gosched()
 		if time.Now().After(deadline) {
@@ -133,7 +115,7 @@ func TestLocalHolderKeepsItsSlotWhenItMigrates(t *testing.T) {
 			}
 		})
 	}
-	close(stop)
+	stop()
 	wg.Wait()
 	l.Unlock()
 	// Free again: everybody can have every slot.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/lockdep/lockdeptest"
 	"quiesce/preempt"
@@ -19,7 +20,7 @@ import (
 // pinned, until another goroutine is seen to wait for it, and nobody gets
 // anywhere if the collector wants to stop the world in between.
 func calm(t *testing.T) {
-	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 4)
 	runtime.GC() // what is under way ends here
 	old := debug.SetGCPercent(-1)
 	t.Cleanup(func() { debug.SetGCPercent(old) })
@@ -240,8 +241,7 @@ func TestRWExcludesUnderGOMAXPROCSChanges(t *testing.T) {
 			const writers, readers, each = 3, 5, 1000
 			var l RW
 			var a, b int
-			stop := make(chan struct{})
-			restored := churn(stop)
+			stop := churn()
 			var torn atomic.Int32
 			var wg sync.WaitGroup
 			for range writers {
@@ -269,8 +269,7 @@ func TestRWExcludesUnderGOMAXPROCSChanges(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			close(stop)
-			restored()
+			stop()
 			if a != writers*each || b != a {
 				t.Errorf("the counters are %d and %d, want %d", a, b, writers*each)
 			}

@@ -1,10 +1,7 @@
 package lockdep_test
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -12,38 +9,29 @@ import (
 	"time"
 
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
-// What needs a process of its own runs in a child: this test binary again,
-// told by the environment which scenario to run.
-const childEnv = "QUIESCE_TEST_CHILD"
-
 var scenarios = map[string]func(){}
 
+// What needs a process of its own runs in a child.
 func TestMain(m *testing.M) {
-	if name := os.Getenv(childEnv); name != "" {
-		scenarios[name]()
-		os.Exit(0)
+	if testkit.Scenario() == "" {
+		lockdep.Enable()
 	}
-	lockdep.Enable()
-	os.Exit(m.Run())
+	testkit.Main(m, scenarios, 0)
 }
 
 // child runs a scenario and returns what it wrote and whether it survived.
-func child(t *testing.T, scenario string, env ...string) (out string, ok bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0])
+func child(scenario string, env ...string) (out string, ok bool) {
 	mode := "QUIESCE=preempt_rt=1" // and nothing else that the environment says
 	if !preempt.RT() {
 		mode = "QUIESCE=preempt_rt=0"
 	}
-	cmd.Env = append(append(os.Environ(), mode, childEnv+"="+scenario), env...)
-	b, err := cmd.CombinedOutput()
-	return string(b), err == nil
+	out, err := testkit.Child{Scenario: scenario, Env: append([]string{mode}, env...), Timeout: time.Minute}.Output()
+	return out, err == nil
 }
 
 // reports collects what a test brings about.

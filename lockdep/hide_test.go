@@ -1,18 +1,13 @@
 package lockdep_test
 
 import (
-	"context"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"quiesce/internal/depcheck"
-	"quiesce/internal/race"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/lockdep"
 	"quiesce/preempt"
@@ -20,9 +15,17 @@ import (
 
 // What lockdep does for two goroutines that have nothing to do with each other
 // must not order them, or it would hide their data races. Each scenario runs in
-// a process of its own that is built with -race: this test binary again, or one
-// that is made for the purpose.
-const hideEnv = "QUIESCE_TEST_HIDE"
+// a process of its own that is built with -race.
+func init() {
+	for _, s := range hiding {
+		scenarios[hides+s.name] = func() {
+			lockdep.Enable()
+			s.run()
+		}
+	}
+}
+
+const hides = "hides: "
 
 // shared is what the goroutines race for.
 var shared int
@@ -30,40 +33,22 @@ var shared int
 //go:noinline
 func increment() { shared++ }
 
-// flag is a signal between goroutines that the detector does not see.
-type flag struct{ n int }
-
-//go:norace
-//go:noinline
-func (f *flag) get() int { return f.n }
-
-//go:norace
-//go:noinline
-func (f *flag) raise() { f.n++ }
-
-//go:norace
-func (f *flag) await() {
-	for f.get() == 0 {
-		runtime.Gosched()
-	}
-}
-
 // raceApart has one goroutine access shared and use lockdep, before another uses
 // it and accesses shared.
 func raceApart(use func(goroutine int)) {
-	var first, second flag
+	var first, second testkit.Flag
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		increment()
 		use(0)
-		first.raise()
-		second.await() // what a goroutine did is forgotten sooner when it has ended
+		first.Raise()
+		second.Await(1) // what a goroutine did is forgotten sooner when it has ended
 	})
 	wg.Go(func() {
-		first.await()
+		first.Await(1)
 		use(1)
 		increment()
-		second.raise()
+		second.Raise()
 	})
 	wg.Wait()
 }
@@ -163,49 +148,14 @@ var hiding = []struct {
 	}},
 }
 
-// A child is told by the environment which scenario to run.
-func init() {
-	name, ok := os.LookupEnv(hideEnv)
-	if !ok {
-		return
-	}
-	lockdep.Enable()
-	for _, s := range hiding {
-		if s.name == name {
-			s.run()
-		}
-	}
-	os.Exit(0)
-}
-
-func raceBinary(t *testing.T) string {
-	if race.Enabled {
-		return os.Args[0]
-	}
-	if testing.Short() {
-		t.Skip("builds everything once more, with -race; go test -race runs this in its short form too")
-	}
-	bin := filepath.Join(t.TempDir(), "lockdep.test")
-	if out, err := exec.Command("go", "test", "-race", "-c", "-o", bin, ".").CombinedOutput(); err != nil {
-		if _, noC := exec.LookPath("gcc"); noC != nil || os.Getenv("CGO_ENABLED") == "0" {
-			t.Skipf("no -race builds here: %v", err)
-		}
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return bin
-}
-
 func TestDataRacesOfUsersAreNotHidden(t *testing.T) {
-	bin := raceBinary(t)
+	bin := testkit.RaceBinary(t)
 	for _, s := range hiding {
 		t.Run(s.name, func(t *testing.T) {
 			for _, procs := range []string{"1", "4"} {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-				defer cancel()
-				cmd := exec.CommandContext(ctx, bin)
-				cmd.Env = append(os.Environ(), hideEnv+"="+s.name, "GORACE=halt_on_error=1 history_size=7 atexit_sleep_ms=10", "GOMAXPROCS="+procs)
-				out, err := cmd.CombinedOutput()
-				found := strings.Contains(string(out), "DATA RACE") && strings.Contains(string(out), "lockdep_test.increment()")
+				out, err := testkit.Child{Binary: bin, Scenario: hides + s.name, Timeout: time.Minute,
+					Env: []string{"GORACE=halt_on_error=1 history_size=7 atexit_sleep_ms=10", "GOMAXPROCS=" + procs}}.Output()
+				found := strings.Contains(out, "DATA RACE") && strings.Contains(out, "lockdep_test.increment()")
 				if found != s.race || err == nil == s.race {
 					t.Errorf("GOMAXPROCS=%s: a race was reported: %v, want %v (%v)\n%s", procs, found, s.race, err, out)
 				}

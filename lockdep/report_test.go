@@ -51,7 +51,7 @@ func TestAReportTellsWhoWhatAndWhere(t *testing.T) {
 }
 
 func TestAReportGoesToSlogAtLevelError(t *testing.T) {
-	out, ok := child(t, "a report to slog", "QUIESCE=lockdep=1")
+	out, ok := child("a report to slog", "QUIESCE=lockdep=1")
 	if !ok || !strings.Contains(out, "level=ERROR") || !strings.Contains(out, "Invalid wait context") {
 		t.Errorf("survived %v, slog wrote %q", ok, out)
 	}
@@ -195,7 +195,7 @@ func TestAReportComesBeforeTheEndOfTheProcess(t *testing.T) {
 		"Synchronize while pinned": {"suspicious RCU usage", "waiting for a grace period in a raw atomic context"},
 	} {
 		for _, env := range []string{"GOMAXPROCS=4", "GOMAXPROCS=1"} {
-			out, ok := child(t, scenario, env)
+			out, ok := child(scenario, env)
 			if first, then := strings.Index(out, want[0]), strings.LastIndex(out, want[1]); ok || first < 0 || then < first {
 				t.Errorf("%s, %s: survived %v, want the report, then the panic:\n%s", scenario, env, ok, out)
 			}
@@ -204,7 +204,7 @@ func TestAReportComesBeforeTheEndOfTheProcess(t *testing.T) {
 }
 
 func TestASleepingLockContendedWhilePinnedIsAReportAndNoCrash(t *testing.T) {
-	out, ok := child(t, "sleeping lock contended while pinned", "GOMAXPROCS=4")
+	out, ok := child("sleeping lock contended while pinned", "GOMAXPROCS=4")
 	if !ok || !strings.Contains(out, "Invalid wait context") || !strings.Contains(out, "survived") {
 		t.Errorf("survived %v:\n%s", ok, out)
 	}
@@ -220,19 +220,19 @@ func TestTheEnvironmentChoosesTheMode(t *testing.T) {
 		{"QUIESCE=lockdep=1,preempt_rt=0", "true", "1"},
 		{"QUIESCE=lockdep=1,preempt_rt=0,prove_raw_lock_nesting=0", "true", "0"},
 	} {
-		out, ok := child(t, "as the environment says", c.env)
+		out, ok := child("as the environment says", c.env)
 		if !ok || !strings.Contains(out, "enabled: "+c.enabled+"\n") || !strings.Contains(out, "reports: "+c.reports+"\n") {
 			t.Errorf("%s: want enabled %s, reports %s (a Spin under a Raw); survived %v:\n%s", c.env, c.enabled, c.reports, ok, out)
 		}
 	}
-	out, ok := child(t, "as the environment says", "QUIESCE=lockdep=1,panic_on_report=1")
+	out, ok := child("as the environment says", "QUIESCE=lockdep=1,panic_on_report=1")
 	if ok || !strings.Contains(out, "panic: quiesce: lockdep: QUIESCE=panic_on_report: Invalid wait context") {
 		t.Errorf("panic_on_report=1: survived %v:\n%s", ok, out)
 	}
 }
 
 func TestLocksThatWereHeldBeforeEnableAreNoFault(t *testing.T) {
-	out, ok := child(t, "held before Enable", "QUIESCE=lockdep=0")
+	out, ok := child("held before Enable", "QUIESCE=lockdep=0")
 	if !ok || !strings.Contains(out, "reports: 0\n") {
 		t.Errorf("survived %v:\n%s", ok, out)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/lockdep"
 	"quiesce/preempt"
@@ -45,24 +46,7 @@ func (w *witness) one(t *testing.T, kind string, classes ...string) {
 
 // churn changes the number of Ps, from 1 to 8, until it is stopped.
 func churn() (stop func()) {
-	before, end := runtime.GOMAXPROCS(0), make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for n := 0; ; n++ {
-			select {
-			case <-end:
-				runtime.GOMAXPROCS(before)
-				return
-			default:
-				runtime.GOMAXPROCS(1 + n*5%8)
-				time.Sleep(2 * time.Millisecond)
-			}
-		}
-	})
-	return func() {
-		close(end)
-		wg.Wait()
-	}
+	return testkit.ChurnProcs(2*time.Millisecond, 1, 6, 3, 8, 5, 2, 7, 4) // 1 + n*5%8
 }
 
 func TestGoroutinesMigrateBetweenChangingPs(t *testing.T) {

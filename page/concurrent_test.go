@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/lockdep/lockdeptest"
 	"quiesce/preempt"
@@ -304,7 +305,7 @@ func TestReclaimersAreAskedUnpinnedAndTheirMemoryIsUsed(t *testing.T) {
 }
 
 func TestOtherPsListsServeKernelAllocationsAtTheLimit(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	testkit.Procs(t, 4)
 	a := newTest(t, Config{Limit: 8 << 20, ReclaimTimeout: 20 * time.Second})
 	ps := exhaust(a)
 	var wg sync.WaitGroup
@@ -461,7 +462,7 @@ func TestGOMAXPROCSUpAndDownLosesNothing(t *testing.T) {
 }
 
 func TestShrinkAndFailedCloseDuringChurn(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	testkit.Procs(t, 4)
 	a := newTest(t, Config{})
 	keep := a.Alloc(0, gfp.Kernel)
 	var stop atomic.Bool

@@ -2,14 +2,13 @@ package page
 
 import (
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/fuzztape"
-	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/preempt"
 )
 
@@ -42,21 +41,10 @@ func (m *fuzzed) Reclaim(int64) {
 // do runs fn here, or at the same time as this goroutine spins, and so on
 // another P.
 func (m *fuzzed) do(fn func()) {
-	if !m.away {
+	if m.away {
+		testkit.Elsewhere(fn)
+	} else {
 		fn()
-		return
-	}
-	var done atomic.Bool
-	go func() {
-		defer done.Store(true)
-		fn()
-	}()
-	for i := 0; !done.Load(); i++ {
-		if i < 1000 {
-			sys.Yield()
-		} else {
-			runtime.Gosched() // no other P is to be had
-		}
 	}
 }
 
@@ -134,7 +122,7 @@ func (m *fuzzed) misuse(kind int) {
 	if kind == 5 {
 		p = m.a.core.Base
 	}
-	mustPanic(m.t, func() { m.a.Free(p, order) }, "quiesce: allocator", "free of")
+	testkit.Panics(m.t, func() { m.a.Free(p, order) }, "quiesce: allocator", "free of")
 }
 
 func (m *fuzzed) freeAll() {
@@ -188,7 +176,7 @@ const mostFuzzPages = 6000 // in use at a time
 //	o    here and on another P by turns
 func FuzzPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
+		testkit.Procs(t, 3)
 		tp := fuzztape.New(b, 1024)
 		c := Config{ReclaimTimeout: 200 * time.Microsecond, Reserve: 64 << 20}
 		c.Limit = []int64{0, 128 << 10, 512 << 10, 1<<20 + 12345, 8 << 20}[tp.Arg(5)]

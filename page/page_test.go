@@ -11,6 +11,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/pages"
+	"quiesce/internal/testkit"
 )
 
 // quiet is NoWait without a log line for each failure that a test provokes.
@@ -125,23 +126,6 @@ func filled(p unsafe.Pointer, order int, b byte) bool {
 	return true
 }
 
-func mustPanic(t *testing.T, fn func(), want ...string) {
-	t.Helper()
-	defer func() {
-		t.Helper()
-		s, ok := recover().(string)
-		if !ok {
-			t.Fatalf("no panic with a string")
-		}
-		for _, w := range want {
-			if !strings.Contains(s, w) {
-				t.Errorf("panic %q does not say %q", s, w)
-			}
-		}
-	}()
-	fn()
-}
-
 func TestEveryOrderIsAlignedZeroedAndUsable(t *testing.T) {
 	a := newTest(t, Config{})
 	for range 2 { // the second round reuses dirty blocks
@@ -192,7 +176,7 @@ func TestPageZeroIsZeroAndNobodys(t *testing.T) {
 	if !filled(a.core.Base, 0, 0) {
 		t.Error("page 0 is not zero")
 	}
-	mustPanic(t, func() { a.Free(a.core.Base, 0) }, "page 0")
+	testkit.Panics(t, func() { a.Free(a.core.Base, 0) }, "page 0")
 	for _, p := range ps {
 		a.Free(p, 0)
 	}
@@ -249,22 +233,22 @@ func TestBadFreesPanicWithAllocatorAddressAndRule(t *testing.T) {
 	b := newTest(t, Config{Name: "other"})
 	p := a.Alloc(2, gfp.Kernel)
 	addr := fmt.Sprintf("%#x", uintptr(p))
-	mustPanic(t, func() { a.Free(p, 1) }, "bad-frees", addr, "wrong order", "order 2")
-	mustPanic(t, func() { a.Free(p, -1) }, "bad-frees", addr, "wrong order")
-	mustPanic(t, func() { a.Free(p, 1<<40) }, "bad-frees", addr, "wrong order")
-	mustPanic(t, func() { a.Free(unsafe.Add(p, 16), 2) }, "bad-frees", "misaligned")
-	mustPanic(t, func() { a.Free(unsafe.Add(p, Size), 0) }, "bad-frees", "not the first page")
-	mustPanic(t, func() { b.Free(p, 2) }, "other", addr, "foreign")
-	mustPanic(t, func() { a.Free(nil, 0) }, "bad-frees", "foreign")
-	mustPanic(t, func() { a.Free(unsafe.Pointer(t), 0) }, "bad-frees", "foreign")
-	mustPanic(t, func() { a.Free(unsafe.Add(a.core.Base, a.core.Size/2), 0) }, "bad-frees", "never handed out")
+	testkit.Panics(t, func() { a.Free(p, 1) }, "bad-frees", addr, "wrong order", "order 2")
+	testkit.Panics(t, func() { a.Free(p, -1) }, "bad-frees", addr, "wrong order")
+	testkit.Panics(t, func() { a.Free(p, 1<<40) }, "bad-frees", addr, "wrong order")
+	testkit.Panics(t, func() { a.Free(unsafe.Add(p, 16), 2) }, "bad-frees", "misaligned")
+	testkit.Panics(t, func() { a.Free(unsafe.Add(p, Size), 0) }, "bad-frees", "not the first page")
+	testkit.Panics(t, func() { b.Free(p, 2) }, "other", addr, "foreign")
+	testkit.Panics(t, func() { a.Free(nil, 0) }, "bad-frees", "foreign")
+	testkit.Panics(t, func() { a.Free(unsafe.Pointer(t), 0) }, "bad-frees", "foreign")
+	testkit.Panics(t, func() { a.Free(unsafe.Add(a.core.Base, a.core.Size/2), 0) }, "bad-frees", "never handed out")
 	a.Free(p, 2)
-	mustPanic(t, func() { a.Free(p, 2) }, "bad-frees", addr, "double free")
+	testkit.Panics(t, func() { a.Free(p, 2) }, "bad-frees", addr, "double free")
 	a.Shrink()
-	mustPanic(t, func() { a.Free(p, 2) }, "bad-frees", addr, "double free")
+	testkit.Panics(t, func() { a.Free(p, 2) }, "bad-frees", addr, "double free")
 	q := a.Alloc(9, gfp.Kernel)
 	a.Free(q, 9)
-	mustPanic(t, func() { a.Free(q, 9) }, "bad-frees", "double free")
+	testkit.Panics(t, func() { a.Free(q, 9) }, "bad-frees", "double free")
 }
 
 func TestNewRefusesBadConfigs(t *testing.T) {
@@ -338,7 +322,7 @@ func TestCloseReportsPagesInUseAndRecyclesTheRange(t *testing.T) {
 	if r := a.Alloc(0, gfp.Kernel); r != nil {
 		t.Error("Alloc after Close")
 	}
-	mustPanic(t, func() { a.Free(p, 0) }, "closed")
+	testkit.Panics(t, func() { a.Free(p, 0) }, "closed")
 	if a.Close() == nil {
 		t.Error("second Close succeeds")
 	}

@@ -2,33 +2,29 @@ package page
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
 // Tests that need a process of their own.
 
-// child runs this test binary with the named test only, which finds
-// PAGE_TEST_CHILD set to what.
-func child(t *testing.T, what, quiesce string) string {
+// child runs the calling test in a process of its own, under the options.
+func child(t *testing.T, scenario, options string) string {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=20s")
-	cmd.Env = append(os.Environ(), "PAGE_TEST_CHILD="+what, "QUIESCE="+quiesce)
-	out, _ := cmd.CombinedOutput()
-	return string(out)
+	out, _ := testkit.OfTest(t, scenario, "QUIESCE="+options).Output()
+	return out
 }
 
 // What the mail is about: without NoLocks an allocation in a raw atomic
 // context takes the sleeping zone lock, and if somebody holds it that is the
 // end.
 func TestRawAtomicNoWaitDiesOnTheContendedZoneLock(t *testing.T) {
-	if what := os.Getenv("PAGE_TEST_CHILD"); what != "" {
+	if what := testkit.Scenario(); what != "" {
 		f := gfp.NoWait | gfp.NoWarn
 		if what == "NoLocks" {
 			f |= gfp.NoLocks
@@ -62,7 +58,7 @@ func TestRawAtomicNoWaitDiesOnTheContendedZoneLock(t *testing.T) {
 }
 
 func TestKernelInARawAtomicContextSaysSo(t *testing.T) {
-	if os.Getenv("PAGE_TEST_CHILD") != "" {
+	if testkit.Scenario() != "" {
 		a, err := New(Config{Name: "raw"})
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +95,7 @@ func TestParseBytes(t *testing.T) {
 }
 
 func TestDefaultTakesItsLimitFromTheEnvironment(t *testing.T) {
-	if os.Getenv("PAGE_TEST_CHILD") != "" {
+	if testkit.Scenario() != "" {
 		fmt.Println("limit", Default().Stats().Limit)
 		return
 	}

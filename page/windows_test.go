@@ -1,37 +1,20 @@
 package page
 
 import (
-	"quiesce/internal/pages"
-
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
+
+	"quiesce/internal/pages"
+	"quiesce/internal/testkit"
 )
-
-// backlog keeps the store buffer of a processor busy: stores to lines that are
-// in no cache. What is stored after them becomes visible some hundred
-// nanoseconds later, while loads go on.
-type backlog struct {
-	lines []byte
-	at    int
-}
-
-func newBacklog() *backlog { return &backlog{lines: make([]byte, 64<<20)} }
-
-//go:norace
-func (b *backlog) store() {
-	for range 40 {
-		b.at = (b.at + 1_000_003*64) & (len(b.lines) - 1)
-		b.lines[b.at] = 1 // no load, which would be waited for
-	}
-}
 
 // The owner's mark is in its store buffer when the taker looks: the taker's
 // membarrier is what makes it visible. Without it both use the list.
 func TestATakerSeesTheOwnerWhoseMarkIsInTheStoreBuffer(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))))
+	testkit.AtLeastProcs(t, 2)
 	a := newTest(t, Config{})
 	var stop atomic.Bool
 	ended := make(chan any)
@@ -41,11 +24,11 @@ func TestATakerSeesTheOwnerWhoseMarkIsInTheStoreBuffer(t *testing.T) {
 			a.flushLists()
 		}
 	}()
-	b := newBacklog()
+	b := testkit.NewBacklog()
 	live := map[unsafe.Pointer]bool{}
 	var mine []unsafe.Pointer
 	for begin := time.Now(); time.Since(begin) < churnTime() && !t.Failed(); {
-		b.store()
+		b.Store()
 		p := a.Alloc(0, quiet)
 		if live[p] {
 			t.Errorf("page %p was handed out twice", p)
@@ -53,7 +36,7 @@ func TestATakerSeesTheOwnerWhoseMarkIsInTheStoreBuffer(t *testing.T) {
 		live[p] = true
 		if mine = append(mine, p); len(mine) == 20 {
 			for _, p := range mine {
-				b.store()
+				b.Store()
 				a.Free(p, 0)
 			}
 			clear(live)

@@ -1,6 +1,7 @@
 package preempt
 
 import (
+	"quiesce/internal/testkit"
 	"runtime"
 	"strings"
 	"sync"
@@ -273,8 +274,7 @@ func TestRestoreOutOfPlacePanics(t *testing.T) {
 // With preempt_rt=1 the goroutine moves between Ps in the section, and its
 // queue goes with it. Many at once share buckets.
 func TestSoftirqQueuesBelongToTheirGoroutine(t *testing.T) {
-	old := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(old)
+	testkit.KeepProcs(t)
 	var wg sync.WaitGroup
 	var early, ran atomic.Int64
 	const goroutines, rounds = 200, 30

@@ -1,27 +1,16 @@
 package preempt
 
 import (
-	"bytes"
-	"context"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"quiesce/internal/testkit"
 )
 
 // Some rules are enforced by the end of the process. Such a scenario runs in
-// a child: this test binary again, told by the environment which one to run.
-const childEnv = "QUIESCE_TEST_CHILD"
-
-func TestMain(m *testing.M) {
-	if name := os.Getenv(childEnv); name != "" {
-		scenarios[name]()
-		time.Sleep(time.Second) // the runtime may be dying on another thread
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+// a child.
+func TestMain(m *testing.M) { testkit.Main(m, scenarios, time.Second) }
 
 // dies runs the scenario in a child and expects that it ends with the text.
 func dies(t *testing.T, scenario, text string) {
@@ -29,20 +18,16 @@ func dies(t *testing.T, scenario, text string) {
 	out, err := child(scenario)
 	// Once in a while the runtime fails a second time over its own message, on
 	// the scheduler's stack, and says nothing but this.
-	for try := 0; try < 2 && bytes.Contains(out, []byte("fatal error: fatal error:")); try++ {
+	for try := 0; try < 2 && strings.Contains(out, "fatal error: fatal error:"); try++ {
 		out, err = child(scenario)
 	}
 	if err == nil {
 		t.Errorf("%s: the process survived, want its end with %q\n%s", scenario, text, out)
-	} else if !strings.Contains(string(out), text) {
+	} else if !strings.Contains(out, text) {
 		t.Errorf("%s: the process ended (%v) without %q in its output:\n%.1500s", scenario, err, text, out)
 	}
 }
 
-func child(scenario string) (out []byte, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+scenario, "GOMAXPROCS=4")
-	return cmd.CombinedOutput()
+func child(scenario string) (string, error) {
+	return testkit.Child{Scenario: scenario, Env: []string{"GOMAXPROCS=4"}}.Output()
 }

@@ -1,6 +1,7 @@
 package preempt
 
 import (
+	"quiesce/internal/testkit"
 	"runtime"
 	"strings"
 	"sync"
@@ -117,8 +118,7 @@ func TestHardirqWaitsWhileInterruptsAreOffAndRunsInOrder(t *testing.T) {
 // Interrupts are off on one P only, and a queued handler runs on the P, and
 // on the goroutine, that asked for it.
 func TestHardirqQueuesBelongToTheirP(t *testing.T) {
-	old := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(old)
+	testkit.KeepProcs(t)
 	var wg sync.WaitGroup
 	var ran, direct atomic.Int64
 	const goroutines, rounds = 12, 300

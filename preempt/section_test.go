@@ -8,6 +8,7 @@ import (
 
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 )
 
 // state is what a section leaves behind in its P's words.
@@ -65,9 +66,7 @@ func TestSectionsNestAndEndInAnyOrder(t *testing.T) {
 }
 
 func TestPinnedGoroutineStaysOnItsP(t *testing.T) {
-	old := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(old)
-	runtime.GOMAXPROCS(max(4, old))
+	testkit.AtLeastProcs(t, 4)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -91,8 +90,7 @@ func TestPinnedGoroutineStaysOnItsP(t *testing.T) {
 // No section survives a change of GOMAXPROCS, so that every P's words are at
 // rest when nobody is inside.
 func TestNoPLeavesASectionOpenAfterGOMAXPROCSChanges(t *testing.T) {
-	old := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(old)
+	testkit.KeepProcs(t)
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	for range 8 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/preempt"
 )
 
@@ -81,7 +82,7 @@ func TestWorkThatComesWhenTheWorkerEndsIsNotForgotten(t *testing.T) {
 }
 
 func TestCallFromEveryContextRunsAfterTheSection(t *testing.T) {
-	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 4)
 	for _, f := range flavours {
 		t.Run(f.name, func(t *testing.T) {
 			var ended, early atomic.Bool
@@ -91,10 +92,10 @@ func TestCallFromEveryContextRunsAfterTheSection(t *testing.T) {
 					early.Store(!ended.Load())
 					close(ran)
 				})
-				spinFor(500 * time.Microsecond)
+				testkit.SpinFor(500 * time.Microsecond)
 				ended.Store(true)
 			})
-			within(t, "the callback", ran)
+			testkit.Within(t, "the callback", ran)
 			if early.Load() {
 				t.Error("the callback ran inside of the section that registered it")
 			}
@@ -116,7 +117,7 @@ func TestCallbackRunsUnpinnedAndMayBlock(t *testing.T) {
 		close(done)
 	})
 	p.Enable()
-	within(t, "the callback", done)
+	testkit.Within(t, "the callback", done)
 	if pinned {
 		t.Error("the callback ran in an atomic context")
 	}
@@ -125,7 +126,7 @@ func TestCallbackRunsUnpinnedAndMayBlock(t *testing.T) {
 // Callbacks registered on one P run in their order, across arrays and
 // batches, whatever the other Ps register.
 func TestCallbacksOfOnePRunInTheirOrder(t *testing.T) {
-	procs(t, 4)
+	testkit.Procs(t, 4)
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for range 3 {
@@ -143,7 +144,7 @@ func TestCallbacksOfOnePRunInTheirOrder(t *testing.T) {
 	next := map[int]int{}
 	for round := range 40 {
 		p := preempt.Disable()
-		id := here()
+		id := testkit.Here()
 		for range []int{1, 100, 255, 256, 600}[round%5] {
 			c := number{id, next[id]}
 			next[id]++
@@ -183,7 +184,7 @@ func TestCallbackThatCallsCallRunsItInALaterGracePeriod(t *testing.T) {
 		Call(again)
 	}
 	Call(again)
-	within(t, "a chain of 20 callbacks", done)
+	testkit.Within(t, "a chain of 20 callbacks", done)
 	for i := 1; i < depth; i++ {
 		if cookies[i] == cookies[i-1] {
 			t.Errorf("callbacks %d and %d, which registered it, ran after the same grace period", i, i-1)
@@ -192,7 +193,7 @@ func TestCallbackThatCallsCallRunsItInALaterGracePeriod(t *testing.T) {
 }
 
 func TestBarrierWaitsForEveryCallbackRegisteredBefore(t *testing.T) {
-	procs(t, 4)
+	testkit.Procs(t, 4)
 	for _, c := range []struct {
 		name                       string
 		goroutines, each, barriers int
@@ -229,7 +230,7 @@ func TestBarrierWaitsForEveryCallbackRegisteredBefore(t *testing.T) {
 					}
 				})
 			}
-			within(t, "Barrier", async(wg.Wait))
+			testkit.Within(t, "Barrier", testkit.Async(wg.Wait))
 		})
 	}
 }
@@ -245,13 +246,13 @@ func TestBarrierWaitsForACallbackThatRuns(t *testing.T) {
 		ended.Store(true)
 	})
 	<-started
-	barrier := async(Barrier)
+	barrier := testkit.Async(Barrier)
 	time.Sleep(2 * time.Millisecond)
-	if isClosed(barrier) {
+	if testkit.IsClosed(barrier) {
 		t.Error("Barrier returned while a callback ran")
 	}
 	close(release)
-	within(t, "Barrier", barrier)
+	testkit.Within(t, "Barrier", barrier)
 	if !ended.Load() {
 		t.Error("Barrier returned before the callback had")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/preempt"
 )
 
@@ -51,10 +52,10 @@ func overlap(t *testing.T, section func(func()), wait func()) {
 			t.Fatal("no section lasted until the grace period was asked for in 300 tries")
 		}
 		var began, ended atomic.Bool
-		reader := async(func() {
+		reader := testkit.Async(func() {
 			section(func() {
 				began.Store(true)
-				spinFor(time.Millisecond)
+				testkit.SpinFor(time.Millisecond)
 				ended.Store(true)
 			})
 		})
@@ -74,7 +75,7 @@ func overlap(t *testing.T, section func(func()), wait func()) {
 }
 
 func TestRA_SectionHasEndedWhenSynchronizeReturns(t *testing.T) {
-	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 4)
 	for _, f := range flavours {
 		for _, u := range updaters {
 			t.Run(f.name+"/"+u.name, func(t *testing.T) { overlap(t, f.section, u.wait) })
@@ -104,17 +105,17 @@ func TestRA_SectionThatBlocksHasEndedWhenSynchronizeReturns(t *testing.T) {
 
 // The reader's P is gone when the grace period begins; its section is not.
 func TestRA_SectionEnteredOnAPThatWentAwayIsWaitedFor(t *testing.T) {
-	procs(t, 8)
+	testkit.Procs(t, 8)
 	var g Guard
 	onP(t, func(id int) bool { return id >= 4 }, func() { g = ReadLock() })
 	runtime.GOMAXPROCS(2)
-	done := async(Synchronize)
+	done := testkit.Async(Synchronize)
 	time.Sleep(10 * time.Millisecond)
-	if isClosed(done) {
+	if testkit.IsClosed(done) {
 		t.Error("the grace period ended before the section did")
 	}
 	g.Unlock()
-	within(t, "the grace period after the section's end", done)
+	testkit.Within(t, "the grace period after the section's end", done)
 }
 
 // (R-B) by its observable side: a section that is not waited for sees what the
@@ -140,7 +141,7 @@ func TestRC_WhatASectionDidIsVisibleAfterTheGracePeriod_RCUsyncread(t *testing.T
 		t.Run(f.name, func(t *testing.T) {
 			var x, y word
 			var stop atomic.Bool
-			reader := async(func() {
+			reader := testkit.Async(func() {
 				for k := uint64(1); !stop.Load(); k++ {
 					f.section(func() {
 						store(&x.v, k)
@@ -173,12 +174,12 @@ func TestRD_GracePeriodIsNotHeldUpByALaterPreemptibleReader(t *testing.T) {
 	for range 20 {
 		old := index.Load()
 		first := ReadLock()
-		done := async(Synchronize)
+		done := testkit.Async(Synchronize)
 		// From the moment when the index changed over readers are late.
-		eventually(t, "the grace period begins", func() bool { return index.Load() != old })
+		testkit.Eventually(t, 30*time.Second, "the grace period begins", func() bool { return index.Load() != old })
 		later := ReadLock()
 		first.Unlock()
-		within(t, "the grace period with a later reader inside", done)
+		testkit.Within(t, "the grace period with a later reader inside", done)
 		later.Unlock()
 	}
 }
@@ -200,7 +201,7 @@ func TestRD_OverlappingPreemptibleReadersDoNotHoldUpGracePeriods(t *testing.T) {
 			g.Unlock()
 		})
 	}
-	within(t, "50 grace periods", async(func() {
+	testkit.Within(t, "50 grace periods", testkit.Async(func() {
 		for range 50 {
 			Synchronize()
 		}
@@ -214,7 +215,7 @@ func TestRD_OverlappingPreemptibleReadersDoNotHoldUpGracePeriods(t *testing.T) {
 // the speed of the machine doesn't matter: waiting for a moment outside of all
 // sections takes hundreds, until the scheduler preempts the reader.
 func TestRD_PThatIsAlwaysInSomeSectionPasses(t *testing.T) {
-	procs(t, 4)
+	testkit.Procs(t, 4)
 	rounds, limit := 25, int64(60)
 	if !sys.HasMembarrier() {
 		// The driver stops the world, and the runtime's wish to do so may
@@ -228,15 +229,15 @@ func TestRD_PThatIsAlwaysInSomeSectionPasses(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			var stop atomic.Bool
 			var sections atomic.Int64
-			reader := async(func() {
+			reader := testkit.Async(func() {
 				for !stop.Load() {
-					f.section(func() { spinFor(50 * time.Microsecond) })
+					f.section(func() { testkit.SpinFor(50 * time.Microsecond) })
 					sections.Add(1)
 				}
 			})
-			eventually(t, "the reader runs", func() bool { return sections.Load() > 0 })
+			testkit.Eventually(t, 30*time.Second, "the reader runs", func() bool { return sections.Load() > 0 })
 			var took []int64
-			within(t, "grace periods", async(func() {
+			testkit.Within(t, "grace periods", testkit.Async(func() {
 				for range rounds {
 					begin := sections.Load()
 					Synchronize()
@@ -258,18 +259,18 @@ func TestRD_PThatIsAlwaysInSomeSectionPasses(t *testing.T) {
 func TestRA_ReaderThatCountsByAStaleIndexIsWaitedFor(t *testing.T) {
 	stale := index.Load() ^ 1
 	p := preempt.Disable()
-	id := here()
+	id := testkit.Here()
 	percpu.RegisterReader(id)
 	c := percpu.Of(id)
 	store(&c.Lock[stale], load(&c.Lock[stale])+1)
 	p.Enable()
 	for range 2 { // whatever the index is meanwhile
-		done := async(Synchronize)
+		done := testkit.Async(Synchronize)
 		time.Sleep(5 * time.Millisecond)
-		if isClosed(done) {
+		if testkit.IsClosed(done) {
 			t.Error("the grace period ended before the section did")
 		}
-		defer within(t, "the grace period", done)
+		defer testkit.Within(t, "the grace period", done)
 	}
 	Guard{idx: stale}.Unlock()
 }
@@ -277,13 +278,13 @@ func TestRA_ReaderThatCountsByAStaleIndexIsWaitedFor(t *testing.T) {
 // A transient P: readers only left there, so that it is above the mark that
 // entries raise, and the exit is not counted until FindReaders looks.
 func TestRD_ExitOnAPWhereNobodyEnteredIsFound(t *testing.T) {
-	procs(t, 4)
+	testkit.Procs(t, 4)
 	g := ReadLock()
 	mark := percpu.Readers()
 	runtime.GOMAXPROCS(mark + 8)
 	onP(t, func(id int) bool { return id >= mark }, func() {
 		g.Unlock()
-		if here() < percpu.Readers() {
+		if testkit.Here() < percpu.Readers() {
 			panic("the exit's P was registered: the test has lost its point")
 		}
 	})
@@ -291,11 +292,11 @@ func TestRD_ExitOnAPWhereNobodyEnteredIsFound(t *testing.T) {
 	if percpu.Readers() > mark {
 		t.Fatal("a reader entered on a P above the mark: the test has lost its point")
 	}
-	within(t, "the grace period", async(Synchronize))
+	testkit.Within(t, "the grace period", testkit.Async(Synchronize))
 	if percpu.Readers() <= mark {
 		t.Error("the P is still above the mark after the grace period that had to find it")
 	}
-	within(t, "the next grace period", async(Synchronize))
+	testkit.Within(t, "the next grace period", testkit.Async(Synchronize))
 }
 
 // The same with a driver that sleeps already when the reader leaves: the end
@@ -310,18 +311,18 @@ func TestRD_LateExitOnAPWhereNobodyEnteredIsFoundSoon(t *testing.T) {
 		{700 * time.Millisecond, 200 * time.Millisecond, 1},
 	} {
 		t.Run(c.age.String(), func(t *testing.T) {
-			procs(t, 4)
+			testkit.Procs(t, 4)
 			best := time.Hour
 			for range c.tries {
 				runtime.GOMAXPROCS(4)
 				g := ReadLock()
 				mark := percpu.Readers()
-				done := async(Synchronize)
+				done := testkit.Async(Synchronize)
 				time.Sleep(c.age)
 				runtime.GOMAXPROCS(mark + 8)
 				onP(t, func(id int) bool { return id >= mark }, func() { g.Unlock() })
 				left := time.Now()
-				within(t, "the grace period", done)
+				testkit.Within(t, "the grace period", done)
 				best = min(best, time.Since(left))
 			}
 			if best > c.limit {
@@ -334,14 +335,14 @@ func TestRD_LateExitOnAPWhereNobodyEnteredIsFoundSoon(t *testing.T) {
 // Nested sections end with the outermost, in whichever order.
 func TestRA_GracePeriodWaitsForTheLastOfNestedSections(t *testing.T) {
 	a, b := ReadLock(), ReadLock()
-	done := async(Synchronize)
+	done := testkit.Async(Synchronize)
 	a.Unlock()
 	time.Sleep(5 * time.Millisecond)
-	if isClosed(done) {
+	if testkit.IsClosed(done) {
 		t.Error("the grace period ended with the first of two nested sections")
 	}
 	p := preempt.Disable() // an exit counts pinned as well
 	b.Unlock()
 	p.Enable()
-	within(t, "the grace period", done)
+	testkit.Within(t, "the grace period", done)
 }

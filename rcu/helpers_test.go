@@ -1,41 +1,23 @@
 package rcu
 
 import (
-	"context"
-	"os"
-	"os/exec"
 	"runtime"
 	"testing"
 	"time"
 
 	"quiesce/internal/percpu"
-	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/preempt"
 )
 
 // What needs a process of its own (its own slog handler and StallTimeout, or
-// an end by a fatal error) runs in a child: this test binary again, told by
-// the environment which scenario to run.
-const childEnv = "QUIESCE_TEST_CHILD"
-
-func TestMain(m *testing.M) {
-	if name := os.Getenv(childEnv); name != "" {
-		scenarios[name]()
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+// an end by a fatal error) runs in a child, which runs a scenario.
+func TestMain(m *testing.M) { testkit.Main(m, scenarios, 0) }
 
 // child runs the scenario and returns what it wrote.
-func child(t *testing.T, scenario string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+scenario, "GOMAXPROCS=4")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+func child(scenario string) (string, error) {
+	return testkit.Child{Scenario: scenario, Env: []string{"GOMAXPROCS=4"}}.Output()
 }
 
 // flavours are the ways to be in a read-side critical section. section runs
@@ -98,7 +80,7 @@ var flavours = []struct {
 		h.Unlock()
 	}},
 	{"rcu.ReadLock, unlocked by another goroutine on another P", false, func(fn func()) {
-		p := here()
+		p := testkit.Here()
 		g := ReadLock()
 		fn()
 		done := make(chan struct{})
@@ -110,17 +92,11 @@ var flavours = []struct {
 	}},
 }
 
-func here() int {
-	id := sys.ProcPin()
-	sys.ProcUnpin()
-	return id
-}
-
 // unlockElsewhere unlocks g on another P than id, if it gets there.
 func unlockElsewhere(g Guard, id int) {
 	for range 100 {
 		p := preempt.Disable()
-		if here() != id {
+		if testkit.Here() != id {
 			g.Unlock()
 			p.Enable()
 			return
@@ -148,7 +124,7 @@ func onP(t *testing.T, want func(id int) bool, fn func()) {
 				default:
 				}
 				p := preempt.Disable()
-				if want(here()) {
+				if want(testkit.Here()) {
 					select {
 					case <-turn:
 						fn()
@@ -167,59 +143,6 @@ func onP(t *testing.T, want func(id int) bool, fn func()) {
 	case <-found:
 	case <-time.After(20 * time.Second):
 		t.Fatal("no goroutine was run on such a P in 20 s")
-	}
-}
-
-// procs sets GOMAXPROCS for the test.
-func procs(t testing.TB, n int) {
-	old := runtime.GOMAXPROCS(n)
-	t.Cleanup(func() { runtime.GOMAXPROCS(old) })
-}
-
-// spinFor keeps the goroutine where it is, pinned or not.
-func spinFor(d time.Duration) {
-	for end := sys.Nanotime() + int64(d); sys.Nanotime() < end; {
-		sys.Pause(10)
-	}
-}
-
-// async runs fn in a goroutine; the channel is closed when it returned.
-func async(fn func()) <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
-		fn()
-		close(done)
-	}()
-	return done
-}
-
-// within fails the test if it doesn't happen within half a minute.
-func within(t *testing.T, what string, done <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-done:
-	case <-time.After(30 * time.Second):
-		buf := make([]byte, 1<<16)
-		t.Fatalf("%s: not within 30 s\n%s", what, buf[:runtime.Stack(buf, true)])
-	}
-}
-
-// eventually waits until cond is true.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !cond(); time.Sleep(50 * time.Microsecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 30 s", what)
-		}
-	}
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 )
 
 // stressTime is how long one stress runs. Long runs belong to rcutorture.
@@ -31,7 +32,7 @@ func lasts(begin time.Time, tested bool) bool {
 // every flavour in turn. reader runs inside a section and tells whether it saw
 // what it may see.
 func stress(t *testing.T, updater func(k uint64), reader func() bool) {
-	procs(t, max(2, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 2)
 	k := uint64(0)
 	for _, f := range flavours {
 		t.Run(f.name, func(t *testing.T) {
@@ -201,7 +202,7 @@ func TestRCUsyncfree_WhileGOMAXPROCSChanges(t *testing.T) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	stop.Store(true)
-	within(t, "everybody's end", async(wg.Wait))
+	testkit.Within(t, "everybody's end", testkit.Async(wg.Wait))
 	if bad.Load() > 0 {
 		t.Errorf("%d times a reader saw the poison in %d grace periods", bad.Load(), rounds)
 	}

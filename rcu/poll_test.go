@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 )
 
 // The mode is read before main, where the go command's test cache does not see
@@ -41,17 +42,17 @@ func TestCookieIsNotDoneEarlyAndIsDoneAfter(t *testing.T) {
 			if Poll(cookie) {
 				t.Error("done when it was taken, with a reader inside")
 			}
-			waiting := async(Synchronize) // somebody who drives
+			waiting := testkit.Async(Synchronize) // somebody who drives
 			time.Sleep(3 * time.Millisecond)
-			if Poll(cookie) || isClosed(waiting) {
+			if Poll(cookie) || testkit.IsClosed(waiting) {
 				t.Error("done while a reader from before is inside")
 			}
 			g.Unlock()
-			within(t, "the end", async(func() { c.finish(cookie) }))
+			testkit.Within(t, "the end", testkit.Async(func() { c.finish(cookie) }))
 			if !Poll(cookie) {
 				t.Error("not done after the grace period")
 			}
-			within(t, "Synchronize", waiting)
+			testkit.Within(t, "Synchronize", waiting)
 			before := ReadStats().GracePeriods
 			CondSynchronize(cookie)
 			if n := ReadStats().GracePeriods - before; n != 0 {
@@ -76,18 +77,18 @@ func TestCookieTakenDuringAGracePeriodBelongsToTheNext(t *testing.T) {
 	for name, get := range map[string]func() Cookie{"GetState": GetState, "StartPoll": StartPoll} {
 		old := index.Load()
 		first := ReadLock()
-		running := async(Synchronize)
-		eventually(t, "the grace period begins", func() bool { return index.Load() != old })
+		running := testkit.Async(Synchronize)
+		testkit.Eventually(t, 30*time.Second, "the grace period begins", func() bool { return index.Load() != old })
 		second := ReadLock() // not waited for by the running one
 		c := get()
 		first.Unlock()
-		within(t, "the running grace period", running)
+		testkit.Within(t, "the running grace period", running)
 		time.Sleep(3 * time.Millisecond)
 		if Poll(c) {
 			t.Errorf("%s: done by the grace period that ran when it was taken", name)
 		}
 		second.Unlock()
-		within(t, "the next grace period", async(func() { CondSynchronize(c) }))
+		testkit.Within(t, "the next grace period", testkit.Async(func() { CondSynchronize(c) }))
 	}
 }
 
@@ -98,13 +99,13 @@ func TestStartPollFromEveryContextEndsByItself(t *testing.T) {
 		var early bool
 		f.section(func() {
 			c = StartPoll()
-			spinFor(100 * time.Microsecond)
+			testkit.SpinFor(100 * time.Microsecond)
 			early = Poll(c)
 		})
 		if early {
 			t.Errorf("%s: done inside of the section that took it", f.name)
 		}
-		eventually(t, f.name+": the grace period", func() bool { return Poll(c) })
+		testkit.Eventually(t, 30*time.Second, f.name+": the grace period", func() bool { return Poll(c) })
 	}
 }
 
@@ -140,10 +141,10 @@ func TestConcurrentCallersShareGracePeriods(t *testing.T) {
 					u.wait()
 				})
 			}
-			eventually(t, "everybody has asked", func() bool { return asked.Load() == callers })
+			testkit.Eventually(t, 30*time.Second, "everybody has asked", func() bool { return asked.Load() == callers })
 			time.Sleep(20 * time.Millisecond)
 			g.Unlock()
-			within(t, "all callers", async(wg.Wait))
+			testkit.Within(t, "all callers", testkit.Async(wg.Wait))
 			if n := ReadStats().GracePeriods - before; n > callers/5 {
 				t.Errorf("%d grace periods for %d callers", n, callers)
 			}
@@ -197,7 +198,7 @@ func TestSynctestBubbleSeesGracePeriodsEnd(t *testing.T) {
 				var ended atomic.Bool
 				go func() {
 					g := ReadLock()
-					spinFor(3 * time.Millisecond)
+					testkit.SpinFor(3 * time.Millisecond)
 					ended.Store(true)
 					g.Unlock()
 				}()
@@ -218,7 +219,7 @@ func TestSynctestBubbleSeesGracePeriodsEnd(t *testing.T) {
 // A Barrier inside a bubble, while the callback worker was started outside of
 // it. Fatal when it fails, so in a child.
 func TestSynctestBarrierWaitsForAWorkerOutsideOfTheBubble(t *testing.T) {
-	if out, err := child(t, "barrier in a bubble"); err != nil {
+	if out, err := child("barrier in a bubble"); err != nil {
 		t.Errorf("%v\n%.1200s", err, out)
 	}
 }

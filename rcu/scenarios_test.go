@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/preempt"
 )
 
@@ -33,7 +34,7 @@ var scenarios = map[string]func(){
 		stall(func(entered func()) {
 			p := preempt.Disable()
 			entered()
-			spinFor(6 * stallAge)
+			testkit.SpinFor(6 * stallAge)
 			p.Enable()
 		})
 	},
@@ -76,7 +77,7 @@ func stall(reader func(entered func())) {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(&sink, nil)))
 	var p atomic.Int32
 	p.Store(-1)
-	go reader(func() { p.Store(int32(here())) })
+	go reader(func() { p.Store(int32(testkit.Here())) })
 	for p.Load() < 0 {
 		runtime.Gosched()
 	}
@@ -101,7 +102,7 @@ func TestStallIsReportedOnceWithFlavourAndP(t *testing.T) {
 		{"no stall", "", 0},
 	} {
 		t.Run(c.scenario, func(t *testing.T) {
-			out, err := child(t, c.scenario)
+			out, err := child(c.scenario)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
@@ -141,7 +142,7 @@ func TestStallIsReportedOnceWithFlavourAndP(t *testing.T) {
 // A handler of stall reports is user code: it may read the statistics and
 // register callbacks.
 func TestStallHandlerMayUseThePackage(t *testing.T) {
-	out, err := child(t, "stall handler")
+	out, err := child("stall handler")
 	if err != nil || !strings.Contains(out, "callback ran") {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -8,33 +8,16 @@ import (
 
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/preempt"
 )
 
 // Tests that hold a window open which is some nanoseconds wide otherwise.
 
-// backlog keeps the store buffer of a processor busy: stores to lines that are
-// in no cache. What is stored after them becomes visible some hundred
-// nanoseconds later, while loads go on.
-type backlog struct {
-	lines []byte
-	at    int
-}
-
-func newBacklog() *backlog { return &backlog{lines: make([]byte, 64<<20)} }
-
-//go:norace
-func (b *backlog) store() {
-	for range 40 {
-		b.at = (b.at + 1_000_003*64) & (len(b.lines) - 1)
-		b.lines[b.at] = 1 // no load, which would be waited for
-	}
-}
-
 // An entry that is still in the reader's store buffer when the driver looks.
 // What the section then loads must be new, which is what membarrier A is for.
 func TestRB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
-	procs(t, max(2, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 2)
 	for _, f := range flavours {
 		if f.name != "preempt.Disable" && f.name != "rcu.ReadLock" {
 			continue
@@ -44,8 +27,8 @@ func TestRB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
 			var published word
 			var stop atomic.Bool
 			var bad, sections atomic.Int64
-			reader := async(func() {
-				b := newBacklog()
+			reader := testkit.Async(func() {
+				b := testkit.NewBacklog()
 				seen := 0
 				section := func() {
 					o := &object[load(&published.v)]
@@ -56,7 +39,7 @@ func TestRB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
 					}
 				}
 				for !stop.Load() {
-					b.store()
+					b.Store()
 					f.section(section)
 					sections.Add(1)
 				}
@@ -82,18 +65,18 @@ func TestRB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
 // goes between the two sums stands in for one that stays. Here one does, as soon
 // as the driver is at the membarrier between them.
 func TestRA_AShortReaderDoesNotStandInForALongOne(t *testing.T) {
-	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 4)
 	early := 0
 	for begin := time.Now(); time.Since(begin) < 4*stressTime; {
 		g := ReadLock()
 		before := sys.Membarriers()
-		done := async(Synchronize)
+		done := testkit.Async(Synchronize)
 		for sys.Membarriers() == before {
 		}
 		h := ReadLock()
 		h.Unlock()
-		spinFor(500 * time.Microsecond)
-		if isClosed(done) {
+		testkit.SpinFor(500 * time.Microsecond)
+		if testkit.IsClosed(done) {
 			early++
 		}
 		g.Unlock()
@@ -106,12 +89,12 @@ func TestRA_AShortReaderDoesNotStandInForALongOne(t *testing.T) {
 
 // The QS of a P changes with the outermost exit only.
 func TestRA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
-	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 4)
 	overlapped := 0 // rounds in which the section went on when the grace period was asked for
 	for try := 0; overlapped < 20 && try < 1000; try++ {
 		var ended atomic.Bool
 		began := make(chan struct{})
-		reader := async(func() {
+		reader := testkit.Async(func() {
 			p := preempt.Disable()
 			close(began)
 			// For a bounded time: the world can't be stopped meanwhile.
@@ -144,5 +127,5 @@ func TestRD_ExitOnAPThatIsGoneIsFound(t *testing.T) {
 	gone := max(percpu.Readers(), runtime.GOMAXPROCS(0)) + 20
 	exits := &percpu.Of(gone).Unlock[g.idx&1]
 	store(exits, load(exits)+1) // g.Unlock, as if on that P
-	within(t, "the grace period", async(Synchronize))
+	testkit.Within(t, "the grace period", testkit.Async(Synchronize))
 }

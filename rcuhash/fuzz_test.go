@@ -3,16 +3,14 @@ package rcuhash
 import (
 	"fmt"
 	"maps"
-	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
 	"quiesce/internal/fuzztape"
-	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -37,21 +35,10 @@ type fuzzed[K comparable, V any] struct {
 }
 
 func (m *fuzzed[K, V]) do(fn func()) {
-	if !m.away {
+	if m.away {
+		testkit.Elsewhere(fn)
+	} else {
 		fn()
-		return
-	}
-	var done atomic.Bool
-	go func() {
-		defer done.Store(true)
-		fn()
-	}()
-	for i := 0; !done.Load(); i++ {
-		if i < 1000 {
-			sys.Yield()
-		} else {
-			runtime.Gosched() // no other P is available
-		}
 	}
 }
 
@@ -274,7 +261,7 @@ func FuzzMap(f *testing.F) {
 	}
 	type name string
 	f.Fuzz(func(t *testing.T, b []byte) {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
+		testkit.Procs(t, 3)
 		tp := fuzztape.New(b, 512)
 		switch tp.Arg(5) {
 		case 0:

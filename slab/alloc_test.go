@@ -13,6 +13,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/offheap"
 	"quiesce/internal/pages"
+	"quiesce/internal/testkit"
 	"quiesce/page"
 )
 
@@ -225,7 +226,7 @@ func TestBulkAllocFillsAndBulkFreeTakesNils(t *testing.T) {
 func TestMisusePanicsNamingCacheAndObject(t *testing.T) {
 	// On one P: on another, which has neither sheaf nor page, a free goes on
 	// the chain, and its misuse is the worker's to find.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	testkit.Procs(t, 1)
 	var local uint64
 	for _, tc := range []struct {
 		what string
@@ -271,7 +272,7 @@ func TestMisusePanicsNamingCacheAndObject(t *testing.T) {
 				t.Fatal(err)
 			}
 			quiet(t)
-			wantPanic(t, func() { tc.do(mine, newTest[uint64](t, a)) }, tc.want...)
+			testkit.Panics(t, func() { tc.do(mine, newTest[uint64](t, a)) }, tc.want...)
 		})
 	}
 }
@@ -314,8 +315,8 @@ func TestKmallocServesEverySizeAndRefusesNonsense(t *testing.T) {
 	h.Kfree(nil)
 	h.KfreeRCU(nil)
 	quiet(t)
-	wantPanic(t, func() { h.Kfree(unsafe.Pointer(new(int))) }, "foreign pointer 0x")
-	wantPanic(t, func() { h.Kfree(unsafe.Add(pages.CoreOf(a).Base, 1<<30)) }, "foreign pointer 0x")
+	testkit.Panics(t, func() { h.Kfree(unsafe.Pointer(new(int))) }, "foreign pointer 0x")
+	testkit.Panics(t, func() { h.Kfree(unsafe.Add(pages.CoreOf(a).Base, 1<<30)) }, "foreign pointer 0x")
 	h.Barrier()
 	if err := h.Close(); err != nil {
 		t.Error(err)

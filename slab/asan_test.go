@@ -4,12 +4,12 @@ package slab
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/rcu"
 )
 
@@ -30,21 +30,19 @@ var asanScenarios = map[string]func(c *Cache[cell], p *cell){
 }
 
 func TestASanReportsAccessesToFreedObjects(t *testing.T) {
-	if name := os.Getenv("QUIESCE_FAULT"); name != "" {
+	if name := testkit.Scenario(); name != "" {
 		c, _ := NewCache[cell]("asan")
 		asanScenarios[name](c, c.Alloc(gfp.Kernel))
 		os.Exit(0)
 	}
 	for name := range asanScenarios {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestASanReportsAccessesToFreedObjects$")
-			cmd.Env = append(os.Environ(), "QUIESCE_FAULT="+name)
-			out, err := cmd.CombinedOutput()
+			out, err := testkit.OfTest(t, name).Output()
 			kind := "heap-buffer-overflow"
 			if strings.HasPrefix(name, "read") {
 				kind = "heap-use-after-free"
 			}
-			if err == nil || !strings.Contains(string(out), "ERROR: AddressSanitizer: "+kind) {
+			if err == nil || !strings.Contains(out, "ERROR: AddressSanitizer: "+kind) {
 				t.Errorf("the child ended with %v and said:\n%s", err, out)
 			}
 			if testing.Verbose() {

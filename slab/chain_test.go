@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/rcu"
 )
 
@@ -75,7 +76,7 @@ func TestADoubleFreeOnTheFallbackChainPanicsAtOnce(t *testing.T) {
 	c.c.reclaimMu.Lock() // no worker takes the first one off the chain
 	defer c.c.reclaimMu.Unlock()
 	c.c.chained(off, c.c.chainObject(off))
-	wantPanic(t, func() { c.c.chained(off, c.c.chainObject(off)) }, "double free of 0x", c.c.name)
+	testkit.Panics(t, func() { c.c.chained(off, c.c.chainObject(off)) }, "double free of 0x", c.c.name)
 }
 
 // A slab whose objects are freed over the chain may become pages, and another

@@ -2,7 +2,6 @@ package slab
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +9,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fuzztape"
+	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -55,7 +55,7 @@ func (b fuzzBlock) intact() bool {
 
 func (m *fuzzedHeap) do(fn func()) {
 	if m.away {
-		elsewhere(fn)
+		testkit.Elsewhere(fn)
 	} else {
 		fn()
 	}
@@ -164,8 +164,8 @@ func (m *fuzzedHeap) misuse(kind int) {
 	case 2:
 		p = unsafe.Add(m.h.core.Base, m.h.core.Size-page.Size) // never handed out
 	}
-	wantPanic(m.t, func() { m.h.Kfree(p) }, "quiesce: slab: Kfree of foreign pointer")
-	wantPanic(m.t, func() { m.h.KfreeRCU(p) }, "quiesce: slab: KfreeRCU of foreign pointer")
+	testkit.Panics(m.t, func() { m.h.Kfree(p) }, "quiesce: slab: Kfree of foreign pointer")
+	testkit.Panics(m.t, func() { m.h.KfreeRCU(p) }, "quiesce: slab: KfreeRCU of foreign pointer")
 }
 
 // classes checks that the figures have the class of every live block.
@@ -197,7 +197,7 @@ func FuzzKmalloc(f *testing.F) {
 	sizes := []int{1, 8, 16, 17, 64, 128, 129, 160, 161, 1000, 4096, 4097, 5120, 32768, 100_000, 1 << 20, 2 << 20, 2<<20 + 1, 0, -1}
 	flags := []gfp.Flags{gfp.NoWait, gfp.Atomic, gfp.NoLocks, gfp.Kernel | gfp.Zero, gfp.NoLocks | gfp.Zero}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
+		testkit.Procs(t, 3)
 		tp := fuzztape.New(b, 512)
 		limit := []int64{0, 1 << 20, 8 << 20}[tp.Arg(3)]
 		a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: 200 * time.Microsecond, Name: "fuzz"})

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -14,6 +13,7 @@ import (
 	"quiesce/internal/fault"
 	"quiesce/internal/fuzztape"
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -47,26 +47,9 @@ type limbo struct {
 	held  uint8
 }
 
-// elsewhere runs fn at the same time as this goroutine spins, and so on
-// another P.
-func elsewhere(fn func()) {
-	var done atomic.Bool
-	go func() {
-		defer done.Store(true)
-		fn()
-	}()
-	for i := 0; !done.Load(); i++ {
-		if i < 1000 {
-			sys.Yield()
-		} else {
-			runtime.Gosched() // no other P is to be had
-		}
-	}
-}
-
 func (m *fuzzed[T]) do(fn func()) {
 	if m.away {
-		elsewhere(fn)
+		testkit.Elsewhere(fn)
 	} else {
 		fn()
 	}
@@ -465,7 +448,7 @@ func fuzzCache[T any](t *testing.T, tp *fuzztape.Tape) {
 //	iK  faults of kind K are injected from now on
 func FuzzSlab(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
+		testkit.Procs(t, 3)
 		tp := fuzztape.New(b, 512)
 		switch tp.Arg(4) {
 		case 0:

@@ -2,12 +2,12 @@ package slab
 
 import (
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/rcu"
 )
@@ -44,37 +44,14 @@ func newTest[T any](t testing.TB, a *page.Allocator, opts ...Option) *Cache[T] {
 // farReader begins a section on a goroutine of its own, to be unlocked by the
 // caller, who goes on to do what no reader may.
 func farReader() (g rcu.Guard) {
-	elsewhere(func() { g = rcu.ReadLock() })
+	testkit.Elsewhere(func() { g = rcu.ReadLock() })
 	return g
 }
 
 // eventually polls for up to 5 s.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		if ok() {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal("not within 5 s: " + what)
-		}
-	}
-}
-
-// wantPanic runs fn and checks that it panics with a string that has all of
-// the parts.
-func wantPanic(t testing.TB, fn func(), parts ...string) {
-	t.Helper()
-	defer func() {
-		t.Helper()
-		s, _ := recover().(string)
-		for _, p := range parts {
-			if !strings.Contains(s, p) {
-				t.Errorf("panic %q lacks %q", s, p)
-			}
-		}
-	}()
-	fn()
+	testkit.Eventually(t, 5*time.Second, what, ok)
 }
 
 // workers counts the goroutines of this package that run.
@@ -89,23 +66,13 @@ func workers() int {
 	return n
 }
 
-// child re-runs the named test in a process of its own, with QUIESCE_CHILD
-// set and the given options in QUIESCE.
+// child runs the calling test in a process of its own, under the options.
 func child(t *testing.T, options string) (out string, err error) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=60s")
-	env := []string{"QUIESCE_CHILD=1", "QUIESCE=" + options}
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "QUIESCE=") {
-			env = append(env, kv)
-		}
-	}
-	cmd.Env = env
-	b, err := cmd.CombinedOutput()
-	return string(b), err
+	return testkit.OfTest(t, "1", "QUIESCE="+options).Output()
 }
 
-func isChild() bool { return os.Getenv("QUIESCE_CHILD") == "1" }
+func isChild() bool { return testkit.Scenario() != "" }
 
 // chainStress is how long the chain is stressed; before it was mended 6 of 6
 // runs failed within 6 s.

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -65,7 +66,7 @@ var faultScenarios = []struct {
 // The access itself faults; the report and Go's trace of the access are both
 // there, whatever goroutine it was in.
 func TestAnAccessToAFreedGuardedObjectFaultsWithTheReport(t *testing.T) {
-	if name := os.Getenv("QUIESCE_FAULT"); name != "" {
+	if name := testkit.Scenario(); name != "" {
 		c, _ := NewCache[cell]("fault")
 		for _, s := range faultScenarios {
 			if s.name == name {
@@ -76,17 +77,15 @@ func TestAnAccessToAFreedGuardedObjectFaultsWithTheReport(t *testing.T) {
 	}
 	for _, s := range faultScenarios {
 		t.Run(s.name, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestAnAccessToAFreedGuardedObjectFaultsWithTheReport$")
-			cmd.Env = append(os.Environ(), "QUIESCE=guard=1", "QUIESCE_FAULT="+s.name)
-			out, err := cmd.CombinedOutput()
+			out, err := testkit.OfTest(t, s.name, "QUIESCE=guard=1").Output()
 			var exit *exec.ExitError
 			if !errors.As(err, &exit) {
 				t.Errorf("the child survived: %v", err)
 			}
-			if strings.Count(string(out), "BUG: quiesce") != 1 {
+			if strings.Count(out, "BUG: quiesce") != 1 {
 				t.Errorf("not one report")
 			}
-			has(t, string(out), s.want...)
+			has(t, out, s.want...)
 			if testing.Verbose() {
 				t.Logf("%s", out)
 			}

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -82,7 +83,7 @@ func TestASecondFreeIsReportedAtOnceWithBothStacks(t *testing.T) {
 					g.Unlock()
 				}
 				first.free(c, p)
-				wantPanic(t, func() { culprit(c, p, rcuToo) }, "double free of 0x", "in cache "+c.c.name)
+				testkit.Panics(t, func() { culprit(c, p, rcuToo) }, "double free of 0x", "in cache "+c.c.name)
 				if !strings.Contains(first.name, "ended") {
 					g.Unlock()
 				}
@@ -151,24 +152,24 @@ func TestAForeignFreeIsReportedAtOnceWithTheObjectsOwner(t *testing.T) {
 	mine, _ := NewCache[cell]("mine", WithAllocator(a))
 	yours, _ := NewCache[cell]("yours", WithAllocator(a))
 	p := builder(yours)
-	wantPanic(t, func() { culprit(mine, p, false) }, "foreign free of 0x", "in cache mine")
+	testkit.Panics(t, func() { culprit(mine, p, false) }, "foreign free of 0x", "in cache mine")
 	has(t, one(t, reports()), "BUG: quiesce: invalid-free in "+thisPackage+"culprit", "Allocated by", "slab.builder",
 		"allocated 56-byte object", "of cache yours")
 
 	inside := (*cell)(unsafe.Add(unsafe.Pointer(p), 16))
-	wantPanic(t, func() { culprit(yours, inside, true) }, "free of a pointer into an object of 0x", "in cache yours")
+	testkit.Panics(t, func() { culprit(yours, inside, true) }, "free of a pointer into an object of 0x", "in cache yours")
 	has(t, one(t, reports()), "BUG: quiesce: invalid-free", "slab.builder", "located 16 bytes inside of\nallocated 56-byte object")
 
 	var local cell
-	wantPanic(t, func() { culprit(mine, &local, false) }, "Free of foreign pointer 0x")
+	testkit.Panics(t, func() { culprit(mine, &local, false) }, "Free of foreign pointer 0x")
 	has(t, one(t, reports()), "BUG: quiesce: invalid-free in "+thisPackage+"culprit", "The address is in no slab")
 
 	yours.Free(p)
 	h := NewHeap(a)
 	q := h.Kmalloc(100, gfp.Kernel)
-	wantPanic(t, func() { h.KfreeRCUSized(q, 300) }, "KfreeRCUSized")
+	testkit.Panics(t, func() { h.KfreeRCUSized(q, 300) }, "KfreeRCUSized")
 	h.Kfree(h.Kmalloc(300, gfp.Kernel))
-	wantPanic(t, func() { h.KfreeRCUSized(q, 300) }, "foreign free of 0x", "kmalloc-320")
+	testkit.Panics(t, func() { h.KfreeRCUSized(q, 300) }, "foreign free of 0x", "kmalloc-320")
 	reports()
 	h.Kfree(q)
 	for _, err := range []error{mine.Close(), yours.Close(), h.Close()} {

@@ -16,6 +16,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/fault"
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -59,12 +60,6 @@ func filledSheaf(t *testing.T, c *cache, ps ...unsafe.Pointer) num {
 	return n
 }
 
-// procs sets GOMAXPROCS for the test.
-func procs(t *testing.T, n int) {
-	old := runtime.GOMAXPROCS(n)
-	t.Cleanup(func() { runtime.GOMAXPROCS(old) })
-}
-
 func closeAll[T any](t *testing.T, c *Cache[T]) {
 	t.Helper()
 	if err := c.Close(); err != nil {
@@ -101,7 +96,7 @@ func TestNothingIsReclaimedBeforeItsReadersLeft(t *testing.T) {
 // The first object of the sheaf saw its grace period end long ago; the last
 // one was unlinked under a reader's eyes.
 func TestTheCookieBelongsToTheLastObjectOfASheaf(t *testing.T) {
-	procs(t, 1) // one RCU sheaf for both
+	testkit.Procs(t, 1) // one RCU sheaf for both
 	var r reclaimed
 	c := newTest[cell](t, newPages(t, 0), r.hook())
 	first, last := unsafe.Pointer(c.Alloc(gfp.Kernel)), unsafe.Pointer(c.Alloc(gfp.Kernel))
@@ -167,7 +162,7 @@ func TestChainedWhileTheChainIsTakenWaitsForItsOwnGracePeriod(t *testing.T) {
 	c.c.chained(oldOff, c.c.chainObject(oldOff))
 	eventually(t, "the worker takes the chain", func() bool { return c.c.chain.Load() == 0 })
 	time.Sleep(settle)
-	elsewhere(func() { // no holder of a spin lock may wait
+	testkit.Elsewhere(func() { // no holder of a spin lock may wait
 		rcu.Synchronize()
 		rcu.Synchronize()
 	})
@@ -267,7 +262,7 @@ func TestATakerFindsTheSheafOfAPThatIsGone(t *testing.T) {
 // The worker found nothing more and is about to end: it gives empty sheaves
 // back, so many here that there is time to give it another full one.
 func TestASheafThatComesWhenTheReclaimWorkerEndsIsReclaimed(t *testing.T) {
-	procs(t, max(2, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 2)
 	var r reclaimed
 	c := newTest[cell](t, newPages(t, 0), r.hook())
 	p, q := unsafe.Pointer(c.Alloc(gfp.Kernel)), unsafe.Pointer(c.Alloc(gfp.Kernel))
@@ -410,7 +405,7 @@ func TestADoubleFreeIsSeenAtASampledHandOver(t *testing.T) {
 	c.c.handed = checkEvery - 1
 	c.FreeRCU(p)
 	c.FreeRCU(p)
-	wantPanic(t, c.Barrier, "double free of 0x", c.c.name)
+	testkit.Panics(t, c.Barrier, "double free of 0x", c.c.name)
 }
 
 func TestZeroClearsUsedObjects(t *testing.T) {
@@ -482,7 +477,7 @@ func TestCloseWaitsForTheCachesGoroutines(t *testing.T) {
 // While the worker takes a slab's bits another one comes. Nothing follows it:
 // it is on the chain, or among the bits taken.
 func TestChainedWhileItsSlabIsTakenIsFound(t *testing.T) {
-	procs(t, max(2, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 2)
 	c := newTest[cell](t, newPages(t, 0))
 	c.c.reclaiming.Store(true) // Barrier alone reclaims
 	var ps [2]*cell
@@ -513,7 +508,7 @@ func TestAPushOnTheChainIsAReadSideSection(t *testing.T) {
 	if !fault.Delays {
 		t.Skip("needs -tags delay")
 	}
-	procs(t, max(4, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 4)
 	defer fault.SetDelays(5, 50*time.Microsecond)
 	c := newTest[cell](t, newPages(t, 0))
 	c.c.reclaimMu.Lock() // the chain stays as it is
@@ -574,24 +569,6 @@ func TestNoLocksTakesNoLockOfTheCache(t *testing.T) {
 	closeAll(t, c)
 }
 
-// backlog keeps the store buffer of a processor busy: stores to lines that are
-// in no cache. What is stored after them becomes visible some hundred
-// nanoseconds later, while loads go on.
-type backlog struct {
-	lines []byte
-	at    int
-}
-
-func newBacklog() *backlog { return &backlog{lines: make([]byte, 64<<20)} }
-
-//go:norace
-func (b *backlog) store() {
-	for range 40 {
-		b.at = (b.at + 1_000_003*64) & (len(b.lines) - 1)
-		b.lines[b.at] = 1 // no load, which would be waited for
-	}
-}
-
 // taking calls take over and over until the returned func is called, which
 // returns what it panicked with.
 func taking(take func()) (stop func() any) {
@@ -613,10 +590,10 @@ const sharing = 300 * time.Millisecond
 
 // Every object that FreeRCU counts into a sheaf is counted out of it.
 func TestATakerAndFreeRCUNeverShareASheaf(t *testing.T) {
-	procs(t, max(2, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 2)
 	for _, late := range []bool{false, true} { // stores that become visible late
 		c := newTest[cell](t, newPages(t, 0))
-		b := newBacklog()
+		b := testkit.NewBacklog()
 		stop := taking(func() { c.c.drainRCU() })
 		ps := make([]*cell, 1000)
 		given := uint64(0)
@@ -624,7 +601,7 @@ func TestATakerAndFreeRCUNeverShareASheaf(t *testing.T) {
 			n := c.AllocBulk(gfp.Kernel, ps)
 			for i, p := range ps[:n] {
 				if late && i%4 == 0 {
-					b.store()
+					b.Store()
 				}
 				c.FreeRCU(p)
 			}
@@ -647,21 +624,21 @@ func TestATakerAndFreeRCUNeverShareASheaf(t *testing.T) {
 // An object that is allocated is not allocated again, though its sheaf is
 // flushed to the slabs all the time.
 func TestATakerAndAllocNeverShareASheaf(t *testing.T) {
-	procs(t, max(2, runtime.GOMAXPROCS(0)))
+	testkit.AtLeastProcs(t, 2)
 	for _, late := range []bool{false, true} {
 		a, err := page.New(page.Config{Reserve: 64 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := newTest[cell](t, a)
-		b := newBacklog()
+		b := testkit.NewBacklog()
 		live := make([]bool, 64<<20/unit) // by offset
 		stop := taking(c.c.giveBack)
 		var mine [200]*cell
 		for begin := time.Now(); time.Since(begin) < sharing && !t.Failed(); {
 			for i := range mine {
 				if late && i%8 == 0 {
-					b.store()
+					b.Store()
 				}
 				p := c.Alloc(gfp.Kernel)
 				off := c.c.unitOf(unsafe.Pointer(p))

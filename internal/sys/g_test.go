@@ -1,34 +1,24 @@
-package sys
+package sys_test
 
 import (
 	"runtime"
 	"sync"
 	"testing"
 	"time"
+
+	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 )
 
-func here() int {
-	id := ProcPin()
-	ProcUnpin()
-	return id
-}
-
-// withProcs runs the test with at least n Ps.
-func withProcs(t *testing.T, n int) {
-	old := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(max(n, old))
-	t.Cleanup(func() { runtime.GOMAXPROCS(old) })
-}
-
 func TestProcPinNests(t *testing.T) {
-	id := ProcPin()
+	id := sys.ProcPin()
 	for range 3 {
-		if inner := ProcPin(); inner != id {
+		if inner := sys.ProcPin(); inner != id {
 			t.Errorf("P changed from %d to %d in a pinned section", id, inner)
 		}
 	}
 	for range 4 {
-		ProcUnpin()
+		sys.ProcUnpin()
 	}
 	if id < 0 || id >= runtime.GOMAXPROCS(0) {
 		t.Errorf("P number %d is not below GOMAXPROCS", id)
@@ -36,32 +26,17 @@ func TestProcPinNests(t *testing.T) {
 }
 
 func TestGIsStableAcrossMigration(t *testing.T) {
-	withProcs(t, 4)
-	// Company that keeps the other Ps busy, so that waking moves us about.
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	ping := make(chan struct{})
-	for range 3 {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				case ping <- struct{}{}:
-				}
-			}
-		})
-	}
-	defer wg.Wait()
-	defer close(stop)
+	testkit.AtLeastProcs(t, 4)
+	ping, stop := testkit.Company(3)
+	defer stop()
 
-	g := G()
+	g := sys.G()
 	seen := map[int]bool{}
 	for deadline := time.Now().Add(10 * time.Second); len(seen) < 2; {
 		<-ping
 		runtime.Gosched()
-		seen[here()] = true
-		if now := G(); now != g {
+		seen[testkit.Here()] = true
+		if now := sys.G(); now != g {
 			t.Fatalf("G() changed from %#x to %#x", g, now)
 		}
 		if time.Now().After(deadline) {
@@ -71,13 +46,13 @@ func TestGIsStableAcrossMigration(t *testing.T) {
 }
 
 func TestGIsStableAcrossStackGrowth(t *testing.T) {
-	g := G()
+	g := sys.G()
 	var grow func(int) uintptr
 	grow = func(n int) uintptr {
 		var pad [1024]byte
 		pad[n%len(pad)] = byte(n)
 		if n == 0 {
-			return G()
+			return sys.G()
 		}
 		return grow(n-1) + uintptr(pad[0])*0
 	}
@@ -93,11 +68,11 @@ func TestGDiffersBetweenLiveGoroutines(t *testing.T) {
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
-			ids <- G()
+			ids <- sys.G()
 			<-stay
 		})
 	}
-	seen := map[uintptr]bool{0: true, G(): true}
+	seen := map[uintptr]bool{0: true, sys.G(): true}
 	for range n {
 		id := <-ids
 		if seen[id] {

@@ -44,16 +44,18 @@ func Main(m *testing.M, scenarios map[string]func(), wait time.Duration) {
 // Child describes a process that runs a test binary again, with ChildEnv set.
 type Child struct {
 	Scenario string
-	Binary   string        // "": this test binary
-	Args     []string      // arguments; see OfTest
+	Binary   string // "": this test binary
+	Args     []string
 	Env      []string      // added to this process's environment; the last of a name counts
 	Timeout  time.Duration // Output ends the child after it; 0: 30 s
 }
 
-// OfTest describes a child that runs the calling test only, which finds
-// Scenario set.
+// OfTest describes a child that runs the calling test, from its beginning if t
+// is a subtest. The test finds Scenario set.
 func OfTest(t testing.TB, scenario string, env ...string) Child {
-	return Child{Scenario: scenario, Env: env, Args: []string{"-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=60s"}}
+	name, _, _ := strings.Cut(t.Name(), "/")
+	return Child{Scenario: scenario, Env: env, Timeout: time.Minute + 10*time.Second,
+		Args: []string{"-test.run=^" + name + "$", "-test.v", "-test.timeout=60s"}}
 }
 
 // Command returns the command that starts the child. Under an emulator, which
