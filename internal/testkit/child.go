@@ -81,7 +81,7 @@ func (c Child) Output() (string, error) {
 	defer cancel()
 	out, err := c.Command(ctx).CombinedOutput()
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("the child did not end within %v: %w", c.Timeout, err)
+		err = fmt.Errorf("the child did not end within %v: %w", c.Timeout, ctx.Err())
 	}
 	return string(out), err
 }

@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"go/ast"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +15,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/page"
 	"quiesce/preempt"
@@ -70,7 +69,7 @@ func lockTree(t *testing.T) (lines []*lockLine) {
 // The workload touches everything and runs in a process of its own, with
 // lockdep on from the start. What it observes is the tree, in both modes.
 func TestTheLockOrderIsTheTreeOfItsPage(t *testing.T) {
-	if os.Getenv(orderEnv) != "" {
+	if testkit.Scenario() != "" {
 		touchEverything(t)
 		tellOrders()
 		return
@@ -81,18 +80,14 @@ func TestTheLockOrderIsTheTreeOfItsPage(t *testing.T) {
 	tree := lockTree(t)
 	for _, rt := range []string{"1", "0"} {
 		t.Run("preempt_rt="+rt, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestTheLockOrderIsTheTreeOfItsPage$", "-test.v")
-			cmd.Env = append(os.Environ(), orderEnv+"=1", "QUIESCE=lockdep=1,panic_on_report=1,preempt_rt="+rt)
-			out, err := cmd.CombinedOutput()
+			out, err := testkit.OfTest(t, "1", "QUIESCE=lockdep=1,panic_on_report=1,preempt_rt="+rt).Output()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			compareOrders(t, tree, string(out))
+			compareOrders(t, tree, out)
 		})
 	}
 }
-
-const orderEnv = "QUIESCE_LOCK_ORDER_CHILD"
 
 // compareOrders holds the child's output against the tree.
 func compareOrders(t *testing.T, tree []*lockLine, out string) {

@@ -4,17 +4,16 @@ package process
 
 import (
 	"bufio"
-	"bytes"
+	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 )
 
@@ -24,35 +23,18 @@ type child struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	lines  chan string
-	stderr *buffer
+	stderr *testkit.Buffer
 	ended  chan struct{}
 	err    error
-}
-
-// buffer is a bytes.Buffer for two goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // begin starts a child in a process group and a directory of its own.
 func begin(t *testing.T, scenario string, env ...string) *child {
 	t.Helper()
-	c := &child{t: t, cmd: exec.Command(os.Args[0]), stderr: &buffer{}, lines: make(chan string, 100), ended: make(chan struct{})}
-	c.cmd.Dir = t.TempDir()
-	c.cmd.Env = append(append(os.Environ(), childEnv+"="+scenario, "GOMAXPROCS=4", "TMPDIR="+c.cmd.Dir), env...)
+	dir := t.TempDir()
+	cmd := testkit.Child{Scenario: scenario, Env: append([]string{"GOMAXPROCS=4", "TMPDIR=" + dir}, env...)}.Command(context.Background())
+	cmd.Dir = dir
+	c := &child{t: t, cmd: cmd, stderr: new(testkit.Buffer), lines: make(chan string, 100), ended: make(chan struct{})}
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	c.cmd.Stderr = c.stderr
 	out, err := c.cmd.StdoutPipe()

@@ -15,6 +15,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/preempt"
@@ -22,20 +23,9 @@ import (
 	"quiesce/slab"
 )
 
-const childEnv = "QUIESCE_PROCESS_CHILD"
+func TestMain(m *testing.M) { testkit.Main(m, scenarios, 0) }
 
-func TestMain(m *testing.M) {
-	switch name := os.Getenv(childEnv); name {
-	case "":
-		os.Exit(m.Run())
-	case "world":
-		newWorld().serve()
-	default:
-		scenarios[name]()
-	}
-}
-
-var scenarios = map[string]func(){}
+var scenarios = map[string]func(){"world": func() { newWorld().serve() }}
 
 // record is an object. Gen is its number, which no other object ever has, and
 // Check is made from it. Whoever frees one by hand, or allocates one, writes

@@ -2,23 +2,17 @@ package race_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
+	"quiesce/internal/testkit"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"quiesce/internal/race"
 )
 
-// Every scenario runs in a process of its own that was built with -race: this
-// test binary again, or, where it is none, one that is made for the purpose.
-const childEnv = "QUIESCE_RACE_SCENARIO"
+// Every scenario runs in a process of its own that was built with -race.
 
 type scenario struct {
 	name   string
@@ -40,65 +34,22 @@ func TestScenariosHaveDifferentNames(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
-	if name := os.Getenv(childEnv); name != "" {
-		i := slices.IndexFunc(all(), func(s scenario) bool { return s.name == name })
-		all()[i].run()
-		os.Exit(0)
+	scenarios := map[string]func(){}
+	for _, s := range all() {
+		scenarios[s.name] = s.run
 	}
-	code := m.Run()
-	if built.dir != "" {
-		_ = os.RemoveAll(built.dir)
-	}
-	os.Exit(code)
-}
-
-var built struct {
-	sync.Once
-	dir, bin string
-	err      error
-}
-
-func binary(t *testing.T) string {
-	if race.Enabled {
-		return os.Args[0]
-	}
-	if testing.Short() {
-		t.Skip("builds everything once more, with -race; go test -race runs this in its short form too")
-	}
-	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "quiesce-race"); built.err != nil {
-			return
-		}
-		built.bin = filepath.Join(built.dir, "race.test")
-		out, err := exec.Command("go", "test", "-race", "-c", "-o", built.bin, ".").CombinedOutput()
-		if err != nil {
-			built.err = fmt.Errorf("%w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		if _, err := exec.LookPath("gcc"); err != nil || os.Getenv("CGO_ENABLED") == "0" {
-			t.Skipf("no -race builds here: %v", built.err)
-		}
-		t.Fatal(built.err)
-	}
-	return built.bin
+	testkit.Main(m, scenarios, 0)
 }
 
 // run returns what the detector wrote in a scenario.
 func run(t *testing.T, scenario, gorace string, procs int) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary(t))
-	cmd.Env = append(os.Environ(), childEnv+"="+scenario, "GORACE=atexit_sleep_ms=10 "+gorace, fmt.Sprint("GOMAXPROCS=", procs))
-	out, err := cmd.CombinedOutput()
-	if ctx.Err() != nil {
-		t.Fatalf("%s did not end\n%s", scenario, out)
-	}
-	if err != nil && !strings.Contains(string(out), "DATA RACE") {
+	out, err := testkit.Child{Scenario: scenario, Binary: testkit.RaceBinary(t), Timeout: time.Minute,
+		Env: []string{"GORACE=atexit_sleep_ms=10 " + gorace, fmt.Sprint("GOMAXPROCS=", procs)}}.Output()
+	if err != nil && (errors.Is(err, context.DeadlineExceeded) || !strings.Contains(out, "DATA RACE")) {
 		t.Fatalf("%s: %v\n%s", scenario, err, out)
 	}
-	return string(out)
+	return out
 }
 
 func check(t *testing.T, list []scenario) {
@@ -120,27 +71,6 @@ func check(t *testing.T, list []scenario) {
 				}
 			}
 		})
-	}
-}
-
-// flag is a signal between goroutines that the detector does not see.
-type flag struct{ n int }
-
-//go:norace
-//go:noinline
-func (f *flag) get() int { return f.n }
-
-//go:norace
-//go:noinline
-func (f *flag) raise() { f.n++ }
-
-// await is uninstrumented too: an instrumented loop would push out of the
-// detector's memory what it needs to report the access before the signal.
-//
-//go:norace
-func (f *flag) await(n int) {
-	for f.get() < n {
-		runtime.Gosched()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/preempt"
@@ -221,15 +222,15 @@ var correct = []scenario{
 		})
 	}},
 	{name: "Call while the worker runs", run: func() {
-		var running, called, ran flag
+		var running, called, ran testkit.Flag
 		together(func() {
-			rcu.Call(func() { running.raise(); called.await(1) })
+			rcu.Call(func() { running.Raise(); called.Await(1) })
 		}, func() {
-			running.await(1)
+			running.Await(1)
 			x := 1
-			rcu.Call(func() { x++; ran.raise() })
-			called.raise()
-			ran.await(1)
+			rcu.Call(func() { x++; ran.Raise() })
+			called.Raise()
+			ran.Await(1)
 			rcu.Barrier()
 			if x != 2 {
 				panic("the callback was not waited for")
@@ -238,11 +239,11 @@ var correct = []scenario{
 	}},
 	{name: "Barrier behind others' callbacks that have returned", run: func() {
 		x := 0
-		var ran flag
+		var ran testkit.Flag
 		together(func() {
-			rcu.Call(func() { x++; ran.raise() })
+			rcu.Call(func() { x++; ran.Raise() })
 		}, func() {
-			ran.await(1)
+			ran.Await(1)
 			time.Sleep(50 * time.Millisecond) // the worker ends
 			rcu.Barrier()
 			x++

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -49,17 +50,17 @@ func before(use func(c *slab.Cache[object], mine []*object)) {
 			mine[i] = append(mine[i], alloc(c, 0))
 		}
 	}
-	var first, second flag
+	var first, second testkit.Flag
 	together(func() {
 		increment()
 		use(c, mine[0])
-		first.raise()
-		second.await(1) // what a goroutine did is forgotten sooner when it has ended
+		first.Raise()
+		second.Await(1) // what a goroutine did is forgotten sooner when it has ended
 	}, func() {
-		first.await(1)
+		first.Await(1)
 		use(c, mine[1])
 		increment()
-		second.raise()
+		second.Raise()
 	})
 }
 

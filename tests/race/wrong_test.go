@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/preempt"
 	"quiesce/rcu"
 	"quiesce/rcuhash"
@@ -95,29 +96,29 @@ var wrong = []scenario{
 		c := newCache()
 		var link slab.Pointer[object]
 		link.Store(alloc(c, 0))
-		var in, out flag
+		var in, out testkit.Flag
 		together(func() {
 			g := rcu.ReadLock()
 			useTooLate(link.Load())
-			in.raise()
-			out.await(1)
+			in.Raise()
+			out.Await(1)
 			g.Unlock()
 		}, func() {
-			in.await(1)
+			in.Await(1)
 			c.Free(link.Swap(nil))
-			out.raise()
+			out.Raise()
 		})
 	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.(*Cache[", "wrong_test.go"}},
 	{name: "Kfree without a grace period", run: func() {
 		p := slab.Kmalloc(64, gfp.Kernel)
-		var in flag
+		var in testkit.Flag
 		together(func() {
 			g := rcu.ReadLock()
 			useTooLate((*object)(p))
 			g.Unlock()
-			in.raise()
+			in.Raise()
 		}, func() {
-			in.await(1)
+			in.Await(1)
 			slab.Kfree(p)
 		})
 	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.Kfree()", "wrong_test.go"}},
@@ -137,14 +138,14 @@ var wrong = []scenario{
 	{name: "use of an object that was freed and allocated again", run: func() {
 		c := newCache()
 		o := alloc(c, 1)
-		var freed flag
+		var freed testkit.Flag
 		together(func() {
 			c.Free(o)
 			for o != alloc(c, 2) {
 			}
-			freed.raise()
+			freed.Raise()
 		}, func() {
-			freed.await(1)
+			freed.Await(1)
 			useTooLate(o)
 		})
 	}, frames: []string{"race_test.useTooLate()"}},
@@ -157,18 +158,18 @@ var wrong = []scenario{
 		c := newCache()
 		var link slab.Pointer[object]
 		link.Store(alloc(c, 0))
-		var in, out flag
+		var in, out testkit.Flag
 		together(func() {
-			in.await(1) // the grace period has begun, and ended
+			in.Await(1) // the grace period has begun, and ended
 			g := rcu.ReadLock()
 			useTooLate(link.Load())
 			g.Unlock()
-			out.raise()
+			out.Raise()
 		}, func() {
 			cookie := rcu.StartPoll()
 			rcu.CondSynchronize(cookie)
-			in.raise()
-			out.await(1)
+			in.Raise()
+			out.Await(1)
 			o := link.Swap(nil)
 			if !rcu.Poll(cookie) {
 				panic("not over")
@@ -206,22 +207,22 @@ var wrong = []scenario{
 	{name: "a page used after Free", run: func() {
 		a := newPages(0)
 		p := a.Alloc(2, gfp.Kernel)
-		var freed flag
+		var freed testkit.Flag
 		together(func() {
 			a.Free(p, 2)
-			freed.raise()
+			freed.Raise()
 		}, func() {
-			freed.await(1)
+			freed.Await(1)
 			useTooLate((*object)(unsafe.Add(p, 5000)))
 		})
 	}, frames: []string{"race_test.useTooLate()", "race.PagesFreed()", "wrong_test.go"}},
 	{name: "what a callback wrote, read without Barrier", run: func() {
 		x := 0
-		var done flag
+		var done testkit.Flag
 		together(func() {
-			rcu.Call(func() { x = 1; done.raise() })
+			rcu.Call(func() { x = 1; done.Raise() })
 		}, func() {
-			done.await(1)
+			done.Await(1)
 			useValueTooLate((*uint64)(unsafe.Pointer(&x)))
 		})
 	}, frames: []string{"race_test.useValueTooLate()"}},
@@ -235,14 +236,14 @@ func useValueTooLate(v *uint64) uint64 { return *v }
 func goObject(wait func()) {
 	var link atomic.Pointer[[4]int]
 	link.Store(new([4]int))
-	var in flag
+	var in testkit.Flag
 	together(func() {
 		g := rcu.ReadLock()
 		_ = link.Load()[2]
-		in.raise()
+		in.Raise()
 		g.Unlock()
 	}, func() {
-		in.await(1)
+		in.Await(1)
 		old := link.Swap(nil)
 		wait()
 		old[2] = 1
@@ -255,12 +256,12 @@ func between(pinned bool) {
 	var link slab.Pointer[object]
 	for range 200 { // the grace period may end too early, between the lines
 		link.Store(alloc(c, 0))
-		var in flag
+		var in testkit.Flag
 		together(func() {
 			leave := enter(pinned)
 			o := link.Load()
 			before := rcu.GetState()
-			in.raise()
+			in.Raise()
 			for rcu.GetState() == before { // until a grace period has begun
 				if !pinned {
 					runtime.Gosched()
@@ -270,7 +271,7 @@ func between(pinned bool) {
 			useTooLate(o)
 			enter(pinned)()
 		}, func() {
-			in.await(1)
+			in.Await(1)
 			o := link.Swap(nil)
 			if pinned { // without membarrier Barrier would wait for it too early
 				rcu.Synchronize()
