@@ -69,6 +69,9 @@ func TestImportsRunDownwardOnly(t *testing.T) {
 			if local != i && !mayImport(f.pkg, local) {
 				t.Errorf("%s imports %s: cmd, bench, contrib, tests → public packages → internal, and never back", f.path, i)
 			}
+			if local == testkitPackage && !f.test {
+				t.Errorf("%s imports %s, which is for tests", f.path, i)
+			}
 		}
 	}
 }

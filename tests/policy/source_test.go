@@ -21,12 +21,15 @@ const root = "../.."
 type file struct {
 	path    string // from the root, with slashes
 	pkg     string // directory
-	test    bool
+	test    bool // of tests only
 	nested  bool // belongs to a nested module
 	lines   int
 	syntax  *ast.File
 	imports []string
 }
+
+// testkitPackage is a package that tests alone import.
+const testkitPackage = "internal/testkit"
 
 // sources parses every Go file of the repository.
 func sources(t *testing.T) []file {
@@ -62,7 +65,7 @@ func sources(t *testing.T) []file {
 		f := file{
 			path:   rel,
 			pkg:    dir(rel),
-			test:   strings.HasSuffix(rel, "_test.go"),
+			test:   strings.HasSuffix(rel, "_test.go") || dir(rel) == testkitPackage,
 			nested: nested[dir(rel)],
 			lines:  strings.Count(string(text), "\n"),
 			syntax: syntax,
