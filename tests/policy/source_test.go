@@ -21,8 +21,8 @@ const root = "../.."
 type file struct {
 	path    string // from the root, with slashes
 	pkg     string // directory
-	test    bool // of tests only
-	nested  bool // belongs to a nested module
+	test    bool   // of tests only
+	nested  bool   // belongs to a nested module
 	lines   int
 	syntax  *ast.File
 	imports []string
