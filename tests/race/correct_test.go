@@ -332,15 +332,15 @@ var correct = []scenario{
 		if h.Prepare(128) != nil {
 			panic("no memory")
 		}
-		var moved, done flag
+		var moved, done testkit.Flag
 		together(func() {
 			(*object)(p).v[3] = 1
 			q := h.Krealloc(p, 128, gfp.Kernel)
-			moved.raise()
-			done.await(1) // what a goroutine did is forgotten sooner when it has ended
+			moved.Raise()
+			done.Await(1) // what a goroutine did is forgotten sooner when it has ended
 			h.Kfree(q)
 		}, func() {
-			moved.await(1)
+			moved.Await(1)
 			for i := 1; ; i++ {
 				q := h.Kmalloc(64, gfp.Kernel)
 				if q == nil {
@@ -354,7 +354,7 @@ var correct = []scenario{
 				}
 			}
 			(*object)(p).v[3] = 2
-			done.raise()
+			done.Raise()
 		})
 		runtime.KeepAlive(neighbour)
 	}},

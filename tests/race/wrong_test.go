@@ -124,14 +124,14 @@ var wrong = []scenario{
 	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.Kfree()", "wrong_test.go"}},
 	{name: "Krealloc without a grace period", run: func() {
 		p := slab.Kmalloc(64, gfp.Kernel)
-		var in flag
+		var in testkit.Flag
 		together(func() {
 			g := rcu.ReadLock()
 			useTooLate((*object)(p))
 			g.Unlock()
-			in.raise()
+			in.Raise()
 		}, func() {
-			in.await(1)
+			in.Await(1)
 			slab.Krealloc(p, 128, gfp.Kernel)
 		})
 	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.Krealloc()", "wrong_test.go"}},
