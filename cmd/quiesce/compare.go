@@ -6,19 +6,17 @@ import (
 	"os"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/compare"
 	"quiesce/cmd/quiesce/internal/kit"
 )
 
-func compareCommand(s streams) *cobra.Command {
-	return job{
-		use:   "compare [flags]",
-		short: "the ways to do kfree_rcu that the mail weighs, compared",
-		title: "the mail's ways out, compared",
-		about: `
+var compareJob = job{
+	use:   "compare [flags]",
+	short: "the ways to do kfree_rcu that the mail weighs, compared",
+	title: "the mail's ways out, compared",
+	about: `
 "Raw spinlocks and memory allocation" (July 2020) weighs ways to give
 kfree_rcu its arrays. Each of them is built here over the same allocator and
 RCU, and so are those that Linux merged later and the one that this library
@@ -26,19 +24,18 @@ ships. All are measured for plain, raw atomic and mixed callers, with locks
 that sleep and locks that spin (preempt_rt), with memory plenty and with the
 page lists exhausted; each strategy in a process of its own, because one of
 them dies.`,
-		before: "Strategies:\n" + describeStrategies(),
-		notes: `
+	before: "Strategies:\n" + describeStrategies(),
+	notes: `
 Each cell is measured at least three times. Where the closest three runs lie
 more than 20 % apart, after up to seven, the machine was too noisy for that
 cell, and it is marked with a "~".`,
-		examples: []string{
-			"quiesce compare -html report.html",
-			"quiesce compare -strategies list,nolocks,sheaf -json",
-			"quiesce compare -full            (4 M cold objects; some twenty minutes)",
-		},
-		exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
-		flags: compareFlags,
-	}.command(s)
+	examples: []string{
+		"quiesce compare -html report.html",
+		"quiesce compare -strategies list,nolocks,sheaf -json",
+		"quiesce compare -full            (4 M cold objects; some twenty minutes)",
+	},
+	exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
+	flags: compareFlags,
 }
 
 func compareFlags(fs *pflag.FlagSet) func(*run) (*result, error) {

@@ -55,10 +55,7 @@ func TestCompareExplainsItself(t *testing.T) {
 	for _, args := range [][]string{
 		{"-strategies", "magic"}, {"-objects", "1"}, {"-nonsense"}, {"-json", "-csv"}, {"something"}, {"-html", "/nowhere/at/all.html"},
 	} {
-		out, errs, status := quiesce(t, append([]string{"compare"}, args...)...)
-		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "quiesce compare: ") {
-			t.Errorf("%v: status %d, %q", args, status, errs)
-		}
+		badUse(t, "quiesce compare: ", append([]string{"compare"}, args...)...)
 	}
 }
 

@@ -14,7 +14,7 @@ func completionCommand(s streams) *cobra.Command {
 		ValidArgs:             shells,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return &usageError{msg: "want one shell: bash, zsh, fish or powershell"}
+				return &usageError{msg: "want a shell: bash, zsh, fish, powershell", bare: true}
 			}
 			return nil
 		},
@@ -30,7 +30,7 @@ func completionCommand(s streams) *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(s.out)
 			}
-			return &usageError{msg: "no such shell: " + args[0] + "; want bash, zsh, fish or powershell"}
+			return &usageError{msg: "no such shell: " + args[0]}
 		},
 	}
 	jobs[c] = &job{

@@ -9,18 +9,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/demo"
 	"quiesce/cmd/quiesce/internal/kit"
 )
 
-func demoCommand(s streams) *cobra.Command {
-	return job{
-		use:   "demo [flags] [DIR]",
-		short: "kfree_rcu end to end, on real files",
-		about: `
+var demoJob = job{
+	use:   "demo [flags] [DIR]",
+	short: "kfree_rcu end to end, on real files",
+	about: `
 Loads the path, size, mode, time and content checksum (CRC-32C) of every
 regular file below DIR into a hash map outside the Go heap. Then readers look
 random paths up, without locks, and verify every record, while writers
@@ -32,17 +30,16 @@ changes four times. A table says what happened. A second one has the cost of
 a flood of cold objects, next to a walk of the same objects as a linked list.
 
 DIR is by default the Go installation's src.`,
-		examples: []string{"quiesce demo -duration 30s -readers 4 -writers 2 /usr/share"},
-		exits: exits{
-			ok:          "no integrity errors, no leaks",
-			failed:      "integrity errors or leaks; or " + couldNotBeDone,
-			usage:       "a bad flag; DIR is missing, has no regular file, or does not fit -limit",
-			interrupted: summarySoFar,
-		},
-		maxArgs:  1,
-		argsName: "one DIR",
-		flags:    demoFlags,
-	}.command(s)
+	examples: []string{"quiesce demo -duration 30s -readers 4 -writers 2 /usr/share"},
+	exits: exits{
+		ok:          "no integrity errors, no leaks",
+		failed:      "integrity errors or leaks; or " + couldNotBeDone,
+		usage:       "a bad flag; DIR is missing, has no regular file, or does not fit -limit",
+		interrupted: summarySoFar,
+	},
+	maxArgs:  1,
+	argsName: "one DIR",
+	flags:    demoFlags,
 }
 
 func demoFlags(fs *pflag.FlagSet) func(*run) (*result, error) {

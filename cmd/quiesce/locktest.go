@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/kit"
@@ -16,11 +15,10 @@ import (
 	"quiesce/lockdep"
 )
 
-func locktestCommand(s streams) *cobra.Command {
-	c := job{
-		use:   "locktest [flags]",
-		short: "the kernel's locking self-test, for this library's locks",
-		about: `
+var locktestJob = job{
+	use:   "locktest [flags]",
+	short: "the kernel's locking self-test, for this library's locks",
+	about: `
 Runs small scripts of locks, interrupt handlers, readers and allocations, all
 real and each in one goroutine, and compares what lockdep reports with what it
 must: a lock that may sleep where nothing may, an order of locks that can
@@ -34,7 +32,7 @@ caches exhausted; then the same with gfp.NoLocks.
 Readers (rcu_read_lock) are seen by builds with -tags lockdep only. Where the
 go command and this program's source are at hand, it builds itself anew with the
 tag, in a temporary directory, and runs that.`,
-		notes: `
+	notes: `
 A cell of the table:
   ok      silence, as expected
   ! ok    a report of the expected kind
@@ -44,24 +42,21 @@ A cell of the table:
 Columns: raw, spin and mutex are lock.Raw, Spin and Mutex; wlock, rlock and
 qread are lock.RW's Lock, RLockRecursive and RLock (which waits in line, behind
 writers that wait). The digits behind a name are the order of its events.`,
-		examples: []string{
-			"quiesce locktest",
-			"quiesce locktest -run 'A-B-B-A' -v      (with the reports' text)",
-			"quiesce locktest -run '^Interrupts'",
-			"QUIESCE=preempt_rt=0 quiesce locktest               (the same verdicts)",
-			"QUIESCE=prove_raw_lock_nesting=0 quiesce locktest   (spin under raw is right)",
-		},
-		exits: exits{
-			ok:          "every verdict was as expected",
-			failed:      "a difference; or " + couldNotBeDone,
-			usage:       "a bad flag; no row matches -run",
-			interrupted: "interrupted (SIGINT, SIGTERM), and clean: the table is the part that was run. A second Ctrl-C ends the process at once.",
-		},
-		argsName: `"seed", or flags`,
-		flags:    locktestFlags,
-	}.command(s)
-	c.AddCommand(seedCommand(s))
-	return c
+	examples: []string{
+		"quiesce locktest",
+		"quiesce locktest -run 'A-B-B-A' -v      (with the reports' text)",
+		"quiesce locktest -run '^Interrupts'",
+		"QUIESCE=preempt_rt=0 quiesce locktest               (the same verdicts)",
+		"QUIESCE=prove_raw_lock_nesting=0 quiesce locktest   (spin under raw is right)",
+	},
+	exits: exits{
+		ok:          "every verdict was as expected",
+		failed:      "a difference; or " + couldNotBeDone,
+		usage:       "a bad flag; no row matches -run",
+		interrupted: "interrupted (SIGINT, SIGTERM), and clean: the table is the part that was run. A second Ctrl-C ends the process at once.",
+	},
+	argsName: `"seed", or flags`,
+	flags:    locktestFlags,
 }
 
 // locktestOrder is what the command orders of the process that it has built.
@@ -138,25 +133,23 @@ func locktestChild(s streams) int {
 	return res.status()
 }
 
-func seedCommand(s streams) *cobra.Command {
-	return job{
-		use:   "seed",
-		short: "the report that this project began with",
-		about: `
+var seedJob = job{
+	use:   "seed",
+	short: "the report that this project began with",
+	about: `
 Asks for an array for kfree_rcu with a raw spinlock held and the allocator's
 caches exhausted, which lockdep reports; then does the same with gfp.NoLocks.`,
-		exits: exits{ok: "the report is there, and NoLocks has none", failed: "it is not", usage: badFlag},
-		text:  true,
-		flags: func(*pflag.FlagSet) func(*run) (*result, error) {
-			return func(*run) (*result, error) {
-				var b bytes.Buffer
-				res := &result{ok: true}
-				if err := locktest.Seed(&b); err != nil {
-					res.ok, res.warnings = false, []string{err.Error()}
-				}
-				res.render = func(w io.Writer) error { _, err := b.WriteTo(w); return err }
-				return res, nil
+	exits: exits{ok: "the report is there, and NoLocks has none", failed: "it is not", usage: badFlag},
+	text:  true,
+	flags: func(*pflag.FlagSet) func(*run) (*result, error) {
+		return func(*run) (*result, error) {
+			var b bytes.Buffer
+			res := &result{ok: true}
+			if err := locktest.Seed(&b); err != nil {
+				res.ok, res.warnings = false, []string{err.Error()}
 			}
-		},
-	}.command(s)
+			res.render = func(w io.Writer) error { _, err := b.WriteTo(w); return err }
+			return res, nil
+		}
+	},
 }

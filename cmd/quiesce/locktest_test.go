@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"os/exec"
 	"regexp"
@@ -35,11 +34,7 @@ func TestLocktestPrintsTheKernelsTable(t *testing.T) {
 	if !lockdep.Tagged && (!strings.Contains(out, "|  tag") || !strings.Contains(out, "go run -tags lockdep ./cmd/quiesce locktest")) {
 		t.Error("no word of what this build can't see")
 	}
-	for _, line := range strings.Split(out, "\n") {
-		if len(line) > 100 {
-			t.Errorf("%d columns: %s", len(line), line)
-		}
-	}
+	fits(t, out)
 }
 
 // From the source tree, the command sees readers too. The directory of what it
@@ -77,29 +72,14 @@ func TestLocktestInterruptedLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command(binary, "locktest")
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "GOCACHE="+t.TempDir()) // so that the build takes a while
-	errs := &watched{want: "building", seen: make(chan struct{})}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Process.Kill()
-	select {
-	case <-errs.seen:
-	case <-time.After(30 * time.Second):
-		t.Fatal("it does not build after 30 s")
-	}
-	time.Sleep(500 * time.Millisecond)
-	cmd.Process.Signal(syscall.SIGINT)
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 130 || out.Len() > 0 {
-		t.Errorf("status %d, want 130; %s", code, out.String())
+	if out := interrupt(t, syscall.SIGINT, 500*time.Millisecond, "building", cmd); out != "" {
+		t.Errorf("interrupted in the build, it prints %s", out)
 	}
 	empty(t, dir)
 
 	// What it has built ends with the stdin that it was given.
 	cmd = exec.Command(binary, kit.ChildArgs("locktest")...)
-	out.Reset()
+	var out bytes.Buffer
 	cmd.Stdin, cmd.Stdout = strings.NewReader("{}\n"), &out
 	cmd.Run()
 	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), "PARTIAL: interrupted") {
@@ -112,19 +92,10 @@ func TestLocktestJSONIsOneObject(t *testing.T) {
 	if status != 0 || errs != "" {
 		t.Errorf("status %d: %s", status, errs)
 	}
-	d := json.NewDecoder(strings.NewReader(out))
-	d.DisallowUnknownFields()
 	var rep locktest.Report
-	if err := d.Decode(&rep); err != nil {
-		t.Fatalf("%v in %s", err, out)
-	}
-	if d.More() || !rep.OK || rep.Testcases != 36 || rep.Passed+rep.Unseen != 36 || !rep.PreemptRT || !rep.ProveRawLockNesting {
+	oneObject(t, out, &rep, "testcases", "failed", "unseen", "sections", "expected", "observed", "reports")
+	if !rep.OK || rep.Testcases != 36 || rep.Passed+rep.Unseen != 36 || !rep.PreemptRT || !rep.ProveRawLockNesting {
 		t.Errorf("%+v", rep)
-	}
-	for _, name := range []string{"testcases", "failed", "unseen", "sections", "expected", "observed", "reports"} {
-		if !strings.Contains(out, `"`+name+`"`) {
-			t.Errorf("no %q", name)
-		}
 	}
 }
 
@@ -170,10 +141,7 @@ func TestLocktestBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"seed", "-json"}, "no such flag: -json"},
 		{[]string{"-rebuild=maybe"}, "rebuild"},
 	} {
-		out, errs, status := quiesce(t, append([]string{"locktest"}, c.args...)...)
-		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.want) {
-			t.Errorf("%q: status %d, stdout %q, stderr %q; want %q", c.args, status, out, errs, c.want)
-		}
+		badUse(t, c.want, append([]string{"locktest"}, c.args...)...)
 	}
 }
 
@@ -191,11 +159,7 @@ func TestLocktestHelp(t *testing.T) {
 			t.Errorf("the help does not describe %s", name)
 		}
 	})
-	for _, line := range strings.Split(out, "\n") {
-		if len([]rune(line)) > 80 {
-			t.Errorf("%d columns: %s", len([]rune(line)), line)
-		}
-	}
+	fits(t, out)
 }
 
 func TestLocktestTableThatCannotBeWrittenIsAnError(t *testing.T) {

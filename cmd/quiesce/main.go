@@ -88,13 +88,15 @@ func newRoot(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) { fmt.Fprint(s.out, helpText(c)) })
 	root.SetHelpCommand(helpCommand(s))
+	locktest := locktestJob.command(s)
+	locktest.AddCommand(seedJob.command(s))
 	root.AddCommand(
-		demoCommand(s),
-		tortureCommand(s),
-		locktestCommand(s),
-		compareCommand(s),
+		demoJob.command(s),
+		tortureJob.command(s),
+		locktest,
+		compareJob.command(s),
 		scaleCommand(s),
-		predictCommand(s),
+		predictJob.command(s),
 		completionCommand(s),
 	)
 	for old, now := range renamed {

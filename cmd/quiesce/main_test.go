@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/demo"
@@ -62,13 +63,9 @@ func TestARunPrintsTheTablesAndEndsWithZero(t *testing.T) {
 	if status != 0 {
 		t.Errorf("status %d: %s", status, errs)
 	}
-	for _, want := range []string{"-seed 42", "lookups", "replacements", "lock.Raw held", "hard interrupt",
+	contains(t, out, "-seed 42", "lookups", "replacements", "lock.Raw held", "hard interrupt",
 		"fallback chain", "whole-sheaf reuse", "kfree_bulk", "NoLocks refusals", "grace periods",
-		"off-heap peak", "Go GC pause", "integrity errors", "leaks", "Cold flood", "hand-over", "bare walk", "\nok:"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("no %q in the output", want)
-		}
-	}
+		"off-heap peak", "Go GC pause", "integrity errors", "leaks", "Cold flood", "hand-over", "bare walk", "\nok:")
 	for _, line := range strings.Split(out, "\n") {
 		if n := len([]rune(line)); n > 80 && !strings.Contains(line, "-seed") { // the path may be long
 			t.Errorf("%d columns: %s", n, line)
@@ -88,15 +85,8 @@ func TestJSONIsOneObjectOnStdout(t *testing.T) {
 	if status != 0 {
 		t.Errorf("status %d: %s", status, errs)
 	}
-	d := json.NewDecoder(strings.NewReader(out))
-	d.DisallowUnknownFields()
 	var rep demo.Report
-	if err := d.Decode(&rep); err != nil {
-		t.Fatalf("%v in %s", err, out)
-	}
-	if d.More() {
-		t.Error("more than one object")
-	}
+	oneObject(t, out, &rep)
 	if !rep.OK || rep.Partial || rep.Files != 200 || rep.Readers != 3 || rep.Writers != 2 || rep.LimitBytes != 64<<20 || rep.ColdFlood != nil {
 		t.Errorf("%+v", rep)
 	}
@@ -145,17 +135,10 @@ func TestBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"lockdep", "seed"}, "quiesce locktest"},
 		{[]string{"selftest"}, "quiesce locktest"},
 		{[]string{"scale", "-cachegrind", "-short"}, "quiesce scale misses"},
-		{[]string{"completion"}, "want one shell"},
+		{[]string{"completion"}, "want a shell: bash"},
 		{[]string{"completion", "csh"}, "no such shell: csh"},
 	} {
-		out, errs, status := quiesce(t, c.args...)
-		line, rest, _ := strings.Cut(errs, "\n")
-		if strings.Contains(line, "looking for files") { // of the display
-			line, rest, _ = strings.Cut(rest, "\n")
-		}
-		if status != 2 || out != "" || rest != "" || !strings.Contains(line, c.want) || !strings.HasPrefix(line, "quiesce") {
-			t.Errorf("quiesce %q: status %d, stdout %q, stderr %q; want 2 and one line with %q", c.args, status, out, errs, c.want)
-		}
+		badUse(t, c.want, c.args...)
 	}
 }
 
@@ -178,16 +161,8 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%q does not describe -%s", args, f.Name)
 			}
 		})
-		for _, want := range []string{"Usage:", "Example:", "Exit status:", "130", "default 10s"} {
-			if !strings.Contains(out, want) {
-				t.Errorf("%q: no %q", args, want)
-			}
-		}
-		for _, line := range strings.Split(out, "\n") {
-			if len(line) > 80 {
-				t.Errorf("%d columns: %s", len(line), line)
-			}
-		}
+		contains(t, out, "Usage:", "Example:", "Exit status:", "130", "default 10s")
+		fits(t, out)
 	}
 }
 
@@ -213,33 +188,88 @@ func eachFlag(t *testing.T, command []string, fn func(*pflag.Flag)) {
 // Both signals end a run cleanly, with the table so far.
 func TestInterruptedItPrintsTheTableSoFar(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
-		cmd := exec.Command(binary, "demo", "-duration", "5m", files(t))
-		var out bytes.Buffer
-		errs := &watched{want: "running", seen: make(chan struct{})}
-		cmd.Stdout, cmd.Stderr = &out, errs
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		out := interrupt(t, sig, 200*time.Millisecond, "running", exec.Command(binary, "demo", "-duration", "5m", files(t)))
+		contains(t, out, "PARTIAL", "lookups", "integrity errors", "clean so far")
+	}
+}
+
+// interrupt starts the command, and sends it sig a while after want has appeared
+// on stderr. It returns what the command wrote to stdout. The command must end
+// soon, with status 130.
+func interrupt(t *testing.T, sig os.Signal, after time.Duration, want string, cmd *exec.Cmd) string {
+	t.Helper()
+	var out bytes.Buffer
+	errs := &watched{want: want, seen: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &out, errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	select {
+	case <-errs.seen:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("no %q on stderr after 30 s", want)
+	}
+	time.Sleep(after)
+	cmd.Process.Signal(sig)
+	start := time.Now()
+	err := cmd.Wait()
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("%v: it took %v to end", sig, took)
+	}
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("%v: %v, want status 130", sig, err)
+	}
+	return out.String()
+}
+
+// contains checks that a text has all of the parts.
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, want := range parts {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
 		}
-		defer cmd.Process.Kill()
-		select {
-		case <-errs.seen:
-		case <-time.After(20 * time.Second):
-			t.Fatal("it does not run after 20 s")
-		}
-		time.Sleep(200 * time.Millisecond)
-		cmd.Process.Signal(sig)
-		start := time.Now()
-		err := cmd.Wait()
-		if took := time.Since(start); took > 10*time.Second {
-			t.Errorf("%v: it took %v to end", sig, took)
-		}
-		if code := cmd.ProcessState.ExitCode(); code != 130 {
-			t.Errorf("%v: %v, want status 130", sig, err)
-		}
-		for _, want := range []string{"PARTIAL", "lookups", "integrity errors", "clean so far"} {
-			if !strings.Contains(out.String(), want) {
-				t.Errorf("%v: no %q in %s", sig, want, out.String())
-			}
+	}
+}
+
+// oneObject decodes what -json printed: one object, without unknown fields, and
+// with the named ones.
+func oneObject(t *testing.T, out string, rep any, names ...string) {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(out))
+	d.DisallowUnknownFields()
+	if err := d.Decode(rep); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if d.More() {
+		t.Error("more than one object")
+	}
+	for _, name := range names {
+		contains(t, out, `"`+name+`"`)
+	}
+}
+
+// badUse checks that bad arguments are one line on stderr, nothing on stdout,
+// and status 2. A line of progress may come first.
+func badUse(t *testing.T, want string, args ...string) {
+	t.Helper()
+	out, errs, status := quiesce(t, args...)
+	lines := strings.Split(strings.TrimSuffix(errs, "\n"), "\n")
+	if len(lines) == 2 && (strings.Contains(lines[0], "looking for files") || strings.Contains(lines[0], " loops of ")) {
+		lines = lines[1:]
+	}
+	if status != exitUsage || out != "" || len(lines) != 1 || !strings.Contains(lines[0], want) || !strings.HasPrefix(lines[0], "quiesce") {
+		t.Errorf("quiesce %q: status %d, stdout %q, stderr %q; want 2 and one line with %q", args, status, out, errs, want)
+	}
+}
+
+// fits checks that no line is wider than a terminal.
+func fits(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if n := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
 		}
 	}
 }

@@ -9,19 +9,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/cmd/quiesce/internal/predict"
 )
 
-func predictCommand(s streams) *cobra.Command {
-	return job{
-		use:   "predict [flags]",
-		short: "what it would do on 8 to 512 processors, and what bends first",
-		title: "what Quiesce would do with more processors",
-		about: `
+var predictJob = job{
+	use:   "predict [flags]",
+	short: "what it would do on 8 to 512 processors, and what bends first",
+	title: "what Quiesce would do with more processors",
+	about: `
 Measures some twenty parameters on this machine, on one P and two (membarriers,
 lines that change processors, stacks, locks, sheaves, slabs, pages), puts them
 into closed forms and into a simulation of P processors that allocate and free
@@ -30,7 +28,7 @@ and predicts the rest. It ends with the answer: which resource bends first, at
 how many Ps, and what would move it. Takes about half a minute.
 
 Parameters are saved for the next run; -recalibrate measures them anew.`,
-		notes: `
+	notes: `
 Columns of the predictions:
   gp, membarrier   one grace period with every P running, and its barrier
   drain            one look of the drain worker at every P's slot
@@ -42,19 +40,18 @@ Columns of the predictions:
   in flight        freed, but not yet reclaimed, on average
   held             all slabs and sheaves at the end of the simulated time
   taken            time in which a P ran the worker instead`,
-		examples: []string{
-			"quiesce predict",
-			"quiesce predict -ps 2,64,512 -work 100ns     (a program that does something)",
-			"quiesce predict -recalibrate -json > prediction.json",
-		},
-		exits: exits{
-			ok:          "done, and the model is within 30 % at one and two Ps",
-			failed:      "it is further off, and says where; or " + couldNotBeDone,
-			usage:       badFlag,
-			interrupted: nothingAtAll,
-		},
-		flags: (&predictFlags{}).define,
-	}.command(s)
+	examples: []string{
+		"quiesce predict",
+		"quiesce predict -ps 2,64,512 -work 100ns     (a program that does something)",
+		"quiesce predict -recalibrate -json > prediction.json",
+	},
+	exits: exits{
+		ok:          "done, and the model is within 30 % at one and two Ps",
+		failed:      "it is further off, and says where; or " + couldNotBeDone,
+		usage:       badFlag,
+		interrupted: nothingAtAll,
+	},
+	flags: (&predictFlags{}).define,
 }
 
 // predictFlags are the values that flags set.

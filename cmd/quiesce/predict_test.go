@@ -74,10 +74,7 @@ func TestPredictJSONIsOneObjectAndTheCalibrationIsUsedAgain(t *testing.T) {
 
 func TestPredictRefusesBadFlags(t *testing.T) {
 	for _, args := range [][]string{{"-ps", "0"}, {"-ps", "8,,9"}, {"-ps", "5000"}, {"-ps", "x"}, {"-work", "-1ns"}, {"-effort", "0"}, {"-effort", "NaN"}, {"-nosuch"}, {"word"}} {
-		out, errs, status := quiesce(t, append([]string{"predict"}, args...)...)
-		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "quiesce predict -h") {
-			t.Errorf("%v: status %d, %q, %q", args, status, out, errs)
-		}
+		badUse(t, "quiesce predict -h", append([]string{"predict"}, args...)...)
 	}
 }
 
@@ -88,11 +85,7 @@ func TestPredictHelpTeaches(t *testing.T) {
 			t.Errorf("status %d; no %q in the help", status, want)
 		}
 	}
-	for _, l := range strings.Split(out, "\n") {
-		if n := len([]rune(l)); n > 80 {
-			t.Errorf("%d columns: %s", n, l)
-		}
-	}
+	fits(t, out)
 }
 
 func TestPredictEndsOnInterrupt(t *testing.T) {

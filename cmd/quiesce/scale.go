@@ -16,12 +16,12 @@ func scaleCommand(s streams) *cobra.Command {
 		Args:                  cobra.ArbitraryArgs,
 	}
 	c.AddCommand(
-		scaleKfreeCommand(s),
-		scaleReadCommand(s),
-		scaleGPCommand(s),
-		scaleAllocCommand(s),
-		scaleCheckCommand(s),
-		scaleMissesCommand(s),
+		scaleKfreeJob.command(s),
+		scaleReadJob.command(s),
+		scaleGPJob.command(s),
+		scaleAllocJob.command(s),
+		scaleCheckJob.command(s),
+		scaleMissesJob.command(s),
 	)
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		var names []string

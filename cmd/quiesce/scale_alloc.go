@@ -6,25 +6,22 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/cmd/quiesce/internal/scale"
 )
 
-func scaleAllocCommand(s streams) *cobra.Command {
-	return job{
-		use:   "alloc [flags]",
-		short: "the allocator: hot, shuffled, freed elsewhere, churn",
-		title: "the allocator",
-		notes: "\nCases, in ns for an object's allocation and freeing together:\n" + describeCases(),
-		examples: []string{
-			`quiesce scale alloc -sizes 64,256 -cases hot,churn`,
-		},
-		exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
-		flags: scaleAllocFlags,
-	}.command(s)
+var scaleAllocJob = job{
+	use:   "alloc [flags]",
+	short: "the allocator: hot, shuffled, freed elsewhere, churn",
+	title: "the allocator",
+	notes: "\nCases, in ns for an object's allocation and freeing together:\n" + describeCases(),
+	examples: []string{
+		`quiesce scale alloc -sizes 64,256 -cases hot,churn`,
+	},
+	exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
+	flags: scaleAllocFlags,
 }
 
 func scaleAllocFlags(fs *pflag.FlagSet) func(*run) (*result, error) {

@@ -6,19 +6,17 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/cmd/quiesce/internal/scale"
 )
 
-func scaleCheckCommand(s streams) *cobra.Command {
-	return job{
-		use:   "check [flags]",
-		short: "the table of what this library must reach, with verdicts",
-		title: "what this library must reach, and what it reaches here",
-		about: `
+var scaleCheckJob = job{
+	use:   "check [flags]",
+	short: "the table of what this library must reach, with verdicts",
+	title: "what this library must reach, and what it reaches here",
+	about: `
 Measures each row of the design's table of targets beside what it is compared
 with, by turns, several times. A verdict is on the median:
   ok     it meets the target
@@ -26,14 +24,13 @@ with, by turns, several times. A verdict is on the median:
   noisy  no majority of the repeats lies within 20 % of each other, and they do
          not agree; or the loops had no processor to themselves
   ~      (behind a verdict) as noisy, but every repeat says the same`,
-		examples: []string{
-			`quiesce scale check`,
-			`quiesce scale check -run 'reader|ReadLock' -repeats 15`,
-			`quiesce scale check -objects 4000000 -live 20000000     (the table's sizes)`,
-		},
-		exits: exits{ok: "measured", failed: couldNotBeDone + "; or a figure missed its target", usage: badFlag, interrupted: tableSoFar},
-		flags: scaleCheckFlags,
-	}.command(s)
+	examples: []string{
+		`quiesce scale check`,
+		`quiesce scale check -run 'reader|ReadLock' -repeats 15`,
+		`quiesce scale check -objects 4000000 -live 20000000     (the table's sizes)`,
+	},
+	exits: exits{ok: "measured", failed: couldNotBeDone + "; or a figure missed its target", usage: badFlag, interrupted: tableSoFar},
+	flags: scaleCheckFlags,
 }
 
 func scaleCheckFlags(fs *pflag.FlagSet) func(*run) (*result, error) {

@@ -4,30 +4,27 @@ import (
 	"io"
 	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/scale"
 )
 
-func scaleGPCommand(s streams) *cobra.Command {
-	return job{
-		use:   "gp [flags]",
-		short: "rcuscale's writers: how long grace periods take",
-		title: "how long grace periods take",
-		about: `
+var scaleGPJob = job{
+	use:   "gp [flags]",
+	short: "rcuscale's writers: how long grace periods take",
+	title: "how long grace periods take",
+	about: `
 nwriters goroutines wait for one grace period after the other, beside nreaders
 that do nothing but enter and leave sections. Each writer measures at least
 100, at most 10,000. Writers that wait at once share grace periods, so there
 can be fewer batches than measurements.`,
-		examples: []string{
-			`quiesce scale gp`,
-			`quiesce scale gp -nreaders 1 -nwriters 1 -writer_holdoff 100us`,
-			`quiesce scale gp -gp_async`,
-		},
-		exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
-		flags: scaleGPFlags,
-	}.command(s)
+	examples: []string{
+		`quiesce scale gp`,
+		`quiesce scale gp -nreaders 1 -nwriters 1 -writer_holdoff 100us`,
+		`quiesce scale gp -gp_async`,
+	},
+	exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
+	flags: scaleGPFlags,
 }
 
 func scaleGPFlags(fs *pflag.FlagSet) func(*run) (*result, error) {

@@ -4,19 +4,17 @@ import (
 	"io"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/cmd/quiesce/internal/scale"
 )
 
-func scaleKfreeCommand(s streams) *cobra.Command {
-	return job{
-		use:   "kfree [flags]",
-		short: "rcuscale's kfree_rcu test, and the time until all is reclaimed",
-		title: "rcuscale's kfree_rcu test",
-		about: `
+var scaleKfreeJob = job{
+	use:   "kfree [flags]",
+	short: "rcuscale's kfree_rcu test, and the time until all is reclaimed",
+	title: "rcuscale's kfree_rcu test",
+	about: `
 Each thread allocates an object and frees it after a grace period,
 kfree_alloc_num times in each of kfree_loops loops. rcuscale's line has the
 time until the last object is queued; the table goes on until all of them are
@@ -24,15 +22,14 @@ reclaimed. The kernel's kfree_rcu_test_double is kfree_rcu(obj, rcu_head), and
 _single is kfree_rcu(obj), which may sleep. Here neither needs a word of the
 object: double is Cache.FreeRCU, whose caller knows the object's cache, single
 is Kmalloc and KfreeRCU, which finds it by the page. With neither, double.`,
-		examples: []string{
-			`quiesce scale kfree -kfree_loops 1000`,
-			`quiesce scale kfree -kfree_loops 100 -strategy list`,
-			`quiesce scale kfree -preset list`,
-			`quiesce scale kfree -preset xeon -scale 100`,
-		},
-		exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
-		flags: scaleKfreeFlags,
-	}.command(s)
+	examples: []string{
+		`quiesce scale kfree -kfree_loops 1000`,
+		`quiesce scale kfree -kfree_loops 100 -strategy list`,
+		`quiesce scale kfree -preset list`,
+		`quiesce scale kfree -preset xeon -scale 100`,
+	},
+	exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
+	flags: scaleKfreeFlags,
 }
 
 func scaleKfreeFlags(fs *pflag.FlagSet) func(*run) (*result, error) {

@@ -4,31 +4,28 @@ import (
 	"io"
 	"os"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/scale"
 )
 
-func scaleMissesCommand(s streams) *cobra.Command {
-	return job{
-		use:   "misses [flags]",
-		short: "cache misses of cold objects, by valgrind's simulation",
-		title: "cache misses of cold objects, counted",
-		about: `
+var scaleMissesJob = job{
+	use:   "misses [flags]",
+	short: "cache misses of cold objects, by valgrind's simulation",
+	title: "cache misses of cold objects, counted",
+	about: `
 Runs itself under valgrind's cachegrind, a simulation of caches that counts
 the same on every machine, or nearly, and takes no counter of the processor.
 Objects of 64 bytes, shuffled and in no cache, are freed under a reader,
 reclaimed, and allocated again. A stage's misses are those of a process that
 ends behind it, less those of one that ends before it.`,
-		notes: `Without valgrind it says so, and that is all (status 0).`,
-		examples: []string{
-			`quiesce scale misses`,
-			`quiesce scale misses -short`,
-		},
-		exits: exits{ok: "measured", failed: couldNotBeDone + "; or a way misses too often", usage: badFlag, interrupted: tableSoFar},
-		flags: scaleMissesFlags,
-	}.command(s)
+	notes: `Without valgrind it says so, and that is all (status 0).`,
+	examples: []string{
+		`quiesce scale misses`,
+		`quiesce scale misses -short`,
+	},
+	exits: exits{ok: "measured", failed: couldNotBeDone + "; or a way misses too often", usage: badFlag, interrupted: tableSoFar},
+	flags: scaleMissesFlags,
 }
 
 func scaleMissesFlags(fs *pflag.FlagSet) func(*run) (*result, error) {

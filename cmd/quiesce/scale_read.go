@@ -4,29 +4,26 @@ import (
 	"io"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/scale"
 )
 
-func scaleReadCommand(s streams) *cobra.Command {
-	return job{
-		use:   "read [flags]",
-		short: "refscale: readers of RCU, of locks and of counts",
-		title: "refscale",
-		about: `
+var scaleReadJob = job{
+	use:   "read [flags]",
+	short: "refscale: readers of RCU, of locks and of counts",
+	title: "refscale",
+	about: `
 nreaders goroutines pass through loops empty read-side sections at once, in
 each of nruns runs. A figure is a reader's time for a loop, readdelay included.
 Locks and counts are called through a function value, which costs a
 nanosecond or two that rcu and pinned do not have.`,
-		examples: []string{
-			`quiesce scale read`,
-			`quiesce scale read -nreaders 1 -scale_type rcu,rwmutex -loops 1000000`,
-		},
-		exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
-		flags: scaleReadFlags,
-	}.command(s)
+	examples: []string{
+		`quiesce scale read`,
+		`quiesce scale read -nreaders 1 -scale_type rcu,rwmutex -loops 1000000`,
+	},
+	exits: exits{ok: "measured", failed: couldNotBeDone, usage: badFlag, interrupted: tableSoFar},
+	flags: scaleReadFlags,
 }
 
 func scaleReadFlags(fs *pflag.FlagSet) func(*run) (*result, error) {

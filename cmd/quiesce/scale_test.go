@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -49,16 +47,10 @@ func TestScalePrintsTables(t *testing.T) {
 
 func TestScaleJSONIsOneObject(t *testing.T) {
 	out, errs, status := quiesce(t, "scale", "kfree", "-json", "-kfree_loops", "1", "-kfree_alloc_num", "10")
-	d := json.NewDecoder(strings.NewReader(out))
-	d.DisallowUnknownFields()
 	var rep scale.KfreeReport
-	if err := d.Decode(&rep); err != nil || d.More() || status != 0 || rep.Objects == 0 {
-		t.Errorf("%v, status %d: %s %s", err, status, out, errs)
-	}
-	for _, name := range []string{"kfree_nthreads", "queued_ns", "reclaimed_ns", "batches", "footprint_bytes"} {
-		if !strings.Contains(out, `"`+name+`"`) {
-			t.Errorf("no %q", name)
-		}
+	oneObject(t, out, &rep, "kfree_nthreads", "queued_ns", "reclaimed_ns", "batches", "footprint_bytes")
+	if status != 0 || rep.Objects == 0 {
+		t.Errorf("status %d: %s %s", status, out, errs)
 	}
 }
 
@@ -84,13 +76,7 @@ func TestScaleBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{"check -repeats 4", "repeats"},
 		{"misses -objects 1", "objects"},
 	} {
-		out, errs, status := quiesce(t, append([]string{"scale"}, strings.Fields(c.args)...)...)
-		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.want) {
-			if strings.Count(errs, "\n") == 2 && strings.Contains(errs, c.want) && status == 2 { // after progress
-				continue
-			}
-			t.Errorf("%q: status %d, stdout %q, stderr %q; want %q", c.args, status, out, errs, c.want)
-		}
+		badUse(t, c.want, append([]string{"scale"}, strings.Fields(c.args)...)...)
 	}
 }
 
@@ -123,27 +109,6 @@ func TestScaleWithoutValgrindSaysSo(t *testing.T) {
 
 func TestScaleInterruptedPrintsTheTableSoFar(t *testing.T) {
 	cmd := exec.Command(binary, "scale", "kfree", "-kfree_loops", "100000000")
-	var out bytes.Buffer
-	errs := &watched{want: "loops", seen: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &out, errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Process.Kill()
-	select {
-	case <-errs.seen:
-	case <-time.After(20 * time.Second):
-		t.Fatal("it does not run after 20 s")
-	}
-	time.Sleep(100 * time.Millisecond)
-	cmd.Process.Signal(syscall.SIGINT)
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 130 {
-		t.Errorf("status %d, want 130", code)
-	}
-	for _, want := range []string{"Total time taken", "all reclaimed", "PARTIAL"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in %s", want, out.String())
-		}
-	}
+	out := interrupt(t, syscall.SIGINT, 100*time.Millisecond, "loops", cmd)
+	contains(t, out, "Total time taken", "all reclaimed", "PARTIAL")
 }

@@ -10,18 +10,16 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quiesce/cmd/quiesce/internal/torture"
 )
 
-func tortureCommand(s streams) *cobra.Command {
-	return job{
-		use:   "torture [flags]",
-		short: "rcutorture: readers, updaters and failures against each other",
-		title: "rcutorture for this library",
-		about: `
+var tortureJob = job{
+	use:   "torture [flags]",
+	short: "rcutorture: readers, updaters and failures against each other",
+	title: "rcutorture for this library",
+	about: `
 Readers of every flavour, nested at random, with delays in them; a writer
 that publishes objects and frees the old ones after grace periods asked for
 in every way; threads that allocate, and free by FreeRCU in every context;
@@ -33,7 +31,7 @@ object, a lost callback, a leak or a hang is a failure.
 A scenario is a set of parameters, run in a process of its own. By default
 all of them but those that fail on purpose are run, in rounds of about 30 s
 each, so that any duration covers all.`,
-		notes: `
+	notes: `
 Parameters of a scenario file and of -bootargs, as words of name=value (the
 names are rcutorture's where it has them; 0 is no and 1 is yes):
 ` + describeParams() + `
@@ -46,21 +44,20 @@ The summary of a scenario:
   Reader Batch          grace periods that ended in a section; likewise
   Free-Block ...        objects that reached each age; the last must be 0
   !!!                   what must not be`,
-		examples: []string{
-			"quiesce torture -duration 1h",
-			"quiesce torture -scenario TREE03,RT0 -duration 2m -seed 42",
-			`quiesce torture -scenario TREE01 -bootargs "nreaders=8 stall_cpu=3"`,
-			"quiesce torture -scenario BUSTED        (a broken RCU: this must fail)",
-		},
-		exits: exits{
-			ok:          "every scenario was a success",
-			failed:      "a failure; or " + couldNotBeDone,
-			usage:       "a bad flag, parameter or scenario file",
-			interrupted: "interrupted (SIGINT, SIGTERM), and clean: the summary covers the time so far. A second Ctrl-C ends the process at once.",
-		},
-		argsName: "scenarios as -scenario NAMES",
-		flags:    tortureFlags,
-	}.command(s)
+	examples: []string{
+		"quiesce torture -duration 1h",
+		"quiesce torture -scenario TREE03,RT0 -duration 2m -seed 42",
+		`quiesce torture -scenario TREE01 -bootargs "nreaders=8 stall_cpu=3"`,
+		"quiesce torture -scenario BUSTED        (a broken RCU: this must fail)",
+	},
+	exits: exits{
+		ok:          "every scenario was a success",
+		failed:      "a failure; or " + couldNotBeDone,
+		usage:       "a bad flag, parameter or scenario file",
+		interrupted: "interrupted (SIGINT, SIGTERM), and clean: the summary covers the time so far. A second Ctrl-C ends the process at once.",
+	},
+	argsName: "scenarios as -scenario NAMES",
+	flags:    tortureFlags,
 }
 
 func tortureFlags(fs *pflag.FlagSet) func(*run) (*result, error) {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,12 +30,8 @@ func TestTorturePrintsSummariesAndATable(t *testing.T) {
 	if status != 0 {
 		t.Errorf("status %d: %s %s", status, out, errs)
 	}
-	for _, want := range []string{"TREE01: rtc: ", "RT0: Reader Pipe: ", "Reader Batch: ", "Free-Block Circulation: ", "rtmbe: 0", "rtbe: 0",
-		"kfree: allocated", "End of test: SUCCESS", "│ TREE01 ", "│ RT0 ", "-seed 42", "\nok: no failures\n"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("no %q in %s", want, out)
-		}
-	}
+	contains(t, out, "TREE01: rtc: ", "RT0: Reader Pipe: ", "Reader Batch: ", "Free-Block Circulation: ", "rtmbe: 0", "rtbe: 0",
+		"kfree: allocated", "End of test: SUCCESS", "│ TREE01 ", "│ RT0 ", "-seed 42", "\nok: no failures\n")
 	if !strings.Contains(errs, "reads/s") {
 		t.Errorf("no progress: %s", errs)
 	}
@@ -51,19 +45,10 @@ func TestTortureJSONIsOneObject(t *testing.T) {
 	if status != 0 {
 		t.Errorf("status %d: %s", status, errs)
 	}
-	d := json.NewDecoder(strings.NewReader(out))
-	d.DisallowUnknownFields()
 	var rep torture.Report
-	if err := d.Decode(&rep); err != nil {
-		t.Fatalf("%v in %s", err, out)
-	}
-	if d.More() || !rep.OK || len(rep.Results) != 1 || rep.Results[0].Reads == 0 || rep.Results[0].Procs != 1 {
+	oneObject(t, out, &rep, "rtmbe", "reader_pipe", "free_block_circulation", "grace_periods", "peak_bytes", "failslab_injected")
+	if !rep.OK || len(rep.Results) != 1 || rep.Results[0].Reads == 0 || rep.Results[0].Procs != 1 {
 		t.Errorf("%+v", rep)
-	}
-	for _, name := range []string{"rtmbe", "reader_pipe", "free_block_circulation", "grace_periods", "peak_bytes", "failslab_injected"} {
-		if !strings.Contains(out, `"`+name+`"`) {
-			t.Errorf("no %q", name)
-		}
 	}
 }
 
@@ -85,10 +70,7 @@ func TestTortureBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"-seed", "x"}, "seed"},
 		{[]string{"TREE01"}, "-scenario"},
 	} {
-		out, errs, status := quiesce(t, append([]string{"torture"}, c.args...)...)
-		if status != 2 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.want) {
-			t.Errorf("%q: status %d, stdout %q, stderr %q; want %q", c.args, status, out, errs, c.want)
-		}
+		badUse(t, c.want, append([]string{"torture"}, c.args...)...)
 	}
 }
 
@@ -108,35 +90,11 @@ func TestTortureHelpAndList(t *testing.T) {
 			t.Errorf("the list lacks %s", s.Name)
 		}
 	}
-	for _, line := range strings.Split(help+list, "\n") {
-		if len([]rune(line)) > 80 {
-			t.Errorf("%d columns: %s", len([]rune(line)), line)
-		}
-	}
+	fits(t, help+list)
 }
 
 func TestTortureInterruptedPrintsTheSummarySoFar(t *testing.T) {
 	cmd := exec.Command(binary, "torture", "-scenario", "TREE01,TREE03", "-duration", "10m", "-bootargs", "stat_interval=0.1")
-	var out bytes.Buffer
-	errs := &watched{want: "reads/s", seen: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &out, errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Process.Kill()
-	select {
-	case <-errs.seen:
-	case <-time.After(30 * time.Second):
-		t.Fatal("it does not run after 30 s")
-	}
-	cmd.Process.Signal(syscall.SIGINT)
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 130 {
-		t.Errorf("status %d, want 130", code)
-	}
-	for _, want := range []string{"TREE01: Reader Pipe:", "End of test: INTERRUPTED", "TREE03: NOT RUN", "PARTIAL"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in %s", want, out.String())
-		}
-	}
+	out := interrupt(t, syscall.SIGINT, 0, "reads/s", cmd)
+	contains(t, out, "TREE01: Reader Pipe:", "End of test: INTERRUPTED", "TREE03: NOT RUN", "PARTIAL")
 }

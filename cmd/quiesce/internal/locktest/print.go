@@ -6,8 +6,13 @@ import (
 	"strings"
 )
 
-// nameWidth is the width of the rows' names; six columns fit 80 with it.
-const nameWidth = 37
+// A table is at most width columns wide, its rows' names as wide as nameWidth
+// if its columns leave room for that.
+const (
+	width     = 80
+	cellWidth = 8
+	nameWidth = 37
+)
 
 // Print writes the tables in the kernel's shape. texts: with every report.
 func (rep *Report) Print(w io.Writer, texts bool) {
@@ -15,7 +20,7 @@ func (rep *Report) Print(w io.Writer, texts bool) {
 	if rep.Tagged {
 		about = "-tags lockdep"
 	}
-	fmt.Fprintf(w, "Locking API testsuite: %s, preempt_rt=%d, prove_raw_lock_nesting=%d\n", about, bit(rep.PreemptRT), bit(rep.ProveRawLockNesting))
+	fmt.Fprintf(w, "Locking API testsuite: %s\n  preempt_rt=%d, prove_raw_lock_nesting=%d\n", about, bit(rep.PreemptRT), bit(rep.ProveRawLockNesting))
 	fmt.Fprintf(w, "  ok: silence, as expected    ! ok: the expected report    FAILED: neither")
 	if rep.Unseen > 0 {
 		fmt.Fprintf(w, "\n  tag: takes a build with -tags lockdep")
@@ -57,21 +62,22 @@ func bit(b bool) int {
 
 func (s *SectionReport) print(w io.Writer, texts bool) {
 	title := "| " + s.Title + " |"
-	rule := strings.Repeat("-", nameWidth+2+8*len(s.Columns))
-	fmt.Fprintf(w, "\n  %s\n  %s\n  %s\n%*s |", strings.Repeat("-", len(title)), title, strings.Repeat("-", len(title)), nameWidth, "")
+	names := min(nameWidth, width-2-cellWidth*len(s.Columns))
+	rule := strings.Repeat("-", names+2+cellWidth*len(s.Columns))
+	fmt.Fprintf(w, "\n  %s\n  %s\n  %s\n%*s |", strings.Repeat("-", len(title)), title, strings.Repeat("-", len(title)), names, "")
 	for _, c := range s.Columns {
-		fmt.Fprintf(w, "%s|", center(c, 7))
+		fmt.Fprintf(w, "%s|", center(c, cellWidth-1))
 	}
 	fmt.Fprintf(w, "\n%s\n", rule)
 	for _, r := range s.Rows {
-		fmt.Fprintf(w, "%*s:|", nameWidth, r.Name)
+		fmt.Fprintf(w, "%*s:|", names, r.Name)
 		cells := r.Cells
 		for _, column := range s.Columns {
 			text := ""
 			if len(cells) > 0 && cells[0].Column == column {
 				text, cells = cells[0].mark(), cells[1:]
 			}
-			fmt.Fprintf(w, "%-7s|", text)
+			fmt.Fprintf(w, "%-*s|", cellWidth-1, text)
 		}
 		fmt.Fprintln(w)
 		for _, c := range r.Cells {

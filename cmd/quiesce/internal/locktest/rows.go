@@ -124,11 +124,11 @@ var deadlocks = []row{
 	{name: "A-B-B-C-C-D-D-A deadlock", verdicts: "xxx.xx", kind: circular, script: "A B ; B C ; C D ; D A"},
 	{name: "A-B-C-D-B-D-D-A deadlock", verdicts: "xxx.xx", kind: circular, script: "A B ; C D ; B D ; D A"},
 	{name: "A-B-C-D-B-C-D-A deadlock", verdicts: "xxx.xx", kind: circular, script: "A B ; C D ; B C ; D A"},
-	{name: "A-B-C, C-D-E, E-F-G, G-A deadlock", verdicts: "xxx.xx", kind: circular, script: "A B C ; C D E ; E F G ; G A"},
+	{name: "A-B-C C-D-E E-F-G G-A deadlock", verdicts: "xxx.xx", kind: circular, script: "A B C ; C D E ; E F G ; G A"},
 	{name: "circle of eight", verdicts: "xxx.xx", kind: circular, script: "A B ; C D ; E F ; G H ; H A ; F G ; B C ; D E"},
 	{name: "A-B, released early, B-A", verdicts: "......", script: "A -A B -B ; B A"},
 	{name: "A-B, A-C, B-C, always in order", verdicts: "......", script: "A B ; A C ; B C ; A B C ; A -A C"},
-	{name: "A-B, A released first, B-C, C-A", verdicts: "xxx.xx", kind: circular, script: "A B -A C ; C A"},
+	{name: "A-B, A released, B-C, C-A", verdicts: "xxx.xx", kind: circular, script: "A B -A C ; C A"},
 	{name: "double unlock", verdicts: "xxxxxx", kind: balance, script: "A -A -A"},
 	{name: "unlock in another order", verdicts: "......", script: "A B C -A -C -B"},
 	{name: "initialize held", verdicts: "xxxxxx", kind: heldInit, script: "A init:A"},
@@ -179,8 +179,8 @@ var tries = []row{
 	{name: "A-B-B-A, one order by TryLock", verdicts: "......", script: "A B ; B A?"},
 	{name: "A-B-B-A, A held by TryLock", verdicts: "xxx.xx", kind: circular, script: "A? B ; B A"},
 	{name: "A-B-C-A, B held by TryLock", verdicts: "xxx.xx", kind: circular, script: "A B? C ; C A"},
-	{name: "TryLock in handler, A with irqs on", verdicts: "..... ", script: "irq{ A? } ; A"},
-	{name: "A in handler, TryLock with irqs on", verdicts: "xxx.x ", kind: state, script: "irq{ A } ; A?"},
+	{name: "TryLock in handler, A irqs on", verdicts: "..... ", script: "irq{ A? } ; A"},
+	{name: "A in handler, TryLock irqs on", verdicts: "xxx.x ", kind: state, script: "irq{ A } ; A?"},
 }
 
 // Interrupts. %s is hard or soft.

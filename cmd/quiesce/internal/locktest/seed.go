@@ -114,7 +114,7 @@ misses. An array is a page, and the page comes from the allocator.
 `)
 	reports, panicked := observe(func() { s.kfreeRCU(gfp.NoWait) })
 	s.say(`   lock.Raw held; %d pages later (gfp.NoLocks) this P's lists are empty.
-   page.Alloc(0, gfp.NoWait): the lists have nothing, so it takes the zone's lock,
+   page.Alloc(0, gfp.NoWait): the lists are empty, so it takes the zone's lock,
    a normal spinlock, which on -rt (preempt_rt=1) may sleep where nothing may.`, len(s.taken))
 	s.giveBack()
 	switch {
@@ -122,15 +122,15 @@ misses. An array is a page, and the page comes from the allocator.
 		return errors.New(panicked)
 	case !proves && len(reports) == 0:
 		s.say(`
-   With prove_raw_lock_nesting=0 lockdep takes spinlocks for spinning ones, and
-   this for right: no report. On -rt it is "scheduling while atomic" all the same.`)
+   With prove_raw_lock_nesting=0 lockdep assumes that spinlocks spin, so this is
+   right: no report. On -rt it is "scheduling while atomic" anyway.`)
 	case len(reports) != 1 || reports[0].Kind != wait || !proves:
 		return fmt.Errorf("%d reports, and not the one of an invalid wait context%s", len(reports), texts(reports))
 	case !slices.Equal(reports[0].Classes, []string{"page.zone", "raw"}) ||
 		!strings.Contains(reports[0].Text, "-{3:3}") || !strings.Contains(reports[0].Text, "(raw){+.+.}-{2:2}"):
 		return fmt.Errorf("not page.zone {3:3} under raw {2:2}, but: %s", reports[0].Text)
 	default:
-		s.say("   It need not sleep for lockdep to tell:\n%s", strings.TrimRight(reports[0].Text, "\n"))
+		s.say("   lockdep reports it without having to wait for a sleep:\n%s", narrow(reports[0].Text))
 	}
 
 	s.say(`
@@ -150,8 +150,8 @@ when they would otherwise need to acquire their non-raw spinlock?"
 	}
 	s.say(`   page.Alloc(0, gfp.NoWait|gfp.NoLocks): nil, and lockdep is silent.
 
-"... in that rare case, kfree_rcu() just falls back to the old approach, taking a
-few extra cache misses, but making good (if expensive) forward progress."
+"... in that rare case, kfree_rcu() just falls back to the old approach, taking
+a few extra cache misses, but making good (if expensive) forward progress."
 
 3. slab.Cache.FreeRCU, the caches exhausted
 `)
@@ -173,10 +173,15 @@ few extra cache misses, but making good (if expensive) forward progress."
 	case queued.Fallback != 1 || queued.RCUArrays != 0 || done.FallbackEnd != 1:
 		return fmt.Errorf("the object went elsewhere than to the fallback: %+v, then %+v", queued, done)
 	}
-	s.say(`   lock.Raw held: no array to be had, so the object is on the fallback chain: %d.
-   Its links are in the slab's metadata: no memory was needed, no lock was taken,
+	s.say(`   lock.Raw held: there is no array, so the object is on the fallback chain: %d.
+   Its links are in the slab's metadata: no memory was needed, no lock was taken
    and lockdep is silent. After the grace period: %d of %d reclaimed.`, queued.Fallback, done.FallbackEnd, queued.Fallback)
 	return nil
+}
+
+// narrow breaks the lines of a report that are wide with an address in them.
+func narrow(report string) string {
+	return strings.ReplaceAll(strings.TrimRight(report, "\n"), "}, at: ", "},\n    at: ")
 }
 
 func texts(reports []*lockdep.Report) string {

@@ -86,13 +86,13 @@ type Status struct {
 // step is st for a display.
 func (st *Status) step() kit.Step {
 	phase := st.Scenario + " starts"
-	words := fmt.Sprintf("%s of %s  round %d/%d  %s", st.Total.Round(time.Second), st.Length, st.Round, st.Rounds, st.Scenario)
+	words := fmt.Sprintf("%s of %s, round %d/%d, %s", st.Total.Round(time.Second), st.Length, st.Round, st.Rounds, st.Scenario)
 	if st.ElapsedS > 0 {
 		phase = st.Scenario
-		words += fmt.Sprintf("  %s gp/s  %s reads/s  %s frees/s", kit.SI(st.GPsPerS), kit.SI(st.ReadsPerS), kit.SI(st.KfreePerS))
+		words += fmt.Sprintf(": %s gp/s, %s reads/s", kit.SI(st.GPsPerS), kit.SI(st.ReadsPerS))
 	}
 	if st.Failures > 0 {
-		words += fmt.Sprintf("  !!! %d", st.Failures)
+		words += fmt.Sprintf(", !!! %d", st.Failures)
 	}
 	return kit.Step{Phase: phase, Text: words}
 }

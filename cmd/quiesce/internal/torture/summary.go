@@ -5,15 +5,24 @@ import (
 	"io"
 	"strings"
 
+	"github.com/jedib0t/go-pretty/v6/text"
+
 	"quiesce/internal/fault"
 )
 
 const delays = fault.Delays
 
-// Summary writes rcutorture's report of a scenario, with its labels.
+const summaryWidth = 80
+
+// Summary writes rcutorture's report of a scenario, with its labels. Lines that
+// are longer than 80 columns continue on the next one.
 func (r *Result) Summary(w io.Writer) {
 	line := func(format string, args ...any) {
-		fmt.Fprintf(w, "%s: "+format+"\n", append([]any{r.Scenario}, args...)...)
+		const gap = "\ue000" // keeps a label and its value on one line
+		words := strings.ReplaceAll(fmt.Sprintf(format, args...), ": ", ":"+gap)
+		for l := range strings.SplitSeq(text.WrapSoft(words, summaryWidth-len(r.Scenario)-2), "\n") {
+			fmt.Fprintf(w, "%s: %s\n", r.Scenario, strings.TrimSpace(strings.ReplaceAll(l, gap, " ")))
+		}
 	}
 	if r.Rounds == 0 {
 		line("%s", r.Verdict)
