@@ -65,11 +65,11 @@ func Membarrier() {
 
 // lead makes a barrier. The caller holds funnel.turn.
 func lead() {
-	if barrierKind.Load() == barrierUnsettled {
+	if barrierKind.Load() == barrierUnsettled { // ord:funnel
 		settle(membarrierWanted() && membarrierRegister())
 	}
-	n := funnel.begun.Add(1) // ord:funnel
-	if barrierKind.Load() != barrierExpedited {
+	n := funnel.begun.Add(1)                    // ord:funnel
+	if barrierKind.Load() != barrierExpedited { // ord:funnel
 		stopTheWorld()
 	} else if !membarrierExpedited() && !(membarrierRegister() && membarrierExpedited()) {
 		// The registration is lost (a process restored from a checkpoint) or
@@ -85,7 +85,7 @@ func settle(expedited bool) {
 	if expedited {
 		kind = barrierExpedited
 	}
-	barrierKind.Store(kind)
+	barrierKind.Store(kind) // ord:funnel
 }
 
 // membarrierWanted is false under QUIESCE=membarrier=0.
@@ -100,10 +100,10 @@ func Membarriers() uint64 { return funnel.begun.Load() } // ord:stat
 // HasMembarrier reports whether Membarrier is the kernel's command; false
 // means that it stops the world.
 func HasMembarrier() bool {
-	if barrierKind.Load() == barrierUnsettled {
+	if barrierKind.Load() == barrierUnsettled { // ord:funnel
 		Membarrier()
 	}
-	return barrierKind.Load() == barrierExpedited
+	return barrierKind.Load() == barrierExpedited // ord:funnel
 }
 
 var memStats runtime.MemStats // protected by funnel.turn

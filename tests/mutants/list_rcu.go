@@ -12,6 +12,20 @@ var rcuMutants = []mutant{
 		killer: killer{pkg: "rcu", tests: "TestRB_AnEntryInTheStoreBufferIsNotOverlooked", alone: true, count: 10},
 	},
 	{
+		name:   "running-barrier-shared",
+		breaks: "a membarrier that is shared began after the caller's accesses",
+		file:   "internal/sys/membarrier.go", in: "Membarrier",
+		edits:  []edit{{before: `funnel.begun.Add(0) + 1`, after: `max(funnel.begun.Add(0), 1)`}},
+		killer: killer{pkg: "internal/sys", tests: "TestABarrierThatBeganBeforeACallIsNotShared"},
+	},
+	{
+		name:   "barriers-not-shared",
+		breaks: "callers who arrive while a barrier runs share the next",
+		file:   "internal/sys/membarrier.go", in: "Membarrier",
+		edits:  []edit{{before: `if funnel.ended.Load() < want`, after: `if true`}, {before: `case try < 4:`, after: `case false:`}},
+		killer: killer{pkg: "internal/sys", tests: "TestCallersWhoArriveWhileABarrierRunsShareTheNext"},
+	},
+	{
 		name:   "locks-summed-before-unlocks",
 		breaks: "(R-A) an exit is never counted without its entry",
 		file:   "rcu/gp.go", in: "driveLocked",
