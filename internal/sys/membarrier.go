@@ -8,13 +8,15 @@ import (
 	"quiesce/internal/race"
 )
 
-// How a barrier of the whole process is made. It is settled at the first one,
-// because registering takes the kernel milliseconds in a process that has more
-// than one thread, and an import should cost nothing.
+// How a barrier of the whole process is made. An import should cost nothing, so
+// the first barrier registers; and because registering waits for a grace period
+// of the kernel (8 to 16 ms in a process with threads, 100 and more on a busy
+// machine), it does so on a goroutine of its own, while barriers stop the world.
 const (
-	barrierUnsettled = iota
-	barrierExpedited // the kernel's command, membarrierExpedited
-	barrierStopWorld // stopTheWorld
+	barrierUnsettled   = iota
+	barrierRegistering // stopTheWorld, for now
+	barrierExpedited   // the kernel's command, membarrierExpedited
+	barrierStopWorld   // stopTheWorld, for good
 )
 
 var barrierKind atomic.Uint32
@@ -66,7 +68,7 @@ func Membarrier() {
 // lead makes a barrier. The caller holds funnel.turn.
 func lead() {
 	if barrierKind.Load() == barrierUnsettled { // ord:funnel
-		settle(membarrierWanted() && membarrierRegister())
+		go register()
 	}
 	n := funnel.begun.Add(1)                    // ord:funnel
 	if barrierKind.Load() != barrierExpedited { // ord:funnel
@@ -74,15 +76,19 @@ func lead() {
 	} else if !membarrierExpedited() && !(membarrierRegister() && membarrierExpedited()) {
 		// The registration is lost (a process restored from a checkpoint) or
 		// a filter installed after the start forbids the command.
-		settle(false)
+		barrierKind.Store(barrierStopWorld) // ord:funnel
 		stopTheWorld()
 	}
 	funnel.ended.Store(n) // ord:funnel
 }
 
-func settle(expedited bool) {
+// register settles how barriers are made, once.
+func register() {
+	if !barrierKind.CompareAndSwap(barrierUnsettled, barrierRegistering) { // ord:funnel
+		return
+	}
 	kind := uint32(barrierStopWorld)
-	if expedited {
+	if membarrierWanted() && membarrierRegister() {
 		kind = barrierExpedited
 	}
 	barrierKind.Store(kind) // ord:funnel
@@ -98,10 +104,10 @@ func membarrierWanted() bool {
 func Membarriers() uint64 { return funnel.begun.Load() } // ord:stat
 
 // HasMembarrier reports whether Membarrier is the kernel's command; false
-// means that it stops the world.
+// means that it stops the world. It waits until that is known.
 func HasMembarrier() bool {
-	if barrierKind.Load() == barrierUnsettled { // ord:funnel
-		Membarrier()
+	for register(); barrierKind.Load() == barrierRegistering; { // ord:funnel
+		Sleep(100_000)
 	}
 	return barrierKind.Load() == barrierExpedited // ord:funnel
 }

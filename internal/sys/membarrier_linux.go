@@ -20,7 +20,7 @@ func membarrierRegister() bool {
 	if errno != 0 || cmds&membarrierCmdPrivateExpedited == 0 {
 		return false
 	}
-	_, _, errno = syscall.RawSyscall(unix.SYS_MEMBARRIER, membarrierCmdRegisterPrivateExpedited, 0, 0)
+	_, _, errno = syscall.Syscall(unix.SYS_MEMBARRIER, membarrierCmdRegisterPrivateExpedited, 0, 0)
 	return errno == 0
 }
 
