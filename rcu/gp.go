@@ -187,9 +187,9 @@ func waitForReaders(j uint64, wait *backoff) {
 			reportPreemptible(j, wait.since())
 		}
 		// They may even have left on Ps that are gone by now. That is rare, so
-		// check at the 64th, 128th, 256th ... pause only.
-		if wait.n > spins+yields && wait.n&(wait.n-1) == 0 {
-			percpu.FindReaders()
+		// each longer pause checks some of them.
+		if wait.n > spins+yields {
+			percpu.FindReaders(&wait.found)
 		}
 	}
 }
@@ -200,6 +200,7 @@ type backoff struct {
 	n        int
 	start    int64
 	reported bool // as a stall
+	found    int  // where the next FindReaders begins
 }
 
 // The steps of a wait. Untuned.

@@ -63,12 +63,20 @@ func RegisterReader(id int) {
 // Readers returns the high-water mark of preemptible readers.
 func Readers() int { return int(readers.Load()) } // ord:mark
 
+// findStretch is how many Ps' states one FindReaders reads. The first reads of
+// the whole table are page faults, 2,048 of them: 70 ms were measured.
+const findStretch = 1024
+
 // FindReaders raises the high-water mark over Ps on which readers only left,
-// which don't look at the mark. It reads every P's state, some 100 µs.
+// which don't check the mark. It reads the next stretch of P numbers from
+// *from on, and advances that: a whole round takes 64 calls.
 //
 //go:norace
-func FindReaders() {
-	for id := Readers(); id < MaxP; id++ {
+func FindReaders(from *int) {
+	begin := max(*from&mask, Readers())
+	end := min(begin+findStretch, MaxP)
+	*from = end
+	for id := begin; id < end; id++ {
 		c := Of(id)
 		if atomic.LoadUint64(&c.Unlock[0])|atomic.LoadUint64(&c.Unlock[1]) != 0 { // ord:unlock
 			raise(&readers, int32(id)+1)

@@ -194,19 +194,45 @@ func TestPinnedIncrementsSurviveGOMAXPROCSChanges(t *testing.T) {
 // Exits of readers don't look at the mark, so a P on which readers only left
 // has to be found by its counters.
 func TestFindReadersRaisesTheMarkOverPsWithExitsOnly(t *testing.T) {
-	id := Readers() + 100
+	id, from := Readers()+100, 0
 	for i := range 2 {
 		Of(id + i*50).Unlock[i] = 1
-		FindReaders()
+		from = 0
+		FindReaders(&from)
 		if got := Readers(); got != id+i*50+1 {
 			t.Errorf("Readers() = %d after an exit of index %d on P %d, want %d", got, i, id+i*50, id+i*50+1)
 		}
 	}
 	Of(id).Unlock[0], Of(id + 50).Unlock[1] = 0, 0
 	before := Readers()
-	FindReaders()
+	from = 0
+	FindReaders(&from)
 	if Readers() != before {
 		t.Error("FindReaders changed the mark although nothing was above it")
+	}
+}
+
+// A driver must not stop for the page faults of the whole table at once.
+func TestFindReadersLooksEverywhereAStretchAtATime(t *testing.T) {
+	last, from := MaxP-1, 0
+	Of(last).Unlock[0] = 1
+	defer func() { Of(last).Unlock[0] = 0 }()
+	before := int32(Readers())
+	defer readers.Store(before)
+	calls := 0
+	for Readers() <= last {
+		at := from
+		FindReaders(&from)
+		if calls++; from-at > findStretch+int(before) || calls > MaxP/findStretch+1 {
+			t.Fatalf("call %d read from %d to %d; the P with an exit is %d", calls, at, from, last)
+		}
+	}
+	if calls < MaxP/findStretch-1 {
+		t.Errorf("the last P was found by call %d", calls)
+	}
+	from = MaxP
+	if FindReaders(&from); from == MaxP && Readers() < MaxP {
+		t.Error("the search does not begin again at the end of the table")
 	}
 }
 

@@ -63,7 +63,7 @@ var rcuMutants = []mutant{
 		name:   "exits-of-gone-Ps-ignored",
 		breaks: "(R-D) an exit is counted wherever it happened",
 		file:   "rcu/gp.go", in: "waitForReaders",
-		edits:  []edit{{before: `percpu.FindReaders()`, after: ``}},
+		edits:  []edit{{before: `percpu.FindReaders(&wait.found)`, after: ``}},
 		killer: killer{pkg: "rcu", tests: "TestRD_ExitOnAPThatIsGoneIsFound", hangs: true, limit: 6 * time.Second},
 	},
 	{
