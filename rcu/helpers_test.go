@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
 	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/preempt"
@@ -13,7 +14,10 @@ import (
 
 // What needs a process of its own (its own slog handler and StallTimeout, or
 // an end by a fatal error) runs in a child, which runs a scenario.
-func TestMain(m *testing.M) { testkit.Main(m, scenarios, 0) }
+func TestMain(m *testing.M) {
+	sys.HasMembarrier() // until it is known, barriers stop the world and wait for pinned readers
+	testkit.Main(m, scenarios, 0)
+}
 
 // child runs the scenario and returns what it wrote.
 func child(scenario string) (string, error) {
