@@ -7,9 +7,8 @@ import (
 	"quiesce/internal/pages"
 )
 
-// What package slab needs besides Alloc and Free, and tests and demonstrations
-// besides what users need: package internal/pages declares it, this file
-// provides it.
+// What package slab needs apart from Alloc and Free, and what tests and
+// demonstrations need: package internal/pages declares it, this file provides it.
 
 func init() {
 	pages.CoreOf = func(a any) *pages.Core { return &a.(*Allocator).core }

@@ -6,12 +6,12 @@ import (
 	"quiesce/preempt"
 )
 
-// What the allocator tells lockdep besides its locks.
+// What the allocator reports to lockdep apart from its locks.
 
-// mightAlloc checks, while lockdep is on, what an allocation may do by its
-// flags, whether it does it this time or not: for Alloc in builds with -tags
-// lockdep, and for packages whose allocations end here. Any context. The
-// kernel's might_alloc.
+// mightAlloc checks, while lockdep is on, what an allocation with these flags
+// may do, whether or not this one does it: for Alloc in builds with -tags
+// lockdep, and for packages whose allocations end here. Context: any. Linux:
+// might_alloc.
 func (a *Allocator) mightAlloc(f gfp.Flags) {
 	if !depcheck.Enabled() {
 		return
@@ -25,10 +25,10 @@ func (a *Allocator) mightAlloc(f gfp.Flags) {
 	}
 }
 
-// notSleeping reports a request that may wait, in a raw atomic context: lockdep
-// does, and then the request is one that does not wait; without lockdep it is
-// the end.
-func (a *Allocator) notSleeping(f gfp.Flags) gfp.Flags {
+// checkMaySleep checks a request that may wait. In a raw atomic context it
+// panics; with lockdep on it reports that instead, and returns the flags
+// without the permission to wait.
+func (a *Allocator) checkMaySleep(f gfp.Flags) gfp.Flags {
 	if depcheck.Enabled() {
 		depcheck.MightSleep(0, "page: allocation with gfp.Kernel")
 		a.mightReclaim()
@@ -37,22 +37,24 @@ func (a *Allocator) notSleeping(f gfp.Flags) gfp.Flags {
 		return f
 	}
 	if !depcheck.Enabled() {
-		panic("quiesce: allocator " + a.name + ": gfp.Kernel allocation in a raw atomic context, where nothing may sleep")
+		panic("quiesce/page: allocator " + a.name + ": gfp.Kernel allocation in a raw atomic context, where nothing may sleep")
 	}
 	return f &^ gfp.Kernel
 }
 
-// reclaimType is the type of Allocator.reclaiming, which is no lock but takes
-// part in orders like one. It is taken, exclusively, while Reclaimers run, and
-// taken and released by whoever may have to call them, whether he does or not.
-// So a lock that is held over a gfp.Kernel allocation comes before it, one that
-// a Reclaimer takes comes behind it, and a lock that is both closes a circle: its
-// holder would wait for itself once memory is short. A Reclaimer's own
-// gfp.Kernel allocation is a recursion. The kernel's __fs_reclaim_map.
+// reclaimType is the type of Allocator.reclaiming, which is not a lock but
+// takes part in lock orders. It is held, exclusively, while Reclaimers run, and
+// every allocation that might have to call them takes and releases it, whether
+// or not it does. So a lock that is held over a gfp.Kernel allocation comes
+// before it, a lock that a Reclaimer takes comes after it, and a lock that is
+// both closes a circle: its holder would wait for itself once memory is short.
+// A Reclaimer's own gfp.Kernel allocation is a recursion. Linux:
+// __fs_reclaim_map.
 var reclaimType = depcheck.Type{Name: "page.reclaim"}
 
-// reclaims begins what reclaiming stands for, and returns its end.
-func (a *Allocator) reclaims() (end func()) {
+// beginReclaim records that Reclaimers run from here on; done records their
+// end.
+func (a *Allocator) beginReclaim() (done func()) {
 	if !depcheck.Enabled() {
 		return func() {}
 	}
@@ -61,9 +63,9 @@ func (a *Allocator) reclaims() (end func()) {
 	return func() { a.reclaiming.Release(true) }
 }
 
-// mightReclaim is for packages that call Reclaim on an allocation's behalf: it
-// says, while lockdep is on, that the caller may. The kernel's
-// fs_reclaim_acquire and fs_reclaim_release.
+// mightReclaim records, while lockdep is on, that the caller may call
+// Reclaimers on an allocation's behalf. Linux: fs_reclaim_acquire,
+// fs_reclaim_release.
 func (a *Allocator) mightReclaim() {
 	if depcheck.Enabled() {
 		a.reclaiming.Might(&reclaimType, depcheck.Exclusive, false)
@@ -71,10 +73,10 @@ func (a *Allocator) mightReclaim() {
 }
 
 // growing marks that the grow lock, which sleeps, is taken for a request that
-// must not: under a lock.Spin, say. That happens only where the goroutine is
-// not pinned, which with preempt_rt=0 means that no spin lock is held, and with
-// preempt_rt=1 that it may park under one. lockdep sees the locks alone and
-// can't know.
+// must not sleep: under a lock.Spin, say. That happens only if the goroutine is
+// not pinned, which means with preempt_rt=0 that it holds no spin lock, and
+// with preempt_rt=1 that it may park under one. lockdep, which sees only the
+// locks, can't know that.
 var growing struct {
 	depcheck.Map
 	ty depcheck.Type
@@ -85,8 +87,8 @@ func init() {
 	growing.Init("page.growing")
 }
 
-// mayGrow begins what growing marks, and returns its end.
-func mayGrow() (end func()) {
+// beginGrow begins what growing marks; done ends it.
+func beginGrow() (done func()) {
 	if !depcheck.Enabled() {
 		return func() {}
 	}

@@ -6,11 +6,12 @@ import (
 	"quiesce/internal/race"
 )
 
-// Deferred frees: blocks that came back where the zone lock could not be
+// Deferred frees: blocks that were freed where the zone lock could not be
 // taken. The stack's head and its length are in Allocator.
 
-// drain moves the deferred frees into the buddy. Zone lock held.
-func (a *Allocator) drain() {
+// mergeDeferredLocked moves the deferred frees into the buddy. The lock is the
+// zone's.
+func (a *Allocator) mergeDeferredLocked() {
 	if a.deferred.Load() == 0 { // ord:defer
 		return
 	}
@@ -18,26 +19,26 @@ func (a *Allocator) drain() {
 	for page := a.deferred.Swap(0); page != 0; { // ord:defer
 		m := a.meta(page)
 		next, order := m.Link, pages.Order(m.Read())
-		a.put(page, order, 1<<order)
+		a.freeBlockLocked(page, order, 1<<order)
 		n += 1 << order
 		page = next
 	}
 	a.deferredPages.Add(-n) // ord:stat
 }
 
-// deferBound is the number of deferred pages above which a goroutine is
-// started that drains them; below, the next allocation does. 4 MiB, untuned.
+// deferBound is the number of deferred pages above which a goroutine starts
+// that merges them; below it the next allocation does. 4 MiB, untuned.
 const deferBound = 1024
 
 // pushDeferred pushes a chain of cached blocks, linked from first to last by
-// Meta.next, on the stack of deferred frees. Any context: the loop repeats
-// only when somebody else's push succeeded. Pushes and one take-all that
-// empties the stack have no ABA problem: a push depends on nothing but the
-// head's value, which it makes its link.
+// Meta.Link, on the stack of deferred frees. Context: any. The loop repeats
+// only if another push succeeded. Pushes, and one take-all that empties the
+// stack, have no ABA problem: a push depends on nothing but the head's value,
+// which becomes its link.
 //
 //go:norace
-func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
-	race.Disable() // freeing pages orders nothing but their next owners
+func (a *Allocator) pushDeferred(first, last uint32, n int64) {
+	race.Disable() // freeing pages orders only their next owners
 	for {
 		head := a.deferred.Load() // ord:defer
 		fault.Delay("defer")
@@ -46,22 +47,22 @@ func (a *Allocator) pushDeferred(first, last uint32, pages int64) {
 			break
 		}
 	}
-	start := a.deferredPages.Add(pages) > deferBound && a.draining.CompareAndSwap(false, true) // ord:wake-zone
+	start := a.deferredPages.Add(n) > deferBound && a.merging.CompareAndSwap(false, true) // ord:wake-zone
 	race.Enable()
 	if start {
-		go a.drainLoop()
+		go a.mergeLoop()
 	}
 }
 
-// drainLoop ends when the stack is short. There is one at most.
-func (a *Allocator) drainLoop() {
+// mergeLoop merges deferred frees until the stack is short. At most one runs.
+func (a *Allocator) mergeLoop() {
 	for {
 		a.zone.lock.LockIRQ()
-		a.drain()
+		a.mergeDeferredLocked()
 		a.zone.lock.UnlockIRQ()
-		a.draining.Store(false) // ord:wake-zone
+		a.merging.Store(false) // ord:wake-zone
 		fault.Delay("wake-zone")
-		if a.deferredPages.Load() <= deferBound || !a.draining.CompareAndSwap(false, true) { // ord:wake-zone
+		if a.deferredPages.Load() <= deferBound || !a.merging.CompareAndSwap(false, true) { // ord:wake-zone
 			return
 		}
 	}

@@ -1,8 +1,23 @@
-// Package page is the kernel's page allocator: blocks of 1<<order pages, from
-// a range of address space of its own, for memory that the garbage collector
-// doesn't see. No Go pointer may be stored in it.
+// Package page allocates memory that the garbage collector does not see, in
+// blocks of 1<<order pages of 4 KiB, with a limit that is never exceeded. It is
+// the kernel's page allocator.
 //
-// # Terms
+//	a, err := page.New(page.Config{Name: "sessions", Limit: 512 << 20})
+//	p := a.Alloc(0, gfp.Kernel)        // one page; waits for memory, nil after a second
+//	q := a.Alloc(3, gfp.NoLocks)       // eight pages, in any context; nil at once
+//	a.Free(q, 3)
+//	a.Free(p, 0)
+//	err = a.Close()                    // *LeakError if pages are in use
+//
+// Most programs use an Allocator only to limit others: packages slab and
+// rcuhash take one by their WithAllocator options. [Default] has the limit that
+// QUIESCE=limit= sets. A [Reclaimer] frees memory when the limit is reached.
+// Don't store Go pointers in the memory: the collector would not find them.
+//
+// # Design
+//
+// The rest of this page is for those who maintain the package. It starts with
+// its terms.
 //
 //	page       4096 bytes; numbered from 0, the first of the range
 //	block      1<<order pages, order 0..9, aligned to its size
@@ -11,9 +26,10 @@
 //	populated  has memory. A populated page is charged: it counts towards the limit
 //	section    128 pages, which get their metadata together
 //	frontier   pages below it belong to sections that were added; the rest of
-//	           the range is address space and nothing else
-//	scavenge   give the memory of free blocks back to the system
+//	           the range is address space only
+//	scavenge   return the memory of free blocks to the system
 //	slot       one P's page lists
+//	taker      a goroutine that takes the pages on other Ps' lists
 //
 // # Regions
 //
@@ -21,21 +37,23 @@
 //
 //	data     page 0 │ handed out, free, on lists …│ open, not added │ no access
 //	         0      4096                     frontier            opened       S
-//	metas    32 bytes a page    one Meta for each page
+//	metas    32 bytes a page    one pages.Meta for each page
 //	bits ×3  32 bytes a page    one bit for each 16 bytes: alloc, pend, wait
 //
-// Opening is a change of access rights in steps of 64 MiB and costs no
-// memory. A section's metadata (16 KiB) is charged and populated when the
-// section is added; its pages when a block first leaves the buddy, or leaves
-// it again after scavenging. Page 0 belongs to nobody, is populated and stays
-// zero: it is the sentinel of package slab, and number 0 means "none"
-// everywhere.
+// Opening changes access rights in steps of 64 MiB and costs no memory. A
+// section's metadata (16 KiB) is charged and populated when the section is
+// added; its pages when a block first leaves the buddy, or leaves it again after
+// scavenging. Page 0 is never handed out, is populated and stays zero: it is
+// the sentinel of package slab, and number 0 means "none" everywhere.
+//
+// The types of metadata and bitmaps, and the calls that only package slab makes,
+// are in internal/pages; bridge.go provides them.
 //
 // # Who owns which word
 //
 //	Meta.Word, Link, Back      the block's owner: see pages.Meta
-//	Meta.Owner and below, bits  whoever has the page handed out
-//	zone                       zone lock; the figures may be read by anybody
+//	Meta.Owner and below, bits  the page's holder
+//	zone                       zone lock; statistics read the figures without
 //	pcp (a slot)               the P's pinned goroutine, or the taker
 //	region.opened              grow lock
 //
@@ -45,17 +63,17 @@
 //	  takers               sleeps, membarrier under it
 //	    zone               lock.Spin; memory operations only
 //	    alive              a leaf: the allocators that are not closed
-//	    regions            a leaf: the address ranges of those that are
+//	    regions            a leaf: the address ranges of closed allocators
 //	  zone
 //	reclaimMu              a leaf
 //	deferred               a lock-free stack: any context, under any lock
 //
-// It is part of the tree in docs/design/lock-order.md, which a test holds against what
-// lockdep observes. No lock is held while a Reclaimer runs. Under the zone lock
-// there is no system call, because with preempt_rt=0 its holder is pinned. It
-// is taken with interrupts off, because handlers may allocate.
+// It is part of the tree in docs/design/lock-order.md, which a test checks
+// against what lockdep observes. No lock is held while a Reclaimer runs. There
+// is no system call under the zone lock, because with preempt_rt=0 its holder
+// is pinned. It is taken with interrupts off, because handlers may allocate.
 //
-// # Ways of an allocation
+// # Allocation paths
 //
 //	Alloc ─ order ≤ 3: this P's list ────────── pinned for a few stores, no atomics
 //	  ├ NoLocks: nil                            no lock, no system call
@@ -63,18 +81,37 @@
 //	  │    populated blocks first; else charge, unlock, populate
 //	  │    nothing free: grow; limit reached: scavenge, retry
 //	  ├ not Kernel: nil
-//	  └ Kernel: all Ps' lists, reclaimers, a pause; again until ReclaimTimeout
+//	  └ Kernel: all Ps' lists, Reclaimers, a pause; again until ReclaimTimeout
 //
-// In a raw atomic context (preempt.Atomic) a request without NoLocks takes
-// the zone lock all the same: with preempt_rt=1 and the lock held elsewhere
-// the process ends with "schedule: holding locks", as the kernel's would
-// complain. Such a request makes no system call: blocks without memory are
-// not for it.
+// In a raw atomic context (preempt.Atomic) a request without NoLocks still
+// takes the zone lock: if another goroutine holds it, with preempt_rt=1 the
+// process ends with "schedule: holding locks", where the kernel would report
+// "scheduling while atomic". Such a request makes no system call, so it gets
+// only blocks that have memory.
 //
-// Free never takes a lock. Where this P's list is not to be had or full,
-// blocks go on the stack of deferred frees, and everybody who gets the zone
-// lock puts them into the buddy first. A goroutine does that when the stack
-// is long; it ends when it isn't, so that nothing runs when idle.
+// Free never takes a lock. If this P's list is revoked or full, blocks go on
+// the stack of deferred frees, and every holder of the zone lock first merges
+// them into the buddy. When the stack is long a goroutine does it; it ends when
+// the stack is short, so that nothing runs when idle.
+//
+// # Waiting for memory: who waits where
+//
+// Only gfp.Kernel waits, always on the goroutine that allocates, and never with
+// a lock of this module held. There are two loops, and a request is in one of
+// them only:
+//
+//	page.Allocator.reclaim    callers of Alloc here
+//	slab's waiter             objects: its requests for pages carry no
+//	                          permission to wait, so Alloc returns nil to it at once
+//
+// Both make the same round: flush what is cached near by (the Ps' page lists;
+// the cache's own pending sheaves), call every Reclaimer, try again, and sleep
+// between two rounds, from 50 µs (slab: 10 µs) doubling up to 1 ms. Every cache
+// is a Reclaimer of its allocator, so either loop frees what all caches can
+// spare. Both give up and return nil when [Config].ReclaimTimeout has passed.
+// Neither waits for an RCU reader beyond that: a caller inside a read-side
+// section holds up the grace period that would free memory, and gets nil.
+// A request that would not fit an otherwise empty allocator gets nil at once.
 //
 // # Revoking
 //
@@ -94,42 +131,42 @@
 //	(M3) membarrier, unless as above
 //	state = open
 //
-// M1 stands between the taker's store to state and its load of busy. On the
+// M1 is between the taker's store to state and its load of busy. On the
 // owner's P it falls before the store to busy, between it and the load of
 // state, or after that load. Before or between: the owner sees revoked and
-// does without. After: the store to busy came before the barrier, so the
-// taker sees it and waits until the section has ended. Without M1 the owner's
-// store may still be in its store buffer while both go on.
+// leaves the lists alone. After: the store to busy came before the barrier, so
+// the taker sees it and waits until the section has ended. Without M1 the
+// owner's store may still be in its store buffer while both proceed.
 //
 // M2 orders what the owner did in its section before what the taker does:
 // having seen busy == 0 doesn't order the owner's earlier loads on arm64. M3
 // is for the same reason on the way back: the next owner's accesses depend
 // only on a plain load of state.
 //
-// An owner that finds its slot revoked waits for nothing: an allocation with
+// An owner that finds its slot revoked does not wait: an allocation with
 // NoLocks gets nil, a free is deferred. A slot keeps its blocks when its P
 // goes away; takers find it through the high-water mark, which is raised
 // before a slot first opens.
 //
 // # The limit is a promise
 //
-// Resident is changed under the zone lock only, to at most the limit, and
-// before memory is populated; it is lowered after memory was discarded.
-// Blocks on lists, deferred and handed out are populated, so that no pinned
-// path faults its way past the limit; the range is kept free of huge pages,
-// so that a page populated is a page charged. What is not charged: the slots
-// (640 bytes for each P that ever ran) and the Allocator itself.
+// Resident changes only under the zone lock, to at most the limit, and before
+// memory is populated; it is lowered after memory was discarded. Blocks on
+// lists, deferred and handed out are populated, so that no pinned path faults
+// its way past the limit. The range is kept free of huge pages, so that a
+// populated page is a charged page. What is not charged: the slots (640 bytes
+// for each P that ever ran) and the Allocator itself.
 //
 // Without a limit huge pages are left to the system's setting, and Resident
 // may be less than what the system gave.
 //
-// The watermark: the last 1/64 of the limit is for gfp.Atomic. What counts
-// there is memory put to use, not memory populated: free blocks that are
-// populated are as good as memory below the limit. Pages on lists are in use
-// in this sense, and whoever finds them may have them.
+// The watermark: the last 1/64 of the limit is for gfp.Atomic. It counts memory
+// put to use, not memory populated: free blocks that are populated are as good
+// as memory below the limit. Pages on lists are in use in this sense, and any
+// request may have them.
 //
 // # Limits of the checks
 //
-// Free finds a second free of the same block, by compare-and-swap, until the
-// block is handed out again: then it is the new owner's block that is freed.
+// Free detects a second free of the same block, by compare-and-swap, until the
+// block is handed out again: then the second free frees the new owner's block.
 package page

@@ -122,7 +122,7 @@ func (m *fuzzed) misuse(kind int) {
 	if kind == 5 {
 		p = m.a.core.Base
 	}
-	testkit.Panics(m.t, func() { m.a.Free(p, order) }, "quiesce: allocator", "free of")
+	testkit.Panics(m.t, func() { m.a.Free(p, order) }, "quiesce/page: allocator", "free of")
 }
 
 func (m *fuzzed) freeAll() {

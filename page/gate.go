@@ -6,22 +6,22 @@ import (
 	"quiesce/lock"
 )
 
-// The gate is one word that Alloc looks at: 0 lets everybody through. Closed
-// allocators have it up, and all have while fail_page_alloc is armed, so that
-// fault injection costs an allocation no look of its own.
+// gate is the one word that Alloc tests; 0 means proceed. It is non-zero when
+// the allocator is closed or fail_page_alloc is armed, so that fault injection
+// adds no test of its own.
 const (
 	gateClosed = 1 << iota
 	gateFaults
 )
 
-// alive are the allocators that are not closed, for fail_page_alloc.
+// aliveSet has the allocators that are not closed, for fail_page_alloc.
 type aliveSet struct {
 	lock.Mutex
 	set   map[*Allocator]bool // protected by the lock, as is armed
 	armed bool
 }
 
-var alive = newAliveSet() // before defaultAllocator, which is one
+var alive = newAliveSet() // before defaultAllocator, which is in it
 
 func newAliveSet() *aliveSet {
 	s := &aliveSet{set: make(map[*Allocator]bool)}
@@ -35,29 +35,31 @@ func init() {
 		defer alive.Unlock()
 		alive.armed = armed
 		for a := range alive.set {
-			a.setGate()
+			a.setGateLocked()
 		}
 	})
 }
 
-// enlist puts the allocator under the gate's control. Unpinned.
-func (a *Allocator) enlist() {
+// register makes fail_page_alloc apply to the allocator. Context: task; not
+// pinned.
+func (a *Allocator) register() {
 	alive.Lock()
 	defer alive.Unlock()
 	alive.set[a] = true
-	a.setGate()
+	a.setGateLocked()
 }
 
-// discharge shuts the gate for good. Unpinned.
-func (a *Allocator) discharge() {
+// unregister closes the gate for good. Context: task; not pinned.
+func (a *Allocator) unregister() {
 	alive.Lock()
 	defer alive.Unlock()
 	delete(alive.set, a)
 	a.gate.Or(gateClosed) // ord:gate
 }
 
-// setGate raises or lowers the gate for faults. alive is locked.
-func (a *Allocator) setGate() {
+// setGateLocked makes the gate say whether faults are armed. The lock is
+// alive's.
+func (a *Allocator) setGateLocked() {
 	if alive.armed {
 		a.gate.Or(gateFaults) // ord:gate
 	} else {
@@ -65,8 +67,8 @@ func (a *Allocator) setGate() {
 	}
 }
 
-// admit decides about an allocation that found the gate up. A fault counts as
-// what it stands for: a list that is empty, or memory that is used up.
+// admit decides about an allocation that found the gate non-zero. A fault
+// counts as what it simulates: an empty list, or memory that is used up.
 func (a *Allocator) admit(order int, f gfp.Flags) bool {
 	if a.gate.Load()&gateClosed != 0 { // ord:gate
 		return false

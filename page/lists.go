@@ -9,9 +9,8 @@ import (
 	"quiesce/internal/sys"
 )
 
-// The per-P page lists: the kernel's per_cpu_pages. All functions that touch
-// the words that owner and taker race for are in this file; doc.go has the
-// argument.
+// The per-P page lists. All functions that touch the words that owner and taker
+// race for are in this file; doc.go has the argument. Linux: per_cpu_pages.
 
 const (
 	listOrders = 4 // orders 0..3, the kernel's PAGE_ALLOC_COSTLY_ORDER
@@ -25,9 +24,9 @@ var (
 	listStart = [listOrders]uint32{0, 64, 80, 96}
 )
 
-// pcp is one P's slot. Its owner is whoever is pinned to the P and has set
-// busy, unless the slot is revoked; then it is the taker, once he saw busy
-// == 0.
+// pcp is one P's slot. Its owner is the goroutine that is pinned to the P and
+// has set busy, unless the slot is revoked: then it is the taker, once it has
+// seen busy == 0.
 //
 //	unused ── owner registers ──→ open ⇄ revoked (taker)
 type pcp struct {
@@ -51,13 +50,13 @@ const (
 // sizeLists chooses the lists' sizes: full, unless all Ps' lists together
 // could hold more than an eighth of the limit (untuned).
 func (a *Allocator) sizeLists() {
-	var pages int64
+	var perP int64 // pages
 	for o, c := range listCap {
-		pages += int64(c) << o
+		perP += int64(c) << o
 	}
 	share := int64(1 << 16) // of 1<<16
 	if a.limit > 0 {
-		all := pages * Size * int64(runtime.GOMAXPROCS(0))
+		all := perP * Size * int64(runtime.GOMAXPROCS(0))
 		if most := a.limit / 8; most < all {
 			share = most >> 4 << 16 / (all >> 4)
 		}
@@ -68,9 +67,9 @@ func (a *Allocator) sizeLists() {
 	}
 }
 
-// openSlot registers a P's slot. The mark is raised before the slot opens, so
-// that a taker finds every slot that ever held a page. If a taker was there
-// first, the slot stays his. The caller is pinned to P id.
+// openSlot registers a P's slot. The high-water mark is raised before the slot
+// opens, so that a taker finds every slot that ever held a page. If a taker was
+// there first, the slot stays the taker's. The caller is pinned to P id.
 //
 //go:norace
 func (a *Allocator) openSlot(id int, s *pcp) {
@@ -84,10 +83,8 @@ func (a *Allocator) openSlot(id int, s *pcp) {
 func (a *Allocator) popList(order int) (page uint32) {
 	s := a.slots.At(sys.ProcPin())
 	s.busy = 1 // ord:list-busy
-	if fault.Delays {
-		fault.Delay("list-busy")
-	}
-	if atomic.LoadUint32(&s.state) == slotOpen { // after busy: a taker's membarrier stands between; ord:list-busy,list-open
+	fault.Delay("list-busy")
+	if atomic.LoadUint32(&s.state) == slotOpen { // after busy: a taker's membarrier falls between; ord:list-busy,list-open
 		if n := s.n[order&3]; n != 0 {
 			n--
 			s.n[order&3] = n
@@ -96,17 +93,14 @@ func (a *Allocator) popList(order int) (page uint32) {
 			s.allocs++
 		}
 	}
-	if fault.Delays {
-		fault.Delay("list-exit")
-	}
+	fault.Delay("list-exit")
 	s.busy = 0 // ord:list-exit
 	sys.ProcUnpin()
 	return page
 }
 
-// pushList puts a cached block on this P's list. A full list first gives its
-// older half to the deferred stack. It returns false if the list is not to
-// be had.
+// pushList puts a cached block on this P's list. A full list first moves its
+// older half to the deferred stack. It returns false if the list is revoked.
 //
 //go:norace
 func (a *Allocator) pushList(page uint32, order int) bool {
@@ -117,9 +111,7 @@ func (a *Allocator) pushList(page uint32, order int) bool {
 	}
 	var first, last uint32
 	s.busy = 1 // ord:list-busy
-	if fault.Delays {
-		fault.Delay("list-busy")
-	}
+	fault.Delay("list-busy")
 	ok := atomic.LoadUint32(&s.state) == slotOpen // ord:list-busy,list-open
 	if ok {
 		if s.n[order&3] >= a.cap[order&3] {
@@ -130,9 +122,7 @@ func (a *Allocator) pushList(page uint32, order int) bool {
 		s.n[order&3] = n + 1
 		s.frees++
 	}
-	if fault.Delays {
-		fault.Delay("list-exit")
-	}
+	fault.Delay("list-exit")
 	s.busy = 0 // ord:list-exit
 	sys.ProcUnpin()
 	if first != 0 {
@@ -141,8 +131,8 @@ func (a *Allocator) pushList(page uint32, order int) bool {
 	return ok
 }
 
-// stock puts cached blocks on this P's list as far as there is room, and
-// returns the others.
+// stock puts cached blocks on this P's list while there is room, and returns
+// the others.
 //
 //go:norace
 func (a *Allocator) stock(blocks []uint32, order int) []uint32 {
@@ -152,21 +142,17 @@ func (a *Allocator) stock(blocks []uint32, order int) []uint32 {
 		a.openSlot(id, s)
 	}
 	s.busy = 1 // ord:list-busy
-	if fault.Delays {
-		fault.Delay("list-busy")
-	}
+	fault.Delay("list-busy")
 	if atomic.LoadUint32(&s.state) == slotOpen { // ord:list-busy,list-open
 		n := s.n[order&3]
 		for ; n < a.cap[order&3] && len(blocks) > 0; n++ {
-			// Low addresses end up on top and are handed out first.
+			// Low addresses are on top in the end and are handed out first.
 			s.pages[(listStart[order&3]+n)&listMask] = blocks[len(blocks)-1]
 			blocks = blocks[:len(blocks)-1]
 		}
 		s.n[order&3] = n
 	}
-	if fault.Delays {
-		fault.Delay("list-exit")
-	}
+	fault.Delay("list-exit")
 	s.busy = 0 // ord:list-exit
 	sys.ProcUnpin()
 	return blocks
@@ -191,34 +177,33 @@ func (a *Allocator) shed(s *pcp, order int, n uint32) (first, last uint32) {
 	return first, last
 }
 
-// flushLists takes the blocks on all Ps' lists and defers them: whoever has
-// the zone lock next gets them. It holds no owner up; one who finds his slot
-// revoked does without. Unpinned.
+// flushLists takes the blocks on all Ps' lists and defers them: the next holder
+// of the zone lock merges them. Owners are never blocked: one that finds its
+// slot revoked takes the slow path. Context: task; not pinned.
 func (a *Allocator) flushLists() {
 	a.takers.Lock()
 	defer a.takers.Unlock()
 	if a.closed.Load() { // ord:gate
 		return
 	}
-	a.revoke()
-	a.collect()
-	a.reopen()
+	a.revokeLocked()
+	a.collectLocked()
+	a.reopenLocked()
 }
 
-// revoke makes all slots the caller's, until reopen. Takers lock held.
+// revokeLocked makes all slots the caller's, until reopenLocked. The lock is
+// takers, as in the next two functions.
 //
 //go:norace
-func (a *Allocator) revoke() {
+func (a *Allocator) revokeLocked() {
 	used := a.slots.Used()
 	for id := range used {
 		atomic.SwapUint32(&a.slots.At(id).state, slotRevoked) // ord:list-busy
 	}
 	// Every owner either set busy before this, and is waited for, or will see
-	// that his slot is revoked.
+	// that its slot is revoked.
 	sys.Membarrier() // ord:list-busy
-	if fault.Delays {
-		fault.Delay("list-busy")
-	}
+	fault.Delay("list-busy")
 	for id := range used {
 		s := a.slots.At(id)
 		for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ { // ord:list-busy,list-exit
@@ -237,10 +222,10 @@ func (a *Allocator) revoke() {
 	}
 }
 
-// collect defers the blocks on revoked lists.
+// collectLocked defers the blocks on revoked lists.
 //
 //go:norace
-func (a *Allocator) collect() {
+func (a *Allocator) collectLocked() {
 	for id := range a.slots.Used() {
 		s := a.slots.At(id)
 		if atomic.LoadUint32(&s.state) != slotRevoked { // registered after revoke; ord:list-busy
@@ -255,10 +240,10 @@ func (a *Allocator) collect() {
 	}
 }
 
-// reopen gives revoked slots back to their owners.
+// reopenLocked returns revoked slots to their owners.
 //
 //go:norace
-func (a *Allocator) reopen() {
+func (a *Allocator) reopenLocked() {
 	if !sys.ExitIsRelease {
 		sys.Membarrier() // our accesses come before those of the next owners; ord:list-open
 	}
@@ -267,18 +252,18 @@ func (a *Allocator) reopen() {
 	}
 }
 
-// listed sums the lists up: pages on them, and what went through. Owners go
-// on meanwhile, so the sums are exact only when they don't.
+// listed adds up the pages on the lists, and the blocks that went through them.
+// The sums are exact only while no owner is at work.
 //
 //go:norace
-func (a *Allocator) listed() (pages int64, allocs, frees uint64) {
+func (a *Allocator) listed() (n int64, allocs, frees uint64) {
 	for id := range a.slots.Used() {
 		s := a.slots.At(id)
 		for o := range listOrders {
-			pages += int64(s.n[o]) << o
+			n += int64(s.n[o]) << o
 		}
 		allocs += s.allocs
 		frees += s.frees
 	}
-	return pages, allocs, frees
+	return n, allocs, frees
 }

@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	// Shift is the binary logarithm of Size.
-	Shift = pages.Shift // 12
-	// Size is the size of a page in bytes.
+	// Shift is the binary logarithm of Size: 12.
+	Shift = pages.Shift
+	// Size is the size of a page: 4096 bytes.
 	Size = 1 << Shift
-	// MaxOrder is the highest order: blocks of 1<<MaxOrder pages, 2 MiB.
+	// MaxOrder is the highest order of a block: 512 pages, 2 MiB.
 	MaxOrder = 9
 
 	sectionShift = 7
@@ -34,62 +34,63 @@ const (
 	maxReserve = 64 << 30 // offsets in 16-byte units fit 32 bits
 )
 
-// Config describes an allocator. The zero value is one without a limit.
+// Config describes an allocator. The zero value describes one without a limit.
 type Config struct {
-	// Limit is the number of bytes that the allocator may hold populated:
-	// pages handed out, free pages that still have memory, pages on lists,
-	// and metadata. 0 means no limit.
+	// Limit is the most memory that the allocator may hold, in bytes: pages
+	// handed out, free pages that still have memory, pages on lists, and
+	// metadata. It is at most 64 GiB, the largest range. 0 means no limit.
 	Limit int64
-	// Reserve is the size of the address range; 0 means 64 GiB, which is the
-	// maximum. It is rounded up to a section of 512 KiB. In race builds, where
-	// the range is memory that the race detector watches, it is 256 MiB at
-	// most, and by default four times a Limit, from 16 MiB on.
+	// Reserve is the size of the address range in bytes, rounded up to a
+	// multiple of 512 KiB. It is at most 64 GiB; 0 means 64 GiB. Address space
+	// costs no memory, but counts in the process's virtual size. In race builds,
+	// where the race detector watches the range, it is at most 256 MiB, and by
+	// default four times the Limit but at least 16 MiB.
 	Reserve int64
-	// ReclaimTimeout is how long a gfp.Kernel allocation waits for memory
-	// before it returns nil; 0 means a second.
+	// ReclaimTimeout is how long a gfp.Kernel allocation waits for memory before
+	// it returns nil. 0 means one second.
 	ReclaimTimeout time.Duration
-	// Name stands in messages; "" means "page".
+	// Name is the allocator's name in errors, panics and logs. "" means "page".
 	Name string
 }
 
-// Allocator hands out blocks of 1<<order pages from a range of its own. Its
-// methods may be called by many goroutines at a time.
+// An Allocator hands out blocks of 1<<order pages from an address range of its
+// own. Its methods may be called by several goroutines at a time.
 type Allocator struct {
 	core pages.Core // what package slab reads as well; immutable but for the frontier, as is all up to zone
 	rng  *region    // what the addresses in core belong to
 
-	name    string
-	limit   int64 // 0: none
-	mark    int64 // the low watermark: bytes below the limit that need gfp.Atomic
-	granule int   // order of the smallest block that can be populated or discarded
-	cap     [listOrders]uint32
-	batch   [listOrders]uint32
+	name      string
+	limit     int64 // 0: none
+	watermark int64 // bytes below the limit that need gfp.Atomic
+	granule   int   // order of the smallest block that can be populated or discarded
+	cap       [listOrders]uint32
+	batch     [listOrders]uint32
 
 	slots  percpu.Slots[pcp] // see lists.go
 	closed atomic.Bool
 	gate   atomic.Uint32 // see gate.go
 
-	_ [percpu.Line]byte // the hot paths only read what stands above
+	_ [percpu.Line]byte // the hot paths only read what is above
 
 	deferred      atomic.Uint32 // head of the stack of deferred frees, through Meta.Link
 	deferredPages atomic.Int64  // pages on it
-	draining      atomic.Bool   // the drain goroutine runs
+	merging       atomic.Bool   // mergeLoop runs
 
 	zone zone
 
-	takers lock.Mutex // who revokes lists; see lists.go
-	grow   lock.Mutex // who moves the frontier; see range.go
+	takers lock.Mutex // held to revoke lists; see lists.go
+	grow   lock.Mutex // held to move the frontier; see range.go
 
 	reclaimMu  lock.Mutex // protects changes of reclaimers
 	reclaimers atomic.Pointer[[]Reclaimer]
-	reclaiming depcheck.Map // no lock: Reclaimers run; see check.go
+	reclaiming depcheck.Map // not a lock: Reclaimers run; see check.go
 	warned     atomic.Int64 // sys.Nanotime of the last failure warning
 
 	count counters
 }
 
-// New makes an allocator: it takes the address range, and memory for page 0
-// and the first section's metadata. Unpinned.
+// New makes an allocator. It reserves the address range, and populates page 0
+// and the metadata of the first 128 pages. Context: task; not pinned.
 func New(c Config) (*Allocator, error) {
 	return newAllocator(c, bits.Len(uint(os.Getpagesize()/Size))-1)
 }
@@ -110,13 +111,15 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	granule = max(granule, 0)
 	floor := int64(sectionMeta+Size) << granule
 	fail := func(format string, args ...any) (*Allocator, error) {
-		return nil, fmt.Errorf("quiesce: allocator %s: "+format, append([]any{c.Name}, args...)...)
+		return nil, fmt.Errorf("page: allocator %s: "+format, append([]any{c.Name}, args...)...)
 	}
 	switch {
 	case c.Limit < 0:
 		return fail("Limit is negative: %d", c.Limit)
 	case c.Limit > 0 && c.Limit < floor:
 		return fail("Limit of %d bytes is below the %d that page 0 and the first metadata need", c.Limit, floor)
+	case c.Limit > maxReserve:
+		return fail("Limit of %d bytes is above the largest range, %d", c.Limit, int64(maxReserve))
 	case c.Reserve < 0:
 		return fail("Reserve is negative: %d", c.Reserve)
 	case c.Reserve > maxReserve:
@@ -130,7 +133,7 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	a := &Allocator{name: c.Name, limit: c.Limit, granule: granule}
 	a.core.Size, a.core.Timeout = size, c.ReclaimTimeout
 	a.core.Allocator = (*bridge)(a)
-	a.mark = watermark(c.Limit)
+	a.watermark = watermark(c.Limit)
 	a.sizeLists()
 	a.zone.lock.Init("page.zone")
 	a.takers.Init("page.takers")
@@ -153,12 +156,12 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 		a.recycle()
 		return fail("no memory for the first section: %w", err)
 	}
-	a.enlist()
+	a.register()
 	return a, nil
 }
 
-// watermark is the reserve of a limit: the last 1/64 (untuned), and none of
-// a limit that it would leave with less than 4 pages of reserve.
+// watermark returns the reserve of a limit: the last 1/64 (untuned), or nothing
+// if that is less than 4 pages.
 func watermark(limit int64) int64 {
 	if limit < 64*4*Size {
 		return 0
@@ -167,11 +170,12 @@ func watermark(limit int64) int64 {
 }
 
 // defaultAllocator is made at program start, because its first use may be in
-// a raw atomic context, where no system call can be made.
+// a raw atomic context, which must not make a system call.
 var defaultAllocator = newDefault()
 
-// Default returns the allocator that the package makes at program start. Its
-// limit is QUIESCE=limit=<bytes>, with K, M and G for powers of 1024.
+// Default returns the allocator that the package makes at program start. The
+// environment sets its limit: QUIESCE=limit=<bytes>, where K, M and G stand for
+// powers of 1024.
 func Default() *Allocator { return defaultAllocator }
 
 func newDefault() *Allocator {
@@ -179,7 +183,7 @@ func newDefault() *Allocator {
 	if v, ok := sys.Option("limit"); ok {
 		n, err := parseBytes(v)
 		if err != nil {
-			panic("quiesce: bad option QUIESCE=limit=" + v + ": " + err.Error())
+			panic("quiesce/page: bad option QUIESCE=limit=" + v + ": " + err.Error())
 		}
 		c.Limit = n
 	}
@@ -189,7 +193,7 @@ func newDefault() *Allocator {
 			return a
 		}
 		if c.Reserve <= 64<<20 {
-			panic(err.Error())
+			panic("quiesce/" + err.Error())
 		}
 	}
 }
@@ -218,11 +222,15 @@ func parseBytes(s string) (int64, error) {
 	return n << shift, nil
 }
 
-// Alloc returns 1<<order pages, aligned to their size, or nil if there is no
-// memory that the flags let it have, or order is not in 0..MaxOrder. Any
-// context with gfp.NoLocks; see package gfp for the others. A caller that is
-// pinned otherwise than by packages preempt and lock must give NoLocks. The
-// kernel's alloc_pages.
+// Alloc returns 1<<order pages, aligned to their size. It returns nil if the
+// flags don't permit what getting the memory takes, or if order is not in
+// 0..MaxOrder. The memory holds anything; with gfp.Zero it holds zeros.
+//
+// Context: any with gfp.NoLocks; for other flags see package gfp. A caller
+// that is pinned by other means than packages preempt and lock must pass
+// NoLocks.
+//
+// Linux: alloc_pages.
 func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
 	if depcheck.Tagged {
 		a.mightAlloc(f)
@@ -235,23 +243,22 @@ func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
 		page = a.popList(order)
 	}
 	if page == 0 {
-		if page = a.allocSlow(order, f); page == 0 {
+		if page = a.allocOrReclaim(order, f); page == 0 {
 			return nil
 		}
 	}
 	p := a.addr(page)
-	if race.Enabled {
-		a.raceAllocated(p, order, f)
-	}
+	a.raceAllocated(p, order, f)
 	if f&gfp.Zero != 0 {
 		clear(unsafe.Slice((*byte)(p), Size<<order))
 	}
 	return p
 }
 
-// Free gives back a block that Alloc returned for the same order. Any
-// context: it takes no lock that can sleep. A pointer that is not such a
-// block panics. The kernel's free_pages.
+// Free frees a block that Alloc returned for the same order, and panics if p is
+// not such a block. It takes no lock that can sleep. Context: any.
+//
+// Linux: free_pages.
 func (a *Allocator) Free(p unsafe.Pointer, order int) {
 	off := uintptr(p) - uintptr(a.core.Base)
 	page := uint32(off >> Shift)
@@ -259,9 +266,7 @@ func (a *Allocator) Free(p unsafe.Pointer, order int) {
 		!atomic.CompareAndSwapUint32(&a.meta(page).Word, pages.BlockWord(pages.InUse, order), pages.BlockWord(pages.Cached, order)) { // ord:state
 		a.badFree(p, order)
 	}
-	if race.Enabled {
-		race.PagesFreed(p, Size<<order, Size)
-	}
+	race.PagesFreed(p, Size<<order, Size)
 	if order >= listOrders || !a.pushList(page, order) {
 		race.Disable()
 		a.count.frees.Add(1) // ord:stat
@@ -270,8 +275,8 @@ func (a *Allocator) Free(p unsafe.Pointer, order int) {
 	}
 }
 
-// badFree says what is wrong with a Free. Its panic is a string, because in
-// a pinned section anything else is printed as an address.
+// badFree panics with what is wrong with a Free. It panics with a string,
+// because in a pinned section any other value is printed as an address.
 func (a *Allocator) badFree(p unsafe.Pointer, order int) {
 	what := "the pointer is foreign: not in this allocator's range"
 	off := uintptr(p) - uintptr(a.core.Base)
@@ -296,16 +301,16 @@ func (a *Allocator) badFree(p unsafe.Pointer, order int) {
 			what = "double free: the block is free already"
 		}
 	}
-	panic(fmt.Sprintf("quiesce: allocator %s: free of %#x, order %d: %s", a.name, uintptr(p), order, what))
+	panic(fmt.Sprintf("quiesce/page: allocator %s: free of %#x, order %d: %s", a.name, uintptr(p), order, what))
 }
 
-// Contains reports whether p points into the allocator's range. Any context.
+// Contains reports whether p points into the allocator's range. Context: any.
 func (a *Allocator) Contains(p unsafe.Pointer) bool {
 	return uintptr(p)-uintptr(a.core.Base) < a.core.Size
 }
 
-// meta is Core.Meta. Through a.core it would cost a test
-// for nil at each call.
+// meta is Core.Meta, which through a.core would cost a test for nil at each
+// call.
 func (a *Allocator) meta(page uint32) *pages.Meta {
 	return (*pages.Meta)(unsafe.Add(a.core.Metas, uintptr(page)*pages.MetaSize))
 }

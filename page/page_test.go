@@ -1,9 +1,10 @@
 package page
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -258,6 +259,7 @@ func TestNewRefusesBadConfigs(t *testing.T) {
 	}{
 		{Config{Limit: -1}, "Limit is negative"},
 		{Config{Limit: 1}, "below"},
+		{Config{Limit: 64<<30 + 1}, "above the largest range"},
 		{Config{Limit: sectionMeta + Size - 1}, "below"},
 		{Config{Reserve: -1}, "Reserve is negative"},
 		{Config{Reserve: 64<<30 + 1}, "maximum"},
@@ -282,8 +284,7 @@ func TestNewRefusesBadConfigs(t *testing.T) {
 }
 
 func TestRangeEndIsNoMemory(t *testing.T) {
-	old := runtime.GOMAXPROCS(1) // another P's list may keep a batch
-	defer runtime.GOMAXPROCS(old)
+	testkit.Procs(t, 1) // another P's list may keep a batch
 	a := newTest(t, Config{Reserve: 5 * section * Size, ReclaimTimeout: time.Millisecond})
 	p := a.Alloc(9, quiet)
 	if p != nil { // 5 sections, page 0 spoils the only aligned four
@@ -301,11 +302,27 @@ func TestRangeEndIsNoMemory(t *testing.T) {
 	}
 }
 
+type namedReclaimer struct{ name string }
+
+func (r *namedReclaimer) Reclaim(int64)  {}
+func (r *namedReclaimer) String() string { return r.name }
+
 func TestCloseReportsPagesInUseAndRecyclesTheRange(t *testing.T) {
 	a := newTest(t, Config{Reserve: 123 << 20})
 	p, q := a.Alloc(0, gfp.Kernel), a.Alloc(5, gfp.Kernel)
 	fill(q, 5, 7)
-	if err := a.Close(); err == nil || !strings.Contains(err.Error(), "33 pages in use") {
+	user := &namedReclaimer{name: "cache sessions"}
+	a.AddReclaimer(user)
+	var leak *LeakError
+	err := a.Close()
+	if !errors.As(err, &leak) || leak.Pages != 33 || leak.Name != a.name || !slices.Equal(leak.Users, []string{user.name}) {
+		t.Errorf("Close: %#v", err)
+	}
+	if want := "page: allocator " + a.name + ": Close with 33 pages in use; not closed: cache sessions"; fmt.Sprint(err) != want {
+		t.Errorf("Close: %v, want %s", err, want)
+	}
+	a.RemoveReclaimer(user)
+	if err := a.Close(); err == nil || !strings.HasSuffix(err.Error(), "33 pages in use") {
 		t.Errorf("Close: %v", err)
 	}
 	a.Free(q, 5)
@@ -323,8 +340,8 @@ func TestCloseReportsPagesInUseAndRecyclesTheRange(t *testing.T) {
 		t.Error("Alloc after Close")
 	}
 	testkit.Panics(t, func() { a.Free(p, 0) }, "closed")
-	if a.Close() == nil {
-		t.Error("second Close succeeds")
+	if err := a.Close(); !errors.Is(err, ErrClosed) || !strings.HasPrefix(err.Error(), "page: allocator ") {
+		t.Errorf("the second Close: %v, want ErrClosed", err)
 	}
 	if s := a.Stats(); s.Resident != 0 || a.Shrink() != 0 {
 		t.Errorf("%+v", s)

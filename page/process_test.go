@@ -13,10 +13,11 @@ import (
 
 // Tests that need a process of their own.
 
-// child runs the calling test in a process of its own, under the options.
-func child(t *testing.T, scenario, options string) string {
+// child runs the calling test in a process of its own, where it finds the
+// scenario and the options.
+func child(t *testing.T, scenario, quiesce string) string {
 	t.Helper()
-	out, _ := testkit.OfTest(t, scenario, "QUIESCE="+options).Output()
+	out, _ := testkit.OfTest(t, scenario, "QUIESCE="+quiesce).Output()
 	return out
 }
 

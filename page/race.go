@@ -11,13 +11,13 @@ import (
 	"quiesce/internal/sys"
 )
 
-// In race builds the data lies in memory that the race detector watches, so
-// that it sees the objects, and nothing else does: it makes no false report
-// over metadata, which owner and taker access under membarrier. A page's
-// populating, discarding and waiting on lists is invisible to it; what it is
-// told is who had the page when (PagesAllocated, PagesFreed).
+// In race builds only the data lies in memory that the race detector watches,
+// so that it sees the objects. It does not see the metadata, which owner and
+// taker access under membarrier, and so makes no false report over it. That a
+// page is populated, discarded or waits on a list is invisible to it; what we
+// report is who held the page when (PagesAllocated, PagesFreed).
 
-// raceReserve is the size of the range in a race build.
+// raceReserve returns the size of the range in a race build.
 func raceReserve(c Config) int64 {
 	switch {
 	case c.Reserve > maxReserve || c.Reserve < 0:
@@ -30,7 +30,7 @@ func raceReserve(c Config) int64 {
 	return race.MaxRange
 }
 
-// raceMemory is what the data lies in.
+// raceMemory returns the memory that the data lies in.
 func raceMemory(size uintptr) unsafe.Pointer {
 	m := race.Memory(size)
 	if runtime.GOOS == "linux" { // others would write to it
@@ -42,7 +42,7 @@ func raceMemory(size uintptr) unsafe.Pointer {
 // access makes a range of a part accessible.
 func (r *region) access(p part, at unsafe.Pointer, size uintptr) error {
 	if race.Enabled && p.base == &r.data {
-		return nil // it is all the time
+		return nil // it always is
 	}
 	return sys.Open(at, size)
 }

@@ -2,7 +2,6 @@ package page
 
 import (
 	"errors"
-	"fmt"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -12,9 +11,10 @@ import (
 	"quiesce/lock"
 )
 
-// region is the address space of an allocator: the data, and one region for
-// each kind of metadata. It is never unmapped; one that an allocator was
-// closed on waits for the next.
+// region is the address space of an allocator: a range for the data, and one
+// for each kind of metadata. It is never unmapped: a stale pointer into a range
+// that the Go heap took over would crash the collector. The region of a closed
+// allocator is kept for a later one.
 type region struct {
 	data   unsafe.Pointer
 	meta   unsafe.Pointer
@@ -24,8 +24,8 @@ type region struct {
 	small  bool    // immutable; huge pages are kept out, because a limit counts pages
 }
 
-// openStep is the most that is opened at a time: a system call and, on
-// systems that charge accessible memory, a charge for 64 MiB. Untuned.
+// openStep is the most that is opened at a time. Each step costs a system call
+// and, on systems that charge accessible memory, a charge for 64 MiB. Untuned.
 const openStep = 64 << 20
 
 const bitsRatio = Size / pages.BitBytes // bytes of data for a byte of each bitmap
@@ -36,7 +36,7 @@ type regionPool struct {
 	free []*region // protected by the lock
 }
 
-var regions = newRegionPool() // before defaultAllocator, which has one
+var regions = newRegionPool() // before defaultAllocator, which takes one
 
 func newRegionPool() *regionPool {
 	p := new(regionPool)
@@ -44,8 +44,8 @@ func newRegionPool() *regionPool {
 	return p
 }
 
-// getRegion returns a region of at least size bytes: the smallest, latest of those
-// given back, or a new one.
+// getRegion returns a region of at least size bytes: the smallest, and of those
+// the latest, in the pool, or else a new one.
 func getRegion(size uintptr, small bool) (*region, error) {
 	regions.Lock()
 	best := -1
@@ -64,9 +64,9 @@ func getRegion(size uintptr, small bool) (*region, error) {
 	}
 	regions.Unlock()
 
-	// One reservation for all of it, so that either all of it is there or
-	// nothing: what was reserved stays so, and a part that is of no use would
-	// take the address space from a smaller region, and from the Go heap.
+	// One reservation for all of it, so that there is either all of it or
+	// nothing. A reservation is never undone, and a part alone is of no use: it
+	// would only take address space from a smaller region and from the Go heap.
 	r := &region{size: size, small: small}
 	parts := r.parts(size)
 	p, err := reserve(parts)
@@ -89,7 +89,7 @@ func getRegion(size uintptr, small bool) (*region, error) {
 	return r, nil
 }
 
-// reserve takes the address space of all parts, but for the data of race
+// reserve takes the address space of all parts, except for the data of race
 // builds.
 func reserve(parts [5]part) (unsafe.Pointer, error) {
 	total := uintptr(0)
@@ -144,8 +144,8 @@ func (r *region) populateMeta(from, to uint32) error {
 	return nil
 }
 
-// dropMeta takes the memory of the metadata of the pages from..to away: it
-// reads as zero afterwards.
+// dropMeta returns the memory of the metadata of the pages from..to to the
+// system. It reads as zero afterwards.
 func (r *region) dropMeta(from, to uint32) {
 	lo, hi := r.parts(uintptr(from)<<Shift), r.parts(uintptr(to)<<Shift)
 	for i := 1; i < len(lo); i++ {
@@ -159,7 +159,7 @@ func drop(p unsafe.Pointer, n uintptr) {
 	}
 }
 
-// recycle gives the region back for a later allocator. No block is in use.
+// recycle returns the region to the pool. No block is in use.
 func (a *Allocator) recycle() {
 	for a.scavenge(openStep) > 0 {
 	}
@@ -172,17 +172,17 @@ func (a *Allocator) recycle() {
 	regions.Unlock()
 }
 
-// first adds the first section and makes page 0. Where the system populates
-// several pages at a time, those beside page 0 are free.
+// first adds the first section and makes page 0. If the system populates
+// several pages at a time, those after page 0 are free.
 func (a *Allocator) first() error {
 	a.grow.Lock()
 	defer a.grow.Unlock()
-	if err := a.addSections(1, gfp.Atomic); err != nil {
+	if err := a.addSectionsLocked(1, gfp.Atomic); err != nil {
 		return err
 	}
 	z := &a.zone
 	z.lock.LockIRQ()
-	a.charge(Size << a.granule) // New checked the limit
+	a.chargeLocked(Size << a.granule) // New checked the limit
 	z.lock.UnlockIRQ()
 	if err := sys.Populate(a.core.Base, Size<<a.granule); err != nil {
 		return err
@@ -193,7 +193,7 @@ func (a *Allocator) first() error {
 	return nil
 }
 
-// step is how much is opened at a time: less for a small limit.
+// step returns how much is opened at a time: less for a small limit.
 func (a *Allocator) step() uintptr {
 	if a.limit > 0 && a.limit < openStep {
 		return uintptr(a.limit)&^(section*Size-1) + section*Size
@@ -204,30 +204,31 @@ func (a *Allocator) step() uintptr {
 var errLimit = errors.New("the limit is reached")
 var errRange = errors.New("the address range is used up")
 
-// growTo adds the sections that make a block of the order, unless somebody
-// moved the frontier from seen meanwhile. It returns whether it is worth
-// looking for a block again. Unpinned.
+// growTo adds the sections that make a block of the order, unless the frontier
+// has moved from seen. It reports whether the buddy is worth another try.
+// Context: task; not pinned.
 func (a *Allocator) growTo(order int, f gfp.Flags, seen uint32) bool {
-	defer mayGrow()()
+	done := beginGrow()
+	defer done()
 	a.grow.Lock()
 	defer a.grow.Unlock()
 	if a.core.Added.Load() != seen { // ord:frontier
 		return true
 	}
-	// Up to the next boundary of the order, which completes a block with
-	// what is free below or begins a new one.
+	// Up to the next boundary of the order, which completes a block together
+	// with free pages below, or begins a new one.
 	n := uint32(1)
 	if order > sectionShift {
 		per := uint32(1) << (order - sectionShift)
 		n = per - seen>>sectionShift%per
 	}
-	return a.addSections(n, f) == nil
+	return a.addSectionsLocked(n, f) == nil
 }
 
-// addSections moves the frontier by at least n sections: opens them, gives
-// memory to their metadata, charged before, and puts their pages into the
-// buddy without memory. Grow lock held.
-func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
+// addSectionsLocked moves the frontier by at least n sections. It charges and
+// populates their metadata, opens them, and puts their pages into the buddy
+// without memory. The lock is grow.
+func (a *Allocator) addSectionsLocked(n uint32, f gfp.Flags) error {
 	z := &a.zone
 	group := uint32(1) << a.granule // whole system pages of metadata
 	n = (n + group - 1) &^ (group - 1)
@@ -239,16 +240,16 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 	cost := int64(n) * sectionMeta
 	for {
 		z.lock.LockIRQ()
-		a.drain()
-		lack := int64(-1)
-		if a.room(cost+Size<<a.granule, f) {
-			lack = a.charge(cost)
+		a.mergeDeferredLocked()
+		shortfall := int64(-1)
+		if a.roomLocked(cost+Size<<a.granule, f) {
+			shortfall = a.chargeLocked(cost)
 		}
 		z.lock.UnlockIRQ()
-		if lack == 0 {
+		if shortfall == 0 {
 			break
 		}
-		if lack < 0 || a.scavenge(lack) == 0 {
+		if shortfall < 0 || a.scavenge(shortfall) == 0 {
 			return errLimit
 		}
 	}
@@ -261,7 +262,7 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 	z.lock.LockIRQ()
 	defer z.lock.UnlockIRQ()
 	if err != nil {
-		a.uncharge(cost)
+		a.unchargeLocked(cost)
 		return err
 	}
 	z.metadata.Add(cost)   // ord:stat
@@ -269,35 +270,35 @@ func (a *Allocator) addSections(n uint32, f gfp.Flags) error {
 	for page := from; page < to; page += section {
 		if page == 0 { // without the block of page 0
 			for order := a.granule; order < sectionShift; order++ {
-				a.put(1<<order, order, 0)
+				a.freeBlockLocked(1<<order, order, 0)
 			}
 			continue
 		}
-		a.put(page, sectionShift, 0)
+		a.freeBlockLocked(page, sectionShift, 0)
 	}
 	return nil
 }
 
-// scavenge takes memory away from free blocks until bytes are gained, if
-// there are so many. It takes the zone lock, and discards outside of it.
-// Unpinned.
+// scavenge returns memory of free blocks to the system until that makes bytes,
+// or there is no more. It takes the zone lock, and discards outside of it.
+// Context: task; not pinned.
 func (a *Allocator) scavenge(bytes int64) (got int64) {
 	z := &a.zone
 	var chain uint32
-	var taken int64 // pages
+	var moved int64 // pages
 	z.lock.LockIRQ()
-	a.drain()
-	for lack := bytes; lack > 0; {
-		page := a.victim(lack)
+	a.mergeDeferredLocked()
+	for shortfall := bytes; shortfall > 0; {
+		page := a.victimLocked(shortfall)
 		if page == 0 {
 			break
 		}
 		m := a.meta(page)
-		lack -= int64(pages.Count(m.Read())) * Size
-		taken += 1 << pages.Order(m.Read())
+		shortfall -= int64(pages.Count(m.Read())) * Size
+		moved += 1 << pages.Order(m.Read())
 		m.Link, chain = chain, page
 	}
-	z.transit.Add(taken) // ord:stat
+	z.transit.Add(moved) // ord:stat
 	z.lock.UnlockIRQ()
 	for page := chain; page != 0; {
 		m := a.meta(page)
@@ -311,10 +312,10 @@ func (a *Allocator) scavenge(bytes int64) (got int64) {
 	return got
 }
 
-// victim takes the free block out of the buddy whose memory is to go: a part
-// of a full one that is just large enough, or else the largest. Zone lock
-// held.
-func (a *Allocator) victim(bytes int64) uint32 {
+// victimLocked takes the free block out of the buddy that scavenge discards: a
+// part of a full one that is just large enough, or else the largest. The lock
+// is the zone's.
+func (a *Allocator) victimLocked(bytes int64) uint32 {
 	z := &a.zone
 	k := a.granule
 	for k < MaxOrder && Size<<k < bytes {
@@ -322,74 +323,21 @@ func (a *Allocator) victim(bytes int64) uint32 {
 	}
 	for o := k; o <= MaxOrder; o++ {
 		if page := z.lists[full][o]; page != 0 {
-			a.carve(page, page, k)
+			a.carveLocked(page, page, k)
 			return page
 		}
 	}
 	for o := k - 1; o >= a.granule; o-- {
 		if page := z.lists[full][o]; page != 0 {
-			a.carve(page, page, o)
+			a.carveLocked(page, page, o)
 			return page
 		}
 	}
 	for o := MaxOrder; o >= a.granule; o-- {
 		if page := z.lists[mixed][o]; page != 0 {
-			a.carve(page, page, o)
+			a.carveLocked(page, page, o)
 			return page
 		}
 	}
 	return 0
-}
-
-// Shrink gives all memory back that is free: it takes the pages on all Ps'
-// lists and discards every free block. It returns how many bytes the system
-// got. Unpinned. The kernel's drain_all_pages, and ballooning.
-func (a *Allocator) Shrink() int64 {
-	if a.closed.Load() { // ord:gate
-		return 0
-	}
-	a.flushLists()
-	a.zone.lock.LockIRQ()
-	a.drain()
-	want := a.zone.freePop.Load() * Size // others may free and allocate meanwhile; ord:zone
-	a.zone.lock.UnlockIRQ()
-	var got int64
-	for got < want {
-		n := a.scavenge(min(want-got, openStep))
-		if n == 0 {
-			break
-		}
-		got += n
-	}
-	return got
-}
-
-// Close gives all memory back and keeps the address range for a later New.
-// It fails if pages are in use, and the allocator stays as it was. Nobody may
-// use the allocator during or after a Close that succeeds: Alloc returns nil
-// then, Free panics. Unpinned.
-func (a *Allocator) Close() error {
-	a.grow.Lock()
-	defer a.grow.Unlock()
-	if a.closed.Load() { // ord:gate
-		return fmt.Errorf("quiesce: allocator %s: closed twice", a.name)
-	}
-	a.takers.Lock()
-	defer a.takers.Unlock()
-	a.revoke()
-	a.collect()
-	a.zone.lock.LockIRQ()
-	a.drain()
-	used := int64(a.core.Added.Load()) - a.zone.freePages.Load() - 1 // ord:frontier,zone
-	a.closed.Store(used == 0)                                        // under the lock: no block leaves the buddy any more; ord:gate
-	a.zone.lock.UnlockIRQ()
-	if used != 0 {
-		a.reopen()
-		return fmt.Errorf("quiesce: allocator %s: Close with %d pages in use", a.name, used)
-	}
-	a.discharge()
-	a.recycle()
-	a.zone.resident.Store(0) // ord:zone
-	a.slots.Release()
-	return nil
 }

@@ -11,19 +11,25 @@ import (
 	"quiesce/internal/sys"
 )
 
-// Reclaimer gives cached memory back when there is none left: the kernel's
-// shrinker. Reclaim is called unpinned and without locks of this package held,
-// by the goroutine that needs the memory, when a gfp.Kernel allocation finds
-// none. It should hurry grace periods, free what it can towards need bytes and
-// return; it must not allocate with gfp.Kernel from the same allocator, nor wait
-// for a lock under which others do: lockdep reports both. It
-// may be called by several goroutines at a time, and its time counts towards
-// the ReclaimTimeout. Implementations are pointers.
+// A Reclaimer frees cached memory when an allocator has none left.
+//
+// A gfp.Kernel allocation that finds no memory calls Reclaim, on its own
+// goroutine, not pinned and with no lock of this package held. Reclaim should
+// expedite grace periods, free what it can towards need bytes, and return. It
+// must not allocate with gfp.Kernel from the same allocator, nor wait for a
+// lock under which another goroutine does: lockdep reports both. Several
+// goroutines may call it at a time, and its time counts towards
+// [Config].ReclaimTimeout.
+//
+// Implementations must be comparable; use pointers. If a Reclaimer is also a
+// [fmt.Stringer], errors name it.
+//
+// Linux: shrinker.
 type Reclaimer interface {
 	Reclaim(need int64)
 }
 
-// AddReclaimer adds r to those that are asked for memory. Unpinned.
+// AddReclaimer registers r with the allocator. Context: task; not pinned.
 func (a *Allocator) AddReclaimer(r Reclaimer) {
 	a.reclaimMu.Lock()
 	defer a.reclaimMu.Unlock()
@@ -31,8 +37,8 @@ func (a *Allocator) AddReclaimer(r Reclaimer) {
 	a.reclaimers.Store(&rs) // ord:publish
 }
 
-// RemoveReclaimer removes r; calls of it that have begun may still run.
-// Unpinned.
+// RemoveReclaimer unregisters r. Calls that have begun may still run. Context:
+// task; not pinned.
 func (a *Allocator) RemoveReclaimer(r Reclaimer) {
 	a.reclaimMu.Lock()
 	defer a.reclaimMu.Unlock()
@@ -50,8 +56,8 @@ func (a *Allocator) reclaimersNow() []Reclaimer {
 	return nil
 }
 
-// reclaimOnce asks all parties for memory once: the reclaimers, then the Ps'
-// lists. Unpinned, no locks held.
+// reclaimOnce asks for memory once: the Reclaimers, then the Ps' lists. Context:
+// task; not pinned, no locks held.
 func (a *Allocator) reclaimOnce(need int64) {
 	a.count.reclaims.Add(1) // ord:stat
 	a.askReclaimers(need)
@@ -59,14 +65,16 @@ func (a *Allocator) reclaimOnce(need int64) {
 }
 
 func (a *Allocator) askReclaimers(need int64) {
-	defer a.reclaims()()
+	done := a.beginReclaim()
+	defer done()
 	for _, r := range a.reclaimersNow() {
 		r.Reclaim(need)
 	}
 }
 
-// allocSlow is Alloc without the lists.
-func (a *Allocator) allocSlow(order int, f gfp.Flags) uint32 {
+// allocOrReclaim is Alloc past the lists: from the zone, and for gfp.Kernel with
+// reclaim. Linux: __alloc_pages_slowpath.
+func (a *Allocator) allocOrReclaim(order int, f gfp.Flags) uint32 {
 	if !f.CanLock() {
 		race.Disable()
 		a.count.refusals.Add(1) // ord:stat
@@ -75,7 +83,7 @@ func (a *Allocator) allocSlow(order int, f gfp.Flags) uint32 {
 		return 0
 	}
 	if f.CanSleep() {
-		f = a.notSleeping(f)
+		f = a.checkMaySleep(f)
 	}
 	want := 1
 	if order < listOrders {
@@ -98,7 +106,7 @@ func (a *Allocator) allocSlow(order int, f gfp.Flags) uint32 {
 // puts the others on this P's list. It takes the zone lock.
 func (a *Allocator) allocZone(order, want int, f gfp.Flags) uint32 {
 	var blocks [maxBatch]uint32
-	n := a.take(order, want, f, &blocks)
+	n := a.allocBlocks(order, want, f, &blocks)
 	if n == 0 {
 		return 0
 	}
@@ -109,7 +117,7 @@ func (a *Allocator) allocZone(order, want int, f gfp.Flags) uint32 {
 	for _, page := range blocks[1:n] {
 		a.meta(page).Set(pages.Cached, order, 0)
 	}
-	for _, page := range a.stock(blocks[1:n], order) { // no room: we may be on another P by now
+	for _, page := range a.stock(blocks[1:n], order) { // no room: this may be another P by now
 		a.pushDeferred(page, page, 1<<order)
 	}
 	return blocks[0]
@@ -121,13 +129,14 @@ const (
 	lastPause  = 1_000_000
 )
 
-// reclaim looks for memory until the timeout: on all Ps' lists, with the
-// reclaimers, and by waiting for others to free some. Unpinned, no locks held.
+// reclaim tries to get memory until the timeout: from all Ps' lists, from the
+// Reclaimers, and by waiting for other goroutines to free some. Context: task;
+// not pinned, no locks held.
 func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
 	need := int64(Size) << order
 	least := int64(sectionMeta+Size) << a.granule
-	if a.limit > 0 && !f.CanReserve() && need > a.limit-a.mark-least || need > a.limit-least && a.limit > 0 {
-		return 0 // no wait will help
+	if a.limit > 0 && !f.CanReserve() && need > a.limit-a.watermark-least || need > a.limit-least && a.limit > 0 {
+		return 0 // waiting can't help
 	}
 	deadline := sys.Nanotime() + int64(a.core.Timeout)
 	for pause := int64(firstPause); ; pause = min(2*pause, lastPause) {
@@ -140,7 +149,7 @@ func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
 		}
 		a.askReclaimers(need)
 		if n, _, _ := a.listed(); n > 0 {
-			a.flushLists() // reclaimers free to this P's list
+			a.flushLists() // Reclaimers free to this P's list
 		}
 		if page := a.allocZone(order, 1, f); page != 0 {
 			return page
@@ -153,11 +162,11 @@ func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
 	}
 }
 
-// warnEvery is the time between two warnings about failures, in ns.
+// warnEvery is the least time between two warnings about failures, in ns.
 const warnEvery = int64(10 * time.Second)
 
-// warn logs a failure, from a goroutine of its own because the caller may be
-// pinned. Any context.
+// warn logs a failure, on a goroutine of its own because the caller may be
+// pinned. Context: any.
 func (a *Allocator) warn(order int, f gfp.Flags) {
 	if !f.Warns() {
 		return
@@ -167,6 +176,6 @@ func (a *Allocator) warn(order int, f gfp.Flags) {
 	if last != 0 && now-last < warnEvery || !a.warned.CompareAndSwap(last, now) { // ord:hint
 		return
 	}
-	go slog.Warn("quiesce: page allocation failure", "allocator", a.name, "order", order, "flags", f.String(),
+	go slog.Warn("page: allocation failed", "allocator", a.name, "order", order, "flags", f.String(),
 		"resident", a.zone.resident.Load(), "limit", a.limit) // ord:stat
 }

@@ -2,7 +2,7 @@ package page
 
 import "sync/atomic"
 
-// counters of what doesn't go through the lists.
+// counters count what doesn't go through the lists.
 type counters struct {
 	allocs    atomic.Uint64
 	frees     atomic.Uint64
@@ -12,45 +12,45 @@ type counters struct {
 	scavenged atomic.Uint64
 }
 
-// Stats describes an allocator at one moment; sizes are in bytes. While
-// nobody allocates or frees,
+// Stats describes an allocator at one moment; sizes are in bytes. While no
+// goroutine allocates or frees,
 //
 //	Resident = Metadata + Size + InUse + OnLists + Deferred + FreePopulated
 //
 // where Size is page 0.
 type Stats struct {
-	Name  string
-	Limit int64 // 0: none
-	Mark  int64 // the last bytes of the limit, for gfp.Atomic
+	Name    string
+	Limit   int64 // 0: no limit
+	Reserve int64 // the last bytes of the limit, which only gfp.Atomic gets
 
 	Resident int64 // populated: has memory, counts towards Limit
 	Peak     int64 // highest Resident
 	Metadata int64 // populated metadata
 	InUse    int64 // handed out
 
-	Free          int64 // in the buddy, with memory or without
+	Free          int64 // in the buddy, with or without memory
 	FreePopulated int64 // in the buddy, with memory
 	OnLists       int64 // on the Ps' lists
-	Deferred      int64 // freed, not in the buddy yet
+	Deferred      int64 // freed, not yet in the buddy
 
-	FreeBlocks [MaxOrder + 1]int64 // blocks in the buddy by order
+	FreeBlocks [MaxOrder + 1]int64 // blocks in the buddy, by order
 
 	Allocs    uint64 // blocks handed out
-	Frees     uint64 // blocks taken back
-	Failures  uint64 // allocations that returned nil for want of memory
+	Frees     uint64 // blocks freed
+	Failures  uint64 // allocations that returned nil because there was no memory
 	Refusals  uint64 // gfp.NoLocks allocations that returned nil
 	Reclaims  uint64 // rounds of reclaim by gfp.Kernel allocations
-	Scavenged uint64 // bytes of free blocks given back to the system
+	Scavenged uint64 // bytes of free blocks returned to the system
 }
 
-// Stats returns the figures. Any context; it takes no lock, so figures that
-// change meanwhile need not fit together.
+// Stats returns the allocator's figures. It takes no lock, so figures that
+// change at that moment need not fit together. Context: any.
 func (a *Allocator) Stats() Stats { // ord:stat
 	z := &a.zone
 	s := Stats{
 		Name:      a.name,
 		Limit:     a.limit,
-		Mark:      a.mark,
+		Reserve:   a.watermark,
 		Resident:  z.resident.Load(),
 		Peak:      z.peak.Load(),
 		Allocs:    a.count.allocs.Load(),
@@ -63,13 +63,13 @@ func (a *Allocator) Stats() Stats { // ord:stat
 	if a.closed.Load() {
 		return s
 	}
-	pages, allocs, frees := a.listed()
+	listed, allocs, frees := a.listed()
 	s.Allocs += allocs
 	s.Frees += frees
 	s.Metadata = z.metadata.Load()
 	s.Free = z.freePages.Load() * Size
 	s.FreePopulated = z.freePop.Load() * Size
-	s.OnLists = pages * Size
+	s.OnLists = listed * Size
 	s.Deferred = max(a.deferredPages.Load(), 0) * Size
 	all := int64(a.core.Added.Load()) - 1 - z.transit.Load()
 	s.InUse = max(all*Size-s.Free-s.OnLists-s.Deferred, 0)

@@ -8,8 +8,34 @@ import (
 	"quiesce/lock"
 )
 
+// The life of a page. Its state is that of its block, in the Meta of the
+// block's first page; the words on the left are the states of pages.Meta.
+//
+//	            address space (nothing known of it)
+//	              │ growTo: the frontier moves by a section, metadata populated
+//	              ▼
+//	Free        buddy: a block on zone.lists, full, mixed or empty of memory ◄─┐
+//	              │ pickLocked, carveLocked: taken out, halves go back         │
+//	              │ chargeLocked: counted against the limit                    │
+//	              ▼                                                            │
+//	Transit     on no list; the zone lock is released                          │
+//	              │ populate: gets memory        ├─ no memory: discard ────────┤
+//	              ▼                                                            │
+//	InUse       handed out by Alloc ◄────────────┐                             │
+//	              │ Free: compare-and-swap       │ popList                     │
+//	              ▼                              │                             │
+//	Cached      on a P's list ───────────────────┘                             │
+//	              │ list full or revoked: shed, pushDeferred                   │
+//	              ▼                                                            │
+//	Cached      on the stack of deferred frees ── mergeDeferredLocked ─────────┤
+//	                                                                           │
+//	Free ─ scavenge: victimLocked ─► Transit ─ discard: memory to the system ──┘
+//
+// A batch out of the buddy leaves Transit at once for InUse (the first block)
+// and Cached (the others, which stock puts on this P's list).
+
 // zone is the buddy. The atomic fields are written under the lock and read
-// by anybody.
+// without it.
 //
 // Identities, at every release of the lock:
 //
@@ -22,8 +48,7 @@ type zone struct {
 	lists [kinds][MaxOrder + 1]uint32 // protected by lock: first block, or 0
 
 	blocks    [MaxOrder + 1]atomic.Int64
-	added     atomic.Uint32 // the frontier: pages below it have metadata
-	resident  atomic.Int64  // bytes charged
+	resident  atomic.Int64 // bytes charged
 	peak      atomic.Int64
 	metadata  atomic.Int64 // bytes
 	freePages atomic.Int64
@@ -31,7 +56,7 @@ type zone struct {
 	transit   atomic.Int64 // pages being discarded
 }
 
-// Kinds of free blocks, by what has memory.
+// Kinds of free blocks, by how many of their pages have memory.
 const (
 	full  = iota // every page
 	mixed        // some
@@ -49,8 +74,9 @@ func kindOf(order int, count uint32) int {
 	return mixed
 }
 
-// insert puts a block on its list. Zone lock held.
-func (a *Allocator) insert(page uint32, order int, count uint32) {
+// insertLocked puts a block on its list. The lock is the zone's, as in all
+// functions of this file whose name ends so.
+func (a *Allocator) insertLocked(page uint32, order int, count uint32) {
 	z := &a.zone
 	head := &z.lists[kindOf(order, count)][order]
 	m := a.meta(page)
@@ -65,9 +91,9 @@ func (a *Allocator) insert(page uint32, order int, count uint32) {
 	z.freePop.Add(int64(count)) // ord:zone
 }
 
-// remove takes a free block off its list; its pages are the caller's, in
-// state tail. Zone lock held.
-func (a *Allocator) remove(page uint32) (order int, count uint32) {
+// removeLocked takes a free block off its list. Its pages are the caller's
+// then, in state Tail.
+func (a *Allocator) removeLocked(page uint32) (order int, count uint32) {
 	z := &a.zone
 	m := a.meta(page)
 	order, count = pages.Order(m.Read()), pages.Count(m.Read())
@@ -86,13 +112,13 @@ func (a *Allocator) remove(page uint32) (order int, count uint32) {
 	return order, count
 }
 
-// put gives a block of which count pages are populated to the buddy, merged
-// with its free buddies. Zone lock held.
-func (a *Allocator) put(page uint32, order int, count uint32) {
+// freeBlockLocked returns a block, of which count pages are populated, to the
+// buddy and merges it with its free buddies. Linux: __free_one_page.
+func (a *Allocator) freeBlockLocked(page uint32, order int, count uint32) {
 	a.meta(page).Set(pages.Tail, 0, 0)
 	for ; order < MaxOrder; order++ {
-		// The buddy is the first page of a block or of an order below, never
-		// the middle of one: then this block would be part of it as well.
+		// The buddy is the first page of a block of this order or a lower one,
+		// never the middle of one: this block would then be part of it too.
 		buddy := page ^ 1<<order
 		if buddy+1<<order > a.core.Added.Load() { // ord:frontier
 			break
@@ -101,18 +127,18 @@ func (a *Allocator) put(page uint32, order int, count uint32) {
 		if w&(pages.StateMask|pages.OrderMask) != pages.Free|uint32(order)<<pages.OrderShift {
 			break
 		}
-		_, n := a.remove(buddy)
+		_, n := a.removeLocked(buddy)
 		count += n
 		page = min(page, buddy)
 	}
-	a.insert(page, order, count)
+	a.insertLocked(page, order, count)
 }
 
-// carve takes the block at target of order k out of the free block at page
-// and puts the rest back. It returns how many of the target's pages are
-// populated. Zone lock held.
-func (a *Allocator) carve(page, target uint32, k int) uint32 {
-	order, count := a.remove(page)
+// carveLocked takes the block at target of order k out of the free block at
+// page and puts the rest back. It returns how many of the target's pages are
+// populated. Linux: expand.
+func (a *Allocator) carveLocked(page, target uint32, k int) uint32 {
+	order, count := a.removeLocked(page)
 	for order > k {
 		order--
 		other := page + 1<<order
@@ -126,7 +152,7 @@ func (a *Allocator) carve(page, target uint32, k int) uint32 {
 		case mixed:
 			n = a.countPopulated(other, order)
 		}
-		a.insert(other, order, n)
+		a.insertLocked(other, order, n)
 		count -= n
 	}
 	a.meta(page).Set(pages.Transit, order, count)
@@ -141,23 +167,23 @@ func (a *Allocator) countPopulated(page uint32, order int) (n uint32) {
 	return n
 }
 
-// pick takes a block of order k that is in transit then, populated pages
-// first, small blocks first. fullOnly: only a block that needs no populating.
-// It returns 0 if there is none. Zone lock held.
-func (a *Allocator) pick(k int, fullOnly bool) uint32 {
+// pickLocked takes a block of order k out of the buddy and leaves it in
+// transit. It prefers populated pages, then small blocks. With fullOnly it
+// takes only a block that needs no populating. It returns 0 if there is none.
+func (a *Allocator) pickLocked(k int, fullOnly bool) uint32 {
 	z := &a.zone
 	for o := k; o <= MaxOrder; o++ {
 		if page := z.lists[full][o]; page != 0 {
-			a.carve(page, page, k)
+			a.carveLocked(page, page, k)
 			return page
 		}
 	}
 	for o := k; o <= MaxOrder; o++ {
 		tries := 4 // untuned: bounds the time under the lock
 		for page := z.lists[mixed][o]; page != 0 && tries > 0; page = a.meta(page).Link {
-			target, n := a.best(page, o, k)
+			target, n := a.bestLocked(page, o, k)
 			if n == 1<<k || !fullOnly {
-				a.carve(page, target, k)
+				a.carveLocked(page, target, k)
 				return target
 			}
 			tries--
@@ -168,16 +194,16 @@ func (a *Allocator) pick(k int, fullOnly bool) uint32 {
 	}
 	for o := k; o <= MaxOrder; o++ {
 		if page := z.lists[empty][o]; page != 0 {
-			a.carve(page, page, k)
+			a.carveLocked(page, page, k)
 			return page
 		}
 	}
 	return 0
 }
 
-// best finds the part of order k of a mixed block that has most pages
-// populated. Zone lock held.
-func (a *Allocator) best(page uint32, order, k int) (target, n uint32) {
+// bestLocked finds the part of order k of a mixed block that has the most
+// populated pages.
+func (a *Allocator) bestLocked(page uint32, order, k int) (target, n uint32) {
 	target = page
 	for t := page; t < page+1<<order; t += 1 << k {
 		if c := a.countPopulated(t, k); c > n {
@@ -190,24 +216,24 @@ func (a *Allocator) best(page uint32, order, k int) (target, n uint32) {
 	return target, n
 }
 
-// room reports whether bytes more may be put to use: the watermark check.
-// Memory that is free but populated counts as there to be used. Zone lock
-// held.
-func (a *Allocator) room(bytes int64, f gfp.Flags) bool {
+// roomLocked reports whether bytes more may be put to use. It is the watermark
+// check: memory that is free but populated counts as available. Linux:
+// zone_watermark_ok.
+func (a *Allocator) roomLocked(bytes int64, f gfp.Flags) bool {
 	if a.limit == 0 {
 		return true
 	}
 	allowed := a.limit
 	if !f.CanReserve() {
-		allowed -= a.mark
+		allowed -= a.watermark
 	}
 	return a.zone.resident.Load()-a.zone.freePop.Load()*Size+bytes <= allowed // ord:zone
 }
 
-// charge counts bytes that are going to be populated, or says how many bytes
-// the limit lacks. It comes before the populating: the limit is a promise.
-// Zone lock held.
-func (a *Allocator) charge(bytes int64) (lack int64) {
+// chargeLocked counts bytes that are about to be populated, or returns by how
+// many bytes they exceed the limit. It comes before the populating: the limit
+// is a promise.
+func (a *Allocator) chargeLocked(bytes int64) (shortfall int64) {
 	r := a.zone.resident.Load() + bytes // ord:zone
 	if a.limit > 0 && r > a.limit {
 		return r - a.limit
@@ -219,5 +245,5 @@ func (a *Allocator) charge(bytes int64) (lack int64) {
 	return 0
 }
 
-// uncharge takes back bytes that have no memory any more. Zone lock held.
-func (a *Allocator) uncharge(bytes int64) { a.zone.resident.Add(-bytes) } // ord:zone
+// unchargeLocked uncounts bytes that have no memory any more.
+func (a *Allocator) unchargeLocked(bytes int64) { a.zone.resident.Add(-bytes) } // ord:zone

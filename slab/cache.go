@@ -248,6 +248,9 @@ func (c *cache) barrier() {
 	c.reclaimOnce(true)
 }
 
+// String names the cache in the error of an allocator that is closed before it.
+func (c *cache) String() string { return "cache " + c.name }
+
 func (c *cache) close() error {
 	if c.closed.Swap(true) { // ord:closed
 		return errors.New("slab: cache " + c.name + " is closed already")

@@ -179,7 +179,7 @@ var plumbingPrefixes = func() []string {
 	return []string{
 		module + "internal/depcheck.", module + "lockdep.", module + "lock.(", module + "preempt.",
 		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
-		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).notSleeping", module + "page.(*Allocator).mightReclaim",
+		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).checkMaySleep", module + "page.(*Allocator).mightReclaim",
 		module + "page.(*bridge).MightAlloc", module + "page.(*bridge).MightReclaim",
 		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).notSleeping", module + "slab.mightWait",
 	}

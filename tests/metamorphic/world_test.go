@@ -158,7 +158,7 @@ func (w *world) inflate() {
 	if leave < 0 {
 		return
 	}
-	leave += int(w.a.Stats().Mark)
+	leave += int(w.a.Stats().Reserve)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for failed := 0; failed < 50; { // some fail on purpose

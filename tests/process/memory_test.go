@@ -267,7 +267,7 @@ func TestWithFarTooLittleAddressSpaceTheProcessEndsAtItsStart(t *testing.T) {
 		c = begin(t, "small address space", fmt.Sprintf("SPACE=%d", 800<<20))
 		<-c.ended
 	}
-	if c.err == nil || !strings.Contains(c.stderr.String(), "quiesce: allocator default: no address space") {
+	if c.err == nil || !strings.Contains(c.stderr.String(), "quiesce/page: allocator default: no address space") {
 		t.Errorf("%v\n%.2000s", c.err, c.stderr)
 	}
 }

@@ -9,17 +9,18 @@ import (
 	"quiesce/preempt"
 )
 
-// takeTries bounds how often a request goes round after growing or
-// scavenging; others may take what it made. Untuned.
-const takeTries = 16
+// blockTries bounds how often a request tries again after growing or
+// scavenging: other goroutines may take what it made. Untuned.
+const blockTries = 16
 
-// take fills out with up to want blocks of the order, populated and in
+// allocBlocks fills out with up to want blocks of the order, populated and in
 // transit, and returns how many. It takes the zone lock. In a raw atomic
-// context it makes no system call, so only populated blocks will do.
-func (a *Allocator) take(order, want int, f gfp.Flags, out *[maxBatch]uint32) int {
+// context it makes no system call, so only populated blocks will do. Linux:
+// rmqueue_bulk.
+func (a *Allocator) allocBlocks(order, want int, f gfp.Flags, out *[maxBatch]uint32) int {
 	pinned := preempt.Atomic()
-	for range takeTries {
-		n, lack, added := a.takeLocked(order, want, f, pinned, out)
+	for range blockTries {
+		n, shortfall, added := a.allocCharged(order, want, f, pinned, out)
 		if n > 0 {
 			return a.populate(order, out[:n])
 		}
@@ -27,10 +28,10 @@ func (a *Allocator) take(order, want int, f gfp.Flags, out *[maxBatch]uint32) in
 			return 0
 		}
 		switch {
-		case lack < 0: // below the watermark
+		case shortfall < 0: // below the watermark
 			return 0
-		case lack > 0:
-			if a.scavenge(lack) == 0 {
+		case shortfall > 0:
+			if a.scavenge(shortfall) == 0 {
 				return 0
 			}
 		default:
@@ -42,11 +43,12 @@ func (a *Allocator) take(order, want int, f gfp.Flags, out *[maxBatch]uint32) in
 	return 0
 }
 
-// takeLocked takes blocks out of the buddy and charges what they lack. With
-// none taken it says why: lack > 0 bytes must be scavenged, lack < 0 nothing
-// will help but memory coming back, 0 no block of the order is free up to
-// the frontier at added.
-func (a *Allocator) takeLocked(order, want int, f gfp.Flags, pinned bool, out *[maxBatch]uint32) (n int, lack int64, added uint32) {
+// allocCharged takes blocks out of the buddy and charges the memory that they
+// need. If it takes none it says why: with shortfall > 0 so many bytes must be
+// scavenged; with shortfall < 0 only memory that is freed will help; with 0 no
+// block of the order is free up to the frontier at added. It takes the zone
+// lock.
+func (a *Allocator) allocCharged(order, want int, f gfp.Flags, pinned bool, out *[maxBatch]uint32) (n int, shortfall int64, added uint32) {
 	z := &a.zone
 	z.lock.LockIRQ()
 	defer z.lock.UnlockIRQ()
@@ -54,16 +56,16 @@ func (a *Allocator) takeLocked(order, want int, f gfp.Flags, pinned bool, out *[
 	if a.closed.Load() {        // ord:gate
 		return 0, -1, added
 	}
-	a.drain()
+	a.mergeDeferredLocked()
 	for n < min(want, maxBatch) {
 		k := order
 		var page uint32
 		if pinned || a.granule > order {
-			page = a.pick(order, true)
+			page = a.pickLocked(order, true)
 		}
 		if page == 0 && !pinned {
 			k = max(order, a.granule)
-			page = a.pick(k, false)
+			page = a.pickLocked(k, false)
 		}
 		if page == 0 {
 			break
@@ -71,22 +73,22 @@ func (a *Allocator) takeLocked(order, want int, f gfp.Flags, pinned bool, out *[
 		w := a.meta(page).Read()
 		count := pages.Count(w)
 		missing := int64(1<<k-count) * Size
-		lack = -1
-		if a.room(missing, f) { // the block itself is out of freePop already
-			lack = a.charge(missing)
+		shortfall = -1
+		if a.roomLocked(missing, f) { // the block itself is out of freePop already
+			shortfall = a.chargeLocked(missing)
 		}
-		if lack != 0 {
-			a.put(page, k, count)
+		if shortfall != 0 {
+			a.freeBlockLocked(page, k, count)
 			break
 		}
 		out[n] = page
 		n++
 	}
-	return n, lack, added
+	return n, shortfall, added
 }
 
-// populate gives memory to blocks that takeLocked took, adjacent ones in one
-// call, and keeps those that got it at the front of out.
+// populate gives memory to blocks from allocCharged, adjacent ones in one call,
+// and keeps those that got it at the front of out.
 func (a *Allocator) populate(order int, out []uint32) (kept int) {
 	for i := 0; i < len(out); {
 		w := a.meta(out[i]).Read()
@@ -118,8 +120,8 @@ func (a *Allocator) populate(order int, out []uint32) (kept int) {
 	return kept
 }
 
-// markPopulated marks the pages of a block in transit, and gives back what it is
-// larger than asked for: systems with large pages populate more at a time.
+// markPopulated marks the pages of a block in transit, and frees the part of it
+// beyond the order: systems with large pages populate more at a time.
 func (a *Allocator) markPopulated(page uint32, order int) {
 	w := a.meta(page).Read()
 	have := pages.Order(w)
@@ -132,28 +134,28 @@ func (a *Allocator) markPopulated(page uint32, order int) {
 		a.zone.lock.LockIRQ()
 		for have > order {
 			have--
-			a.put(page+1<<have, have, 1<<have)
+			a.freeBlockLocked(page+1<<have, have, 1<<have)
 		}
 		a.zone.lock.UnlockIRQ()
 	}
 	a.meta(page).Set(pages.Transit, order, 1<<order)
 }
 
-// unpopulate gives blocks back that the system had no memory for.
+// unpopulate frees blocks that the system had no memory for.
 func (a *Allocator) unpopulate(blocks []uint32) {
 	for _, page := range blocks {
 		a.discard(page, true)
 	}
 }
 
-// discard takes the memory of a block in transit away, and puts the block
-// into the buddy. all: every page is charged and may have memory, whatever
-// the flags say. It returns the bytes uncharged.
+// discard returns the memory of a block in transit to the system, and the block
+// to the buddy. With all, every page is charged and may have memory, whatever
+// the flags say. It returns the number of bytes uncharged.
 func (a *Allocator) discard(page uint32, all bool) (bytes int64) {
 	order := pages.Order(a.meta(page).Read())
 	end := page + 1<<order
-	// Runs of populated pages, and not the block in one: some systems' call
-	// gives memory to what has none.
+	// Runs of populated pages, not the block in one call: on some systems that
+	// call gives memory to pages that have none.
 	var kept uint32
 	for from := page; from < end; {
 		to := from
@@ -176,8 +178,8 @@ func (a *Allocator) discard(page uint32, all bool) (bytes int64) {
 		}
 	}
 	a.zone.lock.LockIRQ()
-	a.uncharge(bytes)
-	a.put(page, order, kept)
+	a.unchargeLocked(bytes)
+	a.freeBlockLocked(page, order, kept)
 	a.zone.lock.UnlockIRQ()
 	return bytes
 }
