@@ -4,83 +4,62 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
-
 	"quiesce/cmd/quiesce/internal/compare"
+	"quiesce/cmd/quiesce/internal/kit"
 )
 
-// figures makes a sheet whose columns from the given one on are numbers.
-func figures(from int, header ...any) sheet {
-	t := newSheet()
-	var right []table.ColumnConfig
-	for n := from; n <= len(header); n++ {
-		right = append(right, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
+func modeName(rt bool) string {
+	if rt {
+		return "preempt_rt=1"
 	}
-	t.SetColumnConfigs(right)
-	t.AppendHeader(table.Row(header))
-	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", " "
-	return t
+	return "preempt_rt=0"
 }
 
 func renderCompare(rep *compare.Report) string {
 	var b strings.Builder
 	m := rep.Machine
-	fmt.Fprintf(&b, "quiesce compare  %s %s/%s, %s, %s; cache miss counters: %s\n", m.Go, m.OS, m.Arch, plural(m.CPUs, "CPU"), m.CPU, m.Misses)
+	b.WriteString(kit.Wrap(0, fmt.Sprintf("quiesce compare  %s %s/%s, %s, %s; cache miss counters: %s", m.Go, m.OS, m.Arch, plural(m.CPUs, "CPU"), m.CPU, m.Misses)))
 	if rep.Partial {
 		fmt.Fprintln(&b, "PARTIAL: interrupted; the figures are those measured until then")
 	}
+	put := func(t *kit.Table, format string, args ...any) {
+		if t.Len() > 0 {
+			fmt.Fprintf(&b, "\n%s%s\n", kit.Wrap(0, fmt.Sprintf(format, args...)), t)
+		}
+	}
 	for _, rt := range []bool{true, false} {
-		mode := "preempt_rt=0"
-		if rt {
-			mode = "preempt_rt=1"
-		}
-		if t := hotTable(rep, rt); t.Length() > 0 {
-			fmt.Fprintf(&b, "\n%s: ns for a call, its p99 and max, ns from allocation to reclaimed, %% on the list\n%s\n", mode, t.Render())
-		}
-		if t := coldTable(rep, rt); t.Length() > 0 {
-			fmt.Fprintf(&b, "\n%s: a flood of %s cold objects, ns for each\n%s\n", mode, count(rep.Objects), t.Render())
-		}
-		if t := lightTable(rep, rt); t.Length() > 0 {
-			fmt.Fprintf(&b, "\n%s: a raw caller once a millisecond; and what the rules say\n%s\n", mode, t.Render())
-		}
+		mode := modeName(rt)
+		put(hotTable(rep, rt, false), "%s, memory plenty: ns for a call, its p99 and maximum, ns from allocation to reclaimed (churn), %% of objects on the list", mode)
+		put(hotTable(rep, rt, true), "%s, page lists exhausted: the same", mode)
+		put(coldTable(rep, rt), "%s: a flood of %s cold objects, ns for each; write is the next first write; with a * the page lists are exhausted", mode, count(rep.Objects))
+		put(lightTable(rep, rt), "%s: a raw caller once a millisecond; what lockdep says, and whether the process survives with the lock held elsewhere", mode)
 	}
 	for _, l := range rep.Locks {
-		t := figures(2, "µs", "raw lock", "lock.Spin")
-		us := func(what string, a, b float64) { t.row(what, decimals(a/1e3, 1), decimals(b/1e3, 1)) }
-		us("longest hold", l.Raw.HoldMax, l.Spin.HoldMax)
-		us("longest pinned section", l.Raw.PinnedMax, l.Spin.PinnedMax)
-		us("a thread's wake-up is late by: p50", l.Raw.WakeP50, l.Spin.WakeP50)
-		us("p99", l.Raw.WakeP99, l.Spin.WakeP99)
-		us("max", l.Raw.WakeMax, l.Spin.WakeMax)
-		mode := 0
-		if l.RT {
-			mode = 1
-		}
-		fmt.Fprintf(&b, "\npreempt_rt=%d: rawlocks under memory stress, %d pages to a bulk free%s\n%s\n", mode, l.Raw.BatchPages, tilde(l.Timed), t.Render())
+		put(locksTable(l), "%s: rawlocks under memory stress, %d pages to a bulk free%s", modeName(l.RT), l.Raw.BatchPages, tilde(l.Timed))
 	}
-	if len(rep.Claims) > 0 {
-		fmt.Fprintln(&b, "\nThe mail's claims")
-		for _, c := range rep.Claims {
-			if c.Figure == "" {
-				continue
-			}
-			fmt.Fprintf(&b, "  %q\n", c.Says)
-			for i, l := range strings.Split(strings.TrimSpace(text.WrapSoft(c.Verdict+": "+c.Figure, 74)), "\n") {
-				fmt.Fprintf(&b, "%*s%s\n", 4+2*min(i, 1), "", strings.TrimSpace(l))
-			}
-		}
-	}
+	renderClaims(&b, rep.Claims)
 	fmt.Fprintf(&b, "\n%d timed cells in %.0f s", rep.Cells, rep.RanS)
 	if rep.Noisy > 0 {
 		fmt.Fprintf(&b, "; the machine was too noisy for %d of them (~)", rep.Noisy)
 	}
-	fmt.Fprintf(&b, "\na fixed walk through cold memory before each took %s ns a step, within %.0f %%", decimals(rep.Reference, 1), 100*rep.Drift)
+	b.WriteString("\n")
+	walk := fmt.Sprintf("a fixed walk through cold memory before each took %s ns a step, within %.0f %%", decimals(rep.Reference, 1), 100*rep.Drift)
 	if rep.Drift > 0.2 {
-		fmt.Fprint(&b, ":\nthe machine was too noisy to hold cells against each other more closely")
+		walk += ": the machine was too noisy to compare cells more closely than that"
 	}
-	fmt.Fprintln(&b)
+	b.WriteString(kit.Wrap(0, walk))
 	return b.String()
+}
+
+func renderClaims(b *strings.Builder, claims []compare.Claim) {
+	if len(claims) > 0 {
+		fmt.Fprintln(b, "\nThe mail's claims")
+	}
+	for _, c := range claims {
+		if c.Figure != "" {
+			b.WriteString(kit.Wrap(2, fmt.Sprintf("%q", c.Says)) + kit.Wrap(4, c.Verdict+": "+c.Figure))
+		}
+	}
 }
 
 func tilde(t compare.Timed) string {
@@ -99,61 +78,59 @@ func once(last *string, name string) string {
 	return name
 }
 
-func hotTable(rep *compare.Report, rt bool) sheet {
-	t := figures(3, "", "caller", "plenty call", "p99", "churn", "list %", "exhausted call", "p99", "max", "churn", "list %")
+func hotTable(rep *compare.Report, rt, exhausted bool) *kit.Table {
+	t := kit.NewTable(3, "", "caller", "call", "p99", "max", "churn", "list %")
 	last := ""
 	for _, h := range rep.Hot {
-		if h.RT != rt || h.Exhausted {
+		if h.RT != rt || h.Exhausted != exhausted {
 			continue
 		}
 		cells := []any{once(&last, h.Strategy), h.Caller}
 		if h.Died != "" {
-			cells = append(cells, "died", "", "", "")
+			cells = append(cells, "died")
 		} else {
-			cells = append(cells, decimals(h.Call, 1), decimals(h.P99, 0), decimals(h.Churn, 1)+tilde(h.Timed), decimals(100*h.Fallback, 1))
+			cells = append(cells, decimals(h.Call, 1), decimals(h.P99, 0), si(h.Max), decimals(h.Churn, 1)+tilde(h.Timed), decimals(100*h.Fallback, 1))
 		}
-		for _, x := range rep.Hot {
-			if x.Strategy != h.Strategy || x.Caller != h.Caller || x.RT != rt || !x.Exhausted {
-				continue
-			}
-			if x.Died != "" {
-				cells = append(cells, "died", "", "", "", "")
-			} else {
-				cells = append(cells, decimals(x.Call, 1), decimals(x.P99, 0), si(x.Max), decimals(x.Churn, 1)+tilde(x.Timed), decimals(100*x.Fallback, 1))
-			}
-		}
-		t.row(cells...)
+		t.Row(cells...)
 	}
 	return t
 }
 
-func coldTable(rep *compare.Report, rt bool) sheet {
-	t := figures(3, "", "caller, lists", "enqueue", "hand-over", "kfree_bulk", "next first write", "misses", "list %", "MiB")
+func coldTable(rep *compare.Report, rt bool) *kit.Table {
+	counted := false
+	for _, c := range rep.Cold {
+		counted = counted || c.Misses != nil
+	}
+	header := []any{"", "caller", "enqueue", "hand-over", "kfree_bulk", "write", "list %", "MiB"}
+	if counted {
+		header = append(header, "misses")
+	}
+	t := kit.NewTable(3, header...)
 	last := ""
 	for _, c := range rep.Cold {
 		if c.RT != rt {
 			continue
 		}
-		where := c.Caller
+		cells := []any{once(&last, c.Strategy), c.Caller}
 		if c.Exhausted {
-			where += ", exhausted"
+			cells[1] = c.Caller + " *"
 		}
 		if c.Died != "" {
-			t.row(once(&last, c.Strategy), where, "died")
-			continue
+			cells = append(cells, "died")
+		} else {
+			cells = append(cells, decimals(c.Enqueue, 1), decimals(c.HandOver, 1), decimals(c.Bulk, 1),
+				decimals(c.FirstWrite, 1)+tilde(c.Timed), decimals(100*c.Fallback, 1), mib(c.Peak))
+			if c.Misses != nil {
+				cells = append(cells, decimals(*c.Misses, 2))
+			}
 		}
-		misses := "n/a"
-		if c.Misses != nil {
-			misses = decimals(*c.Misses, 2)
-		}
-		t.row(once(&last, c.Strategy), where, decimals(c.Enqueue, 1), decimals(c.HandOver, 1), decimals(c.Bulk, 1),
-			decimals(c.FirstWrite, 1)+tilde(c.Timed), misses, decimals(100*c.Fallback, 1), mib(c.Peak))
+		t.Row(cells...)
 	}
 	return t
 }
 
-func lightTable(rep *compare.Report, rt bool) sheet {
-	t := figures(2, "", "wake-ups/s", "gp/s", "back after ms", "at most", "lockdep", "lock held elsewhere")
+func lightTable(rep *compare.Report, rt bool) *kit.Table {
+	t := kit.NewTable(2, "", "wake-ups/s", "gp/s", "ms back", "at most", "lockdep", "lock held")
 	for _, l := range rep.Light {
 		if l.RT != rt {
 			continue
@@ -163,23 +140,39 @@ func lightTable(rep *compare.Report, rt bool) sheet {
 			cells = []any{l.Strategy, "died", "", "", ""}
 		}
 		for _, s := range rep.Survival {
-			if s.Strategy != l.Strategy || s.RT != rt {
-				continue
+			if s.Strategy == l.Strategy && s.RT == rt {
+				cells = append(cells, lockdepSays(s), fate(s))
 			}
-			verdict := "survives"
-			if s.Died != "" {
-				verdict = "dies"
-			}
-			reports := "silent"
-			switch {
-			case s.LDDied != "":
-				reports = "died"
-			case len(s.Reports) > 0:
-				reports = plural(len(s.Reports), "splat")
-			}
-			cells = append(cells, reports, verdict)
 		}
-		t.row(cells...)
+		t.Row(cells...)
 	}
+	return t
+}
+
+func lockdepSays(s compare.Survival) string {
+	switch {
+	case s.LDDied != "":
+		return "died"
+	case len(s.Reports) > 0:
+		return plural(len(s.Reports), "splat")
+	}
+	return "silent"
+}
+
+func fate(s compare.Survival) string {
+	if s.Died != "" {
+		return "dies"
+	}
+	return "survives"
+}
+
+func locksTable(l compare.Locks) *kit.Table {
+	t := kit.NewTable(2, "µs", "raw lock", "lock.Spin")
+	us := func(what string, a, b float64) { t.Row(what, decimals(a/1e3, 1), decimals(b/1e3, 1)) }
+	us("longest hold", l.Raw.HoldMax, l.Spin.HoldMax)
+	us("longest pinned section", l.Raw.PinnedMax, l.Spin.PinnedMax)
+	us("a thread's wake-up is late by: p50", l.Raw.WakeP50, l.Spin.WakeP50)
+	us("p99", l.Raw.WakeP99, l.Spin.WakeP99)
+	us("max", l.Raw.WakeMax, l.Spin.WakeMax)
 	return t
 }

@@ -76,9 +76,9 @@ type batcher struct {
 
 func newBatcher(in *Instance, src source) *batcher {
 	b := &batcher{in: in, src: src}
-	b.reclaimMu.Init("lab.reclaimMu")
+	b.reclaimMu.Init("compare.reclaimMu")
 	for i := range b.record {
-		b.record[i].lock.Init("lab.record.lock")
+		b.record[i].lock.Init("compare.record.lock")
 	}
 	return b
 }

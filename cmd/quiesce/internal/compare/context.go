@@ -29,7 +29,7 @@ type caller struct {
 
 func newCaller(kind Caller) *caller {
 	c := &caller{kind: kind}
-	c.outer.Init("lab.caller")
+	c.outer.Init("compare.caller")
 	return c
 }
 

@@ -28,7 +28,7 @@ type deferred struct {
 
 func newDefer(in *Instance) (engine, error) {
 	d := &deferred{batcher: newBatcher(in, zone{in, gfp.NoWait | gfp.NoWarn})}
-	d.moveMu.Init("lab.moveMu")
+	d.moveMu.Init("compare.moveMu")
 	return d, nil
 }
 

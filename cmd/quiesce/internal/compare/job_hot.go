@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/pages"
 	"quiesce/internal/sys"
 	"quiesce/page"
@@ -13,68 +14,45 @@ const hotBursts = 500
 
 // hotRun is one run of a hot cell.
 type hotRun struct {
-	calls, raw       hist
-	call             []float64 // ns for a call, by burst
-	churn, cpu       float64   // ns for an object
-	gps, sleeps, ran float64
-	misses           float64
-	counted          bool
+	calls         *hist
+	longestRaw    int64
+	call          []float64 // ns for a call, by burst
+	churn, cpu    float64   // ns for an object
+	gps, sleeps   float64   // a second
+	misses        float64
+	missesCounted bool
 }
 
 // hot churns: a burst of objects is allocated and written, and freed in the
-// next context; half of the bursts have each call timed. In the exhausted case this P's page list is
-// emptied before each burst, all caches are asked for memory now and then, a
-// reader holds grace periods up for a stretch at a time, and somebody else
-// holds the allocator's lock a third of the time.
+// next context; half of the bursts have each call timed. In the exhausted case
+// this P's page list is emptied before each burst, all caches are asked for
+// memory now and then, a reader holds grace periods up for a stretch at a time,
+// and another goroutine holds the allocator's lock a third of the time.
 func (b *bench) hot(j Job) (*Hot, error) {
 	in, err := New(b.strategy, Config{Depot: 16 << 20})
 	if err != nil {
 		return nil, err
 	}
 	h := &Hot{Where: b.where(j)}
-	var all hist
-	var rawMax, call, churn, cpu, gps, sleeps, misses []float64
 	c := newCaller(j.Caller)
-	one := func() (float64, error) {
-		r := new(hotRun)
-		if err := b.hotOnce(in, j, c, r); err != nil {
+	if _, err := b.hotOnce(in, j, c); err != nil { // warm
+		return nil, err
+	}
+	var runs []*hotRun
+	before := in.Counts()
+	h.Timed, err = repeat(func() (float64, error) {
+		r, err := b.hotOnce(in, j, c)
+		if err != nil {
 			return 0, err
 		}
-		for i, n := range r.calls.n {
-			all.n[i] += n
-		}
-		all.all += r.calls.all
-		all.max = max(all.max, r.calls.max)
-		rawMax = append(rawMax, float64(r.raw.max))
-		call = append(call, median(r.call))
-		churn, cpu = append(churn, r.churn), append(cpu, r.cpu)
-		gps, sleeps = append(gps, r.gps/r.ran), append(sleeps, r.sleeps/r.ran)
-		if r.counted {
-			misses = append(misses, r.misses)
-		}
+		runs = append(runs, r)
 		return r.churn, nil
-	}
-	if _, err := one(); err != nil { // warm
+	})
+	if err != nil {
 		return nil, err
 	}
-	all, rawMax, call, churn, cpu, gps, sleeps, misses = hist{}, nil, nil, nil, nil, nil, nil, nil
-	before := in.Counts()
-	if h.Timed, err = repeat(one); err != nil {
-		return nil, err
-	}
-	after := in.Counts()
-	if n := after.Arrays + after.Fallback - before.Arrays - before.Fallback; n > 0 {
-		h.Fallback = float64(after.Fallback-before.Fallback) / float64(n)
-	}
-	h.Call = median(call)
-	h.P50, h.P99, h.Max = all.quantile(0.5), all.quantile(0.99), float64(all.max)
-	h.Calls = all.doublings()
-	h.RawMax, h.Churn, h.ChurnCPU = median(rawMax), median(churn), median(cpu)
-	h.GPsPerS, h.SleepsPerS = median(gps), median(sleeps)
-	if len(misses) > 0 {
-		m := median(misses)
-		h.Misses = &m
-	}
+	h.Fallback = in.Counts().since(before).fallbackShare()
+	h.sum(runs)
 	if h.Reclaim, err = b.reclaimHot(in, j, c); err != nil {
 		return nil, err
 	}
@@ -82,22 +60,71 @@ func (b *bench) hot(j Job) (*Hot, error) {
 	return h, in.Close()
 }
 
-func (b *bench) hotOnce(in *Instance, j Job, c *caller, r *hotRun) error {
+// sum fills in what comes from the runs.
+func (h *Hot) sum(runs []*hotRun) {
+	all := newHist()
+	var misses []float64
+	for _, r := range runs {
+		all.merge(r.calls)
+		if r.missesCounted {
+			misses = append(misses, r.misses)
+		}
+	}
+	middle := func(get func(*hotRun) float64) float64 {
+		var v []float64
+		for _, r := range runs {
+			v = append(v, get(r))
+		}
+		return kit.Median(v)
+	}
+	h.Call = middle(func(r *hotRun) float64 { return kit.Median(r.call) })
+	h.P50, h.P99, h.Max = all.quantile(0.5), all.quantile(0.99), float64(all.max)
+	h.Calls = all.doublings()
+	h.RawMax = middle(func(r *hotRun) float64 { return float64(r.longestRaw) })
+	h.Churn = middle(func(r *hotRun) float64 { return r.churn })
+	h.ChurnCPU = middle(func(r *hotRun) float64 { return r.cpu })
+	h.GPsPerS = middle(func(r *hotRun) float64 { return r.gps })
+	h.SleepsPerS = middle(func(r *hotRun) float64 { return r.sleeps })
+	if len(misses) > 0 {
+		m := kit.Median(misses)
+		h.Misses = &m
+	}
+}
+
+func (b *bench) hotOnce(in *Instance, j Job, c *caller) (*hotRun, error) {
 	in.Stock(2 * heldMost)
 	squeezed := in.Squeeze(heldMost)
 	if j.Exhausted {
 		defer contender(in)()
 	}
+	r := &hotRun{calls: newHist(), call: make([]float64, 0, hotBursts)}
 	counter, err := sys.CountMisses()
 	if err == nil {
 		defer counter.Close()
-		r.counted = true
+		r.missesCounted = true
 	}
-	r.call = make([]float64, 0, hotBursts)
-	var objs [burst]*Object
 	gp := rcu.ReadStats().GracePeriods
 	cpu, sleeps := sys.Usage()
 	begin := sys.Nanotime()
+	if err := b.bursts(in, j, c, squeezed, r); err != nil {
+		return nil, err
+	}
+	in.Barrier()
+	end := sys.Nanotime()
+	cpu2, sleeps2 := sys.Usage()
+	const objects = hotBursts * burst
+	seconds := float64(end-begin) / 1e9
+	r.churn, r.cpu = float64(end-begin)/objects, float64(cpu2-cpu)/objects
+	r.gps, r.sleeps = float64(rcu.ReadStats().GracePeriods-gp)/seconds, float64(sleeps2-sleeps)/seconds
+	if r.missesCounted {
+		r.misses = float64(counter.Read()) / objects
+	}
+	return r, nil
+}
+
+// bursts allocates and frees hotBursts bursts.
+func (b *bench) bursts(in *Instance, j Job, c *caller, squeezed *Squeezed, r *hotRun) error {
+	var objs [burst]*Object
 	var g rcu.Guard
 	for n := range hotBursts {
 		if j.Exhausted && n%64 == 0 {
@@ -119,43 +146,42 @@ func (b *bench) hotOnce(in *Instance, j Job, c *caller, r *hotRun) error {
 				squeezed.Take()
 				p.Enable()
 			}
-			t := sys.Nanotime()
 			// Every other pair of bursts is timed as a whole, because a
 			// clock may tick in steps larger than a call.
 			if n&2 == 0 {
+				t := sys.Nanotime()
 				for _, o := range objs {
 					in.freeOne(o, raw)
 				}
 				r.call = append(r.call, float64(sys.Nanotime()-t-b.clock)/burst)
 				return
 			}
-			for _, o := range objs {
-				in.freeOne(o, raw)
-				now := sys.Nanotime()
-				d := max(now-t-b.clock, 0)
-				r.calls.add(d)
-				if raw {
-					r.raw.add(d)
-				}
-				t = now
-			}
+			b.timeEach(in, &objs, raw, r)
 		})
 		squeezed.Release()
 	}
 	if j.Exhausted {
 		g.Unlock()
 	}
-	in.Barrier()
-	end := sys.Nanotime()
-	cpu2, sleeps2 := sys.Usage()
-	const objects = hotBursts * burst
-	r.ran = float64(end-begin) / 1e9
-	r.churn, r.cpu = float64(end-begin)/objects, float64(cpu2-cpu)/objects
-	r.gps, r.sleeps = float64(rcu.ReadStats().GracePeriods-gp), float64(sleeps2-sleeps)
-	if r.counted {
-		r.misses = float64(counter.Read()) / objects
-	}
 	return nil
+}
+
+// timeEach frees a burst and times each call. The histogram gets the times
+// after the last one, so that counting is in none of them.
+func (b *bench) timeEach(in *Instance, objs *[burst]*Object, raw bool, r *hotRun) {
+	var at [burst + 1]int64
+	at[0] = sys.Nanotime()
+	for i, o := range objs {
+		in.freeOne(o, raw)
+		at[i+1] = sys.Nanotime()
+	}
+	for i := range objs {
+		d := max(at[i+1]-at[i]-b.clock, 0)
+		r.calls.add(d)
+		if raw {
+			r.longestRaw = max(r.longestRaw, d)
+		}
+	}
 }
 
 // reclaimHot is the processor time from the last reader's end until everything
@@ -182,5 +208,5 @@ func (b *bench) reclaimHot(in *Instance, j Job, c *caller) (float64, error) {
 		cpu2, _ := sys.Usage()
 		v = append(v, float64(cpu2-cpu)/objects)
 	}
-	return median(v), nil
+	return kit.Median(v), nil
 }

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"quiesce/cmd/quiesce/internal/kit"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -53,7 +54,7 @@ func (b *bench) light(j Job) (*Light, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.Timed, l.WakeupsPS, l.GPsPerS = t, max(median(wakes), 0), median(gps)
+	l.Timed, l.WakeupsPS, l.GPsPerS = t, max(kit.Median(wakes), 0), kit.Median(gps)
 
 	sys.Sleep(50_000_000) // until all is quiet
 	l.IdleWakes = max(idle()-quiet, 0)
@@ -70,7 +71,7 @@ func (b *bench) light(j Job) (*Light, error) {
 		}
 		waits = append(waits, float64(sys.Nanotime()-begin)/1e6)
 	}
-	l.LatencyMS, l.LatencyMax = median(waits), slices.Max(waits)
+	l.LatencyMS, l.LatencyMax = kit.Median(waits), slices.Max(waits)
 	return l, in.Close()
 }
 

@@ -41,7 +41,7 @@ func (b *bench) locks(j Job) (*Locks, error) {
 	for _, r := range raws {
 		holds = append(holds, r.HoldMax)
 	}
-	l.Timed = Timed{Runs: stressRuns, Spread: spread(holds), Noisy: spread(holds) > maxSpread}
+	l.Timed = timedOf(holds, agreeing)
 	l.Raw, l.Spin = least(raws), least(spins)
 	return l, nil
 }
@@ -66,6 +66,14 @@ func least(runs []Lock) Lock {
 	}
 }
 
+// stressed is a pool under stress, and what its workers saw.
+type stressed struct {
+	*pool
+	pins                    bool // a goroutine that waits for the lock is pinned
+	stop                    atomic.Bool
+	ops, holdMax, pinnedMax atomic.Int64
+}
+
 func stress(pl poolLock, pins bool) (Lock, error) {
 	in, err := New("list", Config{})
 	if err != nil {
@@ -78,67 +86,78 @@ func stress(pl poolLock, pins bool) (Lock, error) {
 	for range 3 {
 		p.grow(noWarn)
 	}
-	var stop atomic.Bool
-	var ops, holdMax, pinnedMax atomic.Int64
-	raise := func(a *atomic.Int64, v int64) {
-		for old := a.Load(); v > old && !a.CompareAndSwap(old, v); old = a.Load() {
-		}
-	}
+	s := &stressed{pool: p, pins: pins}
 	var wg sync.WaitGroup
-	for w := range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			pages := make([]*array, 0, stressPages)
-			for k := uint64(w); !stop.Load(); k++ {
-				for range stressPages {
-					pl.LockIRQ()
-					a := p.takeLocked()
-					pl.UnlockIRQ()
-					if a != nil {
-						pages = append(pages, a)
-					}
-				}
-				for i := range pages { // not in the order that merges at once
-					n := int(k*2654435761+uint64(i)*40503) % len(pages)
-					pages[i], pages[n] = pages[n], pages[i]
-				}
-				begin := sys.Nanotime()
-				pl.LockIRQ()
-				got := sys.Nanotime()
-				for _, a := range pages {
-					p.putLocked(a)
-				}
-				held := sys.Nanotime()
-				pl.UnlockIRQ()
-				pages = pages[:0]
-				raise(&holdMax, held-got)
-				if pins {
-					raise(&pinnedMax, held-begin)
-				}
-				ops.Add(1)
-				runtime.Gosched()
-			}
-		})
-	}
-	var late hist
-	runtime.LockOSThread()
 	begin := sys.Nanotime()
-	for sys.Nanotime()-begin < stressNS {
-		t := sys.Nanotime()
-		sys.Sleep(wakeNS)
-		late.add(sys.Nanotime() - t - wakeNS)
+	for w := range runtime.GOMAXPROCS(0) {
+		wg.Go(func() { s.work(uint64(w)) })
 	}
-	runtime.UnlockOSThread()
-	stop.Store(true)
+	late := lateness(stressNS)
+	s.stop.Store(true)
 	wg.Wait()
 	l := Lock{
-		HoldMax: float64(holdMax.Load()), PinnedMax: float64(pinnedMax.Load()),
+		HoldMax: float64(s.holdMax.Load()), PinnedMax: float64(s.pinnedMax.Load()),
 		WakeP50: late.quantile(0.5), WakeP99: late.quantile(0.99), WakeMax: float64(late.max),
-		OpsPerS: float64(ops.Load()) / (float64(sys.Nanotime()-begin) / 1e9),
+		OpsPerS: float64(s.ops.Load()) / (float64(sys.Nanotime()-begin) / 1e9),
 	}
 	if err := p.close(); err != nil {
 		return l, err
 	}
 	return l, in.Close()
+}
+
+// work takes pages and frees them in bulk until it is told to stop.
+func (s *stressed) work(k uint64) {
+	pages := make([]*array, 0, stressPages)
+	for ; !s.stop.Load(); k++ {
+		for range stressPages {
+			s.lock.LockIRQ()
+			a := s.takeLocked()
+			s.lock.UnlockIRQ()
+			if a != nil {
+				pages = append(pages, a)
+			}
+		}
+		for i := range pages { // not in the order that merges at once
+			n := int(k*2654435761+uint64(i)*40503) % len(pages)
+			pages[i], pages[n] = pages[n], pages[i]
+		}
+		begin := sys.Nanotime()
+		s.lock.LockIRQ()
+		got := sys.Nanotime()
+		for _, a := range pages {
+			s.putLocked(a)
+		}
+		held := sys.Nanotime()
+		s.lock.UnlockIRQ()
+		pages = pages[:0]
+		raise(&s.holdMax, held-got)
+		if s.pins {
+			raise(&s.pinnedMax, held-begin)
+		}
+		s.ops.Add(1)
+		runtime.Gosched()
+	}
+}
+
+// raise makes a at least v.
+func raise(a *atomic.Int64, v int64) {
+	for old := a.Load(); v > old && !a.CompareAndSwap(old, v); old = a.Load() {
+	}
+}
+
+// lateness sleeps again and again for ns in all, on a thread of its own, and
+// counts how late it wakes up.
+func lateness(ns int64) *hist {
+	late := newHist()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for begin := sys.Nanotime(); sys.Nanotime()-begin < ns; {
+		t := sys.Nanotime()
+		sys.Sleep(wakeNS)
+		late.add(sys.Nanotime() - t - wakeNS)
+	}
+	return late
 }
 
 // counters are what tracking would keep: one for each P.
@@ -147,61 +166,47 @@ var counters [percpu.MaxP / 256]struct {
 	_ [percpu.Line - 8]byte
 }
 
-// tracking times what the mail's objection is about: a counter in sections
-// that had none.
-func (b *bench) tracking() *Tracking {
-	t := new(Tracking)
-	var raw lock.Raw
-	sink := false
-	timed := func(out *float64, fn func(n int)) {
-		const n = 20_000 // short, so that some are not disturbed
-		var v []float64
-		for range 200 {
-			begin := sys.Nanotime()
-			fn(n)
-			v = append(v, float64(sys.Nanotime()-begin)/n)
-		}
-		*out = slices.Min(v)
-		slices.Sort(v)
-		v = v[:3]
-		if s := spread(v); s > t.Spread {
-			t.Spread, t.Noisy = s, s > maxSpread
-		}
-		t.Runs = 200
-	}
-	timed(&t.Bare, func(n int) {
+// tracked are the loops whose times show the objection's cost: a counter in
+// sections that had none.
+var tracked = []struct {
+	out  func(*Tracking) *float64
+	loop func(n int)
+}{
+	{func(t *Tracking) *float64 { return &t.Bare }, func(n int) {
 		for range n {
 			sys.ProcPin()
 			sys.ProcUnpin()
 		}
-	})
-	timed(&t.Counted, func(n int) {
+	}},
+	{func(t *Tracking) *float64 { return &t.Counted }, func(n int) {
 		for range n {
 			c := &counters[sys.ProcPin()%len(counters)].n
 			*c++
 			*c--
 			sys.ProcUnpin()
 		}
-	})
-	timed(&t.Disable, func(n int) {
+	}},
+	{func(t *Tracking) *float64 { return &t.Disable }, func(n int) {
 		for range n {
 			p := preempt.Disable()
 			p.Enable()
 		}
-	})
-	timed(&t.Atomic, func(n int) {
+	}},
+	{func(t *Tracking) *float64 { return &t.Atomic }, func(n int) {
 		for range n {
-			sink = preempt.Atomic() || sink
+			atomicSeen = preempt.Atomic() || atomicSeen
 		}
-	})
-	timed(&t.Raw, func(n int) {
+	}},
+	{func(t *Tracking) *float64 { return &t.Raw }, func(n int) {
+		var raw lock.Raw
 		for range n {
 			raw.Lock()
 			//lint:ignore SA2001 the pair is what is timed
 			raw.Unlock()
 		}
-	})
-	timed(&t.Tracked, func(n int) {
+	}},
+	{func(t *Tracking) *float64 { return &t.Tracked }, func(n int) {
+		var raw lock.Raw
 		for range n {
 			raw.Lock()
 			c := &counters[0].n
@@ -209,6 +214,29 @@ func (b *bench) tracking() *Tracking {
 			*c--
 			raw.Unlock()
 		}
-	})
-	return t
+	}},
+}
+
+var atomicSeen bool
+
+// tracking times the loops of tracked: the least of many short runs, of which
+// some are not disturbed.
+func (b *bench) tracking(Job) (*Tracking, error) {
+	const runs, n = 200, 20_000
+	t := new(Tracking)
+	for _, k := range tracked {
+		var v []float64
+		for range runs {
+			begin := sys.Nanotime()
+			k.loop(n)
+			v = append(v, float64(sys.Nanotime()-begin)/n)
+		}
+		slices.Sort(v)
+		*k.out(t) = v[0]
+		if x := timedOf(v[:agreeing], agreeing); x.Spread > t.Spread {
+			t.Timed = x
+		}
+	}
+	t.Runs = runs
+	return t, nil
 }

@@ -39,7 +39,7 @@ type prefill struct {
 func newPrefill(in *Instance) (engine, error) {
 	p := &prefill{zone: zone{in, gfp.NoWait | gfp.NoWarn}}
 	for i := range p.stock {
-		p.stock[i].lock.Init("lab.stock.lock")
+		p.stock[i].lock.Init("compare.stock.lock")
 	}
 	return newBatcher(in, p), nil
 }

@@ -9,7 +9,7 @@ type rawlocks struct{ *pool }
 
 func newRawLocks(in *Instance) (engine, error) {
 	l := new(lock.Raw)
-	l.Init("lab.rawlocks.zone")
+	l.Init("compare.rawlocks.zone")
 	p, err := newPool(in, l)
 	if err != nil {
 		return nil, err

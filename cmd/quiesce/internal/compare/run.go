@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,8 +35,7 @@ func (s Status) String() string {
 		rt = 1
 	}
 	words := fmt.Sprintf("%s preempt_rt=%d %s", s.Strategy, rt, s.Job.Kind)
-	switch s.Job.Kind {
-	case "hot", "cold":
+	if k, err := s.Job.kind(); err == nil && k.matrix {
 		words += " " + s.Job.Caller.String()
 		if s.Job.Exhausted {
 			words += " exhausted"
@@ -45,9 +43,6 @@ func (s Status) String() string {
 	}
 	return words
 }
-
-// InputError is an error of what the user gave.
-type InputError = kit.InputError
 
 // jobs are the jobs of a strategy in one mode.
 func (cfg RunConfig) jobs(name string, rt bool) (jobs []Job) {
@@ -74,18 +69,14 @@ func (cfg RunConfig) jobs(name string, rt bool) (jobs []Job) {
 	return append(jobs, Job{Kind: "lockdep", Caller: Mixed, Exhausted: true})
 }
 
-// Run measures the matrix. When ctx ends early the report covers what was done.
-// tell, which may be nil, hears of every job that begins. The error is an
-// *InputError if the configuration is to blame.
-func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error) {
+// fill fills in the defaults. The error is a [*kit.InputError].
+func (cfg *RunConfig) fill() error {
 	if len(cfg.Strategies) == 0 {
-		for _, s := range Strategies {
-			cfg.Strategies = append(cfg.Strategies, s.Name)
-		}
+		cfg.Strategies = Names()
 	}
 	for _, name := range cfg.Strategies {
 		if Lookup(name) == nil {
-			return nil, kit.BadInput("no strategy %q; there are %s", name, strings.Join(Names(), ", "))
+			return kit.BadInput("no strategy %q; there are %s", name, strings.Join(Names(), ", "))
 		}
 	}
 	if cfg.Objects == 0 {
@@ -95,7 +86,17 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 		}
 	}
 	if cfg.Objects < 1000 || cfg.Objects > 20_000_000 {
-		return nil, kit.BadInput("objects must be from 1000 to 20000000, not %d", cfg.Objects)
+		return kit.BadInput("objects must be from 1000 to 20000000, not %d", cfg.Objects)
+	}
+	return nil
+}
+
+// Run measures the matrix. When ctx ends early the report covers what was done.
+// tell, which may be nil, is called for every job that begins. The error is a
+// [*kit.InputError] if the configuration is to blame.
+func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
 	}
 	rep := &Report{Full: cfg.Full, Objects: cfg.Objects, Machine: machine()}
 	st := Status{}
@@ -110,15 +111,18 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 				break
 			}
 			o := order{Strategy: name, RT: rt, Jobs: cfg.jobs(name, rt)}
-			err := children(ctx, cfg.Child, o, func(j Job, ref float64) {
-				refs = append(refs, ref)
-				st.Strategy, st.RT, st.Job = name, rt, j
-				if tell != nil {
-					tell(st)
-				}
-			}, func(j Job, r result, err error) {
-				st.Done++
-				rep.take(name, rt, j, r, err)
+			err := children(ctx, cfg.Child, o, listener{
+				begins: func(j Job, ref float64) {
+					refs = append(refs, ref)
+					st.Strategy, st.RT, st.Job = name, rt, j
+					if tell != nil {
+						tell(st)
+					}
+				},
+				ends: func(j Job, r result, err error) {
+					st.Done++
+					rep.add(name, rt, j, r, err)
+				},
 			})
 			if err != nil {
 				return nil, err
@@ -127,9 +131,9 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 	}
 	rep.Partial = ctx.Err() != nil
 	rep.RanS = time.Since(begin).Seconds()
-	if n := len(refs); n > 0 {
-		slices.Sort(refs)
-		rep.Reference, rep.Drift = refs[n/2], (refs[n*3/4]-refs[n/4])/refs[n/2]
+	if len(refs) > 0 {
+		rep.Reference = kit.Median(refs)
+		rep.Drift = (kit.Quantile(refs, 0.75) - kit.Quantile(refs, 0.25)) / rep.Reference
 	}
 	rep.Claims = rep.claims()
 	return rep, nil
@@ -143,85 +147,57 @@ func Names() (names []string) {
 	return names
 }
 
-// take adds a job's result.
-func (rep *Report) take(name string, rt bool, j Job, r result, err error) {
+// add adds a job's result.
+func (rep *Report) add(name string, rt bool, j Job, r result, err error) {
 	if err != nil {
 		rep.Errors = append(rep.Errors, fmt.Sprintf("%s: %v", Status{Strategy: name, RT: rt, Job: j}, err))
 		return
 	}
-	timed := func(t Timed) {
-		rep.Cells++
-		if t.Noisy {
-			rep.Noisy++
-		}
-	}
-	switch {
-	case r.Hot != nil:
-		timed(r.Hot.Timed)
-		rep.Hot = append(rep.Hot, *r.Hot)
-	case r.Cold != nil:
-		timed(r.Cold.Timed)
-		rep.Cold = append(rep.Cold, *r.Cold)
-	case r.Light != nil:
-		timed(r.Light.Timed)
-		rep.Light = append(rep.Light, *r.Light)
-	case r.Memory != nil:
-		rep.Memory = append(rep.Memory, *r.Memory)
-	case r.Locks != nil:
-		timed(r.Locks.Timed)
-		rep.Locks = append(rep.Locks, *r.Locks)
-	case r.Tracking != nil:
-		timed(r.Tracking.Timed)
-		rep.Tracking = r.Tracking
-	case r.Survival != nil && j.Kind == "survive":
-		rep.Survival = append(rep.Survival, *r.Survival)
-	case r.Survival != nil:
-		if s := rep.survival(name, rt); s != nil {
-			s.Reports, s.First, s.LDDied = r.Survival.Reports, r.Survival.First, r.Survival.LDDied
-		}
+	if k, err := j.kind(); err == nil {
+		k.add(rep, r)
 	}
 }
 
-// The cells of a report, or nil.
+// timed counts a cell that has times.
+func (rep *Report) timed(t Timed) {
+	rep.Cells++
+	if t.Noisy {
+		rep.Noisy++
+	}
+}
+
+// find returns the first cell that matches, or nil.
+func find[T any](cells []T, match func(*T) bool) *T {
+	for i := range cells {
+		if match(&cells[i]) {
+			return &cells[i]
+		}
+	}
+	return nil
+}
+
+// The cells of a report; nil where there is none, or where its process died.
 
 func (rep *Report) survival(name string, rt bool) *Survival {
-	i := slices.IndexFunc(rep.Survival, func(s Survival) bool { return s.Strategy == name && s.RT == rt })
-	if i < 0 {
-		return nil
-	}
-	return &rep.Survival[i]
+	return find(rep.Survival, func(s *Survival) bool { return s.Strategy == name && s.RT == rt })
 }
 
 func (rep *Report) hot(name string, kind Caller, rt, exhausted bool) *Hot {
-	i := slices.IndexFunc(rep.Hot, func(h Hot) bool { return h.Where == Where{name, kind.String(), rt, exhausted} })
-	if i < 0 || rep.Hot[i].Died != "" {
-		return nil
-	}
-	return &rep.Hot[i]
+	w := Where{name, kind.String(), rt, exhausted}
+	return find(rep.Hot, func(h *Hot) bool { return h.Where == w && h.Died == "" })
 }
 
 func (rep *Report) cold(name string, kind Caller, rt, exhausted bool) *Cold {
-	i := slices.IndexFunc(rep.Cold, func(c Cold) bool { return c.Where == Where{name, kind.String(), rt, exhausted} })
-	if i < 0 || rep.Cold[i].Died != "" {
-		return nil
-	}
-	return &rep.Cold[i]
+	w := Where{name, kind.String(), rt, exhausted}
+	return find(rep.Cold, func(c *Cold) bool { return c.Where == w && c.Died == "" })
 }
 
 func (rep *Report) light(name string, rt bool) *Light {
-	i := slices.IndexFunc(rep.Light, func(l Light) bool { return l.Strategy == name && l.RT == rt })
-	if i < 0 || rep.Light[i].Died != "" {
-		return nil
-	}
-	return &rep.Light[i]
+	return find(rep.Light, func(l *Light) bool { return l.Strategy == name && l.RT == rt && l.Died == "" })
 }
 
 func (rep *Report) locks(rt bool) *Locks {
-	i := slices.IndexFunc(rep.Locks, func(l Locks) bool { return l.RT == rt })
-	if i < 0 {
-		return nil
-	}
-	return &rep.Locks[i]
+	return find(rep.Locks, func(l *Locks) bool { return l.RT == rt })
 }
 
 func machine() Machine {

@@ -87,6 +87,18 @@ type Counts struct {
 	Wakeups   uint64 // times that a worker of the engine's began or woke up
 }
 
+func (c Counts) since(o Counts) Counts {
+	return Counts{c.Arrays - o.Arrays, c.Fallback - o.Fallback, c.Deferred - o.Deferred, c.Reclaimed - o.Reclaimed, c.Wakeups - o.Wakeups}
+}
+
+// fallbackShare is the share of the objects that went on the list.
+func (c Counts) fallbackShare() float64 {
+	if n := c.Arrays + c.Fallback; n > 0 {
+		return float64(c.Fallback) / float64(n)
+	}
+	return 0
+}
+
 // engine is the working part of a strategy.
 type engine interface {
 	free(o *Object)    // from a plain caller, or a raw one that has no other way
@@ -112,12 +124,12 @@ func New(name string, cfg Config) (*Instance, error) {
 	if s == nil {
 		return nil, fmt.Errorf("compare: no strategy %q", name)
 	}
-	pages, err := page.New(page.Config{Limit: cfg.Limit, Reserve: cfg.Reserve, Name: "lab." + name})
+	pages, err := page.New(page.Config{Limit: cfg.Limit, Reserve: cfg.Reserve, Name: "compare." + name})
 	if err != nil {
 		return nil, err
 	}
 	in := &Instance{Strategy: s, pages: pages}
-	if in.cache, err = slab.NewCache[Object]("lab."+name, slab.WithAllocator(pages), slab.WithDepot(cfg.Depot)); err != nil {
+	if in.cache, err = slab.NewCache[Object]("compare."+name, slab.WithAllocator(pages), slab.WithDepot(cfg.Depot)); err != nil {
 		pages.Close()
 		return nil, err
 	}
