@@ -68,7 +68,7 @@ func (p *predictFlags) define(fs *pflag.FlagSet) func(*run) (*result, error) {
 	fs.DurationVar(&p.work, "work", 0, "`time` that the program itself spends on each object (default 0: it does nothing else)")
 	fs.Uint64Var(&p.seed, "seed", 1, "`n` makes the simulation repeatable, not the measurements (default 1; 0: a random one, which the report shows)")
 	fs.Float64Var(&p.effort, "effort", 1, "`factor` for the length of measurements and simulations (default 1)")
-	fs.StringVar(&p.calibration, "calibration", "", "`file` of the saved parameters (default: quiesce/model.json in the user's cache directory)")
+	fs.StringVar(&p.calibration, "calibration", "", "`file` of the saved parameters (default: quiesce/predict.json in the user's cache directory)")
 	fs.BoolVar(&p.recalibrate, "recalibrate", false, "measure the parameters even if there are saved ones")
 	return func(r *run) (*result, error) {
 		cfg, err := p.config()
@@ -113,7 +113,7 @@ func (p *predictFlags) config() (cfg predict.Config, err error) {
 	}
 	if cfg.Cache == "" {
 		if dir, err := os.UserCacheDir(); err == nil { // without one nothing is saved
-			cfg.Cache = filepath.Join(dir, "quiesce", "model.json")
+			cfg.Cache = filepath.Join(dir, "quiesce", "predict.json")
 		}
 	}
 	return cfg, nil

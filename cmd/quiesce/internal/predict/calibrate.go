@@ -3,18 +3,14 @@ package predict
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"runtime"
 	"sync/atomic"
-	"unsafe"
 
-	"quiesce/gfp"
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 	"quiesce/lock"
-	"quiesce/page"
 	"quiesce/rcu"
-	"quiesce/slab"
 )
 
 // Calibration is a set of parameters and the run that gave them.
@@ -156,7 +152,7 @@ func (m *meter) lines() error {
 	if len(v) == 0 {
 		v = any
 	}
-	m.p.Line = quantile(v, 0.25)
+	m.p.Line = kit.Quantile(v, 0.25)
 	return nil
 }
 
@@ -247,7 +243,7 @@ func (m *meter) stack() error {
 
 func (m *meter) spin() error {
 	var l lock.Spin
-	l.Init("scaling.spin")
+	l.Init("predict.spin")
 	m.p.SpinAlone = m.alone(200, func(n int) {
 		for range n {
 			l.LockIRQ()
@@ -273,174 +269,4 @@ func (m *meter) spin() error {
 	}
 	m.p.SpinHandoff = max(1/(1/ns+rate)-bare, m.p.SpinAlone)
 	return nil
-}
-
-// newCache makes a cache of its own pages.
-func newCache(depot int64) (*slab.Cache[obj], func() error, error) {
-	a, err := page.New(page.Config{})
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := slab.NewCache[obj]("scaling", slab.WithAllocator(a), slab.WithDepot(depot))
-	if err != nil {
-		a.Close()
-		return nil, nil, err
-	}
-	return c, func() error {
-		if err := c.Close(); err != nil {
-			return err
-		}
-		return a.Close()
-	}, nil
-}
-
-const roomy = 64 << 20 // a depot that never is full
-
-// fill leaves n sheaves of objects in the depot.
-func fill(c *slab.Cache[obj], objects int) error {
-	ps := make([]*obj, objects)
-	if n := c.AllocBulk(gfp.Kernel, ps); n < len(ps) {
-		c.FreeBulk(ps[:n])
-		return fmt.Errorf("predict: no memory for %d objects", objects)
-	}
-	c.FreeBulk(ps)
-	return nil
-}
-
-func (m *meter) fast() error {
-	defer procs(1)()
-	c, end, err := newCache(roomy)
-	if err != nil {
-		return err
-	}
-	capacity := c.Stats().SheafCap
-	m.p.SheafCap = float64(capacity)
-	if err := fill(c, 40*capacity); err != nil {
-		return err
-	}
-	// A window is a small part of a sheaf: most windows have no slow path.
-	ps := make([]*obj, capacity/10)
-	cycle := func(int) {
-		for j := range ps {
-			ps[j] = c.Alloc(gfp.Kernel)
-		}
-		for _, p := range ps {
-			c.FreeRCU(p)
-		}
-	}
-	m.p.Pair = m.alone(1, cycle) / float64(len(ps))
-	c.Barrier()
-	// Ten sheaves at once, all of them found in the depot: what they take beyond
-	// as many fast parts.
-	parts := 10 * capacity / len(ps)
-	var v []float64
-	for range m.windows {
-		var all []float64
-		sum := 0.0
-		for range parts {
-			t := sys.Nanotime()
-			cycle(0)
-			d := float64(sys.Nanotime() - t)
-			all, sum = append(all, d), sum+d
-		}
-		v = append(v, (sum-float64(parts)*quantile(all, 0.5))/10)
-		c.Barrier()
-	}
-	m.p.SheafSlow = max(quantile(v, 0.25), 0)
-	return end()
-}
-
-// slabs measures what leaves sheaves and comes back into them, by filling the
-// depot and giving everything back.
-func (m *meter) slabs() error {
-	defer procs(1)()
-	c, end, err := newCache(roomy)
-	if err != nil {
-		return err
-	}
-	n := 40 * int(m.p.SheafCap)
-	ps := make([]*obj, n)
-	var refill, flush, free, alloc []float64
-	per := func(t int64) float64 { return float64(sys.Nanotime()-t) / float64(n) }
-	for range max(m.windows/4, 4) {
-		t := sys.Nanotime()
-		for j := range ps {
-			ps[j] = c.Alloc(gfp.Kernel)
-		}
-		refill = append(refill, per(t))
-		t = sys.Nanotime()
-		c.FreeBulk(ps)
-		free = append(free, per(t))
-		t = sys.Nanotime()
-		for j := range ps {
-			ps[j] = c.Alloc(gfp.Kernel)
-		}
-		alloc = append(alloc, per(t))
-		c.FreeBulk(ps)
-		t = sys.Nanotime()
-		c.Shrink()
-		flush = append(flush, per(t))
-	}
-	m.p.AllocOnly = quantile(alloc, 0.25)
-	m.p.FreeBulk = quantile(free, 0.25)
-	m.p.RefillObj = max(quantile(refill, 0.25)-m.p.AllocOnly, 0)
-	m.p.FlushObj = quantile(flush, 0.25)
-	return end()
-}
-
-// handover takes the worker's time per sheaf from the difference between a
-// Barrier behind twenty sheaves and one behind two.
-func (m *meter) handover() error {
-	defer procs(1)()
-	c, end, err := newCache(roomy)
-	if err != nil {
-		return err
-	}
-	capacity := int(m.p.SheafCap)
-	if err := fill(c, 60*capacity); err != nil {
-		return err
-	}
-	barrier := func(sheaves int) float64 {
-		ps := make([]*obj, sheaves*capacity)
-		var v []float64
-		for range m.windows {
-			c.AllocBulk(gfp.Kernel, ps)
-			for _, p := range ps {
-				c.FreeRCU(p)
-			}
-			t := sys.Nanotime()
-			c.Barrier()
-			v = append(v, float64(sys.Nanotime()-t))
-		}
-		return quantile(v, 0.5)
-	}
-	few, many := barrier(2), barrier(20)
-	m.p.Handover = max((many-few)/18, 2*m.p.StackOp)
-	var v []float64
-	for range max(m.windows/20, 5) {
-		t := sys.Nanotime()
-		sys.Sleep(200_000)
-		v = append(v, float64(sys.Nanotime()-t))
-	}
-	m.p.Pace = quantile(v, 0.5)
-	return end()
-}
-
-func (m *meter) pages() error {
-	a, err := page.New(page.Config{})
-	if err != nil {
-		return err
-	}
-	blocks := make([]unsafe.Pointer, 64) // well beyond the list's 8
-	m.p.PageBlock = m.alone(1, func(int) {
-		for i := range blocks {
-			blocks[i] = a.Alloc(3, gfp.Kernel)
-		}
-		for _, b := range blocks {
-			if b != nil {
-				a.Free(b, 3)
-			}
-		}
-	}) / float64(len(blocks))
-	return a.Close()
 }

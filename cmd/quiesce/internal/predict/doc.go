@@ -2,7 +2,7 @@
 // than this one. Three parts:
 //
 //	calibrate.go  measures named parameters here, on one and two Ps
-//	model.go      closed forms: grace period, membarrier, drain, queues
+//	closed.go     closed forms: grace period, membarrier, drain, queues
 //	sim.go        a discrete-event simulation of P processors that allocate
 //	              and free by RCU, on sheaves, stacks, the slab lock, the
 //	              reclaim worker and Go's scheduler

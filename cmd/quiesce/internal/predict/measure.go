@@ -3,12 +3,11 @@ package predict
 import (
 	"context"
 	"errors"
-	"math"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/sys"
 )
 
@@ -16,15 +15,6 @@ import (
 // and what counts is a low quantile: a window in which the system took the
 // processor away is far longer. Where a peer must run at the same time, only
 // windows count in which it got on.
-
-// quantile returns the q-quantile of v, which it sorts.
-func quantile(v []float64, q float64) float64 {
-	if len(v) == 0 {
-		return math.NaN()
-	}
-	slices.Sort(v)
-	return v[min(int(q*float64(len(v))), len(v)-1)]
-}
 
 // alone times windows of batch operations each and returns ns per operation.
 func alone(ctx context.Context, windows, batch int, fn func(n int)) float64 {
@@ -38,7 +28,7 @@ func alone(ctx context.Context, windows, batch int, fn func(n int)) float64 {
 		fn(batch)
 		v = append(v, float64(sys.Nanotime()-t)/float64(batch))
 	}
-	return quantile(v, 0.25)
+	return kit.Quantile(v, 0.25)
 }
 
 // peer is a goroutine that does one thing until it is stopped.
@@ -105,21 +95,21 @@ func beside(ctx context.Context, p *peer, windows, batch int, fn func(n int)) (n
 	// In a short window the peer either ran all the while or not at all, but for
 	// few: those in which it ran a part only, and those in which the system took
 	// the caller's processor for the peer's sake, which are far longer.
-	usual := quantile(rates, 0.5)
+	usual := kit.Quantile(rates, 0.5)
 	var nss []float64
 	for _, w := range all {
 		if w.rate > usual/4 {
 			nss = append(nss, w.ns)
 		}
 	}
-	most := 3 * quantile(nss, 0.1)
+	most := 3 * kit.Quantile(nss, 0.1)
 	nss, rates = nil, nil
 	for _, w := range all {
 		if w.rate > usual/4 && w.ns <= most {
 			nss, rates = append(nss, w.ns), append(rates, w.rate)
 		}
 	}
-	return quantile(nss, 0.5), quantile(rates, 0.5)
+	return kit.Quantile(nss, 0.5), kit.Quantile(rates, 0.5)
 }
 
 // ErrBusy says that no two threads of this process ran at the same time.
@@ -133,7 +123,7 @@ func besideOf(ctx context.Context, peer func(), windows, batch int, fn func(n in
 		p := start(peer)
 		n, r := beside(ctx, p, windows/2, batch, fn)
 		p.end()
-		if n > 0 && (err != nil || n < ns) { // not NaN
+		if n > 0 && (err != nil || n < ns) {
 			ns, rate, err = n, r, nil
 		}
 	}

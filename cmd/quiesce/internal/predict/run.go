@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Config is a run of the model.
+// Config says what to predict.
 type Config struct {
 	Ps          []int   // what the table shows
 	WorkNs      float64 // the program's own time per object
@@ -226,19 +226,24 @@ func knee(all []int, byPs map[int]Result) (ps int, found bool) {
 	return 0, false
 }
 
-func (r *Report) predict(ctx context.Context, cfg Config) error {
-	ps := slices.Clone(cfg.Ps)
-	slices.Sort(ps)
-	ps = slices.Compact(ps)
-	most := ps[len(ps)-1]
-	all := slices.Clone(ps)
+// numbers returns the numbers of Ps that the report shows, and those that are
+// simulated: they, and the grid up to the highest of them.
+func (cfg Config) numbers() (shown, all []int) {
+	shown = slices.Clone(cfg.Ps)
+	slices.Sort(shown)
+	shown = slices.Compact(shown)
+	all = slices.Clone(shown)
 	for _, n := range grid {
-		if n <= most {
+		if n <= shown[len(shown)-1] {
 			all = append(all, n)
 		}
 	}
 	slices.Sort(all)
-	all = slices.Compact(all)
+	return shown, slices.Compact(all)
+}
+
+func (r *Report) predict(ctx context.Context, cfg Config) error {
+	ps, all := cfg.numbers()
 	var jobs []*job
 	for _, n := range all {
 		jobs = append(jobs, &job{params: &r.Params, load: loadOf(cfg, n, Design{})})
@@ -259,13 +264,26 @@ func (r *Report) predict(ctx context.Context, cfg Config) error {
 		})
 	}
 	r.Bends = bends(all, byPs)
-	at := []int{2, most}
+	if err := r.tryDesigns(ctx, cfg, all, byPs); err != nil {
+		return err
+	}
+	if err := r.vary(ctx, cfg, all); err != nil {
+		return err
+	}
+	r.Answer = r.answer(all, byPs)
+	return nil
+}
+
+// tryDesigns simulates other designs with two Ps, with the most, and where
+// throughput bends.
+func (r *Report) tryDesigns(ctx context.Context, cfg Config, all []int, byPs map[int]Result) error {
+	at := []int{2, all[len(all)-1]}
 	if n, found := knee(all, byPs); found {
 		at = append(at, n)
 	}
 	slices.Sort(at)
 	at = slices.Compact(at)
-	jobs = jobs[:0:0]
+	var jobs []*job
 	for _, n := range at {
 		for _, d := range designs(n) {
 			jobs = append(jobs, &job{params: &r.Params, load: loadOf(cfg, n, d)})
@@ -285,10 +303,6 @@ func (r *Report) predict(ctx context.Context, cfg Config) error {
 			Gain: j.res.PerP / max(byPs[j.load.Ps].PerP, 1),
 		})
 	}
-	if err := r.vary(ctx, cfg, all); err != nil {
-		return err
-	}
-	r.Answer = r.answer(all, byPs)
 	return nil
 }
 

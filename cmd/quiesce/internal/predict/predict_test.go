@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"quiesce/cmd/quiesce/internal/kit"
 )
 
 // some are parameters of no machine in particular.
@@ -209,7 +211,7 @@ func TestCalibrationGivesFigures(t *testing.T) {
 }
 
 func TestRunReportsAndSavesItsCalibration(t *testing.T) {
-	cache := filepath.Join(t.TempDir(), "deep", "model.json")
+	cache := filepath.Join(t.TempDir(), "deep", "predict.json")
 	cfg := Config{Ps: []int{8, 2, 2}, Seed: 1, Effort: 0.02, Cache: cache}
 	r, err := Run(t.Context(), cfg)
 	if errors.Is(err, ErrBusy) {
@@ -235,6 +237,11 @@ func TestRunReportsAndSavesItsCalibration(t *testing.T) {
 	for _, want := range []string{"membarrier_alone_ns", "gp µs", "Answer", "Other designs", "ipi_send_ns"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	for line := range strings.Lines(b.String()) {
+		if n := len([]rune(line)) - 1; n > kit.TextWidth {
+			t.Errorf("%d columns: %s", n, line)
 		}
 	}
 	if off != strings.Contains(b.String(), "30 % OFF") {
