@@ -5,20 +5,9 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
-
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/cmd/quiesce/internal/scale"
 )
-
-// rightFrom aligns the columns from one to another to the right.
-func rightFrom(s sheet, from, to int) {
-	var all []table.ColumnConfig
-	for n := from; n <= to; n++ {
-		all = append(all, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
-	}
-	s.SetColumnConfigs(all)
-}
 
 func partial(w io.Writer, is bool) {
 	if is {
@@ -37,11 +26,10 @@ func unsteady(v string, noisy bool) string {
 const tildeMeans = "~: no majority of the runs lies within 20 %: the machine was too noisy"
 
 func listPresets(w io.Writer) {
-	t := newSheet()
-	t.AppendHeader(table.Row{"preset", "what it is, and what the kernel did then"})
+	t := kit.NewTable(3, "preset", "what it is, and what the kernel did then").Text(2, 68)
 	for i, p := range scale.Presets {
 		if i > 0 {
-			t.AppendSeparator()
+			t.Separator()
 		}
 		loops, objects, threads, vary := p.Params()
 		about := p.About + "\n" + p.Source + fmt.Sprintf("\nkfree_loops %d, kfree_alloc_num %d", loops, objects)
@@ -54,9 +42,9 @@ func listPresets(w io.Writer) {
 		for _, r := range p.Runs {
 			about += "\n" + kernelLine(r)
 		}
-		t.row(p.Name, about)
+		t.Row(p.Name, about)
 	}
-	fmt.Fprintln(w, t.Render())
+	fmt.Fprintln(w, t)
 }
 
 func kernelLine(r scale.KernelRun) string {
@@ -65,25 +53,23 @@ func kernelLine(r scale.KernelRun) string {
 
 func renderKfree(w io.Writer, r *scale.KfreeReport) {
 	fmt.Fprintln(w, r.SummaryLine())
-	t := newSheet()
-	rightFrom(t, 2, 5)
-	t.AppendHeader(table.Row{"", "s", "ns an object", "batches"})
-	t.row("all queued (rcuscale's end)", decimals(float64(r.QueuedNS)/1e9, 3), decimals(r.Queued(), 1), count(r.Batches))
-	t.row("all reclaimed", decimals(float64(r.ReclaimedNS)/1e9, 3), decimals(r.Reclaimed(), 1), count(r.BatchesAll))
-	t.row("processor time until then", decimals(float64(r.CPUNS)/1e9, 3), decimals(r.CPU(), 1), "")
+	t := kit.NewTable(2, "", "s", "ns an object", "batches")
+	t.Row("all queued (rcuscale's end)", decimals(float64(r.QueuedNS)/1e9, 3), decimals(r.Queued(), 1), count(r.Batches))
+	t.Row("all reclaimed", decimals(float64(r.ReclaimedNS)/1e9, 3), decimals(r.Reclaimed(), 1), count(r.BatchesAll))
+	t.Row("processor time until then", decimals(float64(r.CPUNS)/1e9, 3), decimals(r.CPU(), 1), "")
 	if k := r.Kernel; k != nil {
-		t.section("the kernel then")
+		t.Section("the kernel then")
 		for _, run := range k.Runs {
 			ns := "?"
 			if v := k.NSPerObject(run); v > 0 {
 				ns = decimals(v, 1)
 			}
-			t.row(run.What, decimals(run.Seconds, 3), ns, count(run.Batches))
+			t.Row(run.What, decimals(run.Seconds, 3), ns, count(run.Batches))
 		}
 	}
-	fmt.Fprintln(w, t.Render())
+	fmt.Fprintln(w, t)
 	fmt.Fprintf(w, "%s of %s bytes in %s\n", plural(int(r.Objects), "object"), strings.Trim(fmt.Sprint(r.ObjectBytes), "[]"), plural(r.Threads, "thread"))
-	fmt.Fprintf(w, "%s\n%s in arrays, %s on the fallback\n", r.Does, count(r.Arrays), count(r.Fallback))
+	fmt.Fprintf(w, "%s%s in arrays, %s on the fallback\n", kit.Wrap(0, r.Does), count(r.Arrays), count(r.Fallback))
 	fmt.Fprintf(w, "memory %s MiB on average, at most %s\n", mib(r.Footprint), mib(r.Peak))
 	if k := r.Kernel; k != nil {
 		fmt.Fprintf(w, "%s\n%s\n", k.About, k.Source)
@@ -93,16 +79,15 @@ func renderKfree(w io.Writer, r *scale.KfreeReport) {
 }
 
 func renderRead(w io.Writer, r *scale.ReadReport) {
-	t := newSheet()
-	rightFrom(t, 2, 5)
-	t.AppendHeader(table.Row{"scale_type", "mean", "median", "min", "max", "what it does"})
+	t := kit.NewTable(2, "scale_type", "mean", "median", "min", "max", "what it does").Text(6, 28)
 	noisy := false
 	for _, x := range r.Results {
 		noisy = noisy || x.Noisy
-		t.row(x.Type, decimals(x.Mean, 2), unsteady(decimals(x.Median, 2), x.Noisy), decimals(x.Min, 2), decimals(x.Max, 2), x.Does)
+		t.Row(x.Type, decimals(x.Mean, 2), unsteady(decimals(x.Median, 2), x.Noisy), decimals(x.Min, 2), decimals(x.Max, 2), x.Does)
 	}
-	fmt.Fprintf(w, "ns for a loop; %s, %s of %s loops, readdelay %v\n", plural(r.NReaders, "reader"), plural(r.NRuns, "run"), count(r.Loops), r.ReadDelay)
-	fmt.Fprintln(w, t.Render())
+	fmt.Fprintf(w, "ns for a loop; %s, %s of %s loops, readdelay %v\n",
+		plural(r.NReaders, "reader"), plural(r.NRuns, "run"), count(r.Loops), r.ReadDelay)
+	fmt.Fprintln(w, t)
 	if noisy {
 		fmt.Fprintln(w, tildeMeans)
 	}
@@ -111,35 +96,31 @@ func renderRead(w io.Writer, r *scale.ReadReport) {
 
 func renderGP(w io.Writer, r *scale.GPReport) {
 	fmt.Fprintln(w, r.SummaryLine())
-	t := newSheet()
-	rightFrom(t, 1, 7)
-	t.AppendHeader(table.Row{"min", "p50", "p90", "p99", "max", "mean", "a membarrier"})
+	t := kit.NewTable(1, "min", "p50", "p90", "p99", "max", "mean", "a membarrier")
 	us := func(ns float64) string { return decimals(ns/1e3, 2) }
-	t.row(us(r.MinNS), us(r.P50NS), us(r.P90NS), us(r.P99NS), us(r.MaxNS), us(r.MeanNS), us(r.MembarNS))
+	t.Row(us(r.MinNS), us(r.P50NS), us(r.P90NS), us(r.P99NS), us(r.MaxNS), us(r.MeanNS), us(r.MembarNS))
 	fmt.Fprintf(w, "grace-period duration, µs; %s, %s\n", plural(r.NReaders, "reader"), plural(r.NWriters, "writer"))
-	fmt.Fprintln(w, t.Render())
+	fmt.Fprintln(w, t)
 	fmt.Fprintf(w, "%s sections were read\n", count(r.Reads))
 	partial(w, r.Partial)
 }
 
 func renderAlloc(w io.Writer, r *scale.AllocReport) {
-	t := newSheet()
-	rightFrom(t, 2, 7)
-	t.AppendHeader(table.Row{"case", "bytes", "median", "min", "max", "CPU", "new"})
+	t := kit.NewTable(2, "case", "bytes", "median", "min", "max", "CPU", "new")
 	noisy := false
 	for i, x := range r.Results {
 		if i > 0 && r.Results[i-1].Bytes != x.Bytes {
-			t.AppendSeparator()
+			t.Separator()
 		}
 		noisy = noisy || x.Noisy
 		fresh := ""
 		if x.New > 0 {
 			fresh = decimals(x.New, 1)
 		}
-		t.row(x.Case, count(x.Bytes), unsteady(decimals(x.NS, 1), x.Noisy), decimals(x.Min, 1), decimals(x.Max, 1), decimals(x.CPU, 1), fresh)
+		t.Row(x.Case, count(x.Bytes), unsteady(decimals(x.NS, 1), x.Noisy), decimals(x.Min, 1), decimals(x.Max, 1), decimals(x.CPU, 1), fresh)
 	}
 	fmt.Fprintf(w, "ns for an object's allocation and freeing; %s\n", plural(r.Repeats, "repeat"))
-	fmt.Fprintln(w, t.Render())
+	fmt.Fprintln(w, t)
 	if noisy {
 		fmt.Fprintln(w, tildeMeans)
 	}
@@ -147,16 +128,13 @@ func renderAlloc(w io.Writer, r *scale.AllocReport) {
 }
 
 func renderCheck(w io.Writer, r *scale.CheckReport) {
-	t := newSheet()
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight, AlignHeader: text.AlignRight},
-		{Number: 3, Align: text.AlignRight, AlignHeader: text.AlignRight}})
-	t.AppendHeader(table.Row{"what", "target", "figure", "verdict"})
+	t := kit.NewTable(2, "what", "target", "figure", "verdict").Text(4, 20)
 	unsure, skipped := false, 0
 	for _, x := range r.Rows {
-		t.section(x.Name)
+		t.Section(x.Name)
 		if x.Skipped != "" {
 			skipped++
-			t.row("", "", "", "skipped")
+			t.Row("", "", "", "skipped")
 		}
 		for _, f := range x.Figures {
 			unsure = unsure || f.Unsure
@@ -164,22 +142,22 @@ func renderCheck(w io.Writer, r *scale.CheckReport) {
 			if len(f.Repeats) > 0 {
 				value = figure(f.Value, f.Unit)
 			}
-			t.row("  "+f.Name, target(f), value, verdictOf(f))
+			t.Row("  "+f.Name, target(f), value, verdictOf(f))
 		}
 	}
-	fmt.Fprintln(w, t.Render())
+	fmt.Fprintln(w, t)
 	fmt.Fprintln(w, "By itself, row by row:")
 	for _, x := range r.Rows {
 		fmt.Fprintf(w, "  %-21s %s\n", x.Name, x.Command)
 		if x.Skipped != "" {
-			fmt.Fprintf(w, "  %-21s skipped: %s\n", "", x.Skipped)
+			fmt.Fprintf(w, "  %-21s skipped: %s\n", "", strings.TrimSpace(x.Skipped))
 		}
 		if x.Peers != "" {
 			fmt.Fprintf(w, "  %-21s peers in C: %s\n", "", x.Peers)
 		}
 	}
 	if unsure {
-		fmt.Fprintln(w, "~: the repeats lie more than 20 % apart; but all have the verdict, if there is one")
+		fmt.Fprintln(w, "~: the repeats lie more than 20 % apart, but all have the same verdict, if any")
 	}
 	switch {
 	case r.Missed > 0:
@@ -201,7 +179,7 @@ func target(f scale.Figure) string {
 	return "≤ " + figure(f.Limit, f.Unit)
 }
 
-// figure is a number with its unit; a ratio has its sign behind it.
+// figure is a number with its unit; a ratio has its sign after it.
 func figure(v float64, unit string) string {
 	digits := 2
 	if v >= 100 || v == float64(int64(v)) {
@@ -231,9 +209,7 @@ func renderCachegrind(w io.Writer, r *scale.CachegrindReport) {
 		fmt.Fprintln(w, "skipped:", r.Skipped)
 		return
 	}
-	t := newSheet()
-	rightFrom(t, 2, 5)
-	t.AppendHeader(table.Row{"", "enqueue", "reclaim", "LL, of list's", "next write", "verdict"})
+	t := kit.NewTable(2, "", "enqueue", "reclaim", "LL, of list's", "next write", "verdict").Text(6, 12)
 	cell := func(m *scale.Misses) string {
 		if m == nil {
 			return ""
@@ -249,10 +225,10 @@ func renderCachegrind(w io.Writer, r *scale.CachegrindReport) {
 		default:
 			verdict = "MISS: > 1/8"
 		}
-		t.row(x.Way, cell(x.Enqueue), cell(&x.Reclaim), fmt.Sprintf("%.3f", x.OfList), cell(x.First), verdict)
+		t.Row(x.Way, cell(x.Enqueue), cell(&x.Reclaim), fmt.Sprintf("%.3f", x.OfList), cell(x.First), verdict)
 	}
 	fmt.Fprintln(w, "D1 (LL) misses of data for an object")
-	fmt.Fprintln(w, t.Render())
+	fmt.Fprintln(w, t)
 	fmt.Fprintf(w, "%s of 64 bytes, shuffled; %s\n", plural(r.Objects, "object"), r.Caches)
 	partial(w, r.Partial)
 }

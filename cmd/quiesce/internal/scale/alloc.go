@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/gfp"
 	"quiesce/internal/sys"
 	"quiesce/page"
@@ -174,9 +175,9 @@ func (a *AllocResult) sum() {
 	if len(a.values) == 0 {
 		return
 	}
-	a.NS, a.CPU, a.New = median(a.values), median(a.cpus), median(a.news)
+	a.NS, a.CPU, a.New = kit.Median(a.values), kit.Median(a.cpus), kit.Median(a.news)
 	a.Min, a.Max = slices.Min(a.values), slices.Max(a.values)
-	a.Noisy = spread(a.values) > noisyFrom
+	a.Noisy = majoritySpread(a.values) > noisyFrom
 }
 
 const shuffledObjects = 10_000

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+
+	"quiesce/cmd/quiesce/internal/kit"
 )
 
 // CheckConfig says which rows of the table to measure.
@@ -66,7 +68,7 @@ type Figure struct {
 
 // judge gives a figure its verdict, from want repeats or fewer.
 func (f *Figure) judge(want int) {
-	f.Value, f.Spread = median(f.Repeats), spread(f.Repeats)
+	f.Value, f.Spread = kit.Median(f.Repeats), majoritySpread(f.Repeats)
 	if len(f.Repeats) < min(want, minRepeats) { // the machine was others' most of the time
 		f.Verdict = VerdictNoisy
 		return

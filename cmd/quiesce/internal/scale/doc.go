@@ -17,14 +17,14 @@
 // slow for a second is slow for both. A figure is the median of its repeats. It
 // is noisy if no majority of the repeats lies within 20 % of each other.
 //
-// # Cachegrind
+// # Misses
 //
 // The counts of cache misses are differences of whole processes, which do the
-// same but for the last stage (stages in cachegrind.go): valgrind simulates
+// same except for the last stage (stages in misses.go): valgrind simulates
 // their caches, so that they hardly vary. The simulated caches are given, not
 // the machine's own. The child runs one P and no garbage collection.
 //
-// Nothing here is on anybody's production path, and nothing is kept between
-// runs: every run makes its own allocators and closes them, which also shows
-// that all came back.
+// Nothing here is on a production path, and nothing is kept between runs: every
+// run makes its own allocators and closes them, which also shows that all
+// memory came back.
 package scale

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"quiesce/cmd/quiesce/internal/compare"
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/sys"
 	"quiesce/rcu"
 )
@@ -12,10 +13,11 @@ import (
 type flood struct{ enqueue, reclaim, first float64 }
 
 // openFlood frees shuffled objects that are in no cache, while a reader holds
-// the grace period up, and lets it go: by the list, by hand-over and by
+// the grace period up, and then ends: by the list, by hand-over and by
 // kfree_bulk, one after the other in each repeat.
 func openFlood(c *checker) (func() ([]float64, error), func() error, error) {
 	objs := make([]*compare.Object, c.cfg.Objects)
+	sweep := kit.NewSweep(kit.SweepBytes)
 	return func() ([]float64, error) {
 		var f [3]flood
 		for i, way := range []struct {
@@ -26,7 +28,7 @@ func openFlood(c *checker) (func() ([]float64, error), func() error, error) {
 				return nil, c.ctx.Err()
 			}
 			var err error
-			if f[i], err = floodOnce(way.strategy, way.depot, objs); err != nil {
+			if f[i], err = floodOnce(way.strategy, way.depot, objs, sweep); err != nil {
 				return nil, err
 			}
 		}
@@ -35,10 +37,10 @@ func openFlood(c *checker) (func() ([]float64, error), func() error, error) {
 		return []float64{over.enqueue, over.reclaim, bulk.reclaim, over.first,
 			all, bulk.enqueue + bulk.reclaim,
 			list.enqueue + list.reclaim, (list.enqueue + list.reclaim) / all}, nil
-	}, nothing, nil
+	}, noEnd, nil
 }
 
-func floodOnce(strategy string, depot int64, objs []*compare.Object) (f flood, err error) {
+func floodOnce(strategy string, depot int64, objs []*compare.Object, sweep *kit.Sweep) (f flood, err error) {
 	in, err := compare.New(strategy, compare.Config{Depot: depot})
 	if err != nil {
 		return f, err
@@ -51,7 +53,7 @@ func floodOnce(strategy string, depot int64, objs []*compare.Object) (f flood, e
 		objs[i].Stamp = uint64(i)
 	}
 	rand.Shuffle(len(objs), func(i, j int) { objs[i], objs[j] = objs[j], objs[i] })
-	evict()
+	sweep.Run()
 	per := func(begin int64) float64 { return float64(sys.Nanotime()-begin) / float64(len(objs)) }
 	g := rcu.ReadLock()
 	begin := sys.Nanotime()
@@ -63,7 +65,7 @@ func floodOnce(strategy string, depot int64, objs []*compare.Object) (f flood, e
 	begin = sys.Nanotime()
 	in.Barrier()
 	f.reclaim = per(begin)
-	evict()
+	sweep.Run()
 	begin = sys.Nanotime()
 	for i := range objs {
 		o := in.Alloc()
@@ -78,13 +80,4 @@ func floodOnce(strategy string, depot int64, objs []*compare.Object) (f flood, e
 		in.Free(o)
 	}
 	return f, in.Close()
-}
-
-// evict sweeps what a processor keeps for itself. The cache that it shares with
-// others may be larger than any sweep: the objects' number is for that.
-func evict() {
-	buf := make([]uint64, 64<<20/8)
-	for i := 0; i < len(buf); i += 8 {
-		buf[i]++
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/sys"
 	"quiesce/rcu"
 )
@@ -110,10 +111,9 @@ func GP(ctx context.Context, cfg GPConfig, tell Tell) (*GPReport, error) {
 }
 
 func (r *GPReport) sum(v []float64) {
-	slices.Sort(v)
-	r.Measured, r.MeanNS = len(v), mean(v)
-	r.MinNS, r.MaxNS = quantile(v, 0), quantile(v, 1)
-	r.P50NS, r.P90NS, r.P99NS = quantile(v, 0.5), quantile(v, 0.9), quantile(v, 0.99)
+	r.Measured, r.MeanNS = len(v), kit.Mean(v)
+	r.MinNS, r.MaxNS = kit.Quantile(v, 0), kit.Quantile(v, 1)
+	r.P50NS, r.P90NS, r.P99NS = kit.Quantile(v, 0.5), kit.Quantile(v, 0.9), kit.Quantile(v, 0.99)
 }
 
 // membarriers is the median duration of n of them.
@@ -124,7 +124,7 @@ func membarriers(n int) float64 {
 		sys.Membarrier()
 		v = append(v, float64(sys.Nanotime()-t))
 	}
-	return median(v)
+	return kit.Median(v)
 }
 
 type gpWriter struct {

@@ -97,7 +97,7 @@ func (b base) alloc(i int) (unsafe.Pointer, int) {
 }
 
 // cachePool frees objects of a cache: the counterpart of kfree_rcu with an
-// rcu_head, since their owner is known without a look at the page.
+// rcu_head, because their cache is known without reading the page's metadata.
 type cachePool struct {
 	base
 	c *slab.Cache[[objectBytes / 8]uint64]
@@ -196,7 +196,7 @@ func (p callPool) loop(n int) error {
 	return nil
 }
 
-// strategyPool is a strategy of the lab.
+// strategyPool is one of compare's strategies.
 type strategyPool struct{ in *compare.Instance }
 
 // Strategies are the names for KfreeConfig.Strategy.

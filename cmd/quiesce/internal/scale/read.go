@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 	"quiesce/preempt"
@@ -237,16 +238,16 @@ func readRun(readers, loops int, section func(int, func()), delay func()) float6
 		section(loops, delay)
 		took[i] = float64(sys.Nanotime()-begin) / float64(loops)
 	})
-	return mean(took)
+	return kit.Mean(took)
 }
 
 func (r *ReadResult) sum() {
 	if len(r.Runs) == 0 {
 		return
 	}
-	r.Mean, r.Median = mean(r.Runs), median(r.Runs)
+	r.Mean, r.Median = kit.Mean(r.Runs), kit.Median(r.Runs)
 	r.Min, r.Max = slices.Min(r.Runs), slices.Max(r.Runs)
-	r.Noisy = spread(r.Runs) > noisyFrom
+	r.Noisy = majoritySpread(r.Runs) > noisyFrom
 }
 
 // SummaryLine is refscale's last line.

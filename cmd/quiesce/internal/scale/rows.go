@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/gfp"
 	"quiesce/internal/sys"
 	"quiesce/page"
@@ -16,10 +17,10 @@ import (
 	"quiesce/slab"
 )
 
-// peersCommand measures what is not Go's.
+// peersCommand measures the peers that are not written in Go.
 const peersCommand = "go run ./bench/peers"
 
-// checkRows is the table of DESIGN, "What it must reach", in its order.
+// checkRows is the table of targets, in the order of docs/measured/scale.md.
 var checkRows = []row{
 	{name: "pinned reader", command: "go test -run xxx -bench Reader ./rcu", peers: peersCommand,
 		figures: []Figure{told("lock and unlock", "ns"), atMost("of a bare pin pair", "×", 2)},
@@ -46,7 +47,7 @@ var checkRows = []row{
 			atMost("reclaimed by hand-over", "ns", 8), atMost("reclaimed by kfree_bulk", "ns", 15),
 			told("the list's enqueue, reclaim", "ns"), atLeast("less than the list", "×", 15)},
 		open: openFlood},
-	{name: "cache misses", command: "quiesce scale -cachegrind", repeats: 1,
+	{name: "cache misses", command: "quiesce scale misses", repeats: 1,
 		figures: []Figure{told("list, LL an object", "misses"), atMost("kfree_bulk, of the list's", "×", missLimit),
 			atMost("hand-over, of the list's", "×", missLimit)},
 		open: openMisses},
@@ -61,7 +62,7 @@ var checkRows = []row{
 		figures: []Figure{atMost("peak, of the limit", "×", 1), told("an object", "ns")},
 		open:    openLimit},
 	{name: "idle", command: "quiesce scale check -run idle",
-		figures: []Figure{atMost("goroutines", "", 0), atMost("wake-ups, beside none's", "/s", idleLimit)},
+		figures: []Figure{atMost("goroutines", "", 0), atMost("wake-ups, beyond none's", "/s", idleLimit)},
 		open:    openIdle},
 	{name: "garbage collector", command: "quiesce scale check -run garbage", repeats: minRepeats,
 		figures: []Figure{told("a cycle, empty", "µs"), atMost("of that, with live objects", "×", gcLimit),
@@ -69,8 +70,8 @@ var checkRows = []row{
 		open: openGC},
 }
 
-// DESIGN says "flat", "none" and "as with an empty heap": these are what clocks
-// can tell. Untuned.
+// The targets are "flat as Ps are added", "no wake-ups" and "as with an empty
+// heap": these are what clocks can tell. Untuned.
 const (
 	flatLimit = 1.25
 	idleLimit = 2
@@ -79,41 +80,41 @@ const (
 
 const pairs = 5_000_000 // of a measurement of a nanosecond or some: milliseconds
 
-// time1 is the time of a call of fn, in ns for each of n.
-func time1(n int, fn func(n int)) float64 {
+// perOp returns the time of a call of fn, in ns for each of n.
+func perOp(n int, fn func(n int)) float64 {
 	t := sys.Nanotime()
 	fn(n)
 	return float64(sys.Nanotime()-t) / float64(n)
 }
 
-// undisturbed is the share of its time that a loop must have had a processor
-// for, to count. (What the processor shares with others, nobody can tell.)
-const undisturbed = 0.9
+// ownShare is the share of its time that a loop must have had a processor
+// for, to count. (What the processor shares with others can't be seen.)
+const ownShare = 0.9
 
-// alone is time1 of a loop that never waits, or NaN if it was kept waiting.
-func alone(n int, fn func(n int)) float64 {
+// undisturbed is perOp of a loop that never waits, or NaN if it was kept waiting.
+func undisturbed(n int, fn func(n int)) float64 {
 	before, _ := sys.Usage()
-	ns := time1(n, fn)
+	ns := perOp(n, fn)
 	after, _ := sys.Usage()
-	if float64(after-before) < undisturbed*ns*float64(n) {
+	if float64(after-before) < ownShare*ns*float64(n) {
 		return math.NaN()
 	}
 	return ns
 }
 
-// both is the same for fn on two goroutines at once, each of which does n.
-func both(n int, fn func(n int)) float64 {
+// onTwoPs is the same for fn on two goroutines at once, each of which does n.
+func onTwoPs(n int, fn func(n int)) float64 {
 	var took [2]float64
 	before, _ := sys.Usage()
-	all := crew(len(took), func(i int) { took[i] = time1(n, fn) })
+	all := crew(len(took), func(i int) { took[i] = perOp(n, fn) })
 	after, _ := sys.Usage()
-	if float64(after-before) < undisturbed*2*float64(all) {
+	if float64(after-before) < ownShare*2*float64(all) {
 		return math.NaN()
 	}
-	return mean(took[:])
+	return kit.Mean(took[:])
 }
 
-func nothing() error { return nil }
+func noEnd() error { return nil }
 
 func barePins(n int) {
 	for range n {
@@ -148,18 +149,18 @@ func rwMutexReads() func(n int) {
 
 func openPinned(*checker) (func() ([]float64, error), func() error, error) {
 	return func() ([]float64, error) {
-		bare, pinned := alone(pairs, barePins), alone(pairs, pinnedReads)
+		bare, pinned := undisturbed(pairs, barePins), undisturbed(pairs, pinnedReads)
 		return []float64{pinned, pinned / bare}, nil
-	}, nothing, nil
+	}, noEnd, nil
 }
 
 func openReadLock(*checker) (func() ([]float64, error), func() error, error) {
 	return func() ([]float64, error) {
 		mutex := rwMutexReads()
-		bare, read, rw := alone(pairs, barePins), alone(pairs, readLocks), alone(pairs/4, mutex)
-		read2, rw2 := both(pairs, readLocks), both(pairs/4, mutex)
+		bare, read, rw := undisturbed(pairs, barePins), undisturbed(pairs, readLocks), undisturbed(pairs/4, mutex)
+		read2, rw2 := onTwoPs(pairs, readLocks), onTwoPs(pairs/4, mutex)
 		return []float64{read, read / bare, rw / read, rw2 / read2, read2 / read}, nil
-	}, nothing, nil
+	}, noEnd, nil
 }
 
 type object = [8]uint64 // 64 bytes
@@ -187,8 +188,8 @@ func openHot(*checker) (func() ([]float64, error), func() error, error) {
 		return nil, nil, err
 	}
 	return func() ([]float64, error) {
-		fresh := alone(pairs/10, g.fresh)
-		hot := alone(pairs, g.hot)
+		fresh := undisturbed(pairs/10, g.fresh)
+		hot := undisturbed(pairs, g.hot)
 		return []float64{hot, fresh / hot}, nil
 	}, end, nil
 }
@@ -203,12 +204,12 @@ func allocRow(name string, cpu bool) func(*checker) (func() ([]float64, error), 
 		const n = 1_000_000
 		return func() ([]float64, error) {
 			before, _ := sys.Usage()
-			wall := time1(n, func(n int) { g.run(name, n) })
+			wall := perOp(n, func(n int) { g.run(name, n) })
 			after, _ := sys.Usage()
 			if cpu {
 				return []float64{float64(after-before) / n, wall}, nil
 			}
-			if name == "shuffled" && float64(after-before) < undisturbed*wall*n {
+			if name == "shuffled" && float64(after-before) < ownShare*wall*n {
 				wall = math.NaN()
 			}
 			return []float64{wall}, nil
@@ -230,7 +231,7 @@ func openMisses(c *checker) (func() ([]float64, error), func() error, error) {
 			return nil, c.ctx.Err()
 		}
 		return []float64{r.Rows[0].Reclaim.LL, r.Rows[1].OfList, r.Rows[2].OfList}, nil
-	}, nothing, nil
+	}, noEnd, nil
 }
 
 func openSynchronize(*checker) (func() ([]float64, error), func() error, error) {
@@ -246,7 +247,7 @@ func openSynchronize(*checker) (func() ([]float64, error), func() error, error) 
 		}
 	}
 	return func() ([]float64, error) {
-		free, bare := time1(n, synchronize), time1(n, barrier)
+		free, bare := perOp(n, synchronize), perOp(n, barrier)
 		var stop atomic.Bool
 		var reader sync.WaitGroup
 		reader.Go(func() {
@@ -256,24 +257,24 @@ func openSynchronize(*checker) (func() ([]float64, error), func() error, error) 
 				g.Unlock()
 			}
 		})
-		busy, then := time1(n, synchronize), time1(n, barrier)
+		busy, then := perOp(n, synchronize), perOp(n, barrier)
 		stop.Store(true)
 		reader.Wait()
 		return []float64{free / 1e3, free / bare, busy / 1e3, busy / then}, nil
-	}, nothing, nil
+	}, noEnd, nil
 }
 
 func openCall(*checker) (func() ([]float64, error), func() error, error) {
 	return func() ([]float64, error) {
 		done := make(chan struct{})
-		ns := time1(100, func(n int) {
+		ns := perOp(100, func(n int) {
 			for range n {
 				rcu.Call(func() { done <- struct{}{} })
 				<-done
 			}
 		})
 		return []float64{ns / 1e6}, nil
-	}, nothing, nil
+	}, noEnd, nil
 }
 
 // openLimit floods an allocator with far more than its limit.
@@ -289,7 +290,7 @@ func openLimit(*checker) (func() ([]float64, error), func() error, error) {
 			return nil, err
 		}
 		lost := false
-		ns := time1(10*limit/64, func(n int) {
+		ns := perOp(10*limit/64, func(n int) {
 			for range n {
 				o := c.Alloc(gfp.Kernel)
 				lost = lost || o == nil
@@ -305,7 +306,7 @@ func openLimit(*checker) (func() ([]float64, error), func() error, error) {
 			return nil, err
 		}
 		return []float64{peak / limit, ns}, pages.Close()
-	}, nothing, nil
+	}, noEnd, nil
 }
 
 // openIdle compares a while after work with a while before it.
@@ -328,7 +329,7 @@ func openIdle(c *checker) (func() ([]float64, error), func() error, error) {
 		g.churn(10_000)
 		rcu.Call(func() {})
 		rcu.Barrier()
-		pause(c.ctx, while) // the workers end meanwhile
+		pause(c.ctx, while) // in which the workers end
 		after := runtime.NumGoroutine()
 		return []float64{float64(max(after-before, 0)), max(sleeps()-none, 0)}, nil
 	}, end, nil
@@ -340,7 +341,7 @@ func openGC(c *checker) (func() ([]float64, error), func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// The pointers to them would be a heap of their own: a list instead.
+	// A slice of pointers to them would be a Go heap of its own: a list instead.
 	list, err := slab.NewCache[link]("scale", slab.WithAllocator(pages))
 	if err != nil {
 		return nil, nil, err
@@ -348,12 +349,12 @@ func openGC(c *checker) (func() ([]float64, error), func() error, error) {
 	collect := func() (cycle, pause float64) {
 		var cycles, pauses []float64
 		for range 5 {
-			cycles = append(cycles, time1(1, func(int) { runtime.GC() }))
+			cycles = append(cycles, perOp(1, func(int) { runtime.GC() }))
 			var s debug.GCStats
 			debug.ReadGCStats(&s)
 			pauses = append(pauses, float64(s.Pause[0]))
 		}
-		return median(cycles), median(pauses)
+		return kit.Median(cycles), kit.Median(pauses)
 	}
 	return func() ([]float64, error) {
 			empty, _ := collect()

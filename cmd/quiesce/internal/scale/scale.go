@@ -2,9 +2,7 @@ package scale
 
 import (
 	"context"
-	"math"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +11,7 @@ import (
 	"quiesce/internal/sys"
 )
 
-// Tell is told, now and then, in words how far a run is. It may be nil.
+// Tell receives, now and then, a line that says how far a run is. It may be nil.
 type Tell func(format string, args ...any)
 
 func (t Tell) say(format string, args ...any) {
@@ -94,55 +92,9 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// quantile is a value of v, which is sorted: the smallest one that a share q
-// of them does not exceed.
-func quantile(v []float64, q float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	return v[max(int(math.Ceil(q*float64(len(v))))-1, 0)]
-}
-
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	v = slices.Sorted(slices.Values(v))
-	if n := len(v); n%2 == 0 {
-		return (v[n/2-1] + v[n/2]) / 2
-	}
-	return v[len(v)/2]
-}
-
-func mean(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	var sum float64
-	for _, x := range v {
-		sum += x
-	}
-	return sum / float64(len(v))
-}
-
-// spread is how far the closest majority of v lies apart, as a share of its
-// middle.
-func spread(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	k := len(v)/2 + 1
-	if len(v) < 2 {
-		return 0
-	}
-	best := math.Inf(1)
-	for i := 0; i+k <= len(v); i++ {
-		if m := (v[i] + v[i+k-1]) / 2; m > 0 {
-			best = min(best, (v[i+k-1]-v[i])/m)
-		} else {
-			best = 0
-		}
-	}
-	return best
-}
+// majoritySpread is how far the closest majority of v lies apart, as a share of
+// its middle.
+func majoritySpread(v []float64) float64 { return kit.Spread(v, kit.Majority(len(v))) }
 
 // noisyFrom is the spread from which a figure is not to be trusted.
 const noisyFrom = 0.20

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"quiesce/cmd/quiesce/internal/compare"
+	"quiesce/cmd/quiesce/internal/kit"
 )
 
 var background = context.Background()
@@ -21,16 +22,16 @@ var background = context.Background()
 func TestQuantilesMediansAndSpread(t *testing.T) {
 	v := []float64{1, 2, 3, 4}
 	for _, c := range []struct{ got, want float64 }{
-		{quantile(v, 0), 1}, {quantile(v, 0.5), 2}, {quantile(v, 0.51), 3}, {quantile(v, 1), 4}, {quantile(nil, 0.5), 0},
-		{median(v), 2.5}, {median([]float64{9, 1, 5}), 5}, {median(nil), 0}, {mean(v), 2.5},
-		{spread([]float64{100, 100, 100, 900, 1}), 0},
-		{spread([]float64{5}), 0}, {spread([]float64{0, 0, 0}), 0},
+		{kit.Quantile(v, 0), 1}, {kit.Quantile(v, 0.5), 2}, {kit.Quantile(v, 0.51), 3}, {kit.Quantile(v, 1), 4}, {kit.Quantile(nil, 0.5), 0},
+		{kit.Median(v), 2.5}, {kit.Median([]float64{9, 1, 5}), 5}, {kit.Median(nil), 0}, {kit.Mean(v), 2.5},
+		{majoritySpread([]float64{100, 100, 100, 900, 1}), 0},
+		{majoritySpread([]float64{5}), 0}, {majoritySpread([]float64{0, 0, 0}), 0},
 	} {
 		if math.Abs(c.got-c.want) > 1e-9 {
 			t.Errorf("%v, want %v", c.got, c.want)
 		}
 	}
-	if s := spread([]float64{1, 2, 4, 8, 16}); s <= noisyFrom {
+	if s := majoritySpread([]float64{1, 2, 4, 8, 16}); s <= noisyFrom {
 		t.Errorf("doublings have a spread of %v", s)
 	}
 }

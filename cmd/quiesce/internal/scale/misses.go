@@ -51,7 +51,7 @@ var coldWays = []coldWay{
 // CachegrindConfig says how to run.
 type CachegrindConfig struct {
 	Objects  int      `json:"objects"`
-	Short    bool     `json:"short"` // reclaim only, without the lab's array
+	Short    bool     `json:"short"` // reclaim only, without compare's array
 	Child    []string `json:"-"`     // this program and its arguments up to ColdChild's
 	Valgrind string   `json:"-"`     // "": the one in PATH
 }
@@ -87,14 +87,14 @@ type Misses struct {
 // which go by real time, read some megabytes in one of them.
 const coldRuns = 3
 
-// missLimit is what DESIGN asks for: eight pointers to a line.
+// missLimit is the target: a line holds eight pointers.
 const missLimit = 1.0 / 8
 
 // The caches that valgrind simulates: bytes, ways, line. Objects are to be far
 // more than LL, which is smaller than any machine's, since valgrind is slow.
 const simulatedD1, simulatedLL = "32768,8,64", "1048576,16,64"
 
-// ErrNoValgrind says that there is none.
+// ErrNoValgrind says that valgrind is not installed.
 var ErrNoValgrind = errors.New("valgrind is not installed (apt install valgrind)")
 
 // Cachegrind counts the cache misses of cold objects at each stage.
@@ -156,7 +156,7 @@ func (r *CachegrindReport) judge(row *CacheRow) {
 	// LL misses are those that go to memory. kfree_bulk's bits are a 128th of the
 	// objects: shuffled, and too many for D1, they miss it, and hit LL.
 	row.OfList = max(row.Reclaim.LL, 0) / r.Rows[0].Reclaim.LL
-	// The lab's array is there to be looked at: it is not what ships.
+	// compare's array is there for comparison: it is not what ships.
 	row.OK = row.OfList <= missLimit || row.Way == "list" || row.Way == "array"
 	r.OK = r.OK && row.OK
 }
