@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"quiesce/cmd/quiesce/internal/compare"
-	"quiesce/cmd/quiesce/internal/kit"
 )
 
 func TestComparePrintsTablesAndWritesThePage(t *testing.T) {
@@ -32,7 +31,7 @@ func TestComparePrintsTablesAndWritesThePage(t *testing.T) {
 	if strings.ContainsAny(out+errs, "\x1b\r") {
 		t.Error("control characters, and no terminal")
 	}
-	fits(t, "compare", out)
+	fits(t, out)
 	page, err := os.ReadFile(file)
 	if err != nil || !strings.Contains(string(page), "</html>") {
 		t.Errorf("the page: %v, %d bytes", err, len(page))
@@ -75,16 +74,6 @@ func TestCompareInterruptedIsPartial(t *testing.T) {
 	}
 }
 
-// fits fails for every line of text that is wider than a terminal.
-func fits(t *testing.T, what, text string) {
-	t.Helper()
-	for line := range strings.Lines(text) {
-		if n := len([]rune(strings.TrimRight(line, "\n"))); n > kit.TextWidth {
-			t.Errorf("%s: %d columns: %s", what, n, line)
-		}
-	}
-}
-
 // The tables fit with figures as large as those of a busy machine.
 func TestCompareTablesFit80Columns(t *testing.T) {
 	rep := &compare.Report{Objects: 4_000_000, Cells: 1000, RanS: 12345, Noisy: 1000, Reference: 1234.5, Drift: 12.34,
@@ -102,5 +91,5 @@ func TestCompareTablesFit80Columns(t *testing.T) {
 		rep.Survival = append(rep.Survival, compare.Survival{Where: w, Reports: []string{"a", "b"}})
 	}
 	rep.Locks = []compare.Locks{{RT: true, Timed: noisy, Raw: compare.Lock{HoldMax: 1e12, BatchPages: 512}}}
-	fits(t, "compare", renderCompare(rep))
+	fits(t, renderCompare(rep))
 }
