@@ -7,25 +7,26 @@ import (
 	"quiesce/preempt"
 )
 
-// What the locks tell lockdep, out of their ways: the look at depcheck.Enabled
-// is all that an acquisition pays while it is off. An acquisition is told
-// before the wait, a release before the lock is free.
+// lockdep hooks, kept out of the lock paths: with lockdep off an acquisition
+// pays one load, of depcheck.Enabled. An acquisition is recorded before it
+// waits, a release before the lock is free.
 
-// lockChecked takes the lock as one of type ty, for itself or inside a Spin.
+// lockChecked takes the lock with lockdep on. ty is its type: its own, or that of
+// the Spin that it is part of.
 //
 //go:norace
 func (l *Raw) lockChecked(ty *depcheck.Type, how depcheck.How) {
 	l.dep.Acquire(ty, how)
 	if how&depcheck.Pins2 != 0 {
-		l.takeIRQ()
+		l.acquireIRQ()
 	} else {
-		l.take()
+		l.acquire()
 	}
 	l.dep.Acquired()
 }
 
-// unlockChecked reports whether the lock may be released: its holder is pinned,
-// so nobody else can do it.
+// unlockChecked records a release, and reports whether the lock may be released:
+// its holder is pinned, so no other goroutine can release it.
 //
 //go:norace
 func (l *Raw) unlockChecked() bool { return l.dep.Release(l.held.Load() != 0) == depcheck.Ours } // ord:raw
@@ -47,7 +48,8 @@ func (l *Spin) lockChecked(how depcheck.How, irq bool) {
 	l.raw.dep.Acquired()
 }
 
-func (l *Spin) tried() bool {
+// recordTry records a successful TryLock. It returns true.
+func (l *Spin) recordTry() bool {
 	if depcheck.Enabled() {
 		how := depcheck.Try
 		if !preempt.RT() {
@@ -71,7 +73,7 @@ func (l *Mutex) lockChecked(how depcheck.How) {
 	l.dep.Acquired()
 }
 
-func (l *Mutex) tried() bool {
+func (l *Mutex) recordTry() bool {
 	if depcheck.Enabled() {
 		l.dep.Acquire(depcheck.Mutex, depcheck.Try)
 	}
@@ -86,11 +88,11 @@ func (l *Local) lockChecked() {
 		how = depcheck.Pins
 	}
 	l.dep.Acquire(depcheck.Local, how)
-	l.take(preempt.Atomic())
+	l.acquire(preempt.Atomic())
 	l.dep.Acquired()
 }
 
-func (l *Local) tried() bool {
+func (l *Local) recordTry() bool {
 	if depcheck.Enabled() {
 		how := depcheck.Try
 		if !preempt.RT() {
@@ -101,8 +103,9 @@ func (l *Local) tried() bool {
 	return true
 }
 
-// checked takes the lock by take, one of the ways of rw.go.
-func (l *RW) checked(how depcheck.How, irq bool, take func()) {
+// lockChecked takes the lock with lockdep on, by acquire, one of the functions in
+// rw.go.
+func (l *RW) lockChecked(how depcheck.How, irq bool, acquire func()) {
 	if irq {
 		depcheck.HardirqsOff()
 	}
@@ -114,11 +117,11 @@ func (l *RW) checked(how depcheck.How, irq bool, take func()) {
 		how |= depcheck.Pins
 	}
 	l.dep.Acquire(depcheck.RW, how)
-	take()
+	acquire()
 	l.dep.Acquired()
 }
 
-func (l *RW) tried(how depcheck.How) bool {
+func (l *RW) recordTry(how depcheck.How) bool {
 	if depcheck.Enabled() {
 		how |= depcheck.Try
 		if !preempt.RT() {
@@ -129,8 +132,9 @@ func (l *RW) tried(how depcheck.How) bool {
 	return true
 }
 
-// unlockChecked and runlockChecked report whether the lock may be released.
-// The writer alone may do it, and with preempt_rt=0 a reader of its own.
+// unlockChecked and runlockChecked record a release, and report whether the lock
+// may be released: a write lock only by the writer, and with preempt_rt=0 a read
+// lock only by one of its readers.
 
 func (l *RW) unlockChecked() bool {
 	return l.dep.Release(l.state.Load()&rwWriter != 0) == depcheck.Ours // ord:rw
@@ -141,8 +145,8 @@ func (l *RW) runlockChecked() bool {
 	return h == depcheck.Ours || h == depcheck.Theirs && preempt.RT()
 }
 
-// isLocked reports whether somebody has the mutex, at this moment. Whoever asks
-// is about to unlock it.
+// isLocked reports whether the mutex is locked at this moment. The caller is
+// about to unlock it.
 func isLocked(mu *sync.Mutex) bool {
 	if mu.TryLock() {
 		mu.Unlock()

@@ -6,23 +6,26 @@ import (
 
 	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
+	"quiesce/internal/pin"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
 
-// Local gives exclusive use of one P's slot: the kernel's local_lock. With
-// preempt_rt=0 the holder is pinned and nobody else can want the slot. With
-// preempt_rt=1 the slot has a sleeping lock: the holder stays preemptible and
-// keeps its slot although it may go on on another P ("-rt maps it to disabled
-// migration"). Slot tells which one it holds, from 0 to 65,535.
+// Local gives exclusive use of one P's slot. With preempt_rt=0 the holder is
+// pinned, so no other goroutine can want the slot. With preempt_rt=1 the slot has
+// a sleeping lock: the holder stays preemptible and keeps its slot although it
+// may continue on another P. [Local.Slot] returns the slot's number, to index
+// data with.
 //
 // A goroutine holds at most one slot of a Local at a time.
+//
+// Linux: local_lock_t, which -rt maps to a sleeping lock and disabled migration.
 type Local struct {
-	// Slots are made when a P first takes one, in blocks, so that the zero
-	// value is usable and no table is ever moved. Go memory, because a
-	// sync.Mutex is inside; making a block while pinned is allowed.
+	// A block of slots is allocated when a P first takes one of them, so that
+	// the zero value is usable and no table is ever moved. It is Go memory,
+	// because it has a sync.Mutex; allocating it while pinned is allowed.
 	blocks [percpu.MaxP / localBlock]atomic.Pointer[[localBlock]localSlot]
-	used   atomic.Int32 // number of blocks from 0 that may be there
+	used   atomic.Int32 // blocks from 0 that may exist
 	dep    depcheck.Map
 }
 
@@ -31,39 +34,43 @@ const localBlock = 256
 type localSlot struct {
 	mu    sync.Mutex     // preempt_rt=1
 	owner atomic.Uintptr // the goroutine that holds the slot (sys.G), or 0
-	pin   preempt.Pinned // owned by the holder, preempt_rt=0
+	pin   pin.Section    // owned by the holder, preempt_rt=0
 	_     [percpu.Line - 8 - 8 - 8]byte
 }
 
-// Init names the lock's class. It must not be held.
+// Init names the lock's class. The lock must not be held.
 func (l *Local) Init(name string) { l.dep.Init(name) }
 
-// Lock takes the slot of the P that the goroutine runs on. With preempt_rt=1
-// it may park: not in a raw atomic context.
+// Lock takes the slot of the P that the goroutine runs on. With preempt_rt=1 it
+// may park. It panics if the goroutine already holds the slot.
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: local_lock.
 func (l *Local) Lock() {
 	if depcheck.Enabled() {
 		l.lockChecked()
 		return
 	}
-	l.take(false)
+	l.acquire(false)
 }
 
-// take is Lock without a look at lockdep. spin: a goroutine that is pinned must
-// not park.
-func (l *Local) take(spin bool) {
+// acquire is Lock without lockdep. If spin is set, the goroutine is pinned and
+// must not park.
+func (l *Local) acquire(spin bool) {
 	if !preempt.RT() {
-		p := preempt.DisableNotrace()
-		s := l.slot(here())
+		p := pin.Disable()
+		s := l.slot(currentP())
 		if s.owner.Load() != 0 { // ord:local
-			panic("quiesce: " + nameOr(l.dep.Name(), "lock.Local") + " taken twice by one goroutine")
+			panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.Local") + " taken twice by one goroutine")
 		}
 		s.owner.Store(sys.G()) // ord:local
 		s.pin = p
 		return
 	}
-	s := l.slot(here())
+	s := l.slot(currentP())
 	if s.owner.Load() == sys.G() { // ord:local
-		panic("quiesce: " + nameOr(l.dep.Name(), "lock.Local") + " taken twice by one goroutine")
+		panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.Local") + " taken twice by one goroutine")
 	}
 	if spin {
 		lockPinned(&s.mu)
@@ -73,22 +80,26 @@ func (l *Local) take(spin bool) {
 	s.owner.Store(sys.G()) // ord:local
 }
 
-// TryLock takes this P's slot if nobody holds it. Any context.
-func (l *Local) TryLock() bool { return l.tryTake() && l.tried() }
+// TryLock takes this P's slot if it is free, and reports whether it did.
+//
+// Context: any.
+//
+// Linux: local_trylock.
+func (l *Local) TryLock() bool { return l.tryAcquire() && l.recordTry() }
 
-func (l *Local) tryTake() bool {
+func (l *Local) tryAcquire() bool {
 	if !preempt.RT() {
-		p := preempt.DisableNotrace()
-		s := l.slot(here())
+		p := pin.Disable()
+		s := l.slot(currentP())
 		if s.owner.Load() != 0 { // ord:local
-			p.EnableNotrace()
+			p.Enable()
 			return false
 		}
 		s.owner.Store(sys.G()) // ord:local
 		s.pin = p
 		return true
 	}
-	s := l.slot(here())
+	s := l.slot(currentP())
 	if !s.mu.TryLock() {
 		return false
 	}
@@ -96,35 +107,37 @@ func (l *Local) tryTake() bool {
 	return true
 }
 
-// Unlock releases the slot that the goroutine holds; it panics if it holds
-// none.
+// Unlock releases the slot that the goroutine holds. It panics if it holds none.
+//
+// Linux: local_unlock.
 func (l *Local) Unlock() {
 	_, s := l.find()
 	if depcheck.Enabled() {
 		l.dep.Release(true)
 	}
 	p := s.pin
-	s.pin = preempt.Pinned{}
+	s.pin = pin.Section{}
 	s.owner.Store(0) // ord:local
 	if preempt.RT() {
 		s.mu.Unlock()
 		return
 	}
-	p.EnableNotrace()
+	p.Enable()
 	depcheck.Left()
 }
 
-// Slot is the number of the slot that the goroutine holds; it panics if it
-// holds none.
+// Slot returns the number of the slot that the goroutine holds, 0 to 65,535. It
+// panics if it holds none.
 func (l *Local) Slot() int {
 	id, _ := l.find()
 	return id
 }
 
-// find looks where the holder most likely still is first.
+// find returns the slot that the goroutine holds. It checks the current P's slot
+// first, where the holder most likely still is.
 func (l *Local) find() (int, *localSlot) {
 	g := sys.G()
-	id := here()
+	id := currentP()
 	if s := l.slot(id); s.owner.Load() == g { // ord:local
 		return id, s
 	}
@@ -139,14 +152,15 @@ func (l *Local) find() (int, *localSlot) {
 			}
 		}
 	}
-	panic("quiesce: " + nameOr(l.dep.Name(), "lock.Local") + ": Unlock or Slot by a goroutine that does not hold it")
+	panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.Local") + ": Unlock or Slot by a goroutine that does not hold it")
 }
 
+// slot returns the slot of P id, and allocates its block if necessary.
 func (l *Local) slot(id int) *localSlot {
 	b := &l.blocks[id/localBlock%len(l.blocks)]
 	blk := b.Load() // ord:local-block
 	if blk == nil {
-		// The mark first: whoever uses the block must be found by find.
+		// Raise the mark first: find must find the holder of any slot in use.
 		for n := int32(id/localBlock) + 1; ; {
 			u := l.used.Load()                         // ord:local-block
 			if u >= n || l.used.CompareAndSwap(u, n) { // ord:local-block
@@ -159,9 +173,9 @@ func (l *Local) slot(id int) *localSlot {
 	return &blk[id%localBlock]
 }
 
-// here is the P's number at this moment; unpinned callers may be elsewhere
-// when they use it, which is why the slot has a lock.
-func here() int {
+// currentP returns the number of the current P. A caller that is not pinned may
+// be on another P when it uses the number, which is why the slot has a lock.
+func currentP() int {
 	id := sys.ProcPin()
 	sys.ProcUnpin()
 	return id

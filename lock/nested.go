@@ -2,8 +2,12 @@ package lock
 
 import "quiesce/internal/depcheck"
 
-// LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
-// of them comes later. The kernel's raw_spin_lock_nested.
+// LockNested is [Raw.Lock] for a second lock of a class that is already held.
+// subclass, 1 to 7, tells lockdep which of them is taken later.
+//
+// Context: any.
+//
+// Linux: raw_spin_lock_nested.
 //
 //go:norace
 func (l *Raw) LockNested(subclass int) {
@@ -11,15 +15,23 @@ func (l *Raw) LockNested(subclass int) {
 		l.lockChecked(depcheck.Raw, depcheck.Pins|depcheck.Subclass(subclass))
 		return
 	}
-	l.take()
+	l.acquire()
 }
 
-// Held reports whether the calling goroutine holds the lock; true while lockdep
-// is off. The kernel's lockdep_is_held.
+// Held reports whether the calling goroutine holds the lock. It is for
+// assertions: while lockdep is off, it returns true.
+//
+// Context: any.
+//
+// Linux: lockdep_is_held.
 func (l *Raw) Held() bool { return l.dep.Held() }
 
-// LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
-// of them comes later. The kernel's spin_lock_nested.
+// LockNested is [Spin.Lock] for a second lock of a class that is already held.
+// subclass, 1 to 7, tells lockdep which of them is taken later.
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: spin_lock_nested.
 func (l *Spin) LockNested(subclass int) {
 	if depcheck.Enabled() {
 		l.lockChecked(depcheck.Subclass(subclass), false)
@@ -28,27 +40,37 @@ func (l *Spin) LockNested(subclass int) {
 	l.Lock()
 }
 
-// MightLock says that the caller may take the lock, whether it does this time
-// or not: lockdep checks it as if it did. The kernel's might_lock.
+// MightLock says that the caller may take the lock, whether or not it does this
+// time: lockdep checks it as if it did.
+//
+// Linux: might_lock.
 func (l *Spin) MightLock() {
 	if depcheck.Enabled() {
 		l.raw.dep.Might(depcheck.Spin, depcheck.Exclusive, false)
 	}
 }
 
-// MightLockIRQ is MightLock of a LockIRQ.
+// MightLockIRQ is [Spin.MightLock] for [Spin.LockIRQ].
 func (l *Spin) MightLockIRQ() {
 	if depcheck.Enabled() {
 		l.raw.dep.Might(depcheck.Spin, depcheck.Exclusive, true)
 	}
 }
 
-// Held reports whether the calling goroutine holds the lock; true while lockdep
-// is off. The kernel's lockdep_is_held.
+// Held reports whether the calling goroutine holds the lock. It is for
+// assertions: while lockdep is off, it returns true.
+//
+// Context: any.
+//
+// Linux: lockdep_is_held.
 func (l *Spin) Held() bool { return l.raw.dep.Held() }
 
-// LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
-// of them comes later. The kernel's mutex_lock_nested.
+// LockNested is [Mutex.Lock] for a second lock of a class that is already held.
+// subclass, 1 to 7, tells lockdep which of them is taken later.
+//
+// Context: task; not pinned, not with a Spin or an RW held.
+//
+// Linux: mutex_lock_nested.
 func (l *Mutex) LockNested(subclass int) {
 	if depcheck.Enabled() {
 		l.lockChecked(depcheck.Subclass(subclass))
@@ -57,28 +79,42 @@ func (l *Mutex) LockNested(subclass int) {
 	l.mu.Lock()
 }
 
-// MightLock says that the caller may take the lock, whether it does this time
-// or not: lockdep checks it as if it did. The kernel's might_lock.
+// MightLock says that the caller may take the lock, whether or not it does this
+// time: lockdep checks it as if it did.
+//
+// Linux: might_lock.
 func (l *Mutex) MightLock() {
 	if depcheck.Enabled() {
 		l.dep.Might(depcheck.Mutex, depcheck.Exclusive, false)
 	}
 }
 
-// Held reports whether the calling goroutine holds the lock; true while lockdep
-// is off. The kernel's lockdep_is_held.
+// Held reports whether the calling goroutine holds the lock. It is for
+// assertions: while lockdep is off, it returns true.
+//
+// Context: any.
+//
+// Linux: lockdep_is_held.
 func (l *Mutex) Held() bool { return l.dep.Held() }
 
-// LockNested is Lock of a second lock of a class: subclass, 1 to 7, says which
-// of them comes later. The kernel's write_lock_nested.
+// LockNested is [RW.Lock] for a second lock of a class that is already held.
+// subclass, 1 to 7, tells lockdep which of them is taken later.
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: write_lock_nested.
 func (l *RW) LockNested(subclass int) {
 	if depcheck.Enabled() {
-		l.checked(depcheck.Subclass(subclass), false, l.lock)
+		l.lockChecked(depcheck.Subclass(subclass), false, l.lock)
 		return
 	}
 	l.lock()
 }
 
-// Held reports whether the calling goroutine holds the lock, as a writer or a
-// reader; true while lockdep is off. The kernel's lockdep_is_held.
+// Held reports whether the calling goroutine holds the lock, as a writer or as a
+// reader. It is for assertions: while lockdep is off, it returns true.
+//
+// Context: any.
+//
+// Linux: lockdep_is_held.
 func (l *RW) Held() bool { return l.dep.Held() }

@@ -7,8 +7,9 @@ import (
 	"quiesce/preempt"
 )
 
-// park takes a mutex. Where the goroutine is pinned, which lockdep has reported
-// by now, it goes on trying, since parking would end the process.
+// park takes a mutex, with lockdep on. If the goroutine is pinned, which lockdep
+// has reported by now, park keeps trying instead, because parking would end the
+// process.
 func park(mu *sync.Mutex) {
 	if preempt.Atomic() {
 		lockPinned(mu)
@@ -17,8 +18,8 @@ func park(mu *sync.Mutex) {
 	mu.Lock()
 }
 
-// patience is how long a pinned goroutine tries to get a sleeping lock: not for
-// ever, because the holder may be waiting for this very P.
+// patience is how long a pinned goroutine tries to take a sleeping lock. It is
+// bounded because the holder may be waiting for this very P.
 const patience = 3_000_000_000 // ns
 
 func lockPinned(mu *sync.Mutex) {

@@ -5,29 +5,35 @@ import (
 
 	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
+	"quiesce/internal/pin"
 	"quiesce/internal/sys"
-	"quiesce/preempt"
 )
 
-// Raw is a spinning lock whose holder is pinned: the kernel's
-// raw_spinlock_t. It may be taken in any context. What it protects must be a
-// few memory operations: everybody who waits for it is pinned too.
+// Raw is a spinning lock whose holder is pinned. It may be taken in any context.
+// Hold it for a few memory operations only, because everyone that waits for it
+// is pinned too.
 //
-// Its methods don't show their own fields to the race detector, so that hidden
-// code may use it (package race); the atomics show the lock.
+// Its methods do not show their own fields to the race detector, so that hidden
+// code may use it (package internal/race); the atomics show the lock.
+//
+// Linux: raw_spinlock_t.
 type Raw struct {
 	held atomic.Uint32
-	irq  bool             // taken by LockIRQ; owned by the holder
-	pin  preempt.Pinned   // owned by the holder
-	off  preempt.IRQState // owned by the holder, set when irq
+	irq  bool        // taken by LockIRQ; owned by the holder
+	pin  pin.Section // owned by the holder
+	off  pin.IRQ     // owned by the holder, set when irq
 	dep  depcheck.Map
 }
 
-// Init names the lock's class. It must not be held.
+// Init names the lock's class. The lock must not be held.
 func (l *Raw) Init(name string) { l.dep.Init(name) }
 
-// Lock pins the goroutine and spins until the lock is its own. Any context.
-// Taking a lock that this goroutine holds already ends the process.
+// Lock pins the goroutine and spins until it has the lock. If the goroutine
+// already holds it, Lock panics; being pinned, the process ends.
+//
+// Context: any.
+//
+// Linux: raw_spin_lock.
 //
 //go:norace
 func (l *Raw) Lock() {
@@ -35,25 +41,29 @@ func (l *Raw) Lock() {
 		l.lockChecked(depcheck.Raw, depcheck.Pins)
 		return
 	}
-	l.take()
+	l.acquire()
 }
 
-// take is Lock without a look at lockdep.
+// acquire is Lock without lockdep.
 //
 //go:norace
-func (l *Raw) take() {
-	p := preempt.DisableNotrace()
+func (l *Raw) acquire() {
+	p := pin.Disable()
 	if !l.held.CompareAndSwap(0, 1) { // ord:raw
 		l.spin(p)
 	}
 	l.pin = p // ord:raw-self
 }
 
-// TryLock takes the lock if nobody holds it. Any context.
+// TryLock takes the lock if it is free, and reports whether it did.
+//
+// Context: any.
+//
+// Linux: raw_spin_trylock.
 //
 //go:norace
 func (l *Raw) TryLock() bool {
-	if !l.tryTake() {
+	if !l.tryAcquire() {
 		return false
 	}
 	if depcheck.Enabled() {
@@ -63,10 +73,10 @@ func (l *Raw) TryLock() bool {
 }
 
 //go:norace
-func (l *Raw) tryTake() bool {
-	p := preempt.DisableNotrace()
+func (l *Raw) tryAcquire() bool {
+	p := pin.Disable()
 	if !l.held.CompareAndSwap(0, 1) { // ord:raw
-		p.EnableNotrace()
+		p.Enable()
 		return false
 	}
 	l.pin = p // ord:raw-self
@@ -74,6 +84,8 @@ func (l *Raw) tryTake() bool {
 }
 
 // Unlock releases the lock and unpins. It panics if the lock is not held.
+//
+// Linux: raw_spin_unlock.
 //
 //go:norace
 func (l *Raw) Unlock() {
@@ -93,17 +105,18 @@ func (l *Raw) release() {
 	if l.held.Load() == 0 || l.irq { // ord:raw
 		l.badUnlock()
 	}
-	p := l.pin               // ord:raw-self
-	l.pin = preempt.Pinned{} // ord:raw-self
-	l.held.Store(0)          // ord:raw
-	if fault.Delays {
-		fault.Delay("raw")
-	}
-	p.EnableNotrace()
+	p := l.pin            // ord:raw-self
+	l.pin = pin.Section{} // ord:raw-self
+	l.held.Store(0)       // ord:raw
+	fault.Delay("raw")
+	p.Enable()
 }
 
-// LockIRQ is Lock with interrupts disabled until UnlockIRQ (the kernel's
-// raw_spin_lock_irqsave).
+// LockIRQ is [Raw.Lock] with interrupts disabled until [Raw.UnlockIRQ].
+//
+// Context: any.
+//
+// Linux: raw_spin_lock_irqsave.
 //
 //go:norace
 func (l *Raw) LockIRQ() {
@@ -112,18 +125,20 @@ func (l *Raw) LockIRQ() {
 		l.lockChecked(depcheck.Raw, depcheck.Pins2)
 		return
 	}
-	l.takeIRQ()
+	l.acquireIRQ()
 }
 
 //go:norace
-func (l *Raw) takeIRQ() {
-	s := preempt.DisableIRQNotrace()
-	l.take()
+func (l *Raw) acquireIRQ() {
+	s := pin.DisableIRQ()
+	l.acquire()
 	l.irq, l.off = true, s
 }
 
-// UnlockIRQ ends a section begun with LockIRQ. Hardirq handlers that waited
+// UnlockIRQ releases a lock taken by [Raw.LockIRQ]. Deferred Hardirq handlers
 // run now.
+//
+// Linux: raw_spin_unlock_irqrestore.
 //
 //go:norace
 func (l *Raw) UnlockIRQ() {
@@ -145,23 +160,23 @@ func (l *Raw) releaseIRQ() {
 		l.badUnlock()
 	}
 	s := l.off
-	l.irq, l.off = false, preempt.IRQState{}
+	l.irq, l.off = false, pin.IRQ{}
 	l.release()
-	s.RestoreNotrace()
+	s.Restore()
 }
 
 // spin waits for the lock, pinned. The holder is pinned as well, so only the
-// operating system can hold it up; after a while its thread is given way by a
-// raw system call, which never blocks.
+// operating system can delay it. After a while spin yields the processor to the
+// holder's thread by a raw system call, which never blocks.
 //
 //go:norace
-func (l *Raw) spin(p preempt.Pinned) {
+func (l *Raw) spin(p pin.Section) {
 	for n := uint32(1); ; n++ {
 		for i := uint32(0); l.held.Load() != 0; i++ { // ord:raw
-			// The holder is pinned to its P. If that is this P, the
-			// holder is this goroutine, which would wait for ever.
+			// The holder is pinned to its P. If that is this P, the holder is
+			// this goroutine, which would wait for itself forever.
 			if l.pin.Same(p) { // ord:raw-self
-				panic("quiesce: " + nameOr(l.dep.Name(), "lock.Raw") + " taken twice by one goroutine")
+				panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.Raw") + " taken twice by one goroutine")
 			}
 			if i < 64 {
 				sys.Pause(min(n*4, 64))
@@ -177,7 +192,7 @@ func (l *Raw) spin(p preempt.Pinned) {
 
 func (l *Raw) badUnlock() {
 	if l.held.Load() == 0 { // ord:raw
-		panic("quiesce: unlock of unlocked " + nameOr(l.dep.Name(), "lock.Raw"))
+		panic("quiesce/lock: unlock of unlocked " + nameOr(l.dep.Name(), "lock.Raw"))
 	}
-	panic("quiesce: " + nameOr(l.dep.Name(), "lock.Raw") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")
+	panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.Raw") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")
 }

@@ -5,75 +5,86 @@ import (
 	"sync/atomic"
 
 	"quiesce/internal/depcheck"
+	"quiesce/internal/pin"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
 
-// RW lets in many readers or one writer: the kernel's rwlock_t. It is of
-// Spin's kind. With preempt_rt=1 (the default) it parks and its holders stay
-// preemptible; with QUIESCE=preempt_rt=0 it spins and they are pinned, readers
-// too.
+// RW is a lock for many readers or one writer. It behaves like [Spin]: with
+// preempt_rt=1 (the default) it parks waiters and its holders stay preemptible;
+// with QUIESCE=preempt_rt=0 it spins and they are pinned, readers too.
 //
-// Whoever has to wait queues, readers and writers in one line, and nobody
-// overtakes the head of it. So neither side starves, and RLock waits behind a
-// writer that waits. For that reason RLock does not recurse: a goroutine that
-// reads and calls RLock once more waits for a writer that waits for it.
-// RLockRecursive is for that case: it does not queue and waits only for a
-// writer that has the lock, with precedence over everybody in the line.
+// Waiters queue, readers and writers in one queue, and none overtakes its head.
+// So neither side starves, and RLock waits for a writer that waits. For that
+// reason RLock does not recurse: a goroutine that holds a read lock and calls
+// RLock again waits for a waiting writer, which waits for it. RLockRecursive is
+// for that case: it does not queue. It waits only for a writer that holds the
+// lock, and takes precedence over the queue.
 //
-// A write lock is released by the goroutine that took it; with preempt_rt=0 a
-// read lock too.
+// A write lock is released by the goroutine that took it. With preempt_rt=0 a
+// read lock is, too.
+//
+// Linux: rwlock_t.
 type RW struct {
 	wrote, read race.Clock // ends of sections, for the race detector
 
-	// state is what everybody changes by read-modify-write:
+	// state changes by read-modify-write only:
 	//
 	//	bit 0      rwWriter   a writer has the lock; then there are no readers
-	//	bit 1      rwHead     the head of the line waits; set and cleared by it
-	//	bits 2-32  rwEager    recursive readers that wait for the writer to leave
+	//	bit 1      rwHead     the head of the queue waits; set and cleared by it
+	//	bits 2-32  rwBarging  recursive readers that wait for the writer to leave
 	//	bits 33-63 rwReaders  readers that have the lock, of both kinds
 	state atomic.Uint64
 
-	owner atomic.Uintptr           // the writer (sys.G), or 0
-	asked atomic.Pointer[rwWaiter] // who parks, latest first; preempt_rt=1
-	line  sync.Mutex               // held by the head of the line; preempt_rt=1
-	spun  atomic.Uint32            // the same, 1 when held; preempt_rt=0
+	owner     atomic.Uintptr           // the writer (sys.G), or 0
+	parked    atomic.Pointer[rwWaiter] // parked goroutines, latest first; preempt_rt=1
+	queue     sync.Mutex               // held by the head of the queue; preempt_rt=1
+	queueSpin atomic.Uint32            // the same, 1 when held; preempt_rt=0
 
-	irq bool             // taken by LockIRQ; owned by the writer, preempt_rt=0
-	off preempt.IRQState // owned by the writer, set when irq
+	irq bool    // taken by LockIRQ; owned by the writer, preempt_rt=0
+	off pin.IRQ // owned by the writer, set when irq
 	dep depcheck.Map
 }
 
 const (
 	rwWriter uint64 = 1 << iota
 	rwHead
-	rwOneEager
+	rwOneBarging
 	rwOneReader uint64 = 1 << 33
 
 	rwReaders = ^(rwOneReader - 1)
-	rwEager   = rwOneReader - rwOneEager
+	rwBarging = rwOneReader - rwOneBarging
 )
 
-// Init names the lock's class. It must not be held.
+// Init names the lock's class. The lock must not be held.
 func (l *RW) Init(name string) { l.dep.Init(name) }
 
-// Lock takes the lock for writing. With preempt_rt=1 it may park: not in a raw
-// atomic context. The kernel's write_lock.
+// Lock takes the lock for writing. With preempt_rt=1 it may park.
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: write_lock.
 func (l *RW) Lock() {
 	if depcheck.Enabled() {
-		l.checked(depcheck.Exclusive, false, l.lock)
+		l.lockChecked(depcheck.Exclusive, false, l.lock)
 		return
 	}
 	l.lock()
 }
 
-// TryLock takes the lock for writing if nobody has it and nobody waits for it.
-// Any context.
-func (l *RW) TryLock() bool { return l.tryLock() && l.tried(depcheck.Exclusive) }
+// TryLock takes the lock for writing if it is free and no goroutine waits for
+// it, and reports whether it did.
+//
+// Context: any.
+//
+// Linux: write_trylock.
+func (l *RW) TryLock() bool { return l.tryLock() && l.recordTry(depcheck.Exclusive) }
 
-// Unlock releases a lock taken for writing. It panics if this goroutine does
-// not hold it so.
+// Unlock releases a lock taken for writing. It panics if the calling goroutine
+// is not the writer.
+//
+// Linux: write_unlock.
 func (l *RW) Unlock() {
 	if depcheck.Enabled() && !l.unlockChecked() {
 		return
@@ -82,34 +93,47 @@ func (l *RW) Unlock() {
 	l.unlock()
 }
 
-// RLock takes the lock for reading, behind those who wait already. A goroutine
-// that has the lock must not call it. With preempt_rt=1 it may park: not in a
-// raw atomic context. The kernel's read_lock in a task.
+// RLock takes the lock for reading, after those that already wait. A goroutine
+// that holds the lock must not call it. With preempt_rt=1 it may park.
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: read_lock, in a task.
 func (l *RW) RLock() {
 	if depcheck.Enabled() {
-		l.checked(depcheck.Read, false, l.rlock)
+		l.lockChecked(depcheck.Read, false, l.rlock)
 		return
 	}
 	l.rlock()
 }
 
-// TryRLock takes the lock for reading if no writer has it and nobody waits at
-// the head of the line. Any context.
-func (l *RW) TryRLock() bool { return l.tryRLock() && l.tried(depcheck.Read) }
+// TryRLock takes the lock for reading if no writer has it and no goroutine waits
+// at the head of the queue, and reports whether it did.
+//
+// Context: any.
+//
+// Linux: read_trylock.
+func (l *RW) TryRLock() bool { return l.tryRLock() && l.recordTry(depcheck.Read) }
 
-// RLockRecursive takes the lock for reading and waits only while a writer has
-// it, so that it may be called by a goroutine that reads already. With
-// preempt_rt=1 it may park. The kernel's read_lock in an interrupt.
+// RLockRecursive takes the lock for reading. It waits only while a writer has the
+// lock, so a goroutine that already holds a read lock may call it. With
+// preempt_rt=1 it may park.
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: read_lock, in an interrupt.
 func (l *RW) RLockRecursive() {
 	if depcheck.Enabled() {
-		l.checked(depcheck.Read|depcheck.Recursive, false, l.rlockRecursive)
+		l.lockChecked(depcheck.Read|depcheck.Recursive, false, l.rlockRecursive)
 		return
 	}
 	l.rlockRecursive()
 }
 
-// RUnlock releases a lock taken for reading, by whichever method. It panics if
-// no reader has it.
+// RUnlock releases a lock taken for reading, by [RW.RLock], [RW.TryRLock] or
+// [RW.RLockRecursive]. It panics if no reader has the lock.
+//
+// Linux: read_unlock.
 func (l *RW) RUnlock() {
 	if depcheck.Enabled() && !l.runlockChecked() {
 		return
@@ -118,11 +142,15 @@ func (l *RW) RUnlock() {
 	l.runlock()
 }
 
-// LockIRQ is the kernel's write_lock_irqsave: with preempt_rt=0 interrupts are
-// disabled too; with preempt_rt=1 they are not, as Spin's LockIRQ has it.
+// LockIRQ is [RW.Lock] that with preempt_rt=0 also disables interrupts; see
+// [Spin.LockIRQ].
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: write_lock_irqsave.
 func (l *RW) LockIRQ() {
 	if depcheck.Enabled() {
-		l.checked(depcheck.Exclusive, true, l.lockIRQ)
+		l.lockChecked(depcheck.Exclusive, true, l.lockIRQ)
 		return
 	}
 	l.lockIRQ()
@@ -133,13 +161,15 @@ func (l *RW) lockIRQ() {
 		l.lock()
 		return
 	}
-	s := preempt.DisableIRQNotrace()
+	s := pin.DisableIRQ()
 	l.lock()
 	l.irq, l.off = true, s
 }
 
-// UnlockIRQ ends a section begun with LockIRQ. Hardirq handlers that waited
-// run now.
+// UnlockIRQ releases a lock taken by [RW.LockIRQ]. Deferred Hardirq handlers run
+// now.
+//
+// Linux: write_unlock_irqrestore.
 func (l *RW) UnlockIRQ() {
 	if depcheck.Enabled() {
 		if l.unlockChecked() {
@@ -160,15 +190,20 @@ func (l *RW) unlockIRQ() {
 	}
 	l.mustWrite(true)
 	s := l.off
-	l.irq, l.off = false, preempt.IRQState{}
+	l.irq, l.off = false, pin.IRQ{}
 	l.unlock()
-	s.RestoreNotrace()
+	s.Restore()
 }
 
-// RLockIRQ is the kernel's read_lock_irqsave. As LockIRQ, but for reading.
+// RLockIRQ is [RW.RLock] that with preempt_rt=0 also disables interrupts; see
+// [Spin.LockIRQ].
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: read_lock_irqsave.
 func (l *RW) RLockIRQ() {
 	if depcheck.Enabled() {
-		l.checked(depcheck.Read, true, l.rlockIRQ)
+		l.lockChecked(depcheck.Read, true, l.rlockIRQ)
 		return
 	}
 	l.rlockIRQ()
@@ -176,13 +211,15 @@ func (l *RW) RLockIRQ() {
 
 func (l *RW) rlockIRQ() {
 	if !preempt.RT() {
-		preempt.DisableIRQNotrace() // RUnlockIRQ finds the token on its P
+		pin.DisableIRQ() // RUnlockIRQ finds the token on its P
 	}
 	l.rlock()
 }
 
-// RUnlockIRQ ends a section begun with RLockIRQ. Hardirq handlers that waited
+// RUnlockIRQ releases a lock taken by [RW.RLockIRQ]. Deferred Hardirq handlers
 // run now.
+//
+// Linux: read_unlock_irqrestore.
 func (l *RW) RUnlockIRQ() {
 	if depcheck.Enabled() {
 		if l.runlockChecked() {
@@ -202,58 +239,59 @@ func (l *RW) runlockIRQ() {
 		return
 	}
 	if !preempt.IRQDisabled() {
-		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + ": RUnlock goes with RLock, RUnlockIRQ with RLockIRQ")
+		panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.RW") + ": RUnlock goes with RLock, RUnlockIRQ with RLockIRQ")
 	}
 	l.runlock()
-	s := preempt.DisableIRQNotrace() // pinned since RLockIRQ: the token is the same
-	s.RestoreNotrace()
-	s.RestoreNotrace()
+	s := pin.DisableIRQ() // pinned since RLockIRQ: the token is the same
+	s.Restore()
+	s.Restore()
 }
 
-// pin is the holder's pin, with preempt_rt=0.
-func pin() {
+// pinHolder pins the holder, with preempt_rt=0.
+func pinHolder() {
 	if !preempt.RT() {
-		preempt.DisableNotrace() // unpin finds the token on its P
+		pin.Disable() // unpinHolder finds the token on its P
 	}
 }
 
-// unpin ends what pin began. Readers are many and have no place for a token
-// in the lock; but being pinned they are still on the P whose token it was.
-func unpin() {
+// unpinHolder ends what pinHolder began. The lock has no room for the tokens of
+// many readers. But a reader is pinned, so it is still on the P that the token
+// is for.
+func unpinHolder() {
 	if !preempt.RT() {
-		p := preempt.DisableNotrace()
-		p.EnableNotrace()
-		p.EnableNotrace()
+		p := pin.Disable()
+		p.Enable()
+		p.Enable()
 		depcheck.Left()
 	}
 }
 
 func (l *RW) lock() {
-	pin()
-	race.Disable()                            // the detector must not take readers for ordered by state
+	pinHolder()
+	race.Disable()                            // state must not order readers, for the detector
 	ok := l.state.CompareAndSwap(0, rwWriter) // ord:rw
 	race.Enable()
 	if !ok {
 		l.lockSlow()
 	}
-	l.wroteBy(sys.G())
+	l.lockedBy(sys.G())
 }
 
 func (l *RW) tryLock() bool {
-	pin()
+	pinHolder()
 	race.Disable()
 	ok := l.state.CompareAndSwap(0, rwWriter) // ord:rw
 	race.Enable()
 	if !ok {
-		unpin()
+		unpinHolder()
 		return false
 	}
-	l.wroteBy(sys.G())
+	l.lockedBy(sys.G())
 	return true
 }
 
-// wroteBy is the last step of every way to take the lock for writing.
-func (l *RW) wroteBy(g uintptr) {
+// lockedBy is the last step of every way to take the lock for writing.
+func (l *RW) lockedBy(g uintptr) {
 	l.wrote.Acquire()
 	l.read.Acquire()
 	l.owner.Store(g) // ord:rw-self
@@ -265,40 +303,41 @@ func (l *RW) unlock() {
 	race.Disable()
 	l.state.And(^rwWriter) // ord:rw,rw-park
 	race.Enable()
-	if l.asked.Load() != nil { // ord:rw-park
+	if l.parked.Load() != nil { // ord:rw-park
 		l.wake()
 	}
-	unpin()
+	unpinHolder()
 }
 
 func (l *RW) rlock() {
-	pin()
-	if !l.takeRead(rwWriter | rwHead) {
+	pinHolder()
+	if !l.addReader(rwWriter | rwHead) {
 		l.rlockSlow()
 	}
 	l.wrote.Acquire()
 }
 
 func (l *RW) rlockRecursive() {
-	pin()
-	if !l.takeRead(rwWriter) {
-		l.rlockEager()
+	pinHolder()
+	if !l.addReader(rwWriter) {
+		l.rlockBarging()
 	}
 	l.wrote.Acquire()
 }
 
 func (l *RW) tryRLock() bool {
-	pin()
-	if !l.takeRead(rwWriter | rwHead) {
-		unpin()
+	pinHolder()
+	if !l.addReader(rwWriter | rwHead) {
+		unpinHolder()
 		return false
 	}
 	l.wrote.Acquire()
 	return true
 }
 
-// takeRead counts a reader unless one of the bits is set.
-func (l *RW) takeRead(unless uint64) bool {
+// addReader adds a reader unless one of the bits is set, and reports whether it
+// did.
+func (l *RW) addReader(unless uint64) bool {
 	race.Disable()
 	s := l.state.Load()                                              // ord:rw
 	for s&unless == 0 && !l.state.CompareAndSwap(s, s+rwOneReader) { // ord:rw
@@ -308,8 +347,9 @@ func (l *RW) takeRead(unless uint64) bool {
 	return s&unless == 0
 }
 
-// runlock is behind mustRead. It counts down by compare-and-swap, so that an
-// unlock too many, beside the last one, is told and not counted.
+// runlock releases a read lock. mustRead comes before it. runlock counts down by
+// compare-and-swap, so that one unlock too many, racing with the last one, is
+// reported and not counted.
 func (l *RW) runlock() {
 	l.read.Merge()
 	race.Disable()
@@ -321,36 +361,37 @@ func (l *RW) runlock() {
 	if s&rwReaders == 0 {
 		l.notRead()
 	}
-	// Readers are in nobody's way but a writer's at the head of the line.
-	if s&rwReaders == rwOneReader && s&rwHead != 0 && l.asked.Load() != nil { // ord:rw-park
+	// Readers block only a writer at the head of the queue.
+	if s&rwReaders == rwOneReader && s&rwHead != 0 && l.parked.Load() != nil { // ord:rw-park
 		l.wake()
 	}
-	unpin()
+	unpinHolder()
 }
 
-// mustWrite panics unless this goroutine has the lock for writing.
+// mustWrite panics unless the calling goroutine has the lock for writing.
 func (l *RW) mustWrite(irq bool) {
 	switch {
 	case l.state.Load()&rwWriter == 0: // ord:rw
-		panic("quiesce: unlock of unlocked " + nameOr(l.dep.Name(), "lock.RW"))
+		panic("quiesce/lock: unlock of unlocked " + nameOr(l.dep.Name(), "lock.RW"))
 	case l.owner.Load() != sys.G(): // ord:rw-self
-		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + ": Unlock by a goroutine that does not hold it")
+		panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.RW") + ": Unlock by a goroutine that does not hold it")
 	case l.irq != irq:
-		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")
+		panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.RW") + ": Unlock goes with Lock, UnlockIRQ with LockIRQ")
 	}
 }
 
-// mustRead panics where this goroutine can't have the lock for reading. Which
-// goroutines have is not recorded; but with preempt_rt=0 they are pinned.
+// mustRead panics if the calling goroutine can't have the lock for reading. The
+// lock does not record which goroutines have it, but with preempt_rt=0 they are
+// pinned.
 func (l *RW) mustRead() {
 	switch {
 	case l.state.Load()&rwReaders == 0: // ord:rw
 		l.notRead()
 	case !preempt.RT() && !preempt.Atomic():
-		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + ": RUnlock by a goroutine that does not hold it")
+		panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.RW") + ": RUnlock by a goroutine that does not hold it")
 	}
 }
 
 func (l *RW) notRead() {
-	panic("quiesce: unlock of " + nameOr(l.dep.Name(), "lock.RW") + ", which no reader has")
+	panic("quiesce/lock: unlock of " + nameOr(l.dep.Name(), "lock.RW") + ", which no reader has")
 }

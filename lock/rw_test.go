@@ -113,7 +113,7 @@ func TestRWLetsInReadersOrOneWriter(t *testing.T) {
 			if preempt.Atomic() {
 				t.Fatalf("%s, %s: left pinned", s.name, a.name)
 			}
-			if l.state.Load() != 0 || l.asked.Load() != nil {
+			if l.state.Load() != 0 || l.parked.Load() != nil {
 				t.Errorf("%s, %s: left with state %#x", s.name, a.name, l.state.Load())
 			}
 		}
@@ -276,7 +276,7 @@ func TestRWExcludesUnderGOMAXPROCSChanges(t *testing.T) {
 			if torn.Load() != 0 {
 				t.Errorf("%d readers saw a writer's work half done", torn.Load())
 			}
-			if s := l.state.Load(); s != 0 || l.asked.Load() != nil || l.owner.Load() != 0 {
+			if s := l.state.Load(); s != 0 || l.parked.Load() != nil || l.owner.Load() != 0 {
 				t.Errorf("the lock is left with state %#x", s)
 			}
 		})

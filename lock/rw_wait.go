@@ -8,28 +8,28 @@ import (
 	"quiesce/preempt"
 )
 
-// How an RW waits: the slow halves of rw.go, pinned with preempt_rt=0.
+// How an RW waits: the slow paths of rw.go, pinned with preempt_rt=0.
 
-// lockSlow waits in the line. At its head it has rwHead set before it looks
-// whether the lock is free, so that nobody but recursive readers comes between.
+// lockSlow waits in the queue. At its head it sets rwHead before it checks
+// whether the lock is free, so that only recursive readers can overtake it.
 func (l *RW) lockSlow() {
-	l.notTwice()
-	l.enterLine()
+	l.mustNotHold()
+	l.enterQueue()
 	l.state.Or(rwHead) // ord:rw,rw-park
 	for {
-		s := l.await(rwWriter | rwEager | rwReaders)
+		s := l.await(rwWriter | rwBarging | rwReaders)
 		if l.state.CompareAndSwap(s, s&^rwHead|rwWriter) { // ord:rw
 			break
 		}
 	}
-	l.leaveLine()
+	l.leaveQueue()
 }
 
-// rlockSlow is lockSlow for a reader, who waits for a writer only. Having left
-// the line it makes way for the next reader there.
+// rlockSlow is lockSlow for a reader, which waits for a writer only. Then it
+// leaves the queue, so that the next reader there gets in.
 func (l *RW) rlockSlow() {
-	l.notTwice()
-	l.enterLine()
+	l.mustNotHold()
+	l.enterQueue()
 	l.state.Or(rwHead) // ord:rw,rw-park
 	for {
 		s := l.await(rwWriter)
@@ -37,45 +37,46 @@ func (l *RW) rlockSlow() {
 			break
 		}
 	}
-	l.leaveLine()
+	l.leaveQueue()
 }
 
-// rlockEager waits beside the line. Counted in rwEager it keeps the next
+// rlockBarging waits outside the queue. Being counted in rwBarging keeps the next
 // writer from overtaking it.
-func (l *RW) rlockEager() {
-	l.notTwice()
-	l.state.Add(rwOneEager) // ord:rw,rw-park
+func (l *RW) rlockBarging() {
+	l.mustNotHold()
+	l.state.Add(rwOneBarging) // ord:rw,rw-park
 	for {
 		s := l.await(rwWriter)
-		if l.state.CompareAndSwap(s, s-rwOneEager+rwOneReader) { // ord:rw
+		if l.state.CompareAndSwap(s, s-rwOneBarging+rwOneReader) { // ord:rw
 			return
 		}
 	}
 }
 
-func (l *RW) enterLine() {
+// enterQueue waits until the caller is the head of the queue.
+func (l *RW) enterQueue() {
 	if preempt.RT() {
 		if depcheck.Enabled() {
-			park(&l.line)
+			park(&l.queue)
 		} else {
-			l.line.Lock()
+			l.queue.Lock()
 		}
 		return
 	}
-	for n := 0; !l.spun.CompareAndSwap(0, 1); n++ { // ord:rw
+	for n := 0; !l.queueSpin.CompareAndSwap(0, 1); n++ { // ord:rw
 		relax(n)
 	}
 }
 
-func (l *RW) leaveLine() {
+func (l *RW) leaveQueue() {
 	if preempt.RT() {
-		l.line.Unlock()
+		l.queue.Unlock()
 		return
 	}
-	l.spun.Store(0) // ord:rw
+	l.queueSpin.Store(0) // ord:rw
 }
 
-// await returns the state when none of the bits is set any more.
+// await waits until none of the bits is set, and returns the state.
 func (l *RW) await(bits uint64) uint64 {
 	for n := 0; ; n++ {
 		s := l.state.Load() // ord:rw
@@ -90,9 +91,9 @@ func (l *RW) await(bits uint64) uint64 {
 	}
 }
 
-// relax is a turn of a spinning, pinned waiter. Those it waits for are pinned
-// too, so only the operating system can hold them up: after a while it gets
-// the processor.
+// relax is one turn of a pinned goroutine that spins. Those that it waits for
+// are pinned too, so only the operating system can delay them: after a while
+// relax yields the processor to their threads.
 func relax(n int) {
 	if n < 64 {
 		sys.Pause(10)
@@ -101,23 +102,25 @@ func relax(n int) {
 	}
 }
 
-// rwWaiter is a goroutine that parks. Its gate is locked; wake unlocks it. A
-// sync.Mutex and not a sync.Cond or a channel: opening it never blocks, also
-// where the unlocker is pinned, and it may come out of another synctest bubble.
+// rwWaiter is a parked goroutine. Its gate is locked; wake unlocks it. The gate
+// is a sync.Mutex rather than a sync.Cond or a channel, because unlocking it
+// never blocks, even if the unlocker is pinned, and works from outside the
+// waiter's synctest bubble.
 type rwWaiter struct {
 	gate sync.Mutex
-	next *rwWaiter // immutable once in asked
+	next *rwWaiter // immutable once in RW.parked
 }
 
-// park waits until somebody changed the state who may have cleared the bits.
-// It asks first and looks then; unlockers change the state first and look for
-// askers then. So one of the two sees the other, and nobody sleeps on.
+// park waits until a change of the state may have cleared the bits. It puts
+// itself on the list first and then checks the state; unlockers change the state
+// first and then check the list. So one of the two sees the other, and no waiter
+// sleeps on.
 func (l *RW) park(bits uint64) {
 	w := new(rwWaiter)
 	w.gate.Lock()
 	for {
-		w.next = l.asked.Load()                // ord:rw-park
-		if l.asked.CompareAndSwap(w.next, w) { // ord:rw-park
+		w.next = l.parked.Load()                // ord:rw-park
+		if l.parked.CompareAndSwap(w.next, w) { // ord:rw-park
 			break
 		}
 	}
@@ -131,20 +134,21 @@ func (l *RW) park(bits uint64) {
 	}
 }
 
-// wake lets everybody who parks look again. There are few: the head of the
-// line and recursive readers. Any context.
+// wake makes all parked goroutines check the state again. They are few: the head
+// of the queue and recursive readers. It may run pinned.
 func (l *RW) wake() {
-	for w := l.asked.Swap(nil); w != nil; { // ord:rw-park
-		next := w.next // before w is somebody else's
+	for w := l.parked.Swap(nil); w != nil; { // ord:rw-park
+		next := w.next // w may be reused once its gate is open
 		w.gate.Unlock()
 		w = next
 	}
 }
 
-// notTwice ends what would wait for ever: the holder for itself.
-func (l *RW) notTwice() {
+// mustNotHold panics if the calling goroutine is the writer, which would wait for
+// itself forever.
+func (l *RW) mustNotHold() {
 	if l.owner.Load() == sys.G() { // ord:rw-self
-		unpin()
-		panic("quiesce: " + nameOr(l.dep.Name(), "lock.RW") + " taken twice by one goroutine")
+		unpinHolder()
+		panic("quiesce/lock: " + nameOr(l.dep.Name(), "lock.RW") + " taken twice by one goroutine")
 	}
 }

@@ -7,20 +7,25 @@ import (
 	"quiesce/preempt"
 )
 
-// Spin is the kernel's spinlock_t. With preempt_rt=1 (the default) it is a
-// sleeping lock and its holder stays preemptible; with QUIESCE=preempt_rt=0
-// it is a Raw. Code that is right in both modes neither takes it in a raw
-// atomic context nor sleeps while it holds it.
+// Spin is a lock that sleeps or spins, as preempt_rt says. With preempt_rt=1
+// (the default) it parks waiters and its holder stays preemptible; with
+// QUIESCE=preempt_rt=0 it is a [Raw]. Code that is correct in both modes neither
+// takes it in a raw atomic context nor sleeps while holding it.
+//
+// Linux: spinlock_t.
 type Spin struct {
 	mu  sync.Mutex // preempt_rt=1
 	raw Raw        // preempt_rt=0
 }
 
-// Init names the lock's class. It must not be held.
+// Init names the lock's class. The lock must not be held.
 func (l *Spin) Init(name string) { l.raw.Init(name) }
 
-// Lock takes the lock. With preempt_rt=1 it may park: not in a raw atomic
-// context.
+// Lock takes the lock. With preempt_rt=1 it may park.
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: spin_lock.
 func (l *Spin) Lock() {
 	if depcheck.Enabled() {
 		l.lockChecked(0, false)
@@ -30,19 +35,25 @@ func (l *Spin) Lock() {
 		l.mu.Lock()
 		return
 	}
-	l.raw.take()
+	l.raw.acquire()
 }
 
-// TryLock takes the lock if nobody holds it. Any context.
+// TryLock takes the lock if it is free, and reports whether it did.
+//
+// Context: any.
+//
+// Linux: spin_trylock.
 func (l *Spin) TryLock() bool {
 	if preempt.RT() {
-		return l.mu.TryLock() && l.tried()
+		return l.mu.TryLock() && l.recordTry()
 	}
-	return l.raw.tryTake() && l.tried()
+	return l.raw.tryAcquire() && l.recordTry()
 }
 
-// Unlock releases the lock. Unlocking a lock that is not held is a fatal
-// error with preempt_rt=1 and a panic with preempt_rt=0.
+// Unlock releases the lock. If the lock is not held, it is a fatal error with
+// preempt_rt=1, and a panic with preempt_rt=0.
+//
+// Linux: spin_unlock.
 func (l *Spin) Unlock() {
 	if depcheck.Enabled() && !l.unlockChecked() {
 		return
@@ -55,9 +66,13 @@ func (l *Spin) Unlock() {
 	depcheck.Left()
 }
 
-// LockIRQ is the kernel's spin_lock_irqsave: with preempt_rt=0 interrupts are
-// disabled too; with preempt_rt=1 they are not, as in the kernel, because
-// there handlers are threads that wait for the lock.
+// LockIRQ is [Spin.Lock] that with preempt_rt=0 also disables interrupts. With
+// preempt_rt=1 it does not, as in the kernel, because there interrupt handlers
+// are threads, which wait for the lock.
+//
+// Context: task or softirq; not pinned.
+//
+// Linux: spin_lock_irqsave.
 func (l *Spin) LockIRQ() {
 	if depcheck.Enabled() {
 		l.lockChecked(0, true)
@@ -67,10 +82,12 @@ func (l *Spin) LockIRQ() {
 		l.mu.Lock()
 		return
 	}
-	l.raw.takeIRQ()
+	l.raw.acquireIRQ()
 }
 
-// UnlockIRQ ends a section begun with LockIRQ.
+// UnlockIRQ releases a lock taken by [Spin.LockIRQ].
+//
+// Linux: spin_unlock_irqrestore.
 func (l *Spin) UnlockIRQ() {
 	if depcheck.Enabled() && !l.unlockChecked() {
 		return
@@ -86,17 +103,22 @@ func (l *Spin) UnlockIRQ() {
 	}
 }
 
-// Mutex is the kernel's mutex: the holder may sleep. Not in a raw atomic
-// context, nor under a Spin.
+// Mutex is a sleeping lock whose holder may sleep.
+//
+// Linux: mutex.
 type Mutex struct {
 	mu  sync.Mutex
 	dep depcheck.Map
 }
 
-// Init names the lock's class. It must not be held.
+// Init names the lock's class. The lock must not be held.
 func (l *Mutex) Init(name string) { l.dep.Init(name) }
 
-// Lock takes the lock and may park.
+// Lock takes the lock. It may park.
+//
+// Context: task; not pinned, not with a Spin or an RW held.
+//
+// Linux: mutex_lock.
 func (l *Mutex) Lock() {
 	if depcheck.Enabled() {
 		l.lockChecked(0)
@@ -105,11 +127,16 @@ func (l *Mutex) Lock() {
 	l.mu.Lock()
 }
 
-// TryLock takes the lock if nobody holds it. Any context.
-func (l *Mutex) TryLock() bool { return l.mu.TryLock() && l.tried() }
+// TryLock takes the lock if it is free, and reports whether it did.
+//
+// Context: any.
+//
+// Linux: mutex_trylock.
+func (l *Mutex) TryLock() bool { return l.mu.TryLock() && l.recordTry() }
 
-// Unlock releases the lock. Unlocking a lock that is not held is a fatal
-// error.
+// Unlock releases the lock. If the lock is not held, that is a fatal error.
+//
+// Linux: mutex_unlock.
 func (l *Mutex) Unlock() {
 	if depcheck.Enabled() && !l.unlockChecked() {
 		return

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/internal/pin"
 	"quiesce/lock"
 	"quiesce/lockdep"
 	"quiesce/lockdep/lockdeptest"
@@ -76,11 +77,11 @@ func TestTheReporterRunsUnpinnedAndBeforeThePinnedSectionGoesOn(t *testing.T) {
 		reported.Store(true)
 	})()
 	s := name(new(lock.Spin), "s")
-	p := preempt.DisableNotrace()
+	p := pin.Disable()
 	s.Lock()
 	before := reported.Load()
 	s.Unlock()
-	p.EnableNotrace()
+	p.Enable()
 	if !before {
 		t.Error("the pinned section went on before the report was delivered")
 	}
@@ -161,10 +162,10 @@ func init() {
 			m.Unlock()
 		}()
 		<-held
-		p := preempt.DisableNotrace()
+		p := pin.Disable()
 		m.Lock()
 		m.Unlock()
-		p.EnableNotrace()
+		p.Enable()
 		fmt.Println("survived")
 	}
 	scenarios["as the environment says"] = func() {

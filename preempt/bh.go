@@ -5,6 +5,7 @@ import (
 
 	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
+	"quiesce/internal/pin"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
@@ -12,35 +13,37 @@ import (
 // BHState is the token of a section with softirqs (bottom halves) disabled.
 type BHState struct {
 	t *bhTask
-	p Pinned // preempt_rt=0
+	p pin.Section // preempt_rt=0
 }
 
-// bhTask is a goroutine that has softirqs disabled. It is made by the
-// outermost section and never used again, so that a stale token is told from
-// a good one.
+// bhTask is a goroutine that has softirqs disabled. The outermost section makes
+// it, and it is never reused, so that a stale token is recognized.
 type bhTask struct {
 	g    uintptr // immutable: sys.G
-	next *bhTask // in the goroutine's bucket, protected by its lock
+	next *bhTask // in the goroutine's bucket; protected by the bucket's lock
 
 	// Owned by the goroutine.
-	depth   int      // of sections; the run of what waits counts as one
-	running bool     // what waits
-	fns     []func() // Softirq calls that wait
+	depth   int      // of sections; running the deferred handlers counts as one
+	running bool     // the deferred handlers run
+	fns     []func() // deferred Softirq calls
 }
 
-// DisableBH disables softirqs for this goroutine until Restore: a Softirq that
-// it asks for meanwhile is kept until the outermost Restore. With preempt_rt=1
-// the goroutine stays preemptible, as in the kernel; with preempt_rt=0 it is
-// pinned. Sections nest, and may end in another order than they began; all
-// must end before the goroutine does. Not in a Hardirq handler. The kernel's
-// local_bh_disable.
+// DisableBH disables softirqs for this goroutine until [BHState.Restore]: its
+// [Softirq] calls are deferred until the outermost Restore. With preempt_rt=1 the
+// goroutine stays preemptible, as in the kernel; with preempt_rt=0 it is pinned.
+// Sections nest, and need not end in the reverse order of their beginnings; all
+// must end before the goroutine does.
 //
-// Here a softirq never comes from elsewhere, so only the goroutine's own
-// calls are held back: this excludes nobody else. Use a lock for that.
+// Here softirqs never come from outside, so only the goroutine's own calls are
+// deferred: DisableBH excludes no other goroutine. Use a lock for that.
+//
+// Context: any except Hardirq.
+//
+// Linux: local_bh_disable.
 func DisableBH() BHState {
 	var s BHState
 	if !rt {
-		s.p = DisableNotrace()
+		s.p = pin.Disable()
 	}
 	g := sys.G()
 	if s.t = bhFind(g); s.t == nil {
@@ -54,15 +57,17 @@ func DisableBH() BHState {
 	return s
 }
 
-// Restore ends the section. When it was the goroutine's outermost, the Softirq
-// calls that it held back run now, on this goroutine. It must be called once,
-// on the goroutine that called DisableBH. The kernel's local_bh_enable.
+// Restore ends the section. If it was the goroutine's outermost, the deferred
+// Softirq calls run now, on this goroutine. It must be called exactly once, on
+// the goroutine that called [DisableBH].
+//
+// Linux: local_bh_enable.
 func (s BHState) Restore() {
 	if s.t == nil || s.t.g != sys.G() || s.t.depth == 0 || s.t.depth == 1 && s.t.running {
-		panic("quiesce: BHState.Restore of a section that this goroutine is not in")
+		panic("quiesce/preempt: BHState.Restore of a section that this goroutine is not in")
 	}
 	if depcheck.Enabled() {
-		depcheck.BHOn(!rt) // locks that are held now are held while handlers run
+		depcheck.BHOn(!rt) // first, because locks held here are held while handlers run
 	}
 	if s.t.depth > 1 {
 		s.t.depth--
@@ -70,37 +75,43 @@ func (s BHState) Restore() {
 		s.t.run()
 	}
 	if !rt {
-		s.p.EnableNotrace()
+		s.p.Enable()
 		depcheck.Left()
 	}
 }
 
-// BHDisabled reports whether this goroutine has softirqs disabled, as a
-// Softirq handler has. Any context. The kernel's in_softirq.
+// BHDisabled reports whether the calling goroutine has softirqs disabled. In a
+// [Softirq] handler it has.
+//
+// Context: any.
+//
+// Linux: in_softirq.
 func BHDisabled() bool { return bhFind(sys.G()) != nil }
 
-// Softirq runs fn as a softirq handler. With preempt_rt=1 that is a
-// preemptible context in which a lock.Spin may be taken; with preempt_rt=0 it
-// is pinned. Sleeping in fn is against the rules either way.
+// Softirq runs fn as a softirq handler. With preempt_rt=1 that is a preemptible
+// context in which a lock.Spin may be taken; with preempt_rt=0 it is pinned. fn
+// must not sleep in either mode.
 //
-// Softirqs don't nest: where this goroutine has them disabled, and in a
-// handler, fn is queued and runs when they are enabled again, which may be
-// after Softirq returned.
+// Softirqs don't nest: if this goroutine has softirqs disabled, or runs a
+// handler, fn is queued and runs when they are enabled again, which may be after
+// Softirq has returned.
+//
+// Context: any.
 func Softirq(fn func()) {
 	g := sys.G()
 	if t := bhFind(g); t != nil {
 		t.fns = append(t.fns, fn)
 		return
 	}
-	var p Pinned
+	var p pin.Section
 	if !rt {
-		p = DisableNotrace()
+		p = pin.Disable()
 	}
 	t := &bhTask{g: g, depth: 1, fns: []func(){fn}}
 	bhInsert(t)
 	t.run()
 	if !rt {
-		p.EnableNotrace()
+		p.Enable()
 		depcheck.Left()
 	}
 }
@@ -114,9 +125,9 @@ func handleSoftirq(fn func()) {
 	fn()
 }
 
-// run runs what waits, and what that asks for meanwhile, at depth 1, so that
-// nothing of it nests. A handler that panics takes nobody along: those behind
-// it run while the panic is under way, and the goroutine is left clean.
+// run runs the deferred handlers, and those that they queue, at depth 1, so that
+// none of them nests. If a handler panics, the remaining ones still run during
+// unwinding, and the goroutine is left clean.
 func (t *bhTask) run() {
 	defer func() {
 		if len(t.fns) != 0 {
@@ -134,12 +145,16 @@ func (t *bhTask) run() {
 	}
 }
 
-// bhBuckets find a goroutine's bhTask. Goroutines that have softirqs disabled
-// are few and a bucket is mostly empty, which its count says without its lock.
-// The lock is only ever held pinned and for a few instructions.
+// bhBuckets is a hash table from a goroutine to its bhTask:
 //
-// What is in here is hidden from the race detector, which would take
-// goroutines of one bucket for ordered. So all who touch it are go:norace.
+//	sys.G() ─ bhBucket ─► bucket: count, lock, tasks ─► bhTask ─► bhTask ─► nil
+//
+// Few goroutines have softirqs disabled at a time, so most buckets are empty,
+// and a load of the count says so without the lock. The lock is held only by
+// pinned goroutines and for a few instructions.
+//
+// The table is hidden from the race detector, which would otherwise order
+// goroutines that share a bucket. So all functions that access it are go:norace.
 var bhBuckets [64]struct {
 	count atomic.Int32
 	lock  atomic.Uint32
@@ -147,12 +162,12 @@ var bhBuckets [64]struct {
 	_     [percpu.Line - 4 - 4 - 8]byte
 }
 
-// bhBucket is the number of a goroutine's bucket. Descriptors are some 400
-// bytes apart.
+// bhBucket returns the index of a goroutine's bucket. Goroutine descriptors are
+// some 400 bytes apart.
 func bhBucket(g uintptr) uintptr { return (g>>9 ^ g>>15) % uintptr(len(bhBuckets)) }
 
-// bhFind returns the goroutine's task, or nil. The goroutine itself asks, so
-// there is nothing to be ordered with: it sees its own stores.
+// bhFind returns the goroutine's task, or nil. It is called by that goroutine,
+// which sees its own stores, so nothing else needs to be ordered.
 //
 //go:norace
 func bhFind(g uintptr) *bhTask {
@@ -197,22 +212,22 @@ func bhRemove(t *bhTask) {
 }
 
 //go:norace
-func lockBH(l *atomic.Uint32) Pinned {
-	p := DisableNotrace()
+func lockBH(l *atomic.Uint32) pin.Section {
+	p := pin.Disable()
 	race.Disable()
 	for i := 0; !l.CompareAndSwap(0, 1); i++ { // ord:bh
 		if i < 100 {
 			sys.Pause(10)
 		} else {
-			sys.Yield() // the holder's thread may want the processor
+			sys.Yield() // the holder's thread may need the processor
 		}
 	}
 	return p
 }
 
 //go:norace
-func unlockBH(l *atomic.Uint32, p Pinned) {
+func unlockBH(l *atomic.Uint32, p pin.Section) {
 	l.Store(0) // ord:bh
 	race.Enable()
-	p.EnableNotrace()
+	p.Enable()
 }

@@ -1,94 +1,71 @@
 package preempt
 
 import (
-	"sync/atomic"
-
 	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
+	"quiesce/internal/pin"
 	"quiesce/internal/sys"
 )
 
 // IRQState is the token of a section with interrupts disabled.
-type IRQState struct{ p Pinned }
+type IRQState struct{ s pin.IRQ }
 
-// DisableIRQ disables interrupts on this P until Restore: pinned, and a
-// Hardirq asked for meanwhile is kept until the outermost Restore. Any
-// context. The kernel's local_irq_save.
+// DisableIRQ disables interrupts on this P until [IRQState.Restore]. The
+// goroutine is pinned, and [Hardirq] calls on this P are deferred until the
+// outermost Restore.
+//
+// Context: any.
+//
+// Linux: local_irq_save.
 //
 //go:norace
 func DisableIRQ() IRQState {
-	s := DisableIRQNotrace()
+	s := pin.DisableIRQ()
 	if depcheck.Enabled() {
 		depcheck.HardirqsOff()
 	}
-	return s
+	return IRQState{s}
 }
 
-// DisableIRQNotrace is DisableIRQ that lockdep takes no note of, for locks,
-// which tell it of themselves.
+// Restore ends the section. If it was the outermost on this P, the deferred
+// Hardirq calls run now, on this goroutine. It must be called exactly once, on
+// the goroutine that called [DisableIRQ].
 //
-//go:norace
-func DisableIRQNotrace() IRQState {
-	p := DisableNotrace()
-	p.cpu.IRQOff++
-	return IRQState{p}
-}
-
-// Restore ends the section. When it was the outermost on this P, the Hardirq
-// calls that it held back run now, on this goroutine. The kernel's
-// local_irq_restore.
+// Linux: local_irq_restore.
 //
 //go:norace
 func (s IRQState) Restore() {
 	if depcheck.Enabled() {
 		depcheck.HardirqsOn()
 	}
-	s.RestoreNotrace()
+	s.s.Restore()
 	if depcheck.Enabled() {
 		depcheck.Left()
 	}
 }
 
-// RestoreNotrace ends a section of DisableIRQNotrace.
+// Hardirq runs fn as a hard interrupt handler: pinned, with interrupts disabled.
+// If interrupts are already disabled on this P, fn is queued and runs when they
+// are enabled again, which may be after Hardirq has returned. fn must follow the
+// rules of pinned sections.
 //
-//go:norace
-func (s IRQState) RestoreNotrace() {
-	c := s.p.cpu
-	c.IRQOff--
-	if c.IRQOff == 0 && c.IRQPending != 0 {
-		runPending(c)
-	}
-	s.p.EnableNotrace()
-}
-
-// Hardirq runs fn as a hard interrupt handler: pinned, interrupts disabled.
-// Where interrupts are disabled on this P already, fn is queued and runs when
-// they are enabled again, which may be after Hardirq returned. fn must keep
-// the rules of pinned sections. Any context.
+// Context: any.
 //
 //go:norace
 func Hardirq(fn func()) {
-	p := DisableNotrace()
-	if queueIfOff(p.cpu, fn) {
-		p.EnableNotrace()
-		return
-	}
-	handle(p.cpu, fn)
-	if p.cpu.IRQPending != 0 {
-		runPending(p.cpu)
-	}
-	p.EnableNotrace()
-	if depcheck.Enabled() {
+	if pin.Hardirq(fn) && depcheck.Enabled() {
 		depcheck.Left()
 	}
 }
 
-// Threaded runs fn as an interrupt handler that preempt_rt=1 makes a thread (as
-// the kernel does with every handler that does not ask for hard interrupt
-// context): in the calling goroutine, preemptible, free to take a lock.Spin. It
-// must be right in a hard interrupt handler too, where preempt_rt=0 would run
-// it: lockdep reports a lock.Mutex, and locks that are taken elsewhere with
-// interrupts on. It must be called where sleeping is allowed.
+// Threaded runs fn as a threaded interrupt handler: on the calling goroutine,
+// preemptible, and free to take a lock.Spin. With preempt_rt=1 the kernel runs
+// every handler in a thread unless it asks for hard interrupt context; with
+// preempt_rt=0 it runs the same handler in hard interrupt context. So fn must be
+// correct there too: lockdep reports a lock.Mutex in fn, and locks that are
+// taken elsewhere with interrupts enabled.
+//
+// Context: task; not pinned.
 func Threaded(fn func()) {
 	if depcheck.Enabled() {
 		depcheck.ThreadedEnter()
@@ -97,9 +74,11 @@ func Threaded(fn func()) {
 	fn()
 }
 
-// RT reports whether sleeping spin locks are in force (the kernel's
-// PREEMPT_RT): the default here, because a Go program is preemptible
-// everywhere. QUIESCE=preempt_rt=0 at start chooses the other way.
+// RT reports whether spin locks sleep, as with the kernel's PREEMPT_RT. That is
+// the default, because a Go program is preemptible everywhere. QUIESCE=preempt_rt=0
+// in the environment of the process selects the other mode.
+//
+// Context: any.
 func RT() bool { return rt }
 
 var rt = func() bool {
@@ -107,76 +86,11 @@ var rt = func() bool {
 	return !ok || v != "0"
 }()
 
-// The handlers that wait for interrupts to be enabled, by P. They are Go
-// funcs, so they live on the Go heap; the P's word IRQPending, which is its
-// own, says whether there are any. The lock is only ever held pinned and for
-// a few instructions, so spinning for it is bounded.
-var pending struct {
-	lock atomic.Uint32
-	fns  map[*percpu.CPU][]func()
-}
-
-func lockPending() {
-	for i := 0; !pending.lock.CompareAndSwap(0, 1); i++ { // ord:irq
-		if i < 100 {
-			sys.Pause(10)
-		} else {
-			sys.Yield() // the holder's thread may want the processor
-		}
-	}
-}
-
-//go:norace
-func queueIfOff(c *percpu.CPU, fn func()) bool {
-	if c.IRQOff == 0 {
-		return false
-	}
-	c.IRQPending++
-	lockPending()
-	if pending.fns == nil {
-		pending.fns = make(map[*percpu.CPU][]func())
-	}
-	pending.fns[c] = append(pending.fns[c], fn)
-	pending.lock.Store(0) // ord:irq
-	return true
-}
-
-// runPending runs the queued handlers, and those that they queue.
+// InHardirq reports whether the calling goroutine runs a [Hardirq] handler.
 //
-//go:norace
-func runPending(c *percpu.CPU) {
-	for c.IRQPending != 0 {
-		c.IRQPending = 0
-		lockPending()
-		fns := pending.fns[c]
-		delete(pending.fns, c)
-		pending.lock.Store(0) // ord:irq
-		for _, fn := range fns {
-			handle(c, fn)
-		}
-	}
-}
-
-// handle runs one handler with interrupts off, so that a Hardirq asked for
-// inside it waits for the handler's end.
+// Context: any.
 //
-//go:norace
-func handle(c *percpu.CPU, fn func()) {
-	c.IRQOff++
-	c.Hardirq++
-	if depcheck.Enabled() {
-		depcheck.HardirqEnter()
-		fn()
-		depcheck.HardirqExit()
-	} else {
-		fn()
-	}
-	c.Hardirq--
-	c.IRQOff--
-}
-
-// InHardirq reports whether this goroutine runs a Hardirq handler. Any
-// context. The kernel's in_hardirq.
+// Linux: in_hardirq.
 //
 //go:norace
 func InHardirq() bool {
@@ -185,8 +99,12 @@ func InHardirq() bool {
 	return in
 }
 
-// IRQDisabled reports whether interrupts are disabled on the P that this
-// goroutine runs on. Any context. The kernel's irqs_disabled.
+// IRQDisabled reports whether interrupts are disabled on the P that the calling
+// goroutine runs on.
+//
+// Context: any.
+//
+// Linux: irqs_disabled.
 //
 //go:norace
 func IRQDisabled() bool {

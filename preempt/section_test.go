@@ -74,7 +74,7 @@ func TestPinnedGoroutineStaysOnItsP(t *testing.T) {
 				p := Disable()
 				for range 20 {
 					q := Disable()
-					if !q.Same(p) {
+					if q.cpu != p.cpu {
 						panic("a pinned goroutine changed its P")
 					}
 					q.Enable()

@@ -54,12 +54,11 @@ func (g Guard) Adopt() {
 	}
 }
 
-// Check reports, with -tags lockdep, a guard that was unlocked already: for
-// functions that take a guard for a proof. skip is the number of frames
-// between the caller of Check and the line to blame. Any context.
-func (g Guard) Check(skip int) {
-	if depcheck.Tagged && !g.dep.Open() {
-		depcheck.Suspicious(skip+1, "use of an rcu.Guard after its Unlock")
+// depcheck.CheckGuard is for packages whose functions take a guard as proof. It
+// can't name the type.
+func init() {
+	if depcheck.Tagged {
+		depcheck.GuardSection = func(guard any) depcheck.Section { return guard.(Guard).dep }
 	}
 }
 

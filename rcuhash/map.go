@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/depcheck"
 	"quiesce/internal/offheap"
 	"quiesce/lock"
 	"quiesce/page"
@@ -172,7 +173,9 @@ func (m *Map[K, V]) is(n *node[V], h uint64, k *K) bool {
 //
 // Context: any.
 func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
-	g.Check(1)
+	if depcheck.Tagged {
+		depcheck.CheckGuard(1, g)
+	}
 	h := m.hash(k)
 	for n := m.bucket(h).LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
 		if m.is(n, h, &k) {
@@ -283,7 +286,9 @@ func (m *Map[K, V]) retire(n *node[V]) {
 //
 // Context: any that fn allows.
 func (m *Map[K, V]) Range(g rcu.Guard, fn func(k K, v *V) bool) {
-	g.Check(1)
+	if depcheck.Tagged {
+		depcheck.CheckGuard(1, g)
+	}
 	for i := range m.mask + 1 {
 		for n := m.bucket(i).LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
 			at := unsafe.Add(unsafe.Pointer(n), m.keyAt)

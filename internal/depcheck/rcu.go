@@ -61,6 +61,21 @@ func Suspicious(skip int, what string) {
 	}
 }
 
+// GuardSection returns the section of an rcu.Guard. Package rcu sets it, in
+// builds with -tags lockdep.
+var GuardSection func(guard any) Section
+
+// CheckGuard reports the use of an rcu.Guard that has been unlocked. It is for
+// functions that take a guard as proof, in builds with -tags lockdep. skip is the
+// number of frames between the caller of CheckGuard and the line to blame.
+//
+//go:noinline
+func CheckGuard(skip int, guard any) {
+	if !GuardSection(guard).Open() {
+		Suspicious(skip+1, "use of an rcu.Guard after its Unlock")
+	}
+}
+
 // NeedNoReader reports a caller that does in a read-side section what must not
 // be done there, as far as they are seen: pinned ones always, others with -tags
 // lockdep. It returns whether that is so.

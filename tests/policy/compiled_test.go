@@ -32,6 +32,8 @@ func goTool(t *testing.T, args ...string) string {
 var inlined = []struct{ pkg, fn string }{
 	{"./preempt", "Disable"},
 	{"./preempt", "Pinned.Enable"},
+	{"./internal/pin", "Disable"},
+	{"./internal/pin", "Section.Enable"},
 	{"./internal/percpu", "Pin"},
 	{"./internal/percpu", "Of"},
 }

@@ -18,8 +18,9 @@ const orderingPage = "docs/design/memory-ordering.md"
 // ordered are the packages whose memory accesses docs/design/memory-ordering.md
 // accounts for.
 var ordered = map[string]bool{
-	"internal/sys": true, "internal/percpu": true, "preempt": true, "lock": true,
-	"rcu": true, "internal/pages": true, "page": true, "slab": true, "rcuhash": true,
+	"internal/sys": true, "internal/percpu": true, "internal/pin": true, "preempt": true,
+	"lock": true,
+	"rcu":  true, "internal/pages": true, "page": true, "slab": true, "rcuhash": true,
 }
 
 // racy are the fields that owners write by plain stores while others look.

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/gfp"
+	"quiesce/internal/depcheck"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 	"quiesce/lockdep"
@@ -135,7 +136,9 @@ var rcuRows = []row{
 	{name: "guard used after its Unlock", verdicts: "t", kind: rcuUsage, body: func(*bench) {
 		g := rcu.ReadLock()
 		g.Unlock()
-		g.Check(0)
+		if depcheck.Tagged {
+			depcheck.CheckGuard(0, g)
+		}
 	}},
 	{name: "Synchronize", verdicts: ".", body: func(*bench) { rcu.Synchronize() }},
 	{name: "Synchronize in rcu_read_lock", verdicts: "t", kind: rcuUsage, body: inReader(rcu.Synchronize)},
