@@ -36,6 +36,14 @@ var room [(MaxP + 1) * Line]byte
 // cpus is the first whole Line of room. Immutable.
 var cpus = unsafe.Pointer(&room[-uintptr(unsafe.Pointer(&room))%Line])
 
+func init() {
+	// The first P's state would commit 2 MiB of room where huge pages are given
+	// to everybody.
+	const page = 1 << 16
+	skip := -uintptr(unsafe.Pointer(&room)) % page
+	sys.SmallPages(unsafe.Pointer(&room[skip]), (unsafe.Sizeof(room)-skip)&^(page-1))
+}
+
 // readers is the high-water mark of the P numbers on which preemptible
 // readers entered. Pinned sections need none: on a P that is gone Nest is 0,
 // and Ps that exist are below GOMAXPROCS.

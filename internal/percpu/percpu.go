@@ -68,7 +68,7 @@ func (s *Slots[T]) Release() {
 	old, grave := s.base, ranges.grave[size]
 	ranges.Unlock()
 	if grave == nil {
-		g, err := sys.ReserveOpen(size)
+		g, err := reserve(size)
 		if err != nil {
 			return // keep the range: it can't be recycled while it may be used
 		}
@@ -113,7 +113,17 @@ func getRange(size uintptr) (unsafe.Pointer, error) {
 		return p, nil
 	}
 	ranges.Unlock()
-	return sys.ReserveOpen(size)
+	return reserve(size)
+}
+
+// reserve takes address space for slots. They are sparse: a huge page would
+// commit 2 MiB for the first of them.
+func reserve(size uintptr) (unsafe.Pointer, error) {
+	p, err := sys.ReserveOpen(size)
+	if err == nil {
+		err = sys.SmallPages(p, size)
+	}
+	return p, err
 }
 
 func putRange(p unsafe.Pointer, size, used uintptr) {
