@@ -64,7 +64,7 @@ func compareFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 			defer page.Close()
 		}
 		rep, err := compare.Run(r, cfg, func(st compare.Status) {
-			r.tell(kit.Step{Text: st.String(), Done: st.Done, Total: st.Total})
+			r.progress(kit.Step{Text: st.String(), Done: st.Done, Total: st.Total})
 		})
 		if err != nil {
 			return nil, err

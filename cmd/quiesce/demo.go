@@ -62,7 +62,7 @@ func demoFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 		if !r.Changed("seed") {
 			cfg.Seed = uint64(rand.Uint32()) // short enough to be typed again
 		}
-		rep, err := demo.Run(r, cfg, r.tell)
+		rep, err := demo.Run(r, cfg, r.progress)
 		if err != nil {
 			return nil, err
 		}

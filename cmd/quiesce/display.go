@@ -49,8 +49,8 @@ func columns(w io.Writer) int {
 
 const clearLine = "\r\x1b[2K"
 
-// tell shows a step.
-func (d *display) tell(s kit.Step) {
+// step shows a step.
+func (d *display) step(s kit.Step) {
 	begins := !d.shown || s.Phase != d.phase
 	if d.width == 0 {
 		if s.Text == "" {

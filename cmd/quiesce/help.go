@@ -83,7 +83,7 @@ func describe(fs *pflag.FlagSet) string {
 	return b.String()
 }
 
-// entry is a name and a text beside it, wrapped, that begins in column indent.
+// entry returns a name and, from column indent, a wrapped text about it.
 // A long name has a line of its own.
 func entry(name, about string, indent int) string {
 	var b strings.Builder

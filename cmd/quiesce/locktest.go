@@ -22,26 +22,26 @@ var locktestJob = job{
 Runs small scripts of locks, interrupt handlers, readers and allocations, all
 real and each in one goroutine, and compares what lockdep reports with what it
 must: a lock that may sleep where nothing may, an order of locks that can
-deadlock, a lock that a handler may find held, misuse. No deadlock happens, and
-none has to: one run of each order is enough for lockdep.
+deadlock, a lock that a handler may find held, misuse. No deadlock happens, nor
+has to: one run of each order is enough for lockdep.
 
 "quiesce locktest seed" shows the one report that this project began with: an
 array for kfree_rcu, asked for with a raw spinlock held and the allocator's
 caches exhausted; then the same with gfp.NoLocks.
 
-Readers (rcu_read_lock) are seen by builds with -tags lockdep only. Where the
-go command and this program's source are at hand, it builds itself anew with the
+Only builds with -tags lockdep see readers (rcu_read_lock). If the go command
+and this program's source are available, the program rebuilds itself with the
 tag, in a temporary directory, and runs that.`,
 	notes: `
 A cell of the table:
   ok      silence, as expected
   ! ok    a report of the expected kind
-  FAILED  neither; a line below the table tells what was observed instead
+  FAILED  neither; a line below the table says what was observed instead
   tag     takes a build with -tags lockdep, and was not run
 
 Columns: raw, spin and mutex are lock.Raw, Spin and Mutex; wlock, rlock and
-qread are lock.RW's Lock, RLockRecursive and RLock (which waits in line, behind
-writers that wait). The digits behind a name are the order of its events.`,
+qread are lock.RW's Lock, RLockRecursive and RLock (which queues behind
+writers that wait). The digits after a name are the order of its events.`,
 	examples: []string{
 		"quiesce locktest",
 		"quiesce locktest -run 'A-B-B-A' -v      (with the reports' text)",
@@ -85,7 +85,7 @@ func locktestFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 	}
 }
 
-// match returns the rows that are ordered.
+// match returns the configuration that selects the rows ordered.
 func (o *locktestOrder) match() (cfg locktest.Config, err error) {
 	if o.Run == "" {
 		return cfg, nil
@@ -99,7 +99,7 @@ func (o *locktestOrder) match() (cfg locktest.Config, err error) {
 	return cfg, nil
 }
 
-// do runs the rows that are ordered.
+// do runs the rows ordered.
 func (o *locktestOrder) do(ctx context.Context) (*result, error) {
 	cfg, err := o.match()
 	if err != nil {

@@ -195,7 +195,7 @@ func TestInterruptedItPrintsTheTableSoFar(t *testing.T) {
 
 // interrupt starts the command, and sends it sig a while after want has appeared
 // on stderr. It returns what the command wrote to stdout. The command must end
-// soon, with status 130.
+// soon, with status 130, and say that it was interrupted.
 func interrupt(t *testing.T, sig os.Signal, after time.Duration, want string, cmd *exec.Cmd) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -220,6 +220,7 @@ func interrupt(t *testing.T, sig os.Signal, after time.Duration, want string, cm
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Errorf("%v: %v, want status 130", sig, err)
 	}
+	contains(t, errs.text.String(), "interrupted")
 	return out.String()
 }
 

@@ -23,15 +23,15 @@ var predictJob = job{
 Measures some twenty parameters on this machine, on one P and two (membarriers,
 lines that change processors, stacks, locks, sheaves, slabs, pages), puts them
 into closed forms and into a simulation of P processors that allocate and free
-by RCU without a pause, checks both against what one and two Ps really do here,
+by RCU without a pause, checks both against what one and two Ps do here,
 and predicts the rest. It ends with the answer: which resource bends first, at
 how many Ps, and what would move it. Takes about half a minute.
 
-Parameters are saved for the next run; -recalibrate measures them anew.`,
+Parameters are saved for the next run; -recalibrate measures them again.`,
 	notes: `
 Columns of the predictions:
   gp, membarrier   one grace period with every P running, and its barrier
-  drain            one look of the drain worker at every P's slot
+  drain            one check by the drain worker of every P's slot
   depot wait       share of the Ps' time that goes to the sheaves' shared stacks
   slab lock        share of time that cache.mu is held
   worker           share of time that the reclaim worker wants a processor and
@@ -69,7 +69,7 @@ func (p *predictFlags) define(fs *pflag.FlagSet) func(*run) (*result, error) {
 	fs.Uint64Var(&p.seed, "seed", 1, "`n` makes the simulation repeatable, not the measurements (default 1; 0: a random one, which the report shows)")
 	fs.Float64Var(&p.effort, "effort", 1, "`factor` for the length of measurements and simulations (default 1)")
 	fs.StringVar(&p.calibration, "calibration", "", "`file` of the saved parameters (default: quiesce/predict.json in the user's cache directory)")
-	fs.BoolVar(&p.recalibrate, "recalibrate", false, "measure the parameters even if there are saved ones")
+	fs.BoolVar(&p.recalibrate, "recalibrate", false, "measure the parameters even if saved ones exist")
 	return func(r *run) (*result, error) {
 		cfg, err := p.config()
 		if err != nil {
@@ -80,7 +80,7 @@ func (p *predictFlags) define(fs *pflag.FlagSet) func(*run) (*result, error) {
 			if total > 0 {
 				text = fmt.Sprintf("%s, %d of %d", what, done, total)
 			}
-			r.tell(kit.Step{Phase: what, Text: text, Done: done, Total: total})
+			r.progress(kit.Step{Phase: what, Text: text, Done: done, Total: total})
 		}
 		rep, err := predict.Run(r, cfg)
 		if r.Err() != nil {

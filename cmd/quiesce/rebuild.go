@@ -15,7 +15,7 @@ import (
 	"quiesce/cmd/quiesce/internal/kit"
 )
 
-// patience is what a build or a child that is to end gets before it is killed.
+// patience is how long a build or a child may take to end before it is killed.
 const patience = 10 * time.Second
 
 // rebuilt builds this program with -tags lockdep and has it carry out the order.
@@ -45,7 +45,7 @@ func rebuilt(r *run, o locktestOrder) (status int, done bool) {
 		if ctx.Err() != nil {
 			return exitInterrupted, true
 		}
-		fmt.Fprintf(r.err, "quiesce locktest: the build failed, going on without the tag: %v\n%s", err, said.Bytes())
+		fmt.Fprintf(r.err, "quiesce locktest: the build failed, continuing without the tag: %v\n%s", err, said.Bytes())
 		return 0, false
 	}
 
@@ -71,7 +71,7 @@ func hasSource(ctx context.Context, pkg string) bool {
 	return err == nil && strings.TrimSpace(string(out)) != ""
 }
 
-// interruptibly is a command that the end of ctx interrupts.
+// interruptibly returns a command that the end of ctx interrupts.
 func interruptibly(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = patience
@@ -84,7 +84,7 @@ func interruptibly(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// buildFlags are those of this build, and the tag.
+// buildFlags returns the flags of this build, with the tag added.
 func buildFlags(info *debug.BuildInfo) []string {
 	tags := "lockdep"
 	var flags []string

@@ -57,8 +57,8 @@ type run struct {
 	context.Context
 	*pflag.FlagSet
 	streams
-	args []string
-	tell kit.Progress
+	args     []string
+	progress kit.Progress
 }
 
 // result is what a job found.
@@ -117,7 +117,7 @@ func (j *job) run(c *cobra.Command, args []string, s streams, asJSON bool, do fu
 	defer stop()
 	called := c.CommandPath()
 	show := newDisplay(s.err, called)
-	res, err := do(&run{ctx, c.Flags(), s, args, show.tell})
+	res, err := do(&run{ctx, c.Flags(), s, args, show.step})
 	show.end()
 	if ctx.Err() != nil {
 		fmt.Fprintf(s.err, "%s: interrupted\n", called)

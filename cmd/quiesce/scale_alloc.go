@@ -42,7 +42,7 @@ func scaleAllocFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 				cfg.Sizes = append(cfg.Sizes, n)
 			}
 		}
-		rep, err := scale.Alloc(r, *cfg, r.tell.Say)
+		rep, err := scale.Alloc(r, *cfg, r.progress.Say)
 		if err != nil {
 			return nil, err
 		}

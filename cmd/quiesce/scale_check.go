@@ -17,13 +17,13 @@ var scaleCheckJob = job{
 	short: "the table of what this library must reach, with verdicts",
 	title: "what this library must reach, and what it reaches here",
 	about: `
-Measures each row of the design's table of targets beside what it is compared
-with, by turns, several times. A verdict is on the median:
+Measures each row of the design's table of targets and what it is compared with
+in turn, several times. A verdict is on the median:
   ok     it meets the target
   MISS   it doesn't, and by how much
   noisy  no majority of the repeats lies within 20 % of each other, and they do
          not agree; or the loops had no processor to themselves
-  ~      (behind a verdict) as noisy, but every repeat says the same`,
+  ~      (after a verdict) as noisy, but every repeat says the same`,
 	examples: []string{
 		`quiesce scale check`,
 		`quiesce scale check -run 'reader|ReadLock' -repeats 15`,
@@ -53,7 +53,7 @@ func scaleCheckFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 		if cfg.Child, err = coldChild(); err != nil {
 			return nil, err
 		}
-		rep, err := scale.Check(r, *cfg, r.tell.Say)
+		rep, err := scale.Check(r, *cfg, r.progress.Say)
 		if err != nil {
 			return nil, err
 		}

@@ -14,8 +14,8 @@ var scaleGPJob = job{
 	short: "rcuscale's writers: how long grace periods take",
 	title: "how long grace periods take",
 	about: `
-nwriters goroutines wait for one grace period after the other, beside nreaders
-that do nothing but enter and leave sections. Each writer measures at least
+nwriters goroutines wait for one grace period after another, while nreaders do
+nothing but enter and leave sections. Each writer measures at least
 100, at most 10,000. Writers that wait at once share grace periods, so there
 can be fewer batches than measurements.`,
 	examples: []string{
@@ -38,7 +38,7 @@ func scaleGPFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 	fs.DurationVar(&cfg.WriterHoldoff, "writer_holdoff", 0, "a `time` to wait before each grace period, like 100us")
 	fs.DurationVar(&cfg.MinRuntime, "minruntime", 2*time.Second, "measure for this `time` at least, as far as 10,000 measurements of a writer go (default 2s)")
 	return func(r *run) (*result, error) {
-		rep, err := scale.GP(r, *cfg, r.tell.Say)
+		rep, err := scale.GP(r, *cfg, r.progress.Say)
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ var scaleKfreeJob = job{
 	about: `
 Each thread allocates an object and frees it after a grace period,
 kfree_alloc_num times in each of kfree_loops loops. rcuscale's line has the
-time until the last object is queued; the table goes on until all of them are
+time until the last object is queued; the table continues until all of them are
 reclaimed. The kernel's kfree_rcu_test_double is kfree_rcu(obj, rcu_head), and
 _single is kfree_rcu(obj), which may sleep. Here neither needs a word of the
 object: double is Cache.FreeRCU, whose caller knows the object's cache, single
@@ -45,7 +45,7 @@ func scaleKfreeFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 	fs.DurationVar(&cfg.Holdoff, "holdoff", 0, "a `time` to wait before it begins")
 	fs.DurationVar(&cfg.MinRuntime, "minruntime", 0, "loop on until this `time` has passed")
 	fs.StringVar(&cfg.Strategy, "strategy", "", "a `name` of quiesce compare's strategies in place of what ships ("+strings.Join(scale.Strategies(), ", ")+"); objects have 64 bytes")
-	preset := fs.String("preset", "", "run a published test by its `name`, with the kernel's figures beside; \"list\" lists them. The flags above still count")
+	preset := fs.String("preset", "", "run a published test by its `name`, with the kernel's figures next to it; \"list\" lists them. The flags above still count")
 	by := fs.Int("scale", 100, "divide the preset's loops by `n` (default 100)")
 	return func(r *run) (*result, error) {
 		if *preset == "list" {
@@ -73,8 +73,8 @@ func scaleKfreeFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 		} else if r.Changed("scale") {
 			return nil, kit.BadInput("-scale is for -preset")
 		}
-		r.tell.Say("%d loops of %d objects", cfg.Loops, cfg.AllocNum)
-		rep, err := scale.Kfree(r, *cfg, r.tell.Say)
+		r.progress.Say("%d loops of %d objects", cfg.Loops, cfg.AllocNum)
+		rep, err := scale.Kfree(r, *cfg, r.progress.Say)
 		if err != nil {
 			return nil, err
 		}

@@ -18,7 +18,7 @@ Runs itself under valgrind's cachegrind, a simulation of caches that counts
 the same on every machine, or nearly, and takes no counter of the processor.
 Objects of 64 bytes, shuffled and in no cache, are freed under a reader,
 reclaimed, and allocated again. A stage's misses are those of a process that
-ends behind it, less those of one that ends before it.`,
+ends after it, less those of one that ends before it.`,
 	notes: `Without valgrind it says so, and that is all (status 0).`,
 	examples: []string{
 		`quiesce scale misses`,
@@ -40,7 +40,7 @@ func scaleMissesFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 		if cfg.Child, err = coldChild(); err != nil {
 			return nil, err
 		}
-		rep, err := scale.Cachegrind(r, *cfg, r.tell.Say)
+		rep, err := scale.Cachegrind(r, *cfg, r.progress.Say)
 		if err != nil {
 			return nil, err
 		}

@@ -42,7 +42,7 @@ func scaleReadFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 		if *types != "" {
 			cfg.Types = strings.Split(*types, ",")
 		}
-		rep, err := scale.Read(r, *cfg, r.tell.Say)
+		rep, err := scale.Read(r, *cfg, r.progress.Say)
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ import (
 
 var tortureJob = job{
 	use:   "torture [flags]",
-	short: "rcutorture: readers, updaters and failures against each other",
+	short: "rcutorture: readers, updaters and failures, all at once",
 	title: "rcutorture for this library",
 	about: `
 Readers of every flavour, nested at random, with delays in them; a writer
@@ -28,8 +28,8 @@ fail, little memory. An object grows older by one with every grace period
 since its removal. A reader that sees an age above 1, a word of a freed
 object, a lost callback, a leak or a hang is a failure.
 
-A scenario is a set of parameters, run in a process of its own. By default
-all of them but those that fail on purpose are run, in rounds of about 30 s
+A scenario is a set of parameters, and runs in a process of its own. By default
+all of them except those that fail on purpose run, in rounds of about 30 s
 each, so that any duration covers all.`,
 	notes: `
 Parameters of a scenario file and of -bootargs, as words of name=value (the
@@ -37,7 +37,7 @@ names are rcutorture's where it has them; 0 is no and 1 is yes):
 ` + describeParams() + `
 The summary of a scenario:
   ver                   objects published
-  rta, rtaf, rtf        objects allocated, not to be had, freed
+  rta, rtaf, rtf        objects allocated, not available, freed
   rtmbe, rtmbkf, rtbe   errors: unmarked objects, mailboxes, barriers
   nt                    readers in handlers
   Reader Pipe           ages that readers saw; from the third on they are errors
@@ -83,7 +83,7 @@ func tortureFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 			return nil, err
 		}
 		cfg.Quit = syscall.SIGQUIT
-		rep, err := torture.Run(r, cfg, r.tell)
+		rep, err := torture.Run(r, cfg, r.progress)
 		if err != nil {
 			return nil, err
 		}

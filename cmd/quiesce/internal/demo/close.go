@@ -7,7 +7,7 @@ import (
 	"quiesce/rcu"
 )
 
-// count adds up what readers and writers counted.
+// count sums what readers and writers counted.
 func (j *job) count() {
 	rep := &j.rep
 	var longest time.Duration
@@ -37,8 +37,8 @@ func (j *job) count() {
 	rep.ReinsertsPerS = float64(rep.Reinserts) / rep.RunS
 }
 
-// close looks at every path once more, reads the figures, closes the map and
-// the allocator, and counts what they did not get back.
+// close checks every path once more, reads the figures, closes the map and the
+// allocator, and counts what was not returned to them.
 func (j *job) close() {
 	rep := &j.rep
 	j.sweep()
@@ -51,8 +51,8 @@ func (j *job) close() {
 		rep.RefusedPages -= w.nils
 	}
 
-	// Every object given to FreeRCU went one of two ways in, and came back by
-	// one of three.
+	// Every object given to FreeRCU went in by one of two routes, and came back
+	// by one of three.
 	given, r := rep.FreeRCU.Total(), rep.Routes
 	in, back := r.Array+r.Fallback, r.Reused+r.Bulk+r.Chained
 	if in != given {

@@ -21,19 +21,19 @@ type Config struct {
 	hooks hooks // tests only
 }
 
-// hooks let a test do harm on purpose.
+// hooks let a test do damage on purpose.
 type hooks struct {
 	loaded func(*job) // before readers and writers start
 	run    func(*job) // when the run phase has ended, before memory is counted
 }
 
-// Bounds of what can be asked for.
+// Upper bounds of the configuration.
 const (
 	MaxWorkers = 4096
 	MaxFlood   = 100_000_000
 )
 
-// check refuses what makes no sense and fills in defaults.
+// check rejects what makes no sense and fills in the defaults.
 func (c *Config) check() error {
 	switch {
 	case c.Duration <= 0:
@@ -57,7 +57,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-// Phase is what Run is doing.
+// Phase is a stage of Run.
 type Phase string
 
 // The phases, in their order.

@@ -2,7 +2,7 @@ package demo
 
 import "quiesce/preempt"
 
-// contextKind is where a FreeRCU is called.
+// contextKind is a context that FreeRCU is called in.
 type contextKind int
 
 const (

@@ -28,11 +28,12 @@ const (
 	tickLeast = 2 * time.Millisecond
 	tickMost  = 50 * time.Millisecond
 	tellEvery = 200 * time.Millisecond
-	gcEach    = 0.1             // of the duration: a garbage collection is asked for
+	gcEach    = 0.1             // of the duration: a garbage collection is requested
 	overtime  = 2 * time.Second // at most, for a short run that saw no pressure yet
 )
 
-// exec is the run phase. Everything that it started has ended when it returns.
+// exec is the run phase. All goroutines that it started have ended when it
+// returns.
 func (j *job) exec(ctx context.Context) {
 	procs := runtime.GOMAXPROCS(0)
 	defer func() {
@@ -77,7 +78,7 @@ func (j *job) exec(ctx context.Context) {
 	}
 }
 
-// control does what the clock says until the duration or ctx ends.
+// control does what is due, by the clock, until the duration or ctx ends.
 func (j *job) control(ctx context.Context, start time.Time, procs int, gc *collector) {
 	todo := steps(procs)
 	tick := time.NewTicker(min(max(j.cfg.Duration/100, tickLeast), tickMost))
@@ -122,7 +123,7 @@ func (j *job) control(ctx context.Context, start time.Time, procs int, gc *colle
 		over := at >= 1 && (windowDone || elapsed >= j.cfg.Duration+overtime)
 		gc.poll(int64(min(at, 1) / gcEach))
 		if elapsed-last.at >= tellEvery || over {
-			last = j.tell(last, elapsed)
+			last = j.report(last, elapsed)
 		}
 		if over {
 			return
@@ -130,13 +131,14 @@ func (j *job) control(ctx context.Context, start time.Time, procs int, gc *colle
 	}
 }
 
-// snapshot is what the last status was made of.
+// snapshot has the counts of the last report of progress.
 type snapshot struct {
 	at                time.Duration
 	lookups, replaced uint64
 }
 
-func (j *job) tell(last snapshot, elapsed time.Duration) snapshot {
+// report reports progress since the last snapshot, and returns the next one.
+func (j *job) report(last snapshot, elapsed time.Duration) snapshot {
 	now := snapshot{at: elapsed}
 	for _, r := range j.readers {
 		now.lookups += r.lookups.Load()
@@ -155,9 +157,9 @@ func (j *job) tell(last snapshot, elapsed time.Duration) snapshot {
 	return now
 }
 
-// collector asks for garbage collections and adds up their pauses. The job
-// makes next to no garbage, so that without being asked the collector would
-// rarely run; asked, it shows what millions of off-heap objects cost it.
+// collector requests garbage collections and sums their pauses. The job makes
+// next to no garbage, so without requests the collector would rarely run; with
+// them it shows what millions of off-heap objects cost it.
 type collector struct {
 	asked   atomic.Int64
 	running atomic.Bool
@@ -174,8 +176,8 @@ func newCollector() *collector {
 	return c
 }
 
-// poll asks for collections until want were asked for, one at a time, and
-// looks at the pauses of those that ended: the runtime keeps the last 256.
+// poll requests collections, one at a time, until want were requested, and
+// reads the pauses of those that ended: the runtime keeps the last 256.
 func (c *collector) poll(want int64) {
 	if c.asked.Load() < want && c.running.CompareAndSwap(false, true) {
 		c.asked.Add(1)

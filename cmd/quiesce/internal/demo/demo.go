@@ -40,13 +40,13 @@ type job struct {
 		mu    sync.Mutex
 		n     uint64            // protected by mu, as are the next two
 		by    map[string]uint64 // what happened, how often
-		first map[string]*entry // and to whom first
+		first map[string]*entry // and which entry first
 	}
 }
 
 // Run does the main job and returns what it found. When ctx ends early, the
 // report covers what was done until then, and is marked partial; memory is
-// closed and checked all the same. The error is an *InputError if the
+// closed and checked anyway. The error is a [*kit.InputError] if the
 // configuration or the directory is to blame.
 func Run(ctx context.Context, cfg Config, progress kit.Progress) (Report, error) {
 	if err := cfg.check(); err != nil {
@@ -65,7 +65,7 @@ func Run(ctx context.Context, cfg Config, progress kit.Progress) (Report, error)
 	return j.rep, err
 }
 
-// all does the phases until the end, an error, or the end of ctx.
+// all goes through the phases until the last, an error, or the end of ctx.
 func (j *job) all(ctx context.Context) error {
 	j.rep.EndedIn = Walk
 	if err := j.walk(ctx); err != nil || ctx.Err() != nil {
@@ -95,12 +95,14 @@ func (j *job) all(ctx context.Context) error {
 	return nil
 }
 
-// random returns a source of its own for each user.
+// random returns a separate source for each user.
 func (j *job) random(user string, i int) *rand.Rand {
 	return rand.New(rand.NewPCG(j.cfg.Seed, tagOf(user)+uint64(i)))
 }
 
-// fault counts an integrity error. Unpinned.
+// fault counts an integrity error.
+//
+// Context: task; not pinned.
 func (j *job) fault(e *entry, what string) {
 	f := &j.faults
 	f.mu.Lock()
@@ -115,7 +117,7 @@ func (j *job) fault(e *entry, what string) {
 	f.n++
 }
 
-// samples tells each kind of integrity error once.
+// samples describes each kind of integrity error once.
 func (j *job) samples() (all []string) {
 	for _, what := range slices.Sorted(maps.Keys(j.faults.by)) {
 		all = append(all, fmt.Sprintf("%s: %d times, first %s", what, j.faults.by[what], j.faults.first[what].path))

@@ -6,11 +6,11 @@
 //
 //	load     walk DIR; read every regular file; put its record into the map
 //	run      readers, writers, and one controller, for Config.Duration
-//	close    last look at every path, Barrier, figures, Close, leak check
+//	close    last check of every path, Barrier, figures, Close, leak check
 //	flood    a million cold objects through FreeRCU, and as a linked list
 //
 // The controller, which is Run's own goroutine, changes GOMAXPROCS (steps),
-// opens and closes the pressure window (pressure.go), asks for garbage
+// opens and closes the pressure window (pressure.go), requests garbage
 // collections, and reports progress.
 //
 // # How an error is known from a race

@@ -30,7 +30,7 @@ type cell struct {
 	_    [6]uint64
 }
 
-// flooder is the state of one way of reclaim.
+// flooder is the state of one kind of reclaim.
 type flooder struct {
 	cache *slab.Cache[cell]
 	cells []*cell // all allocated
@@ -93,7 +93,7 @@ func (j *job) flood(ctx context.Context) error {
 
 // fill allocates all objects that are missing and writes their first word,
 // which is the miss that reclaiming them avoided. It returns how many it got,
-// and takes the time of all but the first call, whose pages are new.
+// and times all calls but the first, whose pages are new.
 func (f *flooder) fill() int {
 	f.sweep.Run()
 	start := time.Now()
@@ -141,7 +141,7 @@ func (f *flooder) walkList() {
 	f.sweep.Run()
 	n := 0
 	start := time.Now()
-	for c := f.cells[0]; c != nil; c = c.next.LoadProtected(true) { // nobody else has them
+	for c := f.cells[0]; c != nil; c = c.next.LoadProtected(true) { // no one else has them
 		n++
 	}
 	if n == len(f.cells) {
@@ -150,8 +150,8 @@ func (f *flooder) walkList() {
 }
 
 // writeCold writes the first words without allocating. An allocation's own
-// stores have to wait behind the one that misses, so the misses of fill overlap
-// less than these.
+// stores have to wait for the one that misses, so the misses of fill overlap less
+// than these.
 func (f *flooder) writeCold() {
 	f.sweep.Run()
 	start := time.Now()

@@ -12,16 +12,16 @@ import (
 // atomic context, finds what the mail is about: no array, and an allocator
 // that has exhausted its caches.
 //
-// Page lists belong to Ps, so whoever wants to exhaust one must be on its P.
+// Page lists belong to Ps, so only code on a P can exhaust its list.
 // Therefore each writer, once inside a pinned section and before the operation
 // that it entered it for, takes every page from this P's list, with
 // gfp.NoLocks until it gets nil, and keeps them. Allocations outside of the
 // section may fill the list again, and the next section empties it again.
 //
-// Empty sheaves would still come back from grace periods, and lie in reserve
-// from better times. So a reader holds its guard for a long stretch at a time,
-// and no grace period ends; and writers ask all owners of memory for it, as any
-// allocation at the limit would: the caches give their reserves back, and the
+// Empty sheaves would still come back from grace periods, and others are in reserve
+// from before. So a reader holds its guard for a long stretch at a time,
+// and no grace period ends; and writers ask all owners of memory for some, as any
+// allocation at the limit would: the caches release their reserves, and the
 // allocator takes the pages from all Ps' lists.
 
 const (
@@ -41,7 +41,9 @@ func maxHeld(limit int64, writers int) int {
 	return int(min(max(limit/heldShare/page.Size/int64(writers), heldLeast), heldMost))
 }
 
-// squeeze exhausts this P's page list while there is pressure. Pinned.
+// squeeze exhausts this P's page list while there is pressure.
+//
+// Context: pinned.
 func (w *writer) squeeze() {
 	if !w.j.pressure.Load() {
 		return
@@ -56,7 +58,9 @@ func (w *writer) squeeze() {
 	}
 }
 
-// release gives the pages back. Unpinned.
+// release frees the pages that are held.
+//
+// Context: task; not pinned.
 func (w *writer) release() {
 	w.peak = max(w.peak, len(w.held))
 	for _, p := range w.held {
@@ -65,7 +69,7 @@ func (w *writer) release() {
 	w.held = w.held[:0]
 }
 
-// routes sums up the size classes' figures.
+// routes sums the size classes' figures.
 func (j *job) routes() (r Routes, refused uint64) {
 	for _, s := range j.files.Stats() {
 		r.Array += s.RCUArrays
@@ -78,7 +82,9 @@ func (j *job) routes() (r Routes, refused uint64) {
 	return r, refused
 }
 
-// demand asks everybody for memory, now and then. Unpinned.
+// demand asks every owner of memory for some, now and then.
+//
+// Context: task; not pinned.
 func (w *writer) demand() {
 	if now := time.Now(); now.Sub(w.asked) > demandEvery {
 		w.asked = now

@@ -82,7 +82,7 @@ func (r *reader) lookup(g rcu.Guard) (*entry, *record) {
 }
 
 // hold keeps one guard for a while, and one record under it, which must not
-// change; it goes on looking up others. No grace period ends meanwhile.
+// change; it continues to look up others. No grace period ends during the hold.
 func (r *reader) hold(d time.Duration) {
 	r.holds.inc()
 	start := time.Now()

@@ -1,6 +1,6 @@
 package demo
 
-// Report is what a run found. Its JSON form is stable: names tell the unit.
+// Report is what a run found. Its JSON form is stable: the names have the units.
 type Report struct {
 	OK      bool   `json:"ok"`      // no integrity errors and no leaks
 	Partial bool   `json:"partial"` // interrupted
@@ -71,8 +71,8 @@ type Contexts struct {
 // Total is their sum.
 func (c Contexts) Total() uint64 { return c.Plain + c.RawLock + c.Preempt + c.IRQ + c.Hardirq }
 
-// Routes counts objects by the way they went in, which is one of the first
-// two, and the way they came back, one of the last three.
+// Routes counts objects by the route they went in, one of the first two, and
+// the route they came back, one of the last three.
 type Routes struct {
 	Array    uint64 `json:"array"`
 	Fallback uint64 `json:"fallback_chain"`
@@ -95,7 +95,7 @@ type FloodReport struct {
 	ColdWrite float64  `json:"cold_write_ns_per_object"` // without an allocation
 }
 
-// FloodWay is the flood by one way of reclaim.
+// FloodWay is the flood with one kind of reclaim.
 type FloodWay struct {
 	Enqueue    float64 `json:"enqueue_ns_per_object"`
 	Reclaim    float64 `json:"reclaim_ns_per_object"`

@@ -26,7 +26,7 @@ type writer struct {
 	put, del func() // bound once, because a pinned section should not allocate
 
 	// Under pressure; see pressure.go.
-	held  []unsafe.Pointer // pages taken away
+	held  []unsafe.Pointer // pages taken off the lists
 	nils  uint64           // refusals that taking them met
 	peak  int              // most pages held
 	asked time.Time        // when it asked for memory last
@@ -35,7 +35,7 @@ type writer struct {
 	replaced  counter
 	deleted   counter
 	inserted  counter
-	refused   counter // replacements refused for want of a cached object
+	refused   counter // replacements refused because no object was cached
 	noMemory  counter
 	byContext [contexts]counter
 	_         [64]byte
@@ -93,7 +93,7 @@ func (w *writer) step() {
 	}
 }
 
-// current reads a record for update: nobody else changes it.
+// current reads a record for update: only this writer changes it.
 func (w *writer) current(e *entry) (record, bool) {
 	g := rcu.ReadLock()
 	r := w.j.files.Get(g, e.path)
@@ -114,7 +114,7 @@ func (w *writer) current(e *entry) (record, bool) {
 }
 
 // replace publishes a copy of the record with the next generation. The map
-// gives the old one to FreeRCU in the context of the call.
+// passes the old one to FreeRCU in the context of the call.
 func (w *writer) replace(e *entry) {
 	var found bool
 	if w.rec, found = w.current(e); !found {

@@ -15,8 +15,8 @@ import (
 
 // Rows whose bodies are Go.
 
-// bigOrder is an order that no P's list has, so that an allocation takes the
-// zone's lock each time: builds without the tag look at slow paths only.
+// bigOrder is an order that no P's list has, so an allocation takes the zone's
+// lock each time: builds without the tag check slow paths only.
 const bigOrder = 5
 
 // pages is the allocator of the rows about allocations.
@@ -183,7 +183,7 @@ func protected(held bool) func(b *bench) {
 	}
 }
 
-// elsewhere runs fn on another goroutine, and waits for that one's end.
+// elsewhere runs fn on another goroutine and waits until that has ended.
 func elsewhere(fn func()) {
 	ended := make(chan struct{})
 	go func() {
@@ -194,8 +194,8 @@ func elsewhere(fn func()) {
 	sys.Sleep(1_000_000) // it is gone when its stack is
 }
 
-// inReader calls what waits for readers in a section, which would wait for
-// itself: another goroutine ends the section soon.
+// inReader calls, in a section, what waits for readers. It would wait for
+// itself, so another goroutine ends the section soon.
 func inReader(fn func()) func(b *bench) {
 	return func(*bench) {
 		g := rcu.ReadLock()

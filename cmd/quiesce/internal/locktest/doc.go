@@ -2,12 +2,12 @@
 // the kernel's "Locking API testsuite", for the locks, contexts and sections of
 // this library.
 //
-// A row is a small script: who takes what, in which order and context. Nothing
+// A row is a small script: which locks are taken, in which order and context. Nothing
 // in it is simulated: the locks are those of package lock, handlers are run by
 // package preempt, readers are RCU's, allocations are a page.Allocator's. A
 // script is run by one goroutine, from the first word to the last, with lockdep
 // as new (lockdep.Reset). No lock is ever waited for: a deadlock needs others at
-// the wrong time, and that lockdep tells of it without them is what is shown.
+// the wrong time, and what is shown is that lockdep reports it without them.
 //
 // # Scripts
 //
@@ -24,9 +24,9 @@
 // interrupts off, by the row; the others have names of their own (contexts.go).
 // Hard handlers are preempt.Hardirq, and off is preempt.DisableIRQ, where all
 // locks of the script are lock.Raw; elsewhere both would rightly be reported,
-// whatever the orders, since they pin. There they are preempt.Threaded, the
+// whatever the orders, because they pin. There they are preempt.Threaded, the
 // handler that must be right as a thread and in hard interrupt context, and
-// depcheck.HardirqsOff, which is what LockIRQ tells.
+// depcheck.HardirqsOff, which is what LockIRQ reports.
 //
 // # Verdicts
 //

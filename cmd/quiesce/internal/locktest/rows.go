@@ -203,8 +203,8 @@ var irqs = []row{
 		script: "off W:B A ; R:A ; irq{ R:B }"},
 }
 
-// LockIRQ switches hard interrupts off, whatever preempt_rt is, as far as the
-// rules go.
+// LockIRQ disables hard interrupts as far as the rules are concerned, whatever
+// preempt_rt is.
 var lockIRQs = []row{
 	{name: "hard-safe-A, A by LockIRQ", verdicts: "....", script: "irq{ A } ; A^ ; A^ B^"},
 	{name: "hard-safe-A, A by LockIRQ and Lock", verdicts: "xxxx", kind: state, script: "irq{ A } ; A^ ; A"},
@@ -213,7 +213,7 @@ var lockIRQs = []row{
 	{name: "hard-safe-A, A held by UnlockIRQ of B", verdicts: "xxxx", kind: state, script: "irq{ A } ; B^ A -B"},
 }
 
-// A lock.Local excludes nobody on other Ps: it counts in orders, and not on
+// A lock.Local does not exclude other Ps: it counts in orders, and not on
 // paths between locks of handlers and others.
 var locals = []row{
 	{name: "A-A deadlock", verdicts: "x", kind: recursion, script: "L:A L:A'"},

@@ -18,7 +18,7 @@ type Config struct {
 	Match *regexp.Regexp // rows, as "section: row"; nil: all
 }
 
-// Report is what came out.
+// Report is what a run found.
 type Report struct {
 	OK        bool `json:"ok"`      // every test that ran was as expected
 	Partial   bool `json:"partial"` // interrupted
@@ -183,7 +183,7 @@ var company = map[string][]string{
 	state:     {inversion, order},
 	inversion: {order},
 	sleeping:  {wait},
-	rcuUsage:  {wait}, // of the lock of who drives a grace period
+	rcuUsage:  {wait}, // of the lock of the grace period's driver
 }
 
 func goodKinds(want string, got []string) bool {
@@ -220,7 +220,7 @@ func observe(fn func()) (reports []*lockdep.Report, panicked string) {
 		fn()
 	}()
 	<-ended
-	// One that was made while pinned may be on its way still.
+	// A report made while pinned may not have arrived yet.
 	for range 20_000 {
 		mu.Lock()
 		got := slices.Clone(reports)

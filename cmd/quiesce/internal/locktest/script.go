@@ -58,8 +58,8 @@ func (b *bench) script(events []string) []step {
 	return steps
 }
 
-// event runs steps and lets go of what they leave held or open, also where one
-// of them panics.
+// event runs steps and releases what they leave held or open, even if one of
+// them panics.
 func (b *bench) event(steps []step) {
 	held, ends := len(b.held), len(b.ends)
 	defer func() {
@@ -124,7 +124,7 @@ func (b *bench) word(words []string) (step, []string) {
 	}
 	if name, ok := strings.CutPrefix(w, "-"); ok {
 		if b.last[name] == nil {
-			panic("locktest: release of " + name + ", which nobody took")
+			panic("locktest: release of " + name + ", which was not taken")
 		}
 		return func(b *bench) { b.release(name) }, rest
 	}
@@ -163,7 +163,7 @@ func (b *bench) kind(name string) (kind, lock string) {
 }
 
 // lock finds or makes a lock. Its class is its name without the dash that
-// tells instances apart.
+// distinguishes instances.
 func (b *bench) lock(name string) any {
 	kind, lockName := b.kind(name)
 	if kind == "rlock" || kind == "qread" {
@@ -255,7 +255,7 @@ func (b *bench) run(events []string) {
 	for _, s := range b.script(events) {
 		s(b)
 	}
-	lockdep.CheckNoLocksHeld() // the script let go of all it took
+	lockdep.CheckNoLocksHeld() // the script has released all it took
 }
 
 func newBench(column string, soft bool) *bench {

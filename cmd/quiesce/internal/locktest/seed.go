@@ -15,11 +15,11 @@ import (
 	"quiesce/slab"
 )
 
-// Seed goes through the mail that this project implements (P. McKenney, "Raw
+// Seed follows the mail that this project implements (P. McKenney, "Raw
 // spinlocks and memory allocation"), and writes what happens at each step: why
-// an array for kfree_rcu can't be had by plain flags under a raw spinlock, and
-// what gfp.NoLocks changes. It returns an error if anything is not as the mail
-// has it. Nothing else may use lockdep meanwhile.
+// plain flags can't allocate an array for kfree_rcu under a raw spinlock, and what
+// gfp.NoLocks changes. It returns an error if anything is not as the mail has it.
+// Nothing else may use lockdep during the call.
 func Seed(w io.Writer) error {
 	lockdep.Enable()
 	s := &seed{w: w}
@@ -45,7 +45,7 @@ type seed struct {
 	pages   *page.Allocator
 	objects *slab.Cache[object]
 	old     *object  // unlinked, to be freed
-	raw     lock.Raw // of whoever calls kfree_rcu
+	raw     lock.Raw // held by the caller of kfree_rcu
 	taken   []unsafe.Pointer
 }
 
@@ -83,7 +83,7 @@ func (s *seed) exhaust() {
 	}
 }
 
-func (s *seed) giveBack() {
+func (s *seed) release() {
 	for _, p := range s.taken {
 		s.pages.Free(p, 0)
 	}
@@ -91,7 +91,7 @@ func (s *seed) giveBack() {
 }
 
 // kfreeRCU asks for an array of 512 pointers as the mail's kfree_rcu does, with
-// a raw spinlock held and the caches exhausted, and tells whether it got one.
+// a raw spinlock held and the caches exhausted, and reports whether it got one.
 func (s *seed) kfreeRCU(f gfp.Flags) (got bool) {
 	s.raw.Lock()
 	s.exhaust()
@@ -116,7 +116,7 @@ misses. An array is a page, and the page comes from the allocator.
 	s.say(`   lock.Raw held; %d pages later (gfp.NoLocks) this P's lists are empty.
    page.Alloc(0, gfp.NoWait): the lists are empty, so it takes the zone's lock,
    a normal spinlock, which on -rt (preempt_rt=1) may sleep where nothing may.`, len(s.taken))
-	s.giveBack()
+	s.release()
 	switch {
 	case panicked != "":
 		return errors.New(panicked)
@@ -141,7 +141,7 @@ when they would otherwise need to acquire their non-raw spinlock?"
 `)
 	got := false
 	reports, panicked = observe(func() { got = s.kfreeRCU(gfp.NoWait | gfp.NoLocks) })
-	s.giveBack()
+	s.release()
 	switch {
 	case panicked != "":
 		return errors.New(panicked)
@@ -162,7 +162,7 @@ a few extra cache misses, but making good (if expensive) forward progress."
 		s.raw.Unlock()
 	})
 	queued := s.objects.Stats()
-	s.giveBack()
+	s.release()
 	s.objects.Barrier()
 	done := s.objects.Stats()
 	switch {

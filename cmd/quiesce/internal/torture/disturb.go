@@ -9,7 +9,7 @@ import (
 	"quiesce/rcu"
 )
 
-// onoff changes GOMAXPROCS: the CPU hotplug of here.
+// onoff changes GOMAXPROCS: the counterpart of CPU hotplug.
 func (s *session) onoff() {
 	r := s.random("onoff", 0)
 	s.sleep(seconds(s.p.onoffHoldoff))
@@ -27,8 +27,8 @@ func (s *session) onoff() {
 	runtime.GOMAXPROCS(s.procs)
 }
 
-// shuffle has one reader after the other rest. There are no affinities to
-// change here; what the kernel is after is a CPU that goes idle.
+// shuffle rests one reader after another. There are no affinities to change
+// here; what the kernel wants is a CPU that goes idle.
 func (s *session) shuffle() {
 	r := s.random("shuffle", 0)
 	for !s.stop.Load() {
@@ -39,7 +39,7 @@ func (s *session) shuffle() {
 	s.resting.Store(-1)
 }
 
-// stutterer has everybody pause now and then, so that all goes idle and
+// stutterer pauses all threads now and then, so that everything goes idle and
 // starts again.
 func (s *session) stutterer() {
 	on := min(seconds(s.p.stutter), s.length/3)
@@ -52,7 +52,9 @@ func (s *session) stutterer() {
 	}
 }
 
-// pause waits while all pause. Unpinned, outside of sections.
+// pause waits while all threads pause.
+//
+// Context: task; not pinned, and outside of sections.
 func (s *session) pause() {
 	for s.paused.Load() && !s.stop.Load() {
 		time.Sleep(time.Millisecond)
@@ -75,7 +77,7 @@ func (s *session) stall() {
 	var gps uint64
 	held := func() {
 		gps = s.ops.completed()
-		cookie = s.ops.start() // somebody wants a grace period
+		cookie = s.ops.start() // a grace period is wanted
 		if s.p.stallBlock && !s.p.stallIRQsOff {
 			s.sleep(d)
 		} else {
@@ -95,7 +97,7 @@ func (s *session) stall() {
 	}
 	s.stalling.Store(false)
 	lasted := time.Duration(sys.Nanotime() - start)
-	// The driver may be on its way to a processor with its report.
+	// The driver may be waiting for a processor, with its report ready.
 	for wait := 0; wait < 200 && rcu.ReadStats().Stalls == before; wait++ {
 		sys.Sleep(10_000_000)
 	}

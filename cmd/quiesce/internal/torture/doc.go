@@ -1,5 +1,5 @@
 // Package torture is rcutorture for Quiesce: readers, updaters and free'ers of
-// every kind at random against each other, with invariants that a too short
+// every kind at random, all at once, with invariants that a too short
 // grace period, a lost callback or a misplaced object breaks. The names of
 // parameters and of the summary's figures are the kernel's.
 //
@@ -23,16 +23,16 @@
 //	accounts       allocated == freed, closed caches without leaks, CacheStats'
 //	               identities, memory within the limit
 //
-// Whatever else goes wrong ends the process, or stops its progress, which the
+// Anything else that goes wrong ends the process, or stops its progress, which the
 // watchdogs see: one in the process, one in its parent.
 //
 // # Who runs where
 //
 // Run starts each scenario in a process of its own, because options such as
 // preempt_rt are chosen at process start, and because a failure may be the
-// process's end. The child (Child) is told its scenario on stdin, reports on
-// stdout (protocol in child.go), and ends when stdin is closed. Tests run
-// sessions in their own process.
+// process's end. The child (Child) reads its scenario from stdin, reports on
+// stdout, and ends when stdin is closed (package kit has the protocol). Tests
+// run sessions in their own process.
 //
 //	session   one run of one scenario: sets up, starts the threads, stops them
 //	          in order, counts. Its goroutines are called threads
@@ -51,5 +51,5 @@
 //
 // Rules of pinned sections hold inside of readers and of everything that they
 // call: no formatting, no locks, no blocking. What a reader finds wrong goes to
-// words of its own, and is told after the section's end.
+// words of its own, and is reported after the section's end.
 package torture

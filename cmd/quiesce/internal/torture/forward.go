@@ -11,8 +11,8 @@ import (
 	"quiesce/rcu"
 )
 
-// Bounds of the forward-progress tests: the kernel's, but for fwdMost, which
-// stands for its notifier of memory running out.
+// Bounds of the forward-progress tests: the kernel's, except for fwdMost, which
+// replaces its notifier of memory running out.
 const (
 	fwdFlood       = 8 * time.Second // a test lasts so long at most (MAX_FWD_CB_JIFFIES), and fails then
 	fwdMinLaunders = 3               // grace periods that a callback must have come through ...
@@ -56,7 +56,7 @@ const (
 )
 
 // forwardReaders is a tight loop of sections on one goroutine, for a random
-// time, with a callback that posts itself again. Grace periods must go on.
+// time, with a callback that posts itself again. Grace periods must keep ending.
 func (s *session) forwardReaders(r *rand.Rand) {
 	var flag, invoked atomic.Int64
 	var self func()
@@ -192,7 +192,7 @@ func (s *session) forwardFlood() {
 	}
 }
 
-// histogram is the callbacks invoked and the grace periods up to each tenth of
+// histogram has the callbacks invoked and the grace periods up to each tenth of
 // a second.
 func histogram(cbs []int64, gps []uint64) string {
 	var b strings.Builder

@@ -86,7 +86,7 @@ func (k *kfreer) run() {
 	}
 }
 
-// once replaces one object of the table, in a context of its own.
+// once replaces one object of the table, in a random context.
 func (k *kfreer) once() {
 	x := k.rng.Uint64()
 	c := contexts
@@ -131,7 +131,7 @@ func (k *kfreer) replace() {
 	if n == nil {
 		k.failed.inc()
 		if k.rng.Uint32()&1 == 0 {
-			return // half of them free the old one all the same
+			return // half of them free the old one anyway
 		}
 	} else {
 		k.allocated.inc()
@@ -146,7 +146,7 @@ func (k *kfreer) replace() {
 	}
 }
 
-// stamp makes the object's words. The lowest bit of an id tells where the
+// stamp makes the object's words. The lowest bit of an id says where the
 // object is from.
 func (k *kfreer) stamp(n *kobj, words uint64, fromCache bool) {
 	k.n++
@@ -164,7 +164,9 @@ func (k *kfreer) stamp(n *kobj, words uint64, fromCache bool) {
 	}
 }
 
-// free gives an unlinked object to FreeRCU. Any context.
+// free passes an unlinked object to FreeRCU.
+//
+// Context: any.
 func (k *kfreer) free(o *kobj) {
 	s := k.s
 	fromCache := o.id.Load()&1 != 0
@@ -186,7 +188,7 @@ func (k *kfreer) free(o *kobj) {
 	}
 }
 
-// inBulk allocates and frees objects that nobody else sees.
+// inBulk allocates and frees objects that no other thread sees.
 func (k *kfreer) inBulk(n int) {
 	k.bulk = append(k.bulk[:0], make([]*cached, n)...)
 	got := k.s.kcache.AllocBulk(k.flags, k.bulk)
@@ -206,7 +208,7 @@ func (k *kfreer) inBulk(n int) {
 	k.direct.Store(k.direct.Load() + uint64(got))
 }
 
-// kbegin is a reader's look at an object of the table. Inside of a section.
+// kbegin reads an object of the table, for a reader inside of a section.
 func (s *session) kbegin(v *view, t *tally, x uint32) {
 	if len(s.table.slot) == 0 {
 		return
@@ -218,7 +220,7 @@ func (s *session) kbegin(v *view, t *tally, x uint32) {
 	}
 }
 
-// kfinish is the same object once more, in the same section.
+// kfinish reads the same object once more, in the same section.
 func (s *session) kfinish(v *view, t *tally, pl *plan) {
 	t.kreads.inc()
 	s.kcheck(v, t, pl)

@@ -37,8 +37,8 @@ func opsOf(tortureType string) *ops {
 	}
 }
 
-// bustedOps is an RCU whose grace periods wait for nobody. Whoever tests with
-// it and sees no failure has a broken test.
+// bustedOps is an RCU whose grace periods wait for no reader. A test that does
+// not fail with it is broken.
 func bustedOps() *ops {
 	var n atomic.Uint64
 	gp := func() { n.Add(1) }

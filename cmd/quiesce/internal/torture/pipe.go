@@ -23,7 +23,7 @@ type object struct {
 	gen    atomic.Uint64 // which allocation it is
 
 	mail       atomic.Uint32 // see mailbox
-	mailReader uint32        // owned by who made mail busy, then by the updater
+	mailReader uint32        // owned by the reader that made mail busy, then by the updater
 	mailLoops  uint64        // likewise
 }
 
@@ -88,7 +88,9 @@ func (s *session) allocate(r *rand.Rand) (o *object) {
 }
 
 // age makes an object that was removed older by a grace period. It frees the
-// object and returns true at the end of the pipe. Any goroutine, unpinned.
+// object and returns true at the end of the pipe.
+//
+// Context: task; not pinned.
 func (s *session) age(o *object, r *rand.Rand) bool {
 	s.deliver(o)
 	i := min(o.pipe.Load(), pipeLen)
@@ -108,7 +110,7 @@ func (s *session) age(o *object, r *rand.Rand) bool {
 	return true
 }
 
-// deliver hands the object's mail to everybody: a grace period is over.
+// deliver opens the object's mail to every reader: a grace period is over.
 func (s *session) deliver(o *object) {
 	if o.mail.Load() == mailPosted {
 		s.box.Store(&mailbox{o.mailReader, o.mailLoops})
@@ -133,7 +135,7 @@ func (w *writer) run() {
 		o := s.allocate(w.rng)
 		if o == nil {
 			s.allocFailed.Add(1)
-			// Objects of the pipe age all the same, or it would stay full.
+			// Objects of the pipe age anyway, or it would stay full.
 			w.wait(bySync)
 			w.ageRemoved()
 			s.pause()
@@ -160,7 +162,7 @@ func (w *writer) run() {
 	s.state("STOPPING")
 }
 
-// dispose sees to it that a removed object ages, or is freed by RCU.
+// dispose makes a removed object age, or frees it by RCU.
 func (w *writer) dispose(old *object) {
 	s := w.s
 	way := w.ways[w.rng.IntN(len(w.ways))]
@@ -206,7 +208,9 @@ func (w *writer) ageRemoved() {
 	w.removed = left
 }
 
-// callAge has the object age by callbacks until it is freed. Any context.
+// callAge ages the object by callbacks until it is freed.
+//
+// Context: any.
 func (s *session) callAge(o *object, r *rand.Rand) {
 	s.ops.call(func() {
 		s.callbacks.Add(1)
@@ -218,7 +222,9 @@ func (s *session) callAge(o *object, r *rand.Rand) {
 	})
 }
 
-// freeRCU frees a removed object. Any context.
+// freeRCU frees a removed object.
+//
+// Context: any.
 func (s *session) freeRCU(o *object) {
 	if s.ops.freeRCUIsFree {
 		s.cache.Free(o)
@@ -227,8 +233,9 @@ func (s *session) freeRCU(o *object) {
 	s.cache.FreeRCU(o)
 }
 
-// waitGP waits for a grace period and holds cookies against it. Unpinned,
-// outside of sections.
+// waitGP waits for a grace period and checks cookies against it.
+//
+// Context: task; not pinned, and outside of sections.
 func (s *session) waitGP(way int, r *rand.Rand) {
 	before := s.ops.get()
 	switch way {
@@ -257,7 +264,7 @@ func (s *session) waitGP(way int, r *rand.Rand) {
 	}
 }
 
-// fakeWriter asks for grace periods and barriers and has no objects.
+// fakeWriter requests grace periods and barriers and has no objects.
 func (s *session) fakeWriter(id int) {
 	r := s.random("fakewriter", id)
 	chosen := s.p.chosen()

@@ -127,7 +127,7 @@ func (r *reader) once() {
 	}
 }
 
-// section carries the plan out.
+// section executes the plan.
 func (r *reader) section() {
 	pl, h := &r.plan, &r.hold
 	shared := &r.s.raws[pl.raw%(2*len(r.s.raws))%len(r.s.raws)].Raw
@@ -189,7 +189,9 @@ func (r *reader) irqSection() {
 	r.s.finish(&v, &r.t, nil)
 }
 
-// begin looks at what is published. Inside of a section; any context.
+// begin reads what is published.
+//
+// Context: any, inside of a section.
 func (s *session) begin(v *view, t *tally, rng *rand.Rand) {
 	*v = view{gp: s.ops.completed()}
 	x := rng.Uint64()
@@ -205,7 +207,7 @@ func (s *session) begin(v *view, t *tally, rng *rand.Rand) {
 	s.kbegin(v, t, uint32(x>>32))
 }
 
-// finish looks again. Still inside of the section.
+// finish reads it again, still inside of the section.
 func (s *session) finish(v *view, t *tally, pl *plan) {
 	t.reads.inc()
 	v.end = s.ops.completed()
@@ -240,11 +242,11 @@ func (s *session) finish(v *view, t *tally, pl *plan) {
 	}
 }
 
-// handsMost bounds the guards on their way to another goroutine: for lockdep
-// they are the giver's until then, who may hold 48.
+// handsMost bounds the guards on their way to another goroutine: until they
+// arrive, lockdep counts them as the giver's, which may hold 48.
 const handsMost = 32
 
-// handed is a section that goes on elsewhere.
+// handed is a section that continues on another goroutine.
 type handed struct {
 	guard rcu.Guard
 	view  view
@@ -269,8 +271,8 @@ func (s *session) takeOver(t *tally, rng *rand.Rand) {
 
 // A mailbox is a test of guarantee (R-C): a reader notes, in the object that it
 // found, how far another reader's counter of loops was. After a grace period
-// everybody must see it that far at least. The counters are plain words, so
-// that nothing but the grace period orders the two looks.
+// every thread must see it that far at least. The counters are plain words, so
+// that nothing but the grace period orders the two reads.
 type mailbox struct {
 	reader uint32
 	loops  uint64
@@ -323,7 +325,7 @@ func (s *session) readExit() {
 	}
 }
 
-// rest is where reader id pauses: while everybody does, and when it was
+// rest is where reader id pauses: while all threads do, and when it was
 // shuffled out.
 func (s *session) rest(id int) {
 	for s.resting.Load() == int32(id) && !s.stop.Load() {

@@ -10,7 +10,7 @@ import (
 	"quiesce/internal/fault"
 )
 
-// sum adds up tallies.
+// sum has the sums of tallies.
 type sum struct {
 	mu                  sync.Mutex // exits only: many add to one
 	reads, handed, irqs uint64
@@ -43,7 +43,7 @@ func (u *sum) add(t *tally) {
 	}
 }
 
-// tallies is the sum of all readers so far.
+// tallies sums what all readers counted so far.
 func (s *session) tallies() *sum {
 	u := new(sum)
 	s.exits.mu.Lock()
@@ -122,7 +122,7 @@ func (st *Status) rates(last Status, d time.Duration) {
 	st.KfreePerS = float64(st.Kfree-last.Kfree) / d.Seconds()
 }
 
-// Result is what a scenario's sessions found. Counts are added up over rounds.
+// Result is what a scenario's sessions found. Counts are sums over all rounds.
 // The labels in comments are the summary's.
 type Result struct {
 	Scenario string `json:"scenario"`
@@ -228,8 +228,8 @@ const (
 	notRun      = "NOT RUN"
 )
 
-// result makes the report. Of a session that hangs it takes only what needs
-// no lock of the library's.
+// result makes the report. For a session that hangs it reads only what needs no
+// lock of the library.
 func (s *session) result() *Result {
 	t := s.tallies()
 	r := &Result{
@@ -295,7 +295,7 @@ func mean(v []int64, quarter int) (m int64) {
 	return m / int64(max(len(v), 1))
 }
 
-// settle decides on the verdict.
+// settle sets the verdict.
 func (r *Result) settle() {
 	switch {
 	case len(r.Failures) > 0:

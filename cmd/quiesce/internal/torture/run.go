@@ -16,13 +16,13 @@ type Config struct {
 	Scenarios []*Scenario
 	Duration  time.Duration // of all scenarios together
 	Seed      uint64
-	Fault     float64   // percent of allocations made to fail where the scenario says nothing
+	Fault     float64   // percent of allocations made to fail if the scenario says nothing
 	Params    string    // words of name=value that override every scenario's
 	Child     []string  // the command that calls Child
 	Quit      os.Signal // has a child print its stacks and end; nil: Kill
 }
 
-// Report is what a run found. Its JSON form is stable: names tell the unit.
+// Report is what a run found. Its JSON form is stable: the names have the units.
 type Report struct {
 	OK        bool      `json:"ok"`
 	Partial   bool      `json:"partial"` // interrupted
@@ -105,8 +105,8 @@ func Run(ctx context.Context, cfg Config, progress kit.Progress) (*Report, error
 	return rep, nil
 }
 
-// lockdepOptions are what children inherit of QUIESCE. A report of lockdep ends
-// them, and so is a failure.
+// lockdepOptions returns what children inherit of QUIESCE. A report of lockdep
+// ends them, which makes it a failure.
 func lockdepOptions() []string {
 	o := []string{"panic_on_report=1"}
 	for _, name := range []string{"lockdep", "prove_raw_lock_nesting"} {

@@ -12,7 +12,7 @@ import (
 	"quiesce/rcu"
 )
 
-// A plan is a read-side section in words: what it runs in, and its steps, each
+// A plan describes a read-side section: what it runs in, and its steps, each
 // with the protections held during it and a delay. Between two steps the new
 // protections begin before the old ones end, as in hand-over-hand locking.
 //
@@ -144,7 +144,7 @@ func (pl *plan) drawDelay(r *rand.Rand, p *params, mask, nreaders int) delay {
 	return noDelay
 }
 
-// String is how a plan stands in a message.
+// String describes a plan for a message.
 func (pl *plan) String() string {
 	var b strings.Builder
 	switch pl.wrap {
@@ -265,7 +265,9 @@ func (h *hold) end(b int) {
 	}
 }
 
-// spin dawdles without giving anything away. Any context.
+// spin passes time and yields nothing.
+//
+// Context: any.
 func spin(d time.Duration) {
 	for end := sys.Nanotime() + int64(d); sys.Nanotime() < end; {
 		sys.Pause(10)

@@ -102,7 +102,9 @@ type Failure struct {
 	First string `json:"first"`
 }
 
-// fail counts a failure. Unpinned.
+// fail counts a failure.
+//
+// Context: task; not pinned.
 func (s *session) fail(kind, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,10 +127,10 @@ func (s *session) note(line string) {
 	}
 }
 
-// state tells what the writer is doing. what is a constant.
+// state records what the writer is doing. what is a constant.
 func (s *session) state(what string) { s.writerState.Store(&what) }
 
-// doing tells what the session is doing. what is a constant.
+// doing records what the session is doing. what is a constant.
 func (s *session) doing(what string) { s.step.Store(&what) }
 
 // random returns a generator of the thread's own: see "Seeds" in doc.go.
@@ -140,7 +142,9 @@ func generator(seed uint64, thread string, id int) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, h.Sum64()+uint64(id)))
 }
 
-// sleep waits, but not beyond the session's end. Unpinned.
+// sleep waits, but not beyond the session's end.
+//
+// Context: task; not pinned.
 func (s *session) sleep(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -191,8 +195,8 @@ func newSession(name string, p params, seed uint64, length time.Duration, stacks
 }
 
 // run is the session from start to end. It returns when everything has ended,
-// or when it is sure that it never will.
-func (s *session) run(ctx context.Context, tell func(Status)) *Result {
+// or when it is certain that it never will.
+func (s *session) run(ctx context.Context, report func(Status)) *Result {
 	old := runtime.GOMAXPROCS(s.procs)
 	oldStall := rcu.StallTimeout
 	rcu.StallTimeout = seconds(s.p.stallTime)
@@ -205,7 +209,7 @@ func (s *session) run(ctx context.Context, tell func(Status)) *Result {
 	s.start = time.Now()
 	s.launch()
 	s.doing("running")
-	hung := s.watch(ctx, tell)
+	hung := s.watch(ctx, report)
 	s.ended = time.Since(s.start)
 	if !hung {
 		hung = s.within("stopping", s.end)

@@ -11,12 +11,12 @@ import (
 
 const (
 	watchEvery   = 50 * time.Millisecond
-	afterFailure = 500 * time.Millisecond // that a session goes on after its first failure
+	afterFailure = 500 * time.Millisecond // for which a session continues after its first failure
 )
 
-// watch is the session's main loop: it tells how it goes, samples memory, and
+// watch is the session's main loop: it reports progress, samples memory, and
 // stops the session at its time, after a failure, or when it hangs.
-func (s *session) watch(ctx context.Context, tell func(Status)) (hung bool) {
+func (s *session) watch(ctx context.Context, report func(Status)) (hung bool) {
 	end := s.start.Add(s.length)
 	limit := seconds(s.p.watchdog)
 	lastVer, lastMove := s.version.Load(), time.Now()
@@ -46,7 +46,7 @@ func (s *session) watch(ctx context.Context, tell func(Status)) (hung bool) {
 		if now.Sub(lastTold) >= seconds(s.p.statInterval) {
 			st := s.status()
 			st.rates(last, now.Sub(lastTold))
-			tell(st)
+			report(st)
 			last, lastTold = st, now
 		}
 		if failed.IsZero() && s.broken() {
@@ -96,8 +96,8 @@ func (s *session) stuck(what string) {
 	fmt.Fprintf(s.stacks, "%s: hang: %s\nWriter stall state RTWS_%s\n%s\n", s.name, what, *s.writerState.Load(), buf)
 }
 
-// account closes everything and holds the figures against each other. Nobody
-// is at work any more.
+// account closes everything and checks the figures against each other. All
+// threads have ended.
 func (s *session) account() {
 	if n := s.live.Load(); n != 0 {
 		s.fail("accounts", "%d objects of the pipe are neither freed nor in it", n)
@@ -149,7 +149,7 @@ func (s *session) account() {
 	}
 }
 
-// close gives everything back and reports leaks.
+// close frees everything and reports leaks.
 func (s *session) close() {
 	s.cache.Shrink()
 	s.kcache.Shrink()
