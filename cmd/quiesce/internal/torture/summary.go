@@ -43,8 +43,8 @@ func (r *Result) Summary(w io.Writer) {
 	k := &r.Kfree
 	if k.Allocated > 0 {
 		line("kfree: allocated %d freed %d failed %d", k.Allocated, k.Freed+k.Direct, k.Failed)
-		line("kfree: in arrays %d (%.1f%%) fallback %d; stamps read %d errors %d",
-			k.Arrays, percent(k.Arrays, k.Arrays+k.Fallback), k.Fallback, k.Reads, k.StampErrors)
+		line("kfree: in arrays %d (%.1f%%) fallback %d", k.Arrays, percent(k.Arrays, k.Arrays+k.Fallback), k.Fallback)
+		line("kfree: stamps read %d errors %d", k.Reads, k.StampErrors)
 	}
 	m := &r.Memory
 	line("KiB: start %d early %d late %d peak %d end %d limit %d",
