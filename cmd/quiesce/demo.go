@@ -38,7 +38,7 @@ DIR is by default the Go installation's src.`,
 		interrupted: summarySoFar,
 	},
 	maxArgs:  1,
-	argsName: "one DIR",
+	argsHint: "want one DIR",
 	flags:    demoFlags,
 }
 

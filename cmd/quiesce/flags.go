@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -69,9 +72,17 @@ func flagError(c *cobra.Command, err error) error {
 func reason(err error) error {
 	var num *strconv.NumError
 	if errors.As(err, &num) {
-		return fmt.Errorf("want a number: %w", num.Err)
+		switch {
+		case num.Func == "ParseBool":
+			return errors.New("want true or false")
+		case errors.Is(num.Err, strconv.ErrRange):
+			return errors.New("too large")
+		case strings.HasPrefix(num.Num, "-"):
+			return errors.New("want a number from 0")
+		}
+		return errors.New("want a number")
 	}
-	if _, after, ok := strings.Cut(err.Error(), "invalid duration "); ok && after != "" {
+	if strings.Contains(err.Error(), "invalid duration ") {
 		return errors.New("want a time like 500ms, 10s, 2m")
 	}
 	return err
@@ -85,19 +96,20 @@ func (s *size) Type() string   { return "bytes" }
 
 var errSize = errors.New("want bytes, with an optional K, M or G")
 
+var sizeFormat = regexp.MustCompile(`(?i)^\s*(\d+)([KMG]?)(?:I?B)?\s*$`)
+
 func (s *size) Set(v string) error {
-	t := strings.ToUpper(strings.TrimSpace(v))
-	t = strings.TrimSuffix(strings.TrimSuffix(t, "IB"), "B")
-	shift := 0
-	if t != "" {
-		if i := strings.IndexByte("KMG", t[len(t)-1]); i >= 0 {
-			shift, t = 10*(i+1), t[:len(t)-1]
-		}
-	}
-	n, err := strconv.ParseInt(t, 10, 64)
-	if err != nil || n < 0 || n > (1<<63-1)>>shift {
+	m := sizeFormat.FindStringSubmatch(v)
+	if m == nil {
 		return errSize
 	}
-	*s = size(n << shift)
+	if m[2] != "" {
+		m[2] += "iB" // without it, go-humanize counts in powers of 1000
+	}
+	n, err := humanize.ParseBytes(m[1] + m[2])
+	if err != nil || n > math.MaxInt64 {
+		return errSize
+	}
+	*s = size(n)
 	return nil
 }

@@ -12,6 +12,9 @@ import (
 // helpWidth is what every help text fits.
 const helpWidth = 80
 
+// valueName is the annotation with the name of a flag's value.
+const valueName = "value"
+
 // helpText is what -h prints.
 func helpText(c *cobra.Command) string {
 	var b strings.Builder
@@ -73,12 +76,12 @@ func describe(fs *pflag.FlagSet) string {
 		if f.Name == "help" || f.Hidden {
 			return
 		}
-		value, usage := pflag.UnquoteUsage(f)
+		value := strings.Join(f.Annotations[valueName], "")
 		name := "-" + f.Name
 		if f.Shorthand != "" {
 			name = "-" + f.Shorthand + ", " + name
 		}
-		b.WriteString(entry(strings.TrimSpace(name+" "+value), usage, 20))
+		b.WriteString(entry(strings.TrimSpace(name+" "+value), f.Usage, 20))
 	})
 	return b.String()
 }

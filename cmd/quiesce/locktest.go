@@ -55,7 +55,7 @@ writers that wait). The digits after a name are the order of its events.`,
 		usage:       "a bad flag; no row matches -run",
 		interrupted: "interrupted (SIGINT, SIGTERM), and clean: the table is the part that was run. A second Ctrl-C ends the process at once.",
 	},
-	argsName: `"seed", or flags`,
+	argsHint: `want "seed", or flags`,
 	flags:    locktestFlags,
 }
 

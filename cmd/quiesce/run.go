@@ -30,7 +30,7 @@ type job struct {
 	examples []string // command lines
 	exits    exits
 	maxArgs  int
-	argsName string // for the message about too many of them
+	argsHint string // for the message about too many of them
 	text     bool   // its result is a text: there is no -json
 
 	// flags defines the flags, and returns what runs the job once they are set.
@@ -94,13 +94,17 @@ func (j job) command(s streams) *cobra.Command {
 	if !j.text {
 		c.Flags().BoolVar(asJSON, "json", false, reportIsJSON)
 	}
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		name, usage := pflag.UnquoteUsage(f) // completions show the usage as it is
+		f.Usage, f.Annotations = usage, map[string][]string{valueName: {name}}
+	})
 	c.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) <= j.maxArgs {
 			return nil
 		}
 		msg := "unexpected arguments: " + strings.Join(args, " ")
-		if j.argsName != "" {
-			msg += "; want " + j.argsName
+		if j.argsHint != "" {
+			return &usageError{msg: msg + "; " + j.argsHint, bare: true}
 		}
 		return &usageError{msg: msg}
 	}

@@ -56,7 +56,7 @@ The summary of a scenario:
 		usage:       "a bad flag, parameter or scenario file",
 		interrupted: "interrupted (SIGINT, SIGTERM), and clean: the summary covers the time so far. A second Ctrl-C ends the process at once.",
 	},
-	argsName: "scenarios as -scenario NAMES",
+	argsHint: "scenarios go with -scenario",
 	flags:    tortureFlags,
 }
 
