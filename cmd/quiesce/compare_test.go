@@ -2,10 +2,8 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -54,7 +52,7 @@ func TestCompareExplainsItself(t *testing.T) {
 }
 
 func TestCompareInterruptedIsPartial(t *testing.T) {
-	out := interrupt(t, syscall.SIGINT, time.Second, "preempt_rt", exec.Command(binary, "compare", "-json", "-objects", "2000"))
+	out := interrupt(t, os.Interrupt, time.Second, "preempt_rt", command("compare", "-json", "-objects", "2000"))
 	var rep compare.Report
 	if oneObject(t, out, &rep); !rep.Partial {
 		t.Error("the report is not partial")

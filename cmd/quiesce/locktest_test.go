@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -41,7 +39,7 @@ func TestLocktestPrintsTheKernelsTable(t *testing.T) {
 // builds is gone at the end.
 func TestLocktestRebuildsItselfWithTheTag(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.Command(binary, "locktest", "-run", "Wait context tests|guard")
+	cmd := command("locktest", "-run", "Wait context tests|guard")
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -70,15 +68,15 @@ func empty(t *testing.T, dir string) {
 
 func TestLocktestInterruptedLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.Command(binary, "locktest")
+	cmd := command("locktest")
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "GOCACHE="+t.TempDir()) // so that the build takes a while
-	if out := interrupt(t, syscall.SIGINT, 500*time.Millisecond, "building", cmd); out != "" {
+	if out := interrupt(t, os.Interrupt, 500*time.Millisecond, "building", cmd); out != "" {
 		t.Errorf("interrupted in the build, it prints %s", out)
 	}
 	empty(t, dir)
 
 	// What it has built ends with the stdin that it was given.
-	cmd = exec.Command(binary, kit.ChildArgs("locktest")...)
+	cmd = command(kit.ChildArgs("locktest")...)
 	var out bytes.Buffer
 	cmd.Stdin, cmd.Stdout = strings.NewReader("{}\n"), &out
 	cmd.Run()
@@ -108,7 +106,7 @@ func TestLocktestVerbosePrintsReports(t *testing.T) {
 
 func TestLocktestSeedShowsTheSplat(t *testing.T) {
 	for _, rt := range []string{"0", "1"} {
-		cmd := exec.Command(binary, "locktest", "seed")
+		cmd := command("locktest", "seed")
 		cmd.Env = append(os.Environ(), "QUIESCE=preempt_rt="+rt)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -169,7 +167,7 @@ func TestLocktestTableThatCannotBeWrittenIsAnError(t *testing.T) {
 	}
 	defer full.Close()
 	for _, args := range [][]string{{"locktest", "-rebuild=false"}, {"locktest", "seed"}} {
-		cmd := exec.Command(binary, args...)
+		cmd := command(args...)
 		cmd.Stdout = full
 		cmd.Run()
 		if code := cmd.ProcessState.ExitCode(); code != 1 {

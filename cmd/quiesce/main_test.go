@@ -46,10 +46,13 @@ func files(t *testing.T) string {
 	return dir
 }
 
+// command returns the command with arguments, to be run.
+func command(args ...string) *exec.Cmd { return exec.Command(binary, args...) }
+
 // quiesce returns what the command wrote, and its exit status.
 func quiesce(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
+	cmd := command(args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -188,7 +191,7 @@ func eachFlag(t *testing.T, command []string, fn func(*pflag.Flag)) {
 // Both signals end a run cleanly, with the table so far.
 func TestInterruptedItPrintsTheTableSoFar(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
-		out := interrupt(t, sig, 200*time.Millisecond, "running", exec.Command(binary, "demo", "-duration", "5m", files(t)))
+		out := interrupt(t, sig, 200*time.Millisecond, "running", command("demo", "-duration", "5m", files(t)))
 		contains(t, out, "PARTIAL", "lookups", "integrity errors", "clean so far")
 	}
 }
@@ -298,7 +301,7 @@ func TestAReportThatCannotBeWrittenIsAnError(t *testing.T) {
 		t.Skip(err)
 	}
 	defer full.Close()
-	cmd := exec.Command(binary, "demo", "-duration", "50ms", "-flood", "0", files(t))
+	cmd := command("demo", "-duration", "50ms", "-flood", "0", files(t))
 	cmd.Stdout = full
 	cmd.Run()
 	if code := cmd.ProcessState.ExitCode(); code != 1 {
@@ -308,7 +311,7 @@ func TestAReportThatCannotBeWrittenIsAnError(t *testing.T) {
 
 func TestDIRIsByDefaultTheGoInstallation(t *testing.T) {
 	run := func(env ...string) (string, int) {
-		cmd := exec.Command(binary, "demo", "-duration", "10ms", "-flood", "0", "-json")
+		cmd := command("demo", "-duration", "10ms", "-flood", "0", "-json")
 		cmd.Env = env
 		out, _ := cmd.CombinedOutput()
 		return string(out), cmd.ProcessState.ExitCode()

@@ -1,10 +1,9 @@
 package main
 
 import (
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -85,7 +84,7 @@ func TestPredictHelpTeaches(t *testing.T) {
 }
 
 func TestPredictEndsOnInterrupt(t *testing.T) {
-	out := interrupt(t, syscall.SIGINT, 500*time.Millisecond, "measuring", exec.Command(binary, quick(t, "-effort=20")...))
+	out := interrupt(t, os.Interrupt, 500*time.Millisecond, "measuring", command(quick(t, "-effort=20")...))
 	if out != "" {
 		t.Errorf("interrupted, it prints %q", out)
 	}

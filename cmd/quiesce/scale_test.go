@@ -1,9 +1,8 @@
 package main
 
 import (
-	"os/exec"
+	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -100,7 +99,7 @@ func TestScaleHelp(t *testing.T) {
 }
 
 func TestScaleWithoutValgrindSaysSo(t *testing.T) {
-	cmd := exec.Command(binary, "scale", "misses", "-short")
+	cmd := command("scale", "misses", "-short")
 	cmd.Env = []string{"PATH=/nowhere"}
 	out, err := cmd.Output()
 	if err != nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "skipped: valgrind is not installed") {
@@ -109,7 +108,7 @@ func TestScaleWithoutValgrindSaysSo(t *testing.T) {
 }
 
 func TestScaleInterruptedPrintsTheTableSoFar(t *testing.T) {
-	cmd := exec.Command(binary, "scale", "kfree", "-kfree_loops", "100000000")
-	out := interrupt(t, syscall.SIGINT, 100*time.Millisecond, "loops", cmd)
+	cmd := command("scale", "kfree", "-kfree_loops", "100000000")
+	out := interrupt(t, os.Interrupt, 100*time.Millisecond, "loops", cmd)
 	contains(t, out, "Total time taken", "all reclaimed", "PARTIAL")
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -94,7 +92,7 @@ func TestTortureHelpAndList(t *testing.T) {
 }
 
 func TestTortureInterruptedPrintsTheSummarySoFar(t *testing.T) {
-	cmd := exec.Command(binary, "torture", "-scenario", "TREE01,TREE03", "-duration", "10m", "-bootargs", "stat_interval=0.1")
-	out := interrupt(t, syscall.SIGINT, 0, "reads/s", cmd)
+	cmd := command("torture", "-scenario", "TREE01,TREE03", "-duration", "10m", "-bootargs", "stat_interval=0.1")
+	out := interrupt(t, os.Interrupt, 0, "reads/s", cmd)
 	contains(t, out, "TREE01: Reader Pipe:", "End of test: INTERRUPTED", "TREE03: NOT RUN", "PARTIAL")
 }
