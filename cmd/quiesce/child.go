@@ -6,6 +6,7 @@ import (
 
 	"quiesce/cmd/quiesce/internal/compare"
 	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/cmd/quiesce/internal/scale"
 	"quiesce/cmd/quiesce/internal/torture"
 )
 
@@ -17,6 +18,12 @@ func child(job string, s streams) int {
 		return torture.Child(os.Stdin, s.out, s.err)
 	case "compare":
 		return compare.Child(os.Stdin, s.out)
+	case "misses":
+		if err := scale.MissesChild(os.Stdin); err != nil {
+			fmt.Fprintf(s.err, "quiesce scale misses: %v\n", err)
+			return exitFailed
+		}
+		return exitOK
 	case "locktest":
 		return locktestChild(s)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"quiesce/cmd/quiesce/internal/kit"
-	"quiesce/cmd/quiesce/internal/scale"
 )
 
 // Exit statuses.
@@ -26,13 +25,6 @@ type streams struct{ out, err io.Writer }
 
 func main() {
 	s := streams{os.Stdout, os.Stderr}
-	if len(os.Args) > 2 && os.Args[1] == "scale" && os.Args[2] == scale.ColdArg {
-		if err := scale.ColdChild(os.Args[3:]); err != nil {
-			fmt.Fprintf(s.err, "quiesce scale: %v\n", err)
-			os.Exit(exitFailed)
-		}
-		return
-	}
 	if job, ok := kit.ChildJob(os.Args[1:]); ok {
 		os.Exit(child(job, s))
 	}

@@ -50,7 +50,7 @@ func scaleCheckFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 				return nil, kit.BadInput("%v", err)
 			}
 		}
-		if cfg.Child, err = coldChild(); err != nil {
+		if cfg.Child, err = childCommand("misses"); err != nil {
 			return nil, err
 		}
 		rep, err := scale.Check(r, *cfg, r.progress.Say)

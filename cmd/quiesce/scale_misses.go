@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"os"
 
 	"github.com/spf13/pflag"
 
@@ -37,7 +36,7 @@ func scaleMissesFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 			cfg.Objects = 20_000
 		}
 		var err error
-		if cfg.Child, err = coldChild(); err != nil {
+		if cfg.Child, err = childCommand("misses"); err != nil {
 			return nil, err
 		}
 		rep, err := scale.Cachegrind(r, *cfg, r.progress.Say)
@@ -46,10 +45,4 @@ func scaleMissesFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 		}
 		return scaleResult(rep, func(w io.Writer) { renderCachegrind(w, rep) }, rep.Partial, rep.OK), nil
 	}
-}
-
-// coldChild is this program as a child of cachegrind's.
-func coldChild() ([]string, error) {
-	self, err := os.Executable()
-	return []string{self, "scale", scale.ColdArg}, err
 }

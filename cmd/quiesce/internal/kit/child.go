@@ -42,7 +42,8 @@ func ChildJob(args []string) (job string, ok bool) {
 }
 
 // Receive reads a child's order from in, which is its stdin. It calls ended
-// when in ends after that: the parent has closed it, or is gone.
+// when in ends after that: the parent has closed it, or is gone. With a nil
+// ended it starts no goroutine to wait for that.
 func Receive(in io.Reader, order any, ended func()) error {
 	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	r := bufio.NewReader(in)
@@ -52,6 +53,9 @@ func Receive(in io.Reader, order any, ended func()) error {
 	}
 	if err := json.Unmarshal(line, order); err != nil {
 		return fmt.Errorf("an order on stdin: %w", err)
+	}
+	if ended == nil {
+		return nil
 	}
 	go func() {
 		io.Copy(io.Discard, r)

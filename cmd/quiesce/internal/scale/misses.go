@@ -2,7 +2,7 @@ package scale
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,15 +13,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"quiesce/cmd/quiesce/internal/compare"
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/rcu"
 )
-
-// ColdArg is the first argument of a process that Cachegrind starts; the others
-// are those of ColdChild.
-const ColdArg = "-child-of-quiesce-scale"
 
 // stage is how far a child goes. Each does what the one before it does.
 type stage int
@@ -52,7 +48,7 @@ var coldWays = []coldWay{
 type CachegrindConfig struct {
 	Objects  int      `json:"objects"`
 	Short    bool     `json:"short"` // reclaim only, without compare's array
-	Child    []string `json:"-"`     // this program and its arguments up to ColdChild's
+	Child    []string `json:"-"`     // the command that calls MissesChild
 	Valgrind string   `json:"-"`     // "": the one in PATH
 }
 
@@ -171,15 +167,13 @@ func (r *CachegrindReport) child(ctx context.Context, dir string, way coldWay, s
 	out := filepath.Join(dir, "out")
 	args := append([]string{"--tool=cachegrind", "--cache-sim=yes", "--D1=" + simulatedD1, "--LL=" + simulatedLL,
 		"--cachegrind-out-file=" + out}, r.Child...)
-	args = append(args, way.strategy, strconv.FormatInt(way.depot, 10), strconv.Itoa(r.Objects), strconv.Itoa(int(s)))
-	cmd := exec.CommandContext(ctx, r.Valgrind, args...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", "GODEBUG=")
-	cmd.WaitDelay = 5 * time.Second
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Run(); err != nil {
-		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		return Misses{}, fmt.Errorf("%s under cachegrind: %w: %s", way.name, err, lines[len(lines)-1])
+	c := kit.Child{Command: append([]string{r.Valgrind}, args...), Env: []string{"GOMAXPROCS=1", "GOGC=off", "GODEBUG="}}
+	e, err := kit.Ask(ctx, c, missesOrder{way.strategy, way.depot, r.Objects, s}, func(struct{}) bool { return false })
+	if err == nil && e.Err != nil {
+		err = fmt.Errorf("%w: %s", e.Err, cmp.Or(e.Log.Cause(), e.Log.Last()))
+	}
+	if err != nil {
+		return Misses{}, fmt.Errorf("%s under cachegrind: %w", way.name, err)
 	}
 	f, err := os.Open(out)
 	if err != nil {
@@ -233,29 +227,28 @@ func parseCachegrind(f io.Reader) (Misses, error) {
 	return Misses{}, errors.New("cachegrind's output has no summary")
 }
 
-// ColdChild is the process under cachegrind: strategy, depot, objects, stage.
-func ColdChild(args []string) error {
-	if len(args) != 4 {
-		return BadInput("want a strategy, a depot's bytes, a number of objects and a stage")
-	}
-	depot, err := strconv.ParseInt(args[1], 10, 64)
-	if err != nil {
-		return err
-	}
-	n, err := strconv.Atoi(args[2])
-	if err != nil {
-		return err
-	}
-	last, err := strconv.Atoi(args[3])
-	if err != nil {
+// missesOrder is what a process under cachegrind does.
+type missesOrder struct {
+	Strategy string `json:"strategy"`
+	Depot    int64  `json:"depot_bytes"`
+	Objects  int    `json:"objects"`
+	Last     stage  `json:"last_stage"`
+}
+
+// MissesChild is the process under cachegrind. It reads its order from in. It
+// has no second goroutine: where threads contend for a lock, the runtime uses an
+// instruction that valgrind does not know.
+func MissesChild(in io.Reader) error {
+	var o missesOrder
+	if err := kit.Receive(in, &o, nil); err != nil {
 		return err
 	}
 	// Valgrind gives a process little address space.
-	in, err := compare.New(args[0], compare.Config{Depot: depot, Reserve: 64 << 20})
+	cells, err := compare.New(o.Strategy, compare.Config{Depot: o.Depot, Reserve: 64 << 20})
 	if err != nil {
 		return err
 	}
-	_, err = goCold(in, n, stage(last)) // the reader stays: nothing may begin now
+	_, err = goCold(cells, o.Objects, o.Last) // the reader stays: nothing may begin now
 	return err
 }
 

@@ -324,8 +324,9 @@ func TestTheColdChildGoesThroughItsStages(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range [][]string{nil, {"none", "0", "1", "1"}, {"list", "x", "1", "1"}, {"list", "0", "x", "1"}, {"list", "0", "1", "x"}} {
-		if ColdChild(bad) == nil {
+	for _, bad := range []string{"", "x\n", `{"strategy":"none","objects":1,"last_stage":1}` + "\n",
+		`{"strategy":"list","depot_bytes":"x"}` + "\n", `{"strategy":"list","objects":"x"}` + "\n", `{"strategy":"list","last_stage":"x"}` + "\n"} {
+		if MissesChild(strings.NewReader(bad)) == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
