@@ -39,7 +39,7 @@ const (
 // Type is a kind of lock: what all locks of one implementation have in common.
 // Types are compared by address, so make each a package-level variable.
 type Type struct {
-	Name  string   // in reports, after the name of an unnamed lock's class
+	Name  string   // in reports, and in the name of an unnamed lock's class
 	Inner WaitType // what holders may wait for
 	Outer WaitType // what taking it needs; WaitInvalid: as Inner
 	Kind  Kind

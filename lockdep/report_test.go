@@ -227,7 +227,7 @@ func TestTheEnvironmentChoosesTheMode(t *testing.T) {
 		}
 	}
 	out, ok := child("as the environment says", "QUIESCE=lockdep=1,panic_on_report=1")
-	if ok || !strings.Contains(out, "panic: quiesce: lockdep: QUIESCE=panic_on_report: Invalid wait context") {
+	if ok || !strings.Contains(out, "panic: quiesce/lockdep: QUIESCE=panic_on_report: Invalid wait context") {
 		t.Errorf("panic_on_report=1: survived %v:\n%s", ok, out)
 	}
 }

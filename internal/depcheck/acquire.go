@@ -4,11 +4,14 @@ import (
 	"unsafe"
 )
 
-// Acquire checks that the running goroutine may take the lock, and counts it
-// as held from then on. It stands before the wait, so that a deadlock is
-// reported rather than met; Acquired stands behind it. For a lock that was got
-// by a TryLock one Acquire with Try is enough. Callers look at Enabled first.
-// Any context. The kernel's lock_acquire.
+// Acquire checks that the calling goroutine may take the lock, and counts the
+// lock as held from then on. It comes before the wait, so that a deadlock is
+// reported rather than met; Acquired comes after it. After a successful TryLock
+// one Acquire with Try is enough. Callers check Enabled first.
+//
+// Context: any.
+//
+// Linux: lock_acquire.
 //
 //go:norace
 func (m *Map) Acquire(ty *Type, how How) {
@@ -34,9 +37,13 @@ func (m *Map) Acquire(ty *Type, how How) {
 	r.end()
 }
 
-// Might checks that the running goroutine may take the lock, whether it does
-// this time or not: Acquire and Release in one, with interrupts off between the
-// two or not. Any context. The kernel's might_lock.
+// Might checks that the calling goroutine may take the lock, whether it does
+// this time or not: Acquire and Release in one. irqsOff says whether interrupts
+// are off between the two.
+//
+// Context: any.
+//
+// Linux: might_lock.
 //
 //go:norace
 func (m *Map) Might(ty *Type, how How, irqsOff bool) {
@@ -48,7 +55,7 @@ func (m *Map) Might(ty *Type, how How, irqsOff bool) {
 			t.irqsOff++
 		}
 		if sub := uint8(how>>subclassShift) & 7; sub != 0 || !r.known(t, ty, m) {
-			// The stack is most of the cost, and only wanted for what is new.
+			// The stack is most of the cost, and needed only for what is new.
 			r.record(1)
 			r.h.n, r.h.pcs = uint8(r.n), r.pcs
 			depth := t.depth
@@ -83,9 +90,11 @@ func (r *request) known(t *task, ty *Type, m *Map) bool {
 	return t.usageOf(h)&^tables.classes[h.class].usage.Load() == 0 && chainSeen(t.chainWith(h))
 }
 
-// Annotate marks what runs until end is called, for a Map of a user's own: a
-// lock that is none of package lock's, or with a WaitOverride type a proof that
-// lockdep can't see. The kernel's lock_map_acquire_try.
+// Annotate marks what runs until end is called, for a Map that is no lock: a
+// region under some rule or, with a WaitOverride type, code that is right for a
+// reason lockdep can't see.
+//
+// Linux: lock_map_acquire_try.
 func (m *Map) Annotate(ty *Type) (end func()) {
 	if !Enabled() {
 		return func() {}
@@ -94,7 +103,11 @@ func (m *Map) Annotate(ty *Type) (end func()) {
 	return func() { m.Release(true) }
 }
 
-// Acquired says that the wait is over. The kernel's lock_acquired.
+// Acquired records that the wait is over.
+//
+// Context: any.
+//
+// Linux: lock_acquired.
 //
 //go:norace
 func (m *Map) Acquired() {
@@ -109,22 +122,25 @@ func (m *Map) Acquired() {
 	r.end()
 }
 
-// Holder is whose a lock was that somebody released.
+// Holder says who held a lock that is being released.
 type Holder uint8
 
 const (
-	// Ours: the goroutine held it; or lockdep does not know, because the lock
-	// was taken before it was enabled.
+	// Ours: the calling goroutine; or lockdep can't tell, because the lock was
+	// taken before Enable.
 	Ours Holder = iota
-	// Theirs: another goroutine holds it, which was reported.
+	// Theirs: another goroutine, which was reported.
 	Theirs
-	// Nobodys: it is not held, which was reported.
+	// Nobodys: the lock is not held, which was reported.
 	Nobodys
 )
 
-// Release ends the goroutine's hold of the lock, before the lock itself is
-// released. really says whether the lock is held at all. Any context. The
-// kernel's lock_release.
+// Release ends the calling goroutine's hold of the lock. It comes before the
+// lock itself is released. really says whether the lock is held at all.
+//
+// Context: any.
+//
+// Linux: lock_release.
 //
 //go:norace
 func (m *Map) Release(really bool) Holder {
@@ -144,6 +160,8 @@ func (m *Map) Release(really bool) Holder {
 	return m.releaseOthers(really)
 }
 
+// releaseOthers is Release of a lock that the calling goroutine has no record of.
+//
 //go:norace
 //go:noinline
 func (m *Map) releaseOthers(really bool) Holder {
@@ -167,8 +185,12 @@ func (m *Map) releaseOthers(really bool) Holder {
 	return holder
 }
 
-// Held reports whether the goroutine holds the lock; true where lockdep can't
-// tell, being off. Any context. The kernel's lock_is_held.
+// Held reports whether the calling goroutine holds the lock. It returns true
+// where lockdep can't tell, because it is off or a table is full.
+//
+// Context: any.
+//
+// Linux: lock_is_held.
 //
 //go:norace
 func (m *Map) Held() bool {
@@ -187,8 +209,8 @@ func (m *Map) Held() bool {
 	return held
 }
 
-// Left stands where a section that pinned the goroutine has ended: a report
-// from inside of it that could not be delivered there is waited for.
+// Left is called after the end of a section that pinned the goroutine. It waits
+// for a report from inside the section that could not be delivered there.
 func Left() {
 	if undelivered.Load() != 0 {
 		left()
@@ -206,11 +228,11 @@ func left() {
 	}
 	r.end()
 	if t != nil {
-		r.settle(t)
+		r.awaitUndelivered(t)
 	}
 }
 
-// serial is the lock's number. Two goroutines may be the first at once.
+// serial returns the lock's number. Two goroutines may be the first to ask.
 //
 //go:norace
 func (m *Map) serial() uint64 {
@@ -222,6 +244,8 @@ func (m *Map) serial() uint64 {
 	return id
 }
 
+// title is the lock's name in reports.
+//
 //go:norace
 func (m *Map) title() string {
 	if m.name != "" {
@@ -233,7 +257,7 @@ func (m *Map) title() string {
 	return "a lock without a name"
 }
 
-// acquire checks r.h against what the task holds, and pushes it. The task is
+// acquire checks r.h against what the task holds and pushes it. The task is
 // locked.
 //
 //go:norace

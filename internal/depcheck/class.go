@@ -8,20 +8,21 @@ import (
 	"sync/atomic"
 )
 
-// class is what all locks of one type, name and subclass share: the rules are
-// about classes, so that one run of an order is enough to find fault with it.
+// class is what all locks of one type, name and subclass have in common. The
+// rules are about classes, so that one run of each order is enough to find that
+// two of them contradict each other.
 type class struct {
 	*label
 	fwd   uint32 // first edge to a class that was taken while this one was held
 	bwd   uint32 // first edge from a class that was held when this one was taken
 	usage atomic.Uint32
-	safe  uint32            // usage bits "in" of classes that lead here, and
-	open  uint32            // bits "on" of those behind it: irq.go
-	trace [usageBits]uint16 // stack of each bit's first setting
+	safe  uint32            // "in" bits of the classes that lead here, and
+	open  uint32            // "on" bits of those that follow it: irq.go
+	trace [usageBits]uint16 // the stack at which each bit was first set
 }
 
-// label says which class it is. Immutable, behind one word: reports and checks
-// read it without graph, beside a Reset too.
+// label says which class it is. It is immutable and one pointer away, so that
+// reports and checks read it without graph, even during a Reset.
 type label struct {
 	ty   *Type
 	name string
@@ -29,20 +30,26 @@ type label struct {
 	hash uint64
 }
 
-// noLabel stands where a class is gone, for hooks that a Reset overtook.
+// noLabel is what a hook sees if a Reset discarded its class.
 var noLabel = &label{ty: &Type{}}
 
-// Map is what a lock tells lockdep of itself. The zero value is that of a lock
-// without a name; its class is then that of the place where it is first taken.
-// A Map must not be copied after first use. The kernel's lockdep_map.
+// Map is a lock as lockdep knows it. The zero value is the Map of a lock without
+// a name, whose class is that of the place where it is first taken. A Map must
+// not be copied after first use.
+//
+// Linux: struct lockdep_map.
 type Map struct {
 	name  string
 	class atomic.Uint64 // generation << 16 | class of subclass 0
-	id    atomic.Uint64 // of this lock, since it was first taken or named anew
+	id    atomic.Uint64 // of this lock, since it was first taken or last named
 }
 
-// Init names the class. Locks of one type and name are one class. A lock that
-// is held is reported. Any context.
+// Init names the class: all locks of one type and name are one class. A lock
+// that is held is reported.
+//
+// Context: any.
+//
+// Linux: lockdep_init_map.
 //
 //go:norace
 func (m *Map) Init(name string) {
@@ -67,11 +74,11 @@ func (m *Map) initSlow(name string) {
 	r.end()
 }
 
-// Name is the name that Init gave.
+// Name returns the name that Init gave.
 func (m *Map) Name() string { return m.name }
 
-// classOf returns the number of the lock's class, 0 if there is no room for
-// another one.
+// classOf returns the number of the lock's class, or 0 if there is no room for
+// another class.
 //
 //go:norace
 func (r *request) classOf(m *Map, ty *Type, sub uint8) uint16 {
@@ -84,7 +91,7 @@ func (r *request) classOf(m *Map, ty *Type, sub uint8) uint16 {
 		name = ty.Name + " of " + r.site()
 	}
 	tables.graph.lock()
-	n := r.register(ty, name, sub)
+	n := r.registerLocked(ty, name, sub)
 	tables.graph.unlock()
 	if n != 0 && sub == 0 {
 		m.class.Store(gen<<16 | uint64(n))
@@ -92,10 +99,10 @@ func (r *request) classOf(m *Map, ty *Type, sub uint8) uint16 {
 	return n
 }
 
-// register finds a class or makes it. graph is held.
+// registerLocked finds a class or makes it.
 //
 //go:norace
-func (r *request) register(ty *Type, name string, sub uint8) uint16 {
+func (r *request) registerLocked(ty *Type, name string, sub uint8) uint16 {
 	t := &tables
 	h := uint64(sub)
 	for i := 0; i < len(ty.Name); i++ {
@@ -139,13 +146,13 @@ func (l *label) title() string {
 	return name
 }
 
-// shortName leaves the package's directory out.
+// shortName is a function's name without its package's directory.
 func shortName(function string) string {
 	return function[strings.LastIndexByte(function, '/')+1:]
 }
 
-// site is the caller of the locks' packages as function:line. Any context:
-// it takes microseconds, once for each lock without a name.
+// site is the caller of the locks' packages as function:line. It may be called
+// in any context: it takes microseconds, once for each lock without a name.
 func (r *request) site() string {
 	frames := runtime.CallersFrames(slices.Clone(r.pcs[:r.n])) // a copy: requests stay on the stack
 	for {
@@ -159,8 +166,8 @@ func (r *request) site() string {
 	}
 }
 
-// plumbing reports whether a function is of the locks and of this package,
-// which reports and sites leave out.
+// plumbing reports whether a function belongs to the locks or to lockdep, which
+// reports and sites leave out.
 func plumbing(name string) bool {
 	for _, p := range plumbingPrefixes {
 		if rest, ok := strings.CutPrefix(name, p); ok && !strings.HasPrefix(rest, "Test") {
@@ -170,8 +177,7 @@ func plumbing(name string) bool {
 	return false
 }
 
-// plumbingPrefixes are the packages' methods and own functions, under
-// whatever name the module has.
+// plumbingPrefixes are these packages' functions, whatever the module's name.
 var plumbingPrefixes = func() []string {
 	pc, _, _, _ := runtime.Caller(0)
 	self := runtime.FuncForPC(pc).Name() // <module>/internal/depcheck.init.func1

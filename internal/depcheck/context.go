@@ -1,12 +1,12 @@
 package depcheck
 
-// The contexts, called by package preempt and by the locks that disable
-// interrupts. What they say is what holds whatever preempt_rt is: a lock.Spin
-// taken with LockIRQ counts as taken with interrupts off although with
-// preempt_rt=1 they are on.
+// The hooks of contexts, called by package preempt and by the locks that disable
+// interrupts. They report what holds whatever preempt_rt is: a lock.Spin taken
+// with LockIRQ counts as taken with interrupts off, although they are on with
+// preempt_rt=1.
 
-// event is a change of the context. No func stands for one, so that the request
-// stays on the stack.
+// event is a change of the context. It is a number and not a func, so that the
+// request stays on the stack.
 type event uint8
 
 const (
@@ -22,9 +22,10 @@ const (
 	eventSoftirqExit
 )
 
-// change finds the task, applies the event, and checks what it must. pins is
-// how many levels of preempt.Disable come with it that say nothing about the
-// context: with preempt_rt=0 softirqs are pinned, and may take a lock.Spin.
+// change applies the event to the calling goroutine's task and makes the checks
+// that go with it. pins is how many levels of preempt.Disable come with the event
+// without limiting the context: with preempt_rt=0 softirqs are pinned, and may
+// take a lock.Spin.
 //
 //go:norace
 func change(e event, pins int32) {
@@ -39,38 +40,49 @@ func change(e event, pins int32) {
 	r.end()
 }
 
-// HardirqsOff says that interrupts are disabled from here on. It nests. The
-// kernel's lockdep_hardirqs_off.
+// HardirqsOff records that interrupts are disabled from here on. It nests.
+//
+// Linux: lockdep_hardirqs_off.
 func HardirqsOff() { change(eventIrqsOff, 0) }
 
-// HardirqsOn ends what HardirqsOff began. Locks that are still held are then
-// held with interrupts on. The kernel's lockdep_hardirqs_on.
+// HardirqsOn ends what HardirqsOff began. Locks that are still held are held
+// with interrupts on from here on.
+//
+// Linux: lockdep_hardirqs_on.
 func HardirqsOn() { change(eventIrqsOn, 0) }
 
-// BHOff says that softirqs are disabled from here on, and whether that pins the
-// goroutine. It nests. The kernel's lockdep_softirqs_off.
+// BHOff records that softirqs are disabled from here on, and whether that pins
+// the goroutine. It nests.
+//
+// Linux: lockdep_softirqs_off.
 func BHOff(pins bool) { change(eventBHOff, int32(bit(pins))) }
 
 // BHOn ends what BHOff began.
 func BHOn(pins bool) { change(eventBHOn, -int32(bit(pins))) }
 
-// HardirqEnter says that a hard interrupt handler runs from here on, one that
-// no preempt_rt makes a thread. The kernel's lockdep_hardirq_enter.
+// HardirqEnter records that a hard interrupt handler runs from here on, one that
+// stays in hard interrupt context with preempt_rt=1.
+//
+// Linux: lockdep_hardirq_enter.
 func HardirqEnter() { change(eventHardirqEnter, 0) }
 
 // HardirqExit ends what HardirqEnter began.
 func HardirqExit() { change(eventHardirqExit, 0) }
 
-// ThreadedEnter says that an interrupt handler runs that is a thread with
-// preempt_rt=1 and in hard interrupt context otherwise: it must be right in
-// both. The kernel's lockdep_hardirq_threaded.
+// ThreadedEnter records that an interrupt handler runs from here on that is a
+// thread with preempt_rt=1 and in hard interrupt context otherwise: it must be
+// right in both.
+//
+// Linux: lockdep_hardirq_threaded.
 func ThreadedEnter() { change(eventThreadedEnter, 0) }
 
 // ThreadedExit ends what ThreadedEnter began.
 func ThreadedExit() { change(eventThreadedExit, 0) }
 
-// SoftirqEnter says that a softirq handler runs from here on, and whether that
-// pins the goroutine. The kernel's lockdep_softirq_enter.
+// SoftirqEnter records that a softirq handler runs from here on, and whether
+// that pins the goroutine.
+//
+// Linux: lockdep_softirq_enter.
 func SoftirqEnter(pins bool) { change(eventSoftirqEnter, int32(bit(pins))) }
 
 // SoftirqExit ends what SoftirqEnter began.
@@ -111,7 +123,8 @@ func (r *request) apply(t *task, e event) {
 	}
 }
 
-// drop reports whether it was the outermost. A Reset may have come in between.
+// drop leaves one level, and reports whether it was the outermost. A Reset may
+// have come in between.
 //
 //go:norace
 func drop(depth *int32) bool {
@@ -121,8 +134,9 @@ func drop(depth *int32) bool {
 	return *depth == 0
 }
 
-// markHeld is for locks that are held while interrupts get enabled. The
-// kernel's mark_held_locks.
+// markHeld marks the locks that are held while interrupts become enabled.
+//
+// Linux: mark_held_locks.
 //
 //go:norace
 func (r *request) markHeld(t *task, b uint32) {

@@ -6,9 +6,11 @@ import (
 	"strconv"
 )
 
-// CheckNoLocksHeld reports what the calling goroutine holds: put it, deferred,
-// at the head of a goroutine that must end with nothing. Unpinned. The kernel's
-// debug_check_no_locks_held.
+// CheckNoLocksHeld reports what the calling goroutine holds.
+//
+// Context: task; not pinned.
+//
+// Linux: debug_check_no_locks_held.
 //
 //go:norace
 func CheckNoLocksHeld() {
@@ -27,10 +29,11 @@ func CheckNoLocksHeld() {
 	r.end()
 }
 
-// CheckExited reports goroutines that ended while they held something: locks,
-// and with -tags lockdep read-side sections whose guard was never unlocked,
-// which hold up every grace period. It looks at the stacks of all goroutines,
-// which stops the world for a moment. Unpinned.
+// CheckExited reports goroutines that ended while they held something: locks
+// and, with -tags lockdep, read-side sections whose guard was never unlocked. It
+// reads the stacks of all goroutines, which stops the world for a moment.
+//
+// Context: task; not pinned.
 func CheckExited() {
 	if !Enabled() {
 		return
@@ -38,14 +41,15 @@ func CheckExited() {
 	holders := holders()
 	alive := goroutines()
 	for _, goid := range holders {
-		// Who is not among those alive, and holds something still, has
-		// ended without letting it go.
+		// A holder that is no longer alive ended without releasing.
 		if !alive[goid] {
 			reportGone(goid)
 		}
 	}
 }
 
+// holders are the goroutines that hold something.
+//
 //go:norace
 func holders() (goids []uint64) {
 	var r request
@@ -65,6 +69,8 @@ func holders() (goids []uint64) {
 	return goids
 }
 
+// reportGone reports what a goroutine that has ended still holds.
+//
 //go:norace
 func reportGone(goid uint64) {
 	var r request
@@ -81,8 +87,8 @@ func reportGone(goid uint64) {
 	r.end()
 }
 
-// forgetLocks makes room where the goroutine has ended. Its sections stay:
-// somebody may have their guards.
+// forgetLocks forgets what a goroutine that has ended held, except its sections:
+// another goroutine may have their guards.
 //
 //go:norace
 func (t *task) forgetLocks() {
@@ -97,7 +103,7 @@ func (t *task) forgetLocks() {
 	}
 }
 
-// goroutines are those that are alive.
+// goroutines are the goroutines that are alive.
 func goroutines() map[uint64]bool {
 	buf := make([]byte, 1<<20)
 	for {

@@ -9,18 +9,18 @@ import (
 	"quiesce/internal/sys"
 )
 
-// fault is a report in the making. Under locks and pinned only what can change
-// is copied: names, usages, program counters. Symbols are looked up later.
+// fault is a report before it has a text. Under locks and pinned only what can
+// change is copied: names, usages, program counters. Symbols are looked up later.
 type fault struct {
 	next    *fault
 	kind    string
 	goid    uint64
 	classes []string
 	parts   []part
-	full    uint32 // TableFull: which
+	full    uint32 // of TableFull: which table
 }
 
-// part is text, or a stack that becomes text.
+// part is text, or a stack that will become text.
 type part struct {
 	text string
 	pcs  []uintptr
@@ -29,10 +29,12 @@ type part struct {
 
 const (
 	formText  = iota
-	formSite  // the first function of a user, as name (file:line)
+	formSite  // the user's innermost function, as name (file:line)
 	formStack // all functions
 )
 
+// say adds text.
+//
 //go:norace
 func (f *fault) say(texts ...string) {
 	for _, s := range texts {
@@ -40,6 +42,8 @@ func (f *fault) say(texts ...string) {
 	}
 }
 
+// stack adds a stack.
+//
 //go:norace
 func (f *fault) stack(pcs []uintptr, form uint8) {
 	p := part{form: form}
@@ -47,7 +51,7 @@ func (f *fault) stack(pcs []uintptr, form uint8) {
 	f.parts = append(f.parts, p)
 }
 
-// report makes the text. Nothing is held.
+// report makes the report. No lock is held.
 func (f *fault) report() *Report {
 	rep := &Report{Kind: f.kind, Goroutine: f.goid, Classes: f.classes}
 	if f.kind == TableFull {
@@ -82,7 +86,7 @@ func fullText(table uint32) string {
 	return "lockdep: table full: " + what
 }
 
-// writeSite writes the first function that is a user's.
+// writeSite writes the user's innermost function.
 func writeSite(b *strings.Builder, pcs []uintptr) {
 	frames := runtime.CallersFrames(pcs)
 	for len(pcs) > 0 {
@@ -119,7 +123,7 @@ func writeStack(b *strings.Builder, pcs []uintptr) {
 	}
 }
 
-// identity is the line that names what runs.
+// identity is the line that names the build and its mode.
 var identity = func() string {
 	rt, ok := sys.Option("preempt_rt")
 	if !ok {
@@ -132,7 +136,7 @@ var identity = func() string {
 	return runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH + tag + " preempt_rt=" + rt + "\n"
 }()
 
-// banner begins a report, by the kernel's shape.
+// banner begins a report, in the kernel's shape.
 //
 //go:norace
 func (f *fault) banner(line string) {
@@ -140,7 +144,7 @@ func (f *fault) banner(line string) {
 	f.say("\n", rule("="), line, "\n", identity, rule("-"))
 }
 
-// open makes a fault of the request's; its goroutine is running.
+// open adds a fault to the request, about the calling goroutine.
 //
 //go:norace
 func (r *request) open(kind string) *fault {
@@ -160,7 +164,7 @@ func (f *fault) class(n uint16) {
 		strconv.Itoa(c.ty.outer().level()), ":", strconv.Itoa(c.ty.Inner.level()), "}")
 }
 
-// about notes the class in the report's list.
+// about adds classes to the report's list.
 //
 //go:norace
 func (f *fault) about(classes ...uint16) {
@@ -169,7 +173,7 @@ func (f *fault) about(classes ...uint16) {
 	}
 }
 
-// lock writes a lock's line, without its end.
+// lock writes a lock's line, without the newline.
 //
 //go:norace
 func (f *fault) lock(h *held) {
@@ -190,7 +194,7 @@ func (f *fault) lock(h *held) {
 	f.stack(h.pcs[:h.n], formSite)
 }
 
-// wants writes who takes what.
+// wants writes which goroutine takes which lock.
 //
 //go:norace
 func (f *fault) wants(h *held) {
@@ -199,7 +203,7 @@ func (f *fault) wants(h *held) {
 	f.say("\n")
 }
 
-// heldBy lists what the task holds, in order, with the stacks of each.
+// heldBy lists what the task holds, outermost first.
 //
 //go:norace
 func (f *fault) heldBy(t *task) {
@@ -218,7 +222,7 @@ func (f *fault) heldBy(t *task) {
 	}
 }
 
-// stacksOf writes the stacks of what the task holds.
+// stacksOf writes the stack of each acquisition that the task holds.
 //
 //go:norace
 func (f *fault) stacksOf(t *task) {
@@ -283,7 +287,7 @@ func usageChars(u uint32) string {
 	return string(s[:])
 }
 
-// usageName is a bit's name in the kernel's words.
+// usageName is the kernel's name of a bit.
 func usageName(b uint32) string {
 	name := "HARDIRQ"
 	if b&bitSoftirq != 0 {

@@ -1,31 +1,33 @@
 package depcheck
 
-// edge says that to was taken while from was held. dep has a bit for each way
+// edge records that to was taken while from was held. dep has a bit for each way
 // in which that happened: how from was held, and how to was taken.
 type edge struct {
 	from, to         uint16
 	dep              uint8
-	heldAt, takenAt  uint16 // stacks of the first time
-	nextFwd, nextBwd uint32 // lists of from and of to
+	heldAt, takenAt  uint16 // the stacks of the first time
+	nextFwd, nextBwd uint32 // the lists of from and of to
 }
 
-// Ways of an edge. Exclusive or shared: how from was held. Recursive reader or
-// not: how to was taken. A wait for to can be part of a deadlock only if the
-// next one in the circle holds it in a way that excludes: a recursive reader
-// waits for no reader. So two edges make a path only unless the first ends as a
-// recursive reader and the second begins as shared; a circle of such steps, a
-// strong one, is a deadlock (Documentation/locking/lockdep-design.rst has the
-// proof).
+// The ways of an edge. From was held exclusively (E) or shared (S); to was taken
+// as a recursive reader (R) or not (N). A wait for a lock can be part of a
+// deadlock only if the next goroutine in the circle holds that lock in a way that
+// excludes the waiter, and a recursive reader waits for no reader. So two edges
+// make a path unless the first one ends as a recursive reader and the second one
+// begins as shared. A circle of such steps is strong, and a deadlock
+// (Documentation/locking/lockdep-design.rst has the proof).
 const (
 	depEN = 1 << iota // exclusive, then not recursive
 	depER             // exclusive, then a recursive reader
-	depSN
-	depSR
+	depSN             // shared, then not recursive
+	depSR             // shared, then a recursive reader
 
 	depExclusive    = depEN | depER
 	depNotRecursive = depEN | depSN
 )
 
+// depOf is the way of an edge between locks that are held and taken so.
+//
 //go:norace
 func depOf(from, to uint8) uint8 {
 	switch {
@@ -39,8 +41,8 @@ func depOf(from, to uint8) uint8 {
 	return depSR
 }
 
-// leads returns the state in which a path that is in a state at from comes to
-// to; false: not at all.
+// leads returns the state in which a path arrives at to if it is in the given
+// state at from, and whether it arrives at all.
 //
 //go:norace
 func (e *edge) leads(restricted uint8) (to uint8, ok bool) {
@@ -51,17 +53,18 @@ func (e *edge) leads(restricted uint8) (to uint8, ok bool) {
 	return bit(dep&depNotRecursive == 0), dep != 0
 }
 
-// search is a breadth-first search over classes in two states: reached by a
-// strong path that may go on anyhow, or only in a restricted way. graph is
-// held.
+// search is a breadth-first search over classes in two states: a class was
+// reached by a strong path that may continue with any edge, or by one that may
+// continue only in a restricted way. graph protects it.
 type search struct {
 	stamp uint32
-	seen  [2][]uint32 // [restricted][class] stamp of the search that was there
-	via   [2][]uint32 // the edge it came by, and
-	prev  [2][]uint8  // whether it came from the restricted state
+	seen  [2][]uint32 // [restricted][class] stamp of the last search that visited it,
+	via   [2][]uint32 // the edge by which, and
+	prev  [2][]uint8  // whether from the restricted state
 	queue []step
 }
 
+// step is a class in a state.
 type step struct {
 	class      uint16
 	restricted uint8
@@ -77,6 +80,8 @@ func (s *search) init() {
 	s.queue = make([]step, 0, 2*maxClasses)
 }
 
+// begin starts a search at a class.
+//
 //go:norace
 func (s *search) begin(class uint16, restricted bool) {
 	s.stamp++
@@ -84,6 +89,8 @@ func (s *search) begin(class uint16, restricted bool) {
 	s.visit(step{class, bit(restricted)}, 0, 0)
 }
 
+// visit queues a step, unless the search was there.
+//
 //go:norace
 func (s *search) visit(st step, via uint32, prev uint8) {
 	if s.seen[0][st.class] == s.stamp || s.seen[st.restricted][st.class] == s.stamp {
@@ -104,8 +111,8 @@ func bit(b bool) uint8 {
 	return 0
 }
 
-// forward visits the classes that are taken behind st. Restricted: st was
-// reached as a recursive reader only.
+// forward visits the classes that were taken while one of st's was held.
+// Restricted: st was reached as a recursive reader only.
 //
 //go:norace
 func (s *search) forward(st step) {
@@ -117,8 +124,8 @@ func (s *search) forward(st step) {
 	}
 }
 
-// backward visits the classes that are held when st is taken. Restricted: the
-// path goes on from st as shared only.
+// backward visits the classes that were held when one of st's was taken.
+// Restricted: the path continues from st as shared only.
 //
 //go:norace
 func (s *search) backward(st step) {
@@ -134,7 +141,7 @@ func (s *search) backward(st step) {
 	}
 }
 
-// path returns the edges by which the search came to st, from its start.
+// path returns the edges by which the search reached st, in their order.
 //
 //go:norace
 func (s *search) path(st step, forward bool) []uint32 {
@@ -177,13 +184,13 @@ func (s *search) circle(prev, next *held) (st step, found bool) {
 }
 
 // checkOrder checks a lock that is waited for against those that are held, and
-// adds the orders that are new. A chain of locks that was seen before needs no
-// look. Chains are of classes, so what depends on the lock itself comes first.
+// adds the orders that are new. A chain that was seen before needs no check.
+// Chains are about classes, so what depends on the lock itself comes first.
 //
 //go:norace
 func (r *request) checkOrder(t *task) {
 	if r.h.read == readRecursive && t.reads(r.h.id) {
-		return // held as a reader already: it waits for nobody
+		return // already held as a reader, so this one does not wait
 	}
 	key := t.chainWith(&r.h)
 	if chainSeen(key) {
@@ -195,13 +202,13 @@ func (r *request) checkOrder(t *task) {
 		if r.checkRecursion(t) {
 			r.addEdges(t)
 		}
-		r.addChain(key)
+		r.addChainLocked(key)
 	}
 	tables.graph.unlock()
 }
 
-// checkRecursion reports a second lock of a class that is held, in whichever
-// interrupt context. It returns false where no order is to be learned.
+// checkRecursion reports a second lock of a class that is held, in any interrupt
+// context. It returns false if no order is to be learned from the acquisition.
 //
 //go:norace
 func (r *request) checkRecursion(t *task) bool {
@@ -220,9 +227,9 @@ func (r *request) checkRecursion(t *task) bool {
 	return true
 }
 
-// addEdges adds an edge from the locks that are held. Those below one that was
-// waited for, and not as a recursive reader, have their edge to that one, which
-// is enough.
+// addEdges adds edges from the locks that are held to r.h. It stops at the first
+// one that was waited for and not as a recursive reader: those below have an edge
+// to that one, which is enough.
 //
 //go:norace
 func (r *request) addEdges(t *task) {
@@ -243,8 +250,8 @@ func (r *request) addEdges(t *task) {
 	}
 }
 
-// addEdge adds the order of record i before r.h, unless it is one of the
-// faults that an order can be.
+// addEdge adds the order of record i before r.h, unless that order is a fault,
+// which it reports.
 //
 //go:norace
 func (r *request) addEdge(t *task, i int32) {
@@ -284,7 +291,7 @@ func (r *request) addEdge(t *task, i int32) {
 	tb.nedges++
 	tb.edges[n] = edge{
 		from: p.class, to: h.class, dep: dep,
-		heldAt: r.intern(p.pcs[:p.n]), takenAt: r.intern(h.pcs[:h.n]),
+		heldAt: r.internLocked(p.pcs[:p.n]), takenAt: r.internLocked(h.pcs[:h.n]),
 		nextFwd: from.fwd, nextBwd: to.bwd,
 	}
 	from.fwd, to.bwd = n, n
@@ -292,8 +299,8 @@ func (r *request) addEdge(t *task, i int32) {
 	tb.search.joined(p.class, h.class)
 }
 
-// chainSeen reports whether the chain's orders are known. It takes no lock:
-// keys are only ever added, but by Reset.
+// chainSeen reports whether the chain's orders are known. It takes no lock: only
+// Reset removes keys.
 //
 //go:norace
 func chainSeen(key uint64) bool {
@@ -308,10 +315,10 @@ func chainSeen(key uint64) bool {
 	}
 }
 
-// addChain remembers a chain. graph is held.
+// addChainLocked remembers a chain.
 //
 //go:norace
-func (r *request) addChain(key uint64) {
+func (r *request) addChainLocked(key uint64) {
 	c := tables.chains
 	if tables.nchains >= maxChains/4*3 {
 		r.overflow(fullChains)

@@ -4,8 +4,9 @@ package depcheck
 // held.
 type Order struct{ From, To string }
 
-// Orders returns the orders that were learned since the last Reset, the first
-// ones first. Unpinned.
+// Orders returns the orders that were learned since the last Reset, oldest first.
+//
+// Context: task; not pinned.
 //
 //go:norace
 func Orders() (orders []Order) {
@@ -25,18 +26,22 @@ func Orders() (orders []Order) {
 	return orders
 }
 
-// Stats are figures of lockdep's own: since Enable, but for the sizes of the
-// tables, which are as they are now.
+// Stats are figures about lockdep itself: counts since Enable, and the current
+// sizes of its tables.
 type Stats struct {
 	Acquisitions uint64 // of locks, and with -tags lockdep of sections
-	ChainMisses  uint64 // of them, those with a chain that was not seen before
+	ChainMisses  uint64 // acquisitions whose chain was new
 	Reports      uint64 // delivered
 	Suppressed   uint64 // faults found again, or too many to remember
 
-	Classes, Orders, Chains, Stacks, Goroutines int // used now
+	Classes, Orders, Chains, Stacks, Goroutines int // in use now
 }
 
-// ReadStats returns the figures. Any context. The kernel's /proc/lockdep_stats.
+// ReadStats returns the figures.
+//
+// Context: any.
+//
+// Linux: /proc/lockdep_stats.
 //
 //go:norace
 func ReadStats() Stats {
@@ -71,8 +76,11 @@ type Class struct {
 	Inner WaitType
 }
 
-// Classes returns the classes, the first ones first; those of sections are
-// among them. Unpinned. The kernel's /proc/lockdep.
+// Classes returns the classes, oldest first, including those of sections.
+//
+// Context: task; not pinned.
+//
+// Linux: /proc/lockdep.
 //
 //go:norace
 func Classes() (classes []Class) {

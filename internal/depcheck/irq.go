@@ -1,11 +1,14 @@
 package depcheck
 
-// The bits of class.usage: for each kind of interrupt, whether locks of the
-// class were taken in its handlers ("safe", as a promise that has to be kept),
-// and whether they were held while it was enabled ("unsafe"); for writers and
-// for readers. In handlers it counts how a lock is waited for, and a reader
-// that is not recursive waits as a writer does: behind a writer in the line, who
-// waits for readers. Elsewhere it counts how it is held.
+import "math/bits"
+
+// The bits of class.usage. For each kind of interrupt, and for writers and
+// readers apart, they say whether a lock of the class was taken in one of its
+// handlers ("in": the class is then irq-safe, a promise that has to be kept), and
+// whether one was held while it was enabled ("on": irq-unsafe). In a handler it
+// matters how the lock is waited for, and a reader that is not recursive waits as
+// a writer does: it queues behind a writer, which waits for readers. Elsewhere it
+// matters how the lock is held.
 //
 //	bit 0  in hardirq        bit 4  in softirq
 //	bit 1  in hardirq, read  bit 5  in softirq, read
@@ -24,9 +27,9 @@ const (
 	writeOnly = 0x55 // all bits of writers
 )
 
-// against returns the bits that a class must not have beside these: "on" for
-// "in" and the other way round; both kinds for a writer, writers for a reader,
-// since a recursive reader waits for no reader.
+// against returns the bits that contradict these in one class: "on" contradicts
+// "in" and conversely; a writer's bit contradicts writers and readers, and a
+// reader's only writers, because a recursive reader waits for no reader.
 func against(bits uint32) (no uint32) {
 	for b := range uint32(8) {
 		if bits&(1<<b) == 0 {
@@ -41,10 +44,11 @@ func against(bits uint32) (no uint32) {
 	return no
 }
 
-// againstPath is against for two classes that a path of orders joins: both
-// kinds always. That the first one's handler waits for no reader of it, or the
-// last one is held as shared, matters only to a path that starts or ends so,
-// which is what the search's restricted steps are about (irqBits).
+// againstPath is against for two classes that a path of orders joins: writers and
+// readers always contradict each other. That the first class's handler waits for
+// no reader, or that the last class is held as shared, matters only to a path
+// that starts or ends so, which the search's restricted steps take care of
+// (irqBits).
 func againstPath(bits uint32) (no uint32) {
 	for b := range uint32(8) {
 		if bits&(1<<b) != 0 {
@@ -55,8 +59,9 @@ func againstPath(bits uint32) (no uint32) {
 	return no
 }
 
-// markUsage sets the bits that an acquisition says something about. The
-// kernel's mark_usage.
+// markUsage sets the bits of an acquisition.
+//
+// Linux: mark_usage.
 //
 //go:norace
 func (r *request) markUsage(t *task) { r.mark(t, &r.h, t.usageOf(&r.h)) }
@@ -88,9 +93,9 @@ func (t *task) usageOf(h *held) uint32 {
 	return bits
 }
 
-// overridden reports whether what is held in this interrupt context says that
-// the context is another one than it looks. Locks that are taken under it are
-// then not taken in a handler.
+// overridden reports whether a WaitOverride annotation is held in this interrupt
+// context. It says that no handler is running, so locks that are taken under it
+// are not taken in one.
 //
 //go:norace
 func (t *task) overridden() bool {
@@ -103,7 +108,7 @@ func (t *task) overridden() bool {
 	return false
 }
 
-// mark sets bits of the record's class, and checks those that are new.
+// mark sets bits of the record's class and checks those that are new.
 //
 //go:norace
 func (r *request) mark(t *task, h *held, bits uint32) {
@@ -121,7 +126,7 @@ func (r *request) mark(t *task, h *held, bits uint32) {
 			continue
 		}
 		c.usage.Store(old | 1<<b)
-		c.trace[b] = r.intern(r.pcs[:r.n])
+		c.trace[b] = r.internLocked(r.pcs[:r.n])
 		if b >= bitUsed {
 			continue
 		}
@@ -129,14 +134,16 @@ func (r *request) mark(t *task, h *held, bits uint32) {
 			tables.irqUsed = true
 		}
 		r.checkUsage(t, h, b, old)
-		tables.search.spread(h.class, 1<<b)
+		tables.search.spread(h.class, 1<<b, b&bitOn == 0)
 	}
 	tables.graph.unlock()
 }
 
-// checkUsage checks a new bit of the record's class: against what the class was
-// before, and against the classes behind a lock that is used in interrupts, or
-// in front of one that is held with interrupts on. The kernel's mark_lock_irq.
+// checkUsage checks a new bit of the record's class: against the class's older
+// bits, and against those of the classes that follow it, if it became irq-safe,
+// or that lead to it, if it became irq-unsafe.
+//
+// Linux: mark_lock_irq.
 //
 //go:norace
 func (r *request) checkUsage(t *task, h *held, b, old uint32) {
@@ -152,8 +159,8 @@ func (r *request) checkUsage(t *task, h *held, b, old uint32) {
 	}
 	s := &tables.search
 	forward := b&bitOn == 0
-	// The start is restricted as in any other search. PerCPU and override
-	// types are not looked at.
+	// The start is restricted as in any other search. PerCPU and override types
+	// are skipped.
 	if forward {
 		s.begin(h.class, h.read == readRecursive)
 	} else {
@@ -177,100 +184,100 @@ func (r *request) checkUsage(t *task, h *held, b, old uint32) {
 	}
 }
 
-// What a search for irq-safe classes before a class, and for irq-unsafe ones
-// behind it, can find at most is summed up in its safe and open, whichever way
-// the paths are. In a right program that is next to never in conflict, so a new
-// order needs no search. There are four bits of each kind, so a class is
-// passed at most eight times in its life. graph is held.
+// Each class sums up what a search from it can find at most: in safe the "in"
+// bits of the classes that lead to it, in open the "on" bits of those that follow
+// it, whichever way the paths are. In a right program the two hardly ever
+// contradict each other, so a new order needs no search. There are four bits of
+// each sum, so a class is visited at most eight times in its life. In what
+// follows forward means along the orders, as "in" bits travel; "on" bits travel
+// backward. Only normal types count, and pass bits on. graph is held.
 
-// spread has the new bits of a class known where they count.
+// sum is the class's sum of the bits that travel that way.
 //
 //go:norace
-func (s *search) spread(class uint16, bits uint32) {
-	if tables.classes[class].ty.Kind == Normal {
-		s.spreadSafe(class, bits&usedIn)
-		s.spreadOpen(class, bits&usedOn)
+func (c *class) sum(forward bool) *uint32 {
+	if forward {
+		return &c.safe
 	}
+	return &c.open
 }
 
-// joined is spread for a new edge.
+// passes returns the bits that travel that way from the class: its sum, and its
+// own bits.
+//
+//go:norace
+func (c *class) passes(forward bool) uint32 {
+	own := uint32(usedOn)
+	if forward {
+		own = usedIn
+	}
+	if c.ty.Kind != Normal {
+		return 0
+	}
+	return *c.sum(forward) | c.usage.Load()&own
+}
+
+// first is the class's first edge that way; far is that edge's other class, and
+// the next edge.
+//
+//go:norace
+func (c *class) first(forward bool) uint32 {
+	if forward {
+		return c.fwd
+	}
+	return c.bwd
+}
+
+//go:norace
+func (e *edge) far(forward bool) (class uint16, next uint32) {
+	if forward {
+		return e.to, e.nextFwd
+	}
+	return e.from, e.nextBwd
+}
+
+// joined updates the sums for a new edge.
 //
 //go:norace
 func (s *search) joined(from, to uint16) {
-	a, b := &tables.classes[from], &tables.classes[to]
-	if in := a.before() &^ b.safe; in != 0 {
-		b.safe |= in
-		s.spreadSafe(to, in)
-	}
-	if on := b.behind() &^ a.open; on != 0 {
-		a.open |= on
-		s.spreadOpen(from, on)
-	}
+	s.pass(from, to, true)
+	s.pass(to, from, false)
 }
 
-// before are the bits of the class and of those that lead to it, behind those
-// of the class and of those behind it. Only normal types count, and pass on.
+// pass updates the sums for the bits that travel from one class to another.
 //
 //go:norace
-func (c *class) before() uint32 {
-	if c.ty.Kind != Normal {
-		return 0
+func (s *search) pass(from, to uint16, forward bool) {
+	sum := tables.classes[to].sum(forward)
+	if bits := tables.classes[from].passes(forward) &^ *sum; bits != 0 {
+		*sum |= bits
+		s.spread(to, bits, forward)
 	}
-	return c.safe | c.usage.Load()&usedIn
 }
 
+// spread adds bits of the class to the sums of all classes that way.
+//
 //go:norace
-func (c *class) behind() uint32 {
-	if c.ty.Kind != Normal {
-		return 0
-	}
-	return c.open | c.usage.Load()&usedOn
-}
-
-//go:norace
-func (s *search) spreadSafe(class uint16, in uint32) {
-	if in == 0 {
-		return
-	}
+func (s *search) spread(class uint16, bits uint32, forward bool) {
 	s.queue = append(s.queue[:0], step{class: class})
 	for i := 0; i < len(s.queue); i++ {
 		c := &tables.classes[s.queue[i].class]
 		if c.ty.Kind != Normal {
 			continue
 		}
-		for e := c.fwd; e != 0; e = tables.edges[e].nextFwd {
-			to := tables.edges[e].to
-			if next := &tables.classes[to]; in&^next.safe != 0 {
-				next.safe |= in
-				s.queue = append(s.queue, step{class: to})
+		for n := c.first(forward); n != 0; {
+			far, next := tables.edges[n].far(forward)
+			if sum := tables.classes[far].sum(forward); bits&^*sum != 0 {
+				*sum |= bits
+				s.queue = append(s.queue, step{class: far})
 			}
+			n = next
 		}
 	}
 }
 
-//go:norace
-func (s *search) spreadOpen(class uint16, on uint32) {
-	if on == 0 {
-		return
-	}
-	s.queue = append(s.queue[:0], step{class: class})
-	for i := 0; i < len(s.queue); i++ {
-		c := &tables.classes[s.queue[i].class]
-		if c.ty.Kind != Normal {
-			continue
-		}
-		for e := c.bwd; e != 0; e = tables.edges[e].nextBwd {
-			from := tables.edges[e].from
-			if next := &tables.classes[from]; on&^next.open != 0 {
-				next.open |= on
-				s.queue = append(s.queue, step{class: from})
-			}
-		}
-	}
-}
-
-// irqBits are the bits of a class that count on a path. One that is reached as
-// a reader only clashes with writers.
+// irqBits are the bits of a class that count on a path. A class that is reached
+// as a reader contradicts only writers.
 //
 //go:norace
 func (c *class) irqBits(st step) uint32 {
@@ -281,9 +288,11 @@ func (c *class) irqBits(st step) uint32 {
 	return u
 }
 
-// checkIrqOrder reports an order that would lead from a lock used in interrupts
-// to one that is held with them on: record i, or what is before it, and r.h or
-// what is behind it. The kernel's check_irq_usage.
+// checkIrqOrder reports an order that would lead from an irq-safe class, that of
+// record i or one that leads to it, to an irq-unsafe one, that of r.h or one that
+// follows it.
+//
+// Linux: check_irq_usage.
 //
 //go:norace
 func (r *request) checkIrqOrder(t *task, i int32) bool {
@@ -292,7 +301,7 @@ func (r *request) checkIrqOrder(t *task, i int32) bool {
 		return false
 	}
 	p, h := t.at(i), &r.h
-	if againstPath(tb.classes[p.class].before())&tb.classes[h.class].behind() == 0 {
+	if againstPath(tb.classes[p.class].passes(true))&tb.classes[h.class].passes(false) == 0 {
 		return false
 	}
 	s := &tb.search
@@ -317,19 +326,19 @@ func (r *request) checkIrqOrder(t *task, i int32) bool {
 			continue
 		}
 		if hit := c.irqBits(st) & no; hit != 0 {
-			unsafe, behind := st, s.path(st, true)
-			return r.findSafe(t, i, unsafe, behind, hit)
+			unsafe, after := st, s.path(st, true)
+			return r.findSafe(t, i, unsafe, after, hit)
 		}
 		s.forward(st)
 	}
 	return false
 }
 
-// findSafe finds which class at or before record i clashes with the one that
-// was found behind r.h, and reports the two.
+// findSafe finds the class at or before record i that contradicts the one that
+// was found at or after r.h, and reports the two.
 //
 //go:norace
-func (r *request) findSafe(t *task, i int32, unsafe step, behind []uint32, hit uint32) bool {
+func (r *request) findSafe(t *task, i int32, unsafe step, after []uint32, hit uint32) bool {
 	p := t.at(i)
 	s := &tables.search
 	s.begin(p.class, p.read != readNone)
@@ -342,7 +351,7 @@ func (r *request) findSafe(t *task, i int32, unsafe step, behind []uint32, hit u
 		for rest := c.irqBits(st) & usedIn; rest != 0; rest &= rest - 1 {
 			in := lowest(rest)
 			if clash := againstPath(1<<in) & hit; clash != 0 {
-				r.reportIrqOrder(t, i, st.class, in, s.path(st, false), unsafe.class, lowest(clash), behind)
+				r.reportIrqOrder(t, i, st.class, in, s.path(st, false), unsafe.class, lowest(clash), after)
 				return true
 			}
 		}
@@ -351,12 +360,7 @@ func (r *request) findSafe(t *task, i int32, unsafe step, behind []uint32, hit u
 	return false
 }
 
+// lowest is the number of the lowest bit that is set.
+//
 //go:norace
-func lowest(bits uint32) uint32 {
-	for b := range uint32(32) {
-		if bits&(1<<b) != 0 {
-			return b
-		}
-	}
-	return 0
-}
+func lowest(set uint32) uint32 { return uint32(bits.TrailingZeros32(set)) }

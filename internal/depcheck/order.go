@@ -2,24 +2,26 @@ package depcheck
 
 import "slices"
 
-// order keeps a number for each class in each of its two states (see search),
-// such that strong paths go from lower to higher ones: it is a topological
-// order, since an edge that would close a strong circle is reported and not
-// added. An order of locks that agrees with the numbers closes no circle and
-// needs no search: the difference between an hour and a second in a graph of a
-// hundred thousand edges (Pearce and Kelly, A Dynamic Topological Sort Algorithm
-// for Directed Acyclic Graphs, 2006). graph is held.
+// order keeps a number for each class in each of its two states (see search), so
+// that strong paths go from lower to higher numbers. This is a topological order,
+// because an edge that would close a strong circle is reported and not added. An
+// order of locks that agrees with the numbers closes no circle and needs no
+// search: the difference between an hour and a second in a graph of a hundred
+// thousand edges (Pearce and Kelly, A Dynamic Topological Sort Algorithm for
+// Directed Acyclic Graphs, 2006). graph protects it.
 type order struct {
 	pos  [2 * maxClasses]uint32 // by node
 	last uint32
 }
 
-// node is a class in a state: 2*class, and one more when restricted.
+// node is a class in a state: 2*class, plus 1 if restricted.
 type node uint16
 
 //go:norace
 func nodeOf(class uint16, restricted uint8) node { return node(class)<<1 | node(restricted) }
 
+// add numbers a new class.
+//
 //go:norace
 func (o *order) add(class uint16) {
 	o.pos[nodeOf(class, 0)] = o.last + 1
@@ -27,7 +29,8 @@ func (o *order) add(class uint16) {
 	o.last += 2
 }
 
-// allows reports whether an edge of that way from a to b can't close a circle.
+// allows reports whether the numbers prove that an edge of that way from a to b
+// closes no circle.
 //
 //go:norace
 func (o *order) allows(a, b uint16, dep uint8) bool {
@@ -46,15 +49,16 @@ func (o *order) added(a, b uint16, dep uint8) {
 	}
 }
 
-// before renumbers what lies between b and a, if b is below a.
+// before makes a's number lower than b's. If it is not, it renumbers what lies
+// between the two.
 //
 //go:norace
 func (o *order) before(a, b node) {
 	if o.pos[a] < o.pos[b] {
 		return
 	}
-	// What b leads to, and what leads to a, between the two: as position and
-	// number in one word, so that sorting orders them by position.
+	// What b leads to, and what leads to a, between the two. Position and node
+	// are in one word, so that sorting orders them by position.
 	up, down := o.region(b, a, true), o.region(a, b, false)
 	slices.Sort(up)
 	slices.Sort(down)
@@ -74,8 +78,8 @@ func (o *order) before(a, b node) {
 	}
 }
 
-// region finds the nodes reachable from the start that lie on the near side of
-// the end.
+// region finds the nodes that the start reaches and that are numbered between it
+// and the end.
 //
 //go:norace
 func (o *order) region(start, end node, forward bool) (found []uint64) {

@@ -1,8 +1,8 @@
 package depcheck
 
-// inSection reports whether the task is in a read-side section of the one RCU,
-// whatever preempt_rt is: a pinned one counts, and a lock.Raw, but not a
-// lock.Spin or a softirq handler that pins with preempt_rt=0.
+// inSection reports whether the task is in an RCU read-side section whatever
+// preempt_rt is: a pinned section counts, and a lock.Raw, but not a lock.Spin or a
+// softirq handler that pins with preempt_rt=0.
 //
 //go:norace
 func (t *task) inSection() bool {
@@ -15,9 +15,13 @@ func (t *task) inSection() bool {
 	return t.bare() > 0
 }
 
-// InReader reports whether the goroutine is in a read-side section: pinned, or
-// one that a build with -tags lockdep has seen begin. Other builds, and lockdep
-// that is off, say yes. The kernel's rcu_read_lock_held.
+// InReader reports whether the calling goroutine is in a read-side section: a
+// pinned one, or one that a build with -tags lockdep saw begin. It returns true in
+// other builds, and where lockdep is off.
+//
+// Context: any.
+//
+// Linux: rcu_read_lock_held.
 //
 //go:norace
 func InReader() bool {
@@ -42,8 +46,10 @@ func inReader(unknown bool) bool {
 	return in
 }
 
-// NeedReader reports a caller that is in no read-side section. skip is the
-// number of frames between the fault and the caller of NeedReader.
+// NeedReader reports a caller that is in no read-side section. skip is the number
+// of frames between the fault and the caller of NeedReader.
+//
+// Context: any.
 //
 //go:noinline
 func NeedReader(skip int, what string) {
@@ -52,7 +58,9 @@ func NeedReader(skip int, what string) {
 	}
 }
 
-// Suspicious reports what else is wrong with a caller's use of RCU.
+// Suspicious reports another misuse of RCU.
+//
+// Context: any.
 //
 //go:noinline
 func Suspicious(skip int, what string) {
@@ -76,9 +84,11 @@ func CheckGuard(skip int, guard any) {
 	}
 }
 
-// NeedNoReader reports a caller that does in a read-side section what must not
-// be done there, as far as they are seen: pinned ones always, others with -tags
-// lockdep. It returns whether that is so.
+// NeedNoReader reports a caller that does in a read-side section what must not be
+// done there, and returns whether it does. Pinned sections are always seen, others
+// only with -tags lockdep.
+//
+// Context: any.
 //
 //go:norace
 //go:noinline

@@ -30,9 +30,9 @@ const (
 // Report is one fault that was found.
 type Report struct {
 	Kind      string   // one of the constants of this package
-	Text      string   // the whole report, many lines, as the kernel words them
-	Goroutine uint64   // who was found at it, by the number that Go's traces have
-	Classes   []string // the lock classes it is about; a circle in its order, from the lock wanted
+	Text      string   // the whole report, many lines, in the kernel's words
+	Goroutine uint64   // the goroutine at fault, by its number in Go's traces
+	Classes   []string // the lock classes involved; a circle in its order, from the lock wanted
 
 	state atomic.Uint32 // claimed, delivered
 }
@@ -44,25 +44,24 @@ const (
 
 var reporter atomic.Pointer[func(*Report)]
 
-// panicOnReport ends the program with the first report that nobody's
-// SetReporter takes: QUIESCE=panic_on_report=1.
+// panicOnReport ends the program with the first report while there is no
+// reporter: QUIESCE=panic_on_report=1.
 var panicOnReport = func() bool {
 	v, ok := sys.Option("panic_on_report")
 	return ok && v != "0"
 }()
 
-// SetReporter has fn called with every report, in place of one line with many
-// lines in slog's default logger (level ERROR), until restore is called. fn is
-// called on the goroutine that is at fault, or on one of its own where that is
-// pinned; it may do as it likes, take locks too. It may be called by several
-// goroutines at a time.
+// SetReporter makes lockdep call fn with every report until restore is called, in
+// place of a record of slog's default logger at level ERROR. fn runs on the
+// goroutine at fault, or on a goroutine of its own where that one is pinned. It
+// may block and take locks, and several goroutines may call it at once.
 func SetReporter(fn func(*Report)) (restore func()) {
 	old := reporter.Swap(&fn)
 	return func() { reporter.Store(old) }
 }
 
-// hand gives the report to the reporter, once.
-func (r *Report) hand() {
+// deliver passes the report to the reporter, once.
+func (r *Report) deliver() {
 	if !r.state.CompareAndSwap(0, claimed) {
 		return
 	}
@@ -70,46 +69,46 @@ func (r *Report) hand() {
 		(*fn)(r)
 	} else {
 		slog.LogAttrs(context.Background(), slog.LevelError, r.Text)
-		r.end()
+		r.panicIfAsked()
 	}
 	r.state.Store(delivered)
 }
 
-// end ends the program if that was asked for.
-func (r *Report) end() {
+// panicIfAsked ends the program if QUIESCE=panic_on_report=1 asks for that.
+func (r *Report) panicIfAsked() {
 	if panicOnReport && r.Kind != TableFull {
-		panic("quiesce: lockdep: QUIESCE=panic_on_report: " + r.Kind)
+		panic("quiesce/lockdep: QUIESCE=panic_on_report: " + r.Kind)
 	}
 }
 
-// deliver hands out the reports of the hook's call. The hook has let go of
-// everything; only what the user holds is held.
+// deliver delivers the reports of a hook's call. The hook has released its locks;
+// only those of the user are held.
 func (r *request) deliver() {
 	if r.fault != nil {
 		r.deliverSlow()
 	}
 }
 
-// patience is how long a pinned goroutine waits until its report's delivery has
-// begun; for its end, 5 times as long. Long enough for a goroutine to start on
-// another P, short for the collector.
-const patience = 20_000_000 // ns
+// patience is how long a pinned goroutine waits for the delivery of its report to
+// begin, in ns; for its end it waits five times as long. It is long enough for a
+// goroutine to start on another P, and short for the garbage collector.
+const patience = 20_000_000
 
 //go:noinline
 func (r *request) deliverSlow() {
 	for f := r.fault; f != nil; f = f.next {
-		race.Disable() // else it would order those who report
+		race.Disable() // or it would order the goroutines that report
 		tables.counters.reports.Add(1)
 		race.Enable()
 		rep := f.report()
 		if !pinned() {
-			rep.hand()
+			rep.deliver()
 			continue
 		}
-		// The reporter may block and make system calls, so it can't run here;
-		// but what it does should be done before the caller goes on, which
-		// may be into the runtime's own fatal error.
-		go rep.hand()
+		// The reporter may block and make system calls, so it can't run here.
+		// But it should be done before the caller continues, which may be
+		// into a fatal error of the runtime.
+		go rep.deliver()
 		if runtime.GOMAXPROCS(0) > 1 {
 			start := sys.Nanotime()
 			for s := rep.state.Load(); s != delivered; s = rep.state.Load() {
@@ -123,25 +122,27 @@ func (r *request) deliverSlow() {
 		switch {
 		case rep.state.Load() == delivered:
 		case reporter.Load() == nil:
-			// No goroutine was there to do it, or the collector has stopped
-			// it and waits for this one. The builtin works in any context;
-			// better twice than not at all.
+			// The goroutine did not start, or the collector has stopped it
+			// and waits for this one. The builtin works in any context, and
+			// twice is better than not at all.
 			rep.state.Store(delivered)
 			print(rep.Text, "\n")
-			rep.end()
+			rep.panicIfAsked()
 		default:
-			leave(rep)
+			keepUndelivered(rep)
 		}
 	}
 }
 
-// undelivered counts tasks with such a report.
+// undelivered counts the tasks that have a report whose delivery did not end in
+// time.
 var undelivered atomic.Int32
 
-// leave notes a report that is not delivered for the end of the pinned section.
+// keepUndelivered keeps a report that is not delivered yet for the end of the
+// pinned section.
 //
 //go:norace
-func leave(rep *Report) {
+func keepUndelivered(rep *Report) {
 	var r request
 	r.begin()
 	if t := r.find(true); t != nil {
@@ -153,13 +154,13 @@ func leave(rep *Report) {
 	r.end()
 }
 
-// settle waits for a report that was not delivered inside of a pinned section,
-// once that has ended.
-func (r *request) settle(t *task) {
+// awaitUndelivered waits for a report that could not be delivered inside of a
+// pinned section, if that has ended.
+func (r *request) awaitUndelivered(t *task) {
 	if pinned() {
 		return
 	}
-	rep := t.take()
+	rep := t.takeUndelivered()
 	if rep == nil {
 		return
 	}
@@ -172,7 +173,7 @@ func (r *request) settle(t *task) {
 }
 
 //go:norace
-func (t *task) take() *Report {
+func (t *task) takeUndelivered() *Report {
 	race.Disable()
 	rep := t.undelivered.Swap(nil)
 	if rep != nil {
@@ -203,7 +204,7 @@ const (
 	fullHeld
 )
 
-// overflow notes that a table is full, once.
+// overflow reports that a table is full, once.
 //
 //go:norace
 func (r *request) overflow(table uint32) {
@@ -219,10 +220,10 @@ func (r *request) overflow(table uint32) {
 	r.fault = &fault{next: r.fault, kind: TableFull, goid: r.goid, full: table}
 }
 
-// firstTime reports whether the fault was not reported before. graph is held.
+// firstTimeLocked reports whether the fault was not reported before.
 //
 //go:norace
-func (r *request) firstTime(kind string, a, b, c uint64) bool {
+func (r *request) firstTimeLocked(kind string, a, b, c uint64) bool {
 	h := uint64(len(kind)) << 56
 	for i := 0; i < len(kind); i++ {
 		h = h*31 + uint64(kind[i])

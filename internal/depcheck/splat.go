@@ -4,20 +4,32 @@ import (
 	"strconv"
 )
 
-// The reports, one function each. Their lines are those of the kernel's, as
-// far as the facts are the same; who knows those finds the way here. The task
-// is locked. graph is held where an order is concerned; the others take it to
-// see whether the fault is new.
+// The reports, one function each. They have the kernel's lines as far as the facts
+// are the same, so that a reader of its reports can read these. The task is
+// locked. graph is held by those about orders and usages, which call
+// firstTimeLocked; the others call isNew, which takes it.
 
+// isNew is firstTimeLocked for a caller without graph.
+//
 //go:norace
 func (r *request) isNew(kind string, a, b, c uint64) bool {
 	tables.graph.lock()
-	first := r.firstTime(kind, a, b, c)
+	first := r.firstTimeLocked(kind, a, b, c)
 	tables.graph.unlock()
 	return first
 }
 
-// reportWait: the lock may wait for longer than the context or a held lock
+// place identifies where a stack was recorded.
+//
+//go:norace
+func place(pcs []uintptr) uint64 {
+	if len(pcs) == 0 {
+		return 0
+	}
+	return uint64(pcs[0])
+}
+
+// reportWait: the wait type of the lock is higher than the context or a held lock
 // allows.
 //
 //go:norace
@@ -38,15 +50,11 @@ func (r *request) reportWait(t *task, l limit) {
 	f.end(t, r.pcs[:r.n])
 }
 
-// reportSleep: a function that may block, where nothing may.
+// reportSleep: a function that may block is called where nothing may.
 //
 //go:norace
 func (r *request) reportSleep(t *task, l limit, what string) {
-	at := uint64(0)
-	if r.n > 0 {
-		at = uint64(r.pcs[0])
-	}
-	if !r.isNew(Sleeping, at, uint64(l.class), 0) {
+	if !r.isNew(Sleeping, place(r.pcs[:r.n]), uint64(l.class), 0) {
 		return
 	}
 	f := r.open(Sleeping)
@@ -64,12 +72,12 @@ func (r *request) reportSleep(t *task, l limit, what string) {
 	f.end(t, r.pcs[:r.n])
 }
 
-// reportRecursion: a lock of a class that the goroutine holds one of.
+// reportRecursion: the goroutine already holds a lock of the class.
 //
 //go:norace
 func (r *request) reportRecursion(t *task, i int32) {
 	p := t.at(i)
-	if !r.firstTime(Recursion, uint64(p.class), uint64(p.read)<<8|uint64(r.h.read), 0) {
+	if !r.firstTimeLocked(Recursion, uint64(p.class), uint64(p.read)<<8|uint64(r.h.read), 0) {
 		return
 	}
 	f := r.open(Recursion)
@@ -86,13 +94,13 @@ func (r *request) reportRecursion(t *task, i int32) {
 	f.end(t, r.pcs[:r.n])
 }
 
-// reportCircle: the order of record i before r.h closes the strong path that
-// the search has found, from r.h's class to st.
+// reportCircle: the order of record i before r.h closes the strong path from r.h's
+// class to st that the search has found.
 //
 //go:norace
 func (r *request) reportCircle(t *task, i int32, st step) {
 	p, h := t.at(i), &r.h
-	if !r.firstTime(Circular, uint64(p.class), uint64(h.class), 0) {
+	if !r.firstTimeLocked(Circular, uint64(p.class), uint64(h.class), 0) {
 		return
 	}
 	path := tables.search.path(st, true)
@@ -147,7 +155,7 @@ func (f *fault) edge(n uint32, number string) {
 	f.stack(tables.stacks[e.heldAt].pcs[:tables.stacks[e.heldAt].n], formStack)
 }
 
-// trace writes the stack at which a class got a bit.
+// trace writes the stack at which a bit of the class was first set.
 //
 //go:norace
 func (f *fault) trace(class uint16, b uint32) {
@@ -155,11 +163,11 @@ func (f *fault) trace(class uint16, b uint32) {
 	f.stack(s.pcs[:s.n], formStack)
 }
 
-// reportUsage: the record's class is used in interrupts and with them on.
+// reportUsage: the record's class is both irq-safe and irq-unsafe.
 //
 //go:norace
 func (r *request) reportUsage(t *task, h *held, b, old uint32) {
-	if !r.firstTime(InconsistentState, uint64(h.class), uint64(b), uint64(old)) {
+	if !r.firstTimeLocked(InconsistentState, uint64(h.class), uint64(b), uint64(old)) {
 		return
 	}
 	f := r.open(InconsistentState)
@@ -177,12 +185,12 @@ func (r *request) reportUsage(t *task, h *held, b, old uint32) {
 	f.end(t, r.pcs[:r.n])
 }
 
-// reportInversion: a class that has got the bit is in one path with a class
-// that must not be there.
+// reportInversion: a path joins the record's class, which has just got the bit, to
+// a class that has a contradicting one.
 //
 //go:norace
 func (r *request) reportInversion(t *task, h *held, b, old uint32, st step, forward bool) {
-	if !r.firstTime(IrqInversion, uint64(h.class), uint64(st.class), uint64(b)<<8|uint64(old)) {
+	if !r.firstTimeLocked(IrqInversion, uint64(h.class), uint64(st.class), uint64(b)<<8|uint64(old)) {
 		return
 	}
 	path := tables.search.path(st, forward)
@@ -226,13 +234,13 @@ func (f *fault) interrupt(safe, unsafe uint16) {
 		"  <Interrupt>\n    lock(", s, ");\n\n *** DEADLOCK ***\n\n")
 }
 
-// reportIrqOrder: the order of record i before r.h joins a class that is used
-// in interrupts to one that is held with them on.
+// reportIrqOrder: the order of record i before r.h joins an irq-safe class to an
+// irq-unsafe one.
 //
 //go:norace
-func (r *request) reportIrqOrder(t *task, i int32, safe uint16, in uint32, before []uint32, unsafe uint16, on uint32, behind []uint32) {
+func (r *request) reportIrqOrder(t *task, i int32, safe uint16, in uint32, before []uint32, unsafe uint16, on uint32, after []uint32) {
 	p, h := t.at(i), &r.h
-	if !r.firstTime(UnsafeOrder, uint64(p.class), uint64(h.class), uint64(safe)<<16|uint64(unsafe)) {
+	if !r.firstTimeLocked(UnsafeOrder, uint64(p.class), uint64(h.class), uint64(safe)<<16|uint64(unsafe)) {
 		return
 	}
 	f := r.open(UnsafeOrder)
@@ -256,24 +264,20 @@ func (r *request) reportIrqOrder(t *task, i int32, safe uint16, in uint32, befor
 	for j, n := range before {
 		f.edge(n, strconv.Itoa(j)+" (before)")
 	}
-	for j, n := range behind {
-		f.edge(n, strconv.Itoa(j)+" (behind)")
+	for j, n := range after {
+		f.edge(n, strconv.Itoa(j)+" (after)")
 	}
 	f.say("\nother info that might help us debug this:\n")
 	f.interrupt(safe, unsafe)
 	f.end(t, r.pcs[:r.n])
 }
 
-// reportUnbalance: a lock or section is ended by who does not have it. really:
-// somebody has it.
+// reportUnbalance: a goroutine releases a lock or ends a section that it does not
+// hold. really says whether another one holds it.
 //
 //go:norace
 func (r *request) reportUnbalance(name string, really bool) {
-	at := uint64(0)
-	if r.n > 0 {
-		at = uint64(r.pcs[0])
-	}
-	if !r.isNew(UnlockBalance, at, 0, 0) {
+	if !r.isNew(UnlockBalance, place(r.pcs[:r.n]), 0, 0) {
 		return
 	}
 	f := r.open(UnlockBalance)
@@ -290,7 +294,7 @@ func (r *request) reportUnbalance(name string, really bool) {
 	f.endUnlocked(r)
 }
 
-// endUnlocked is end for reports that are made without the task.
+// endUnlocked is end for a report that is made without the task.
 //
 //go:norace
 func (f *fault) endUnlocked(r *request) {
@@ -303,7 +307,7 @@ func (f *fault) endUnlocked(r *request) {
 	f.stack(r.pcs[:r.n], formStack)
 }
 
-// reportHeldInit: Init of a lock that somebody holds.
+// reportHeldInit: Init of a lock that is held.
 //
 //go:norace
 func (r *request) reportHeldInit(h *held, owner uint64) {
@@ -322,15 +326,11 @@ func (r *request) reportHeldInit(h *held, owner uint64) {
 	f.endUnlocked(r)
 }
 
-// reportRCU: something that only a reader may do, or no reader.
+// reportRCU: something that only a reader may do, or that no reader may do.
 //
 //go:norace
 func (r *request) reportRCU(t *task, what string) {
-	at := uint64(0)
-	if r.n > 0 {
-		at = uint64(r.pcs[0])
-	}
-	if !r.isNew(SuspiciousRCU, at, 0, 0) {
+	if !r.isNew(SuspiciousRCU, place(r.pcs[:r.n]), 0, 0) {
 		return
 	}
 	f := r.open(SuspiciousRCU)
@@ -346,16 +346,12 @@ func (r *request) reportRCU(t *task, what string) {
 	f.stack(r.pcs[:r.n], formStack)
 }
 
-// reportStillHeld: a goroutine that is at its end, or gone, holds something.
+// reportStillHeld: a goroutine that ends, or has ended, holds something.
 //
 //go:norace
 func (r *request) reportStillHeld(t *task, gone bool) {
 	top := t.at(t.depth - 1)
-	at := uint64(0)
-	if top.n > 0 {
-		at = uint64(top.pcs[0])
-	}
-	if !r.isNew(StillHeld, uint64(top.class), at, 0) {
+	if !r.isNew(StillHeld, uint64(top.class), place(top.pcs[:top.n]), 0) {
 		return
 	}
 	f := r.open(StillHeld)

@@ -1,17 +1,17 @@
 package depcheck
 
-// stack is an acquisition's stack, kept once for all edges and bits that it
-// stands at.
+// stack is an acquisition's stack, kept once for all edges and bits that refer to
+// it.
 type stack struct {
 	n   uint8
 	pcs [stackDepth]uintptr
 }
 
-// intern returns the number of a stack; 0: there is none, or no room. graph is
-// held.
+// internLocked returns the number of a stack, or 0 if it is empty or there is no
+// room.
 //
 //go:norace
-func (r *request) intern(pcs []uintptr) uint16 {
+func (r *request) internLocked(pcs []uintptr) uint16 {
 	if len(pcs) == 0 {
 		return 0
 	}

@@ -6,22 +6,22 @@ import (
 	"quiesce/internal/sys"
 )
 
-// Bounds of the tables. A table that is full is reported once; what would
-// need another entry goes unchecked from then on. The sizes are the kernel's
-// orders of magnitude, untuned.
+// The sizes of the tables. A table that is full is reported once; what would need
+// another entry goes unchecked from then on. The sizes have the kernel's orders of
+// magnitude and are untuned.
 const (
-	maxClasses = 1 << 13 // class 0 is nobody's
+	maxClasses = 1 << 13 // class 0 is not used
 	maxEdges   = 1 << 17
 	maxChains  = 1 << 17 // words; used to three quarters
 	maxStacks  = 1 << 14
 	maxFaults  = 1 << 12 // distinct faults that are reported
-	maxTasks   = 1 << 16 // goroutines that hold something at one time
+	maxTasks   = 1 << 16 // goroutines that hold something at the same time
 	maxHeld    = 48      // locks and sections of one goroutine; the kernel's MAX_LOCK_DEPTH
 	stackDepth = 16
 )
 
-// tables is everything that all goroutines share. graph guards what is not
-// atomic. It is made by Enable and never freed: 8 MiB.
+// tables is everything that all goroutines share. graph protects what is not
+// atomic. Enable makes the tables, 8 MiB, and they are never freed.
 var tables struct {
 	graph   spin
 	gen     atomic.Uint32 // counts Resets, from 1
@@ -44,7 +44,7 @@ var tables struct {
 	byStack  []uint16 // hash table of stack numbers
 	faults   []uint64 // hash set of what was reported
 	nfaults  int
-	full     atomic.Uint32 // tables whose overflow was reported, a bit each
+	full     atomic.Uint32 // a bit for each table whose overflow was reported
 	counters counters
 }
 
@@ -52,8 +52,8 @@ type counters struct {
 	acquired, chainMisses, reports, suppressed atomic.Uint64
 }
 
-// serial numbers locks and sections: addresses move with stacks and are used
-// again.
+// serial numbers locks and sections, because addresses move with stacks and are
+// reused.
 var serial atomic.Uint64
 
 //go:norace
@@ -77,10 +77,13 @@ func setUp() {
 	t.gen.Store(1)
 }
 
-// Reset forgets all classes, orders, held locks and reported faults, as at
-// start, but not in which contexts goroutines are. Nobody should hold a lock
-// meanwhile: it would be forgotten, too.
-// Unpinned. The kernel's lockdep_reset.
+// Reset forgets all classes, orders, held locks and reported faults, but not which
+// contexts goroutines are in. No goroutine should hold a lock during the call,
+// because it would be forgotten too.
+//
+// Context: task; not pinned.
+//
+// Linux: lockdep_reset.
 //
 //go:norace
 func Reset() {
@@ -120,8 +123,8 @@ func resetTables() {
 	t.graph.unlock()
 }
 
-// spin is the lock of this package's own data: held for a bounded time by
-// goroutines that are pinned, so that they can be waited for in any context.
+// spin protects lockdep's own data. Its holders are pinned and hold it for a
+// bounded time, so that it can be waited for in any context.
 type spin struct{ held atomic.Uint32 }
 
 //go:norace

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Tagged says whether this is a build with -tags lockdep, which sees readers,
-// pinned sections and allocations that never leave their fast paths too.
+// Tagged says whether this is a build with -tags lockdep, which also sees readers,
+// pinned sections and allocations that never leave their fast paths.
 const Tagged = true
 
-// Section names one read-side or pinned section. The zero value is one that
+// Section identifies a read-side or pinned section. The zero value is one that
 // lockdep does not know.
 type Section struct{ id uint64 }
 
@@ -38,9 +38,9 @@ func Enter(ty *SectionType) Section {
 	return Section{r.h.id}
 }
 
-// Exit ends the section; name is the call's, for a report. It returns false
-// where there is nothing to end, which was reported: the caller must not count
-// that as an end, or readers are miscounted from then on.
+// Exit ends the section; name is the call's name in a report. It returns false if
+// there is nothing to end, which was reported: the caller must not count that as
+// an end, or readers are miscounted from then on.
 //
 //go:norace
 func (s Section) Exit(name string) bool {
@@ -63,8 +63,8 @@ func (s Section) Exit(name string) bool {
 	return s.exitElsewhere(name)
 }
 
-// exitElsewhere ends a section that this goroutine is not in: another one is,
-// which is allowed, or nobody, which is not.
+// exitElsewhere ends a section that the calling goroutine is not in: either
+// another goroutine is, which is allowed, or none is, which is not.
 //
 //go:norace
 //go:noinline
@@ -81,7 +81,7 @@ func (s Section) exitElsewhere(name string) bool {
 	return was
 }
 
-// Adopt makes this goroutine the one that is in the section.
+// Adopt moves the section to the calling goroutine.
 //
 //go:norace
 func (s Section) Adopt() {
@@ -119,8 +119,10 @@ func (s Section) Open() bool {
 	return open
 }
 
-// OldestSection says which goroutine is in the read-side section that began
-// first, and where that was; 0: none is known. Unpinned.
+// OldestSection returns the goroutine that is in the read-side section that began
+// first, or 0 if none is known, and where the section began.
+//
+// Context: task; not pinned.
 //
 //go:norace
 func OldestSection() (goroutine uint64, stack string) {

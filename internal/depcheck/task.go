@@ -16,7 +16,7 @@ type held struct {
 	read  uint8
 	flags uint8
 	ctx   uint8 // the interrupt context that it was taken in
-	pins  uint8 // levels of preempt.Disable that come with it
+	pins  uint8 // levels of preempt.Disable that it stands for
 	n     uint8 // stack entries
 	pcs   [stackDepth]uintptr
 }
@@ -24,32 +24,32 @@ type held struct {
 const (
 	flagTried   = 1 << iota // got by a TryLock
 	flagWaiting             // not got yet
-	flagSection             // no lock: takes no part in orders
+	flagSection             // a section: takes no part in orders
 	flagIrqsOff             // taken with interrupts disabled
 )
 
-// Interrupt contexts, which may stand one above the other.
+// Interrupt contexts, one of which may interrupt the other.
 const (
 	ctxSoftirq = 1 << iota
 	ctxHardirq
 )
 
-// task is a goroutine that holds something. Its owner, and whoever ends a
-// section in its place, lock mu; the lists are protected by the shard's lock.
-// Tasks are used again, but for others' lists too: who found one looks at goid
-// again under mu.
+// task is a goroutine that holds something or is in a context. mu protects it: its
+// goroutine locks mu, and so does another one that ends a section in its place.
+// Methods need mu held. The shard's lock protects the lists. Tasks are recycled,
+// possibly onto another list: after finding one, recheck goid under mu.
 type task struct {
 	mu   spin
 	next *task // of the shard's list
 	goid uint64
 
-	gen   uint32 // of the tables: a task of another one holds nothing
+	gen   uint32 // of the tables: a task of an older generation holds nothing
 	depth int32
 	chain uint64 // key of the locks held in this interrupt context
 
 	hardirq, threaded, softirq int32 // depth of handlers
 	irqsOff, bhOff             int32 // depth of sections, as lockdep sees them
-	pins                       int32 // levels of preempt.Disable that records explain
+	pins                       int32 // levels of preempt.Disable that records stand for
 	lost                       int32 // locks and sections for which a table had no room
 
 	undelivered atomic.Pointer[Report] // a report from a pinned section
@@ -63,7 +63,7 @@ const shards = 256
 type shard struct {
 	mu   spin
 	list *task
-	idle *task // at most a few, to be used again
+	idle *task // a few to be recycled
 	n    int
 	_    [64 - 4 - 3*8 - 4]byte
 }
@@ -73,7 +73,7 @@ var (
 	tasks      atomic.Int32
 )
 
-// at is record i.
+// at returns record i.
 //
 //go:norace
 func (t *task) at(i int32) *held {
@@ -83,8 +83,8 @@ func (t *task) at(i int32) *held {
 	return &t.more[i-int32(len(t.small))]
 }
 
-// reset forgets the records. The contexts are where the goroutine is, and will
-// be left.
+// reset forgets the records. The goroutine is still in its contexts, and will
+// leave them.
 //
 //go:norace
 func (t *task) reset(gen uint32) {
@@ -94,21 +94,20 @@ func (t *task) reset(gen uint32) {
 	t.gen, t.depth, t.chain, t.lost = gen, 0, 0, 0
 }
 
-// current reports whether the task's records are of classes that still are: no
-// Reset has come in between. graph is held.
+// current reports whether the classes of the task's records still exist: no Reset
+// has come in between. graph is held.
 //
 //go:norace
 func (t *task) current() bool { return t.gen == tables.gen.Load() }
 
-// idle reports whether there is nothing to remember. mu is held, or the task
-// is the caller's.
+// idle reports whether there is nothing to remember.
 //
 //go:norace
 func (t *task) idle() bool {
 	return t.depth == 0 && t.hardirq|t.threaded|t.softirq|t.irqsOff|t.bhOff|t.pins|t.lost == 0 && t.undelivered.Load() == nil
 }
 
-// context is the interrupt context of the goroutine.
+// context returns the goroutine's interrupt context.
 //
 //go:norace
 func (t *task) context() uint8 {
@@ -122,7 +121,7 @@ func (t *task) context() uint8 {
 	return c
 }
 
-// push adds a record whose class is known, to a task that has room.
+// push adds a record whose class is known to a task that has room.
 //
 //go:norace
 func (t *task) push(h *held) {
@@ -136,8 +135,8 @@ func (t *task) push(h *held) {
 	t.depth++
 }
 
-// chainWith is the key of what is held and h. It begins anew in each
-// interrupt context; sections are not in it.
+// chainWith returns the key of the chain with h added. A chain begins anew in each
+// interrupt context, and sections are not part of it.
 //
 //go:norace
 func (t *task) chainWith(h *held) uint64 {
@@ -151,14 +150,14 @@ func (t *task) chainWith(h *held) uint64 {
 	return mix(key ^ (uint64(h.class) | uint64(h.read)<<16 | uint64(h.ctx)<<20 | 1<<24))
 }
 
-// explain counts pinned levels that come with records. What a Reset has
-// forgotten is taken back all the same.
+// explain adds to the pinned levels that records stand for. The end of one that a
+// Reset forgot may come too.
 //
 //go:norace
 func (t *task) explain(pins int32) { t.pins = max(t.pins+pins, 0) }
 
-// endLost counts the end of what has no record, and reports whether there may
-// have been no room for it.
+// endLost counts the end of what has no record, and reports whether a full table
+// may be the reason.
 //
 //go:norace
 func (r *request) endLost() bool {
@@ -175,7 +174,7 @@ func (r *request) endLost() bool {
 	return lost || tables.full.Load()&fullTasks != 0
 }
 
-// byID finds a record from the top, -1: there is none. mu is held.
+// byID returns the innermost record of a lock or section, or -1.
 //
 //go:norace
 func (t *task) byID(id uint64) int32 {
@@ -187,7 +186,7 @@ func (t *task) byID(id uint64) int32 {
 	return -1
 }
 
-// reads reports whether the lock is held for reading. mu is held.
+// reads reports whether the lock is held for reading.
 //
 //go:norace
 func (t *task) reads(id uint64) bool {
@@ -199,8 +198,7 @@ func (t *task) reads(id uint64) bool {
 	return false
 }
 
-// remove takes record i out and moves those above it down, with new keys. mu
-// is held.
+// remove takes record i out and moves those above it down, with new keys.
 //
 //go:norace
 func (t *task) remove(i int32) {
@@ -214,17 +212,17 @@ func (t *task) remove(i int32) {
 	}
 }
 
-// Searches through all tasks, for what is rare: a section or lock that ends on
-// another goroutine, or is named anew.
+// Searches through all tasks, for rare events: a section or lock that ends on
+// another goroutine, and Init of a lock that was used.
 
-// removeAnywhere removes the record from whichever goroutine holds it, and
-// returns that one, or 0.
+// removeAnywhere removes the record from the goroutine that holds it, and returns
+// that goroutine, or 0.
 //
 //go:norace
 func removeAnywhere(id uint64, out *held) (goid uint64) { return visit(id, out, true) }
 
-// visit looks for the record of a lock that is held, not waited for, and
-// returns its goroutine, or 0.
+// visit finds the record of a lock that is held, not waited for, and returns its
+// goroutine, or 0.
 //
 //go:norace
 func visit(id uint64, out *held, remove bool) (goid uint64) {
@@ -255,8 +253,9 @@ func visit(id uint64, out *held, remove bool) (goid uint64) {
 	return 0
 }
 
-// forgetTasks is Reset's part: the generation has changed, so that every task
-// holds nothing; those of goroutines that are gone leave.
+// forgetTasks is the part of Reset that is about tasks. The generation has
+// changed, so that no task holds anything; those that are in no context either
+// leave the list.
 //
 //go:norace
 func forgetTasks() {
@@ -283,10 +282,9 @@ func forgetTasks() {
 	}
 }
 
-// bare is the number of pinned levels that no record explains: sections of
-// preempt.Disable, DisableIRQ or Hardirq, of which only the first are seen
-// with -tags lockdep. Where something has no record for want of room, there
-// is no telling.
+// bare returns the number of pinned levels that no record stands for: sections of
+// preempt.Disable, DisableIRQ or Hardirq, of which -tags lockdep sees only the
+// first. It returns 0 where something has no record because a table was full.
 //
 //go:norace
 func (t *task) bare() int32 {

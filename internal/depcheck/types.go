@@ -1,11 +1,15 @@
 package depcheck
 
-// WaitType says what waiting a lock needs (outer) or leaves to those who hold
-// it (inner). They are ordered: a lock may be taken where its outer type is at
-// most the lowest inner type that is in force. The kernel's lockdep_wait_type.
+// WaitType says how a wait is done: what waiting for a lock needs (its outer
+// type), or what its holder may still wait for (its inner type). Wait types are
+// ordered: a lock may be taken if its outer type is at most the lowest inner type
+// in force.
+//
+// Linux: enum lockdep_wait_type.
 type WaitType uint8
 
-// The wait types. With prove_raw_lock_nesting=0 Config is the same as Spin.
+// The wait types. With QUIESCE=prove_raw_lock_nesting=0 WaitConfig is the same as
+// WaitSpin.
 const (
 	WaitInvalid WaitType = iota // not checked
 	WaitFree                    // needs nothing: read-side sections
@@ -15,7 +19,7 @@ const (
 	waitMax                     // a task without locks
 )
 
-// level is the number that reports show, and the order that counts.
+// level is the wait type's number in reports, and in comparisons.
 func (w WaitType) level() int {
 	if w > WaitSpin && !proveRawLockNesting {
 		return int(w) - 1
@@ -23,27 +27,26 @@ func (w WaitType) level() int {
 	return int(w)
 }
 
-// Kind says how a type takes part in the check of wait types.
+// Kind says how a Type takes part in the check of wait types.
 type Kind uint8
 
 const (
 	// Normal lowers the context to the type's inner wait type.
 	Normal Kind = iota
-	// PerCPU is for lock.Local: as Normal, and left out of the search for
-	// irq inversions, because a slot is nobody else's.
+	// PerCPU is Normal for locks of which each P has its own, as lock.Local:
+	// the search for irq inversions skips them.
 	PerCPU
-	// WaitOverride sets the context to the inner wait type, be it higher: an
-	// annotation for code that the checker can't know to be right. In an
-	// interrupt handler it says that none runs. It can't override a goroutine
-	// that is really pinned.
+	// WaitOverride sets the context to the inner wait type even if that is
+	// higher. It annotates code that is right for a reason lockdep can't see. In
+	// an interrupt handler it says that none is running. It does not override a
+	// goroutine that is really pinned.
 	WaitOverride
 )
 
-// Type is a kind of lock or section. Types are compared by address; the
-// package's own are those of lock and rcu, and users may have more for what
-// they annotate with a Map.
+// Type is a kind of lock or section: what all locks of one implementation have in
+// common. Types are compared by address.
 type Type struct {
-	Name  string   // in reports, behind the name of an unnamed lock's class
+	Name  string   // in reports, and in the name of an unnamed lock's class
 	Inner WaitType // what holders may wait for
 	Outer WaitType // what taking it needs; WaitInvalid: as Inner
 	Kind  Kind
@@ -56,7 +59,7 @@ func (t *Type) outer() WaitType {
 	return t.Outer
 }
 
-// SectionType is the type of read-side or pinned sections, which are of one
+// SectionType is a type of read-side or pinned sections, all of which are one
 // class.
 type SectionType struct {
 	Type
@@ -75,28 +78,29 @@ var (
 	Mutex = &Type{Name: "lock.Mutex", Inner: WaitSleep}
 	Local = &Type{Name: "lock.Local", Inner: WaitConfig, Kind: PerCPU}
 
-	// Read-side sections may begin anywhere. That of ReadLock is preemptible,
-	// a pinned one is not.
+	// Read-side sections may begin anywhere. That of ReadLock is preemptible; a
+	// pinned one is not.
 	RCU             = newSectionType("rcu_read_lock", WaitConfig)
 	RCUBH           = newSectionType("rcu_read_lock_bh", WaitConfig)
 	PreemptDisabled = newSectionType("preempt_disable", WaitSpin)
 )
 
-// How says how a lock is taken; the constants are combined by |.
+// How says how a lock is taken; combine the constants with |.
 type How uint16
 
 const (
 	Exclusive How = 0         // as a writer, or a lock that has no readers
-	Read      How = 1 << iota // as a reader that waits behind waiting writers
+	Read      How = 1 << iota // as a reader that queues behind waiting writers
 	Recursive                 // with Read: as a reader that does not
-	Try                       // without waiting, and it was got
-	Pins                      // its holder is pinned by it: one level of preempt.Disable
-	Pins2                     // by two levels
+	Try                       // without waiting, after it succeeded
+	Pins                      // it pins its holder: one level of preempt.Disable
+	Pins2                     // it pins its holder: two levels
 )
 
-// Subclass tells the order among locks of one class: a lock of a higher
-// subclass is taken while one of a lower subclass is held. 0 to 7. The
-// kernel's spin_lock_nested.
+// Subclass orders locks of one class: while a lock of a lower subclass is held, one
+// of a higher subclass may be taken. n is 0 to 7.
+//
+// Linux: the subclass of spin_lock_nested.
 func Subclass(n int) How { return How(n&7) << subclassShift }
 
 const subclassShift = 8

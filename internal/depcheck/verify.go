@@ -3,7 +3,7 @@ package depcheck
 import "fmt"
 
 // Verify checks what is kept about the graph against the graph itself: the
-// order of nodes, and the sums of usage bits. It is for tests, which must not use
+// numbers of nodes, and the sums of usage bits. It is for tests, which must not use
 // lockdep at the same time.
 func Verify() error {
 	t := &tables
@@ -36,7 +36,7 @@ func Verify() error {
 	for i := 1; i < t.nclasses; i++ {
 		for s := range uint8(2) {
 			if pos := t.order.pos[nodeOf(uint16(i), s)]; pos == 0 || places[pos] {
-				return fmt.Errorf("place %d is nobody's or two nodes'", pos)
+				return fmt.Errorf("number %d belongs to no node or to two", pos)
 			} else {
 				places[pos] = true
 			}
@@ -46,7 +46,7 @@ func Verify() error {
 		e := &t.edges[i]
 		for s := range uint8(2) {
 			if to, ok := e.leads(s); ok && t.order.pos[nodeOf(e.from, s)] >= t.order.pos[nodeOf(e.to, to)] {
-				return fmt.Errorf("%s (%d) does not stand before %s (%d)", t.classes[e.from].title(), s, t.classes[e.to].title(), to)
+				return fmt.Errorf("%s (%d) is not numbered below %s (%d)", t.classes[e.from].title(), s, t.classes[e.to].title(), to)
 			}
 		}
 	}

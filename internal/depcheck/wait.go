@@ -1,18 +1,18 @@
 package depcheck
 
-// limit is what the context lets the goroutine wait for, and by what it was
-// limited last.
+// limit is what the goroutine may wait for in its context, and what limited it
+// last.
 type limit struct {
 	may   WaitType // the lowest wait type in force
-	by    int32    // the record that lowered it; noRecord: the context itself
+	by    int32    // the record that lowered it, or noRecord: the context itself
 	class uint16   // of that record
 	bare  bool     // pinned by a section that has no record
 }
 
 const noRecord = -1
 
-// base is the wait type of the context without locks. With interrupts or
-// softirqs disabled nothing may sleep that preempt_rt=0 would not let spin.
+// base is the wait type of the context without locks. With interrupts or softirqs
+// disabled only that may sleep which spins with preempt_rt=0.
 //
 //go:norace
 func (t *task) base() WaitType {
@@ -22,7 +22,8 @@ func (t *task) base() WaitType {
 	return WaitConfig
 }
 
-// kernelContext is what reports show: the kernel counts handlers alone.
+// kernelContext is the context's wait type in reports: the kernel counts only
+// handlers.
 //
 //go:norace
 func (t *task) kernelContext() WaitType {
@@ -35,8 +36,8 @@ func (t *task) kernelContext() WaitType {
 	return waitMax
 }
 
-// mayWait walks over what is held in this interrupt context, from the first
-// lock on. Trylocked locks count: whoever holds one holds it.
+// mayWait walks over what is held in this interrupt context, outermost first.
+// Locks taken by TryLock count: however it was taken, a lock is held.
 //
 //go:norace
 func (t *task) mayWait() limit {
@@ -60,7 +61,7 @@ func (t *task) mayWait() limit {
 			l.may, l.by, l.class = ty.Inner, i, h.class
 		}
 	}
-	// An annotation can't make a pinned goroutine one that may sleep.
+	// An annotation can't let a pinned goroutine sleep.
 	switch {
 	case l.may.level() <= WaitSpin.level():
 	case pinned != noRecord:
@@ -71,8 +72,9 @@ func (t *task) mayWait() limit {
 	return l
 }
 
-// checkWait reports a lock that may wait longer than the context allows. The
-// kernel's check_wait_context.
+// checkWait reports a lock that may wait longer than the context allows.
+//
+// Linux: check_wait_context.
 //
 //go:norace
 func (r *request) checkWait(t *task, ty *Type) {

@@ -10,20 +10,20 @@ import (
 	"quiesce/lockdep"
 )
 
-// met are the tests that had their reports, for a second run of them.
+// met are the tests that had their reports, in case they run a second time.
 var met = struct {
 	sync.Mutex
 	tests map[string]bool
 }{tests: map[string]bool{}}
 
-// Expect runs f, which breaks rules on purpose. Where lockdep is on, the test
-// fails unless what is reported meanwhile is what is wanted: kinds, or where
-// the classes matter "kind: class, ...", the first ones, as often as given and
-// in any order. lockdep reports each fault once, so a wanted report may be
-// missing if the test was run before. Where lockdep is off f is run and nothing else.
+// Expect runs f, which breaks rules on purpose. If lockdep is on, the test fails
+// unless the reports during f are those in want, in any order. Each is a kind or,
+// where the classes matter, "kind: class, …" with the first ones. lockdep reports
+// each fault once, so a report may be missing if the test ran before. If lockdep
+// is off, Expect only runs f.
 //
-// Reports about goroutines that f does not know of count too: tests that run in
-// parallel must not use it.
+// Reports about other goroutines count too: tests that run in parallel must not
+// use Expect.
 func Expect(t testing.TB, f func(), want ...string) {
 	t.Helper()
 	if !lockdep.Enabled() {
@@ -50,7 +50,7 @@ func Expect(t testing.TB, f func(), want ...string) {
 				return strings.HasPrefix(r.Kind+": "+strings.Join(r.Classes, ", "), w)
 			})
 			if i < 0 {
-				t.Errorf("lockdep reports what is not expected here (%q):\n%s", want, r.Text)
+				t.Errorf("unexpected lockdep report (expected: %q):\n%s", want, r.Text)
 				continue
 			}
 			missing = slices.Delete(missing, i, i+1)

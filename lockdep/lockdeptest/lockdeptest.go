@@ -1,5 +1,5 @@
-// Package lockdeptest fails tests on lockdep's reports, and on those that are
-// missing.
+// Package lockdeptest turns lockdep's reports, and missing ones, into test
+// failures.
 package lockdeptest
 
 import (
@@ -9,11 +9,11 @@ import (
 	"quiesce/lockdep"
 )
 
-// Check enables lockdep and fails the test for every report from now until the
-// test and its subtests have ended, whichever goroutine it is about, and for
-// goroutines that ended while they held a lock or, with -tags lockdep, a guard.
-// A report that a table is full is logged only. Tests that run in parallel
-// share lockdep: let one of them call Check, or TestMain use SetReporter.
+// Check enables lockdep and fails the test for every report until the test and
+// its subtests have ended, whichever goroutine it is about, and for goroutines
+// that ended while they held a lock or, with -tags lockdep, a guard. A report that
+// a table is full is only logged. Tests that run in parallel share lockdep: let
+// one of them call Check, or call [lockdep.SetReporter] in TestMain.
 func Check(t testing.TB) {
 	t.Helper()
 	lockdep.Enable()
@@ -24,7 +24,7 @@ func Check(t testing.TB) {
 		defer mu.Unlock()
 		switch {
 		case ended:
-			return // t must not be used any more
+			return // t must not be used after its test
 		case r.Kind == lockdep.TableFull:
 			t.Log(r.Text)
 		default:

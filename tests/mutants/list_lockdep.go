@@ -80,7 +80,7 @@ var lockdepMutants = []mutant{
 		breaks: "an order that disagrees with the numbers is searched for circles",
 		file:   "internal/depcheck/order.go", in: "order.before",
 		edits:  []edit{{before: `if o.pos[a] < o.pos[b] { return }`, after: `o.pos[b] = max(o.pos[b], o.pos[a]+1); return`}},
-		killer: killer{pkg: "lockdep", tests: "TestScaleALongCircleIsFoundInALargeGraph|TestA_B_OracleRandomPrograms", dies: "is nobody's or two nodes'"},
+		killer: killer{pkg: "lockdep", tests: "TestScaleALongCircleIsFoundInALargeGraph|TestA_B_OracleRandomPrograms", dies: "belongs to no node or to two"},
 	},
 	{
 		name:   "lockdep-handlers-leave-no-mark",
@@ -106,7 +106,7 @@ var lockdepMutants = []mutant{
 	{
 		name:   "lockdep-every-fault-is-new",
 		breaks: "one report for each distinct fault",
-		file:   "internal/depcheck/report.go", in: "request.firstTime",
+		file:   "internal/depcheck/report.go", in: "request.firstTimeLocked",
 		edits:  []edit{{before: `if t.faults[i] == h {`, after: `if false {`}},
 		killer: killer{pkg: "lockdep", tests: "TestOneReportForEachDistinctFault"},
 	},
