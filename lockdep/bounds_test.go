@@ -68,7 +68,7 @@ func (f *filled) full(text string) {
 	f.reports = nil
 }
 
-// checks has the two locks, taken in this order before, taken in the other one.
+// checks takes the two locks in the other order than before.
 func (f *filled) checks(a, b *depcheck.Map) {
 	f.t.Helper()
 	holdAll(b, a)
@@ -108,8 +108,7 @@ func TestBoundClassesBeyondTheTableAreNotChecked(t *testing.T) {
 	}
 	f.checks(&known[0], &known[1])
 
-	// Locks without a class leave nothing behind, and are no fault of who
-	// holds them.
+	// Locks without a class leave no record, and holding them is not reported.
 	last := &maps[len(maps)-1]
 	for range 1000 {
 		wait(func() { holdAll(last) })
@@ -119,7 +118,7 @@ func TestBoundClassesBeyondTheTableAreNotChecked(t *testing.T) {
 	}
 	hold(last, depcheck.Exclusive)
 	if !last.Held() {
-		t.Error("a lock of which nothing is known is held by nobody")
+		t.Error("a lock of which nothing is known is reported as not held")
 	}
 	if h := last.Release(true); h != depcheck.Ours {
 		t.Errorf("its release is %d", h)
@@ -278,7 +277,7 @@ func TestBoundGoroutinesBeyondTheTableAreNotChecked(t *testing.T) {
 	known := f.named("known ", 2)
 	holdAll(&known[0], &known[1])
 	maps := f.named("c", 2)
-	// They end with a lock, so that there is no need for as many at a time.
+	// They end with a lock, so that they need not all be there at the same time.
 	hold(&known[0], 0) // this one's place
 	for range depcheck.MaxTasks + 1000 {
 		wait(func() { hold(&maps[0], depcheck.Read|depcheck.Recursive) })
@@ -290,7 +289,7 @@ func TestBoundGoroutinesBeyondTheTableAreNotChecked(t *testing.T) {
 	wait(func() {
 		hold(&maps[1], 0)
 		if !maps[1].Held() {
-			t.Error("a lock of which nothing is known is held by nobody")
+			t.Error("a lock of which nothing is known is reported as not held")
 		}
 		if h := maps[1].Release(true); h != depcheck.Ours {
 			t.Errorf("its release is %d", h)
@@ -336,7 +335,7 @@ func TestBoundLocksBeyondThoseOfAGoroutineAreNotChecked(t *testing.T) {
 			t.Errorf("lock %d is not held", i)
 		}
 	}
-	// In whatever order they go.
+	// The order in which they end does not matter.
 	for i := range maps {
 		if h := maps[(i*7)%len(maps)].Release(true); h != depcheck.Ours {
 			t.Errorf("the release of lock %d is %d", (i*7)%len(maps), h)
@@ -353,7 +352,7 @@ func TestBoundLocksBeyondThoseOfAGoroutineAreNotChecked(t *testing.T) {
 	f.bounded(1 << 20)
 }
 
-// What is reported at the bounds is said once, until a Reset.
+// A table that is full is reported once, until a Reset.
 func TestBoundIsReportedAgainAfterReset(t *testing.T) {
 	f := newFilled(t)
 	for range 2 {
@@ -375,8 +374,8 @@ func TestBoundIsReportedAgainAfterReset(t *testing.T) {
 	}
 }
 
-// Locks that pin, and have no record, are not taken for a pinned section in
-// which nothing may wait.
+// Locks that pin and have no record are not mistaken for a pinned section in which
+// nothing may wait.
 func TestBoundLocksWithoutARecordAreNoFaultOfOthers(t *testing.T) {
 	f := newFilled(t)
 	spins := &depcheck.Type{Name: "spins", Inner: depcheck.WaitConfig}
@@ -411,7 +410,7 @@ func TestBoundLocksWithoutARecordAreNoFaultOfOthers(t *testing.T) {
 	}
 }
 
-// Sections that have no record are neither missed nor in the way.
+// Sections that have no record are not missed, and do not disturb others.
 func TestBoundSectionsWithoutARecordAreKnownNothingOf(t *testing.T) {
 	f := newFilled(t)
 	var guards []rcu.Guard
@@ -436,6 +435,6 @@ func TestBoundSectionsWithoutARecordAreKnownNothingOf(t *testing.T) {
 		t.Errorf("%d goroutines hold something", n)
 	}
 	if lockdep.Tagged == depcheck.InReader() {
-		t.Errorf("InReader is %v behind all sections", !lockdep.Tagged)
+		t.Errorf("InReader is %v after all sections", !lockdep.Tagged)
 	}
 }

@@ -34,7 +34,7 @@ func child(scenario string, env ...string) (out string, ok bool) {
 	return out, err == nil
 }
 
-// reports collects what a test brings about.
+// reports collects the reports that a test causes.
 type reports struct {
 	mu   sync.Mutex
 	list []*lockdep.Report
@@ -85,8 +85,8 @@ func (r *reports) want(t *testing.T, what string, kinds ...string) []*lockdep.Re
 	return list
 }
 
-// apart runs fn on a goroutine of its own and waits until that is gone, which
-// is a moment after its last statement.
+// apart runs fn on a goroutine of its own and waits until the goroutine is gone,
+// which is a moment after its last statement.
 func apart(fn func()) {
 	id := make(chan uint64, 1)
 	done := make(chan struct{})

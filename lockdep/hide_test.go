@@ -13,8 +13,8 @@ import (
 	"quiesce/preempt"
 )
 
-// What lockdep does for two goroutines that have nothing to do with each other
-// must not order them, or it would hide their data races. Each scenario runs in
+// What lockdep does for two unrelated goroutines must not order them, or it would
+// hide their data races. Each scenario runs in
 // a process of its own that is built with -race.
 func init() {
 	for _, s := range hiding {
@@ -62,7 +62,7 @@ type own struct {
 	m, n depcheck.Map
 }
 
-// owns are not on stacks, whose memory others get.
+// owns are not on stacks, whose memory is reused.
 var (
 	owns   [2]own
 	common lock.Mutex

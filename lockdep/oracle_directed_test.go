@@ -96,13 +96,13 @@ var oracleCases = []struct {
 	{"two locks of a class", "023w0w1", false, true, otherLocks},
 	{"a recursive reader waits for a reader, who waits for a writer", "123w0R1gr1w0", false, false, ""},
 	{"a reader waits for a reader behind a writer", "123w0r1gr1w0gw1", true, true, ""},
-	// (c) What a gate lock makes harmless is reported all the same, as by the
-	// kernel's lockdep: an order is no less in the program for the third lock
-	// that is held by all who use it today.
+	// (c) A circle that a gate lock makes harmless is reported anyway, as by the
+	// kernel's lockdep: the order is in the program, even if a third lock is held
+	// wherever it occurs today.
 	{"a gate lock", "123w0w1w2gw0w2w1", false, true, behindGate},
 	{"a gate that both only read", "123R0w1w2gR0w2w1", true, true, ""},
-	// A class is all that lockdep remembers a chain by, but whether a recursive
-	// reader may go on depends on which lock it is that is held already.
+	// lockdep remembers chains by classes alone, but whether a recursive reader
+	// may continue depends on which lock is already held.
 	{"a recursive reader of another lock of the class", "120R0R1R0gR0R1R3gw3w1", true, true, ""},
 }
 
@@ -118,15 +118,15 @@ func TestA_C_OracleKnownPrograms(t *testing.T) {
 	}
 }
 
-// The oracle has teeth: of a lockdep that is not told everything, or that says
-// something else, there is a program, among a few thousand, that gives it away.
+// The oracle has teeth: among a few thousand programs there is one that gives away
+// a lockdep that misses an acquisition, or that reports something else.
 func TestOracleCatchesMutants(t *testing.T) {
 	for _, m := range []struct {
 		name   string
 		clause string
 		mutate func(w *witness)
 	}{
-		{"an order is forgotten: B behind A", "(a)", func(w *witness) {
+		{"an order is forgotten: B after A", "(a)", func(w *witness) {
 			w.skip = func(e event) bool { return e.lock == 1 && len(e.held) > 0 }
 		}},
 		{"what the second goroutine does is not seen", "(a)", func(w *witness) {

@@ -17,7 +17,7 @@ const (
 	maxLocks      = 4
 )
 
-// verb is what a step does. A mutex is a lock that nobody reads.
+// verb is what a step does. A mutex is a lock without readers.
 type verb uint8
 
 const (
@@ -64,7 +64,7 @@ func (p *program) take(g int, v verb, lock int) {
 }
 
 // release appends the release of the lock that step of took: the last time, if
-// that was more than once, since who releases does not say which one is meant.
+// that was more than once, since a release does not say which one it ends.
 func (p *program) release(g, of int) {
 	s := p.steps[g]
 	for _, i := range p.open(g) {
@@ -76,7 +76,7 @@ func (p *program) release(g, of int) {
 	p.steps[g] = append(s, step{verb: unlock, lock: s[of].lock, of: uint8(of)})
 }
 
-// open are the steps that took what is not released yet.
+// open are the steps whose locks are not released yet.
 func (p *program) open(g int) (steps []int) {
 	for i, s := range p.steps[g] {
 		if s.verb != unlock && s.end == 0 {
@@ -87,8 +87,8 @@ func (p *program) open(g int) (steps []int) {
 }
 
 // parse reads a program from a tape: the classes of the locks B to D (a digit
-// each, the number of an earlier lock or its own), and the steps, where g goes
-// on to the next goroutine, u0 releases the first lock that is held, and the
+// each, the number of an earlier lock or its own), and the steps, where g turns
+// to the next goroutine, u0 releases the first lock that is held, and the
 // other letters take a lock: w1 is a write lock of B. What is held at the end
 // is released.
 func parse(tp *fuzztape.Tape) *program {
@@ -152,7 +152,7 @@ func randomTape(r *rand.Rand) []byte {
 				b = append(b, 'u', byte('0'+r.IntN(3)))
 			} else {
 				// Half of the acquisitions are write locks.
-				// Seldom is a lock taken twice.
+				// A lock is seldom taken twice.
 				v, lock := verbLetters[max(0, r.IntN(2*acquiring)-acquiring)], turn[i%locks]
 				if r.IntN(16) == 0 {
 					lock = r.IntN(locks)
@@ -180,8 +180,8 @@ func (p *program) String() string {
 	return b.String()
 }
 
-// world is a state of a program: how far each goroutine is, who waits as a
-// writer, and which tries failed. Who holds what follows from that.
+// world is a state of a program: how far each goroutine is, which ones wait as a
+// writer, and which tries failed. Which locks are held follows from that.
 type world struct {
 	pc     [maxGoroutines]uint8
 	waits  uint8                // bit g: goroutine g waits for a write lock
@@ -214,9 +214,9 @@ func (p *program) must(w *world, g int) bool {
 				return true
 			}
 		}
-		// Plain readers and tries stand behind writers that wait. (In a line that keeps all
-		// waiters in order others queue, too, but only behind who waits for a
-		// holder that they wait for anyway.)
+		// Plain readers and tries queue behind writers that wait. (In a queue that
+		// keeps all waiters in order others queue too, but only behind waiters for
+		// a holder that they wait for anyway.)
 		if mode != recur && other != g && w.waits&(1<<other) != 0 && steps[w.pc[other]].lock == next.lock && next.verb != write {
 			return true
 		}
@@ -224,15 +224,15 @@ func (p *program) must(w *world, g int) bool {
 	return false
 }
 
-// explorer searches through all interleavings. Its memory is used again.
+// explorer searches through all interleavings. Its memory is reused.
 type explorer struct {
 	seen  map[uint64]struct{}
 	stack []world
 }
 
-// deadlock returns a state in which nobody can go on and somebody is not at
-// the end, if one can be reached. Programs have no loops, so whoever is in a
-// deadlock of some goroutines is stuck when the others are through.
+// deadlock returns a state in which no goroutine can continue and some goroutine
+// is not at its end, if one can be reached. Programs have no loops, so goroutines
+// that deadlock among themselves are stuck when the others have ended.
 func (x *explorer) deadlock(p *program) (stuck world, found bool) {
 	if x.seen == nil {
 		x.seen = map[uint64]struct{}{}
@@ -263,7 +263,7 @@ func (x *explorer) deadlock(p *program) (stuck world, found bool) {
 			default:
 				continue
 			}
-			// The release of what was not got is no step.
+			// The release of a lock whose try failed is no step.
 			for n := &next.pc[g]; int(*n) < len(p.steps[g]); *n++ {
 				if s := p.steps[g][*n]; s.verb != unlock || next.failed[g]&(1<<s.of) == 0 {
 					break
@@ -296,9 +296,9 @@ type event struct {
 	held   []int // the goroutine's steps whose locks it held before
 }
 
-// run runs the goroutines one after another, where only tries can fail: of
-// what the goroutine holds itself, and those in failed. A wait for oneself ends,
-// as if the lock were let in twice: there is something to report by then.
+// run runs the goroutines one after another, where only tries can fail: those of
+// locks that the goroutine itself holds, and those in failed. A goroutine's wait
+// for itself ends, as if it got the lock twice: by then there is a report.
 func (p *program) run(failed [maxGoroutines]uint8) (events []event) {
 	for g, steps := range p.steps {
 		lost := failed[g]

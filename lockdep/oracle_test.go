@@ -18,7 +18,7 @@ import (
 // Locks that only have an order.
 var oracleType = &depcheck.Type{Name: "oracle"}
 
-// hows are the verbs as lockdep has them.
+// hows are the verbs in the words of lockdep.
 var hows = [acquiring]depcheck.How{
 	write:    depcheck.Exclusive,
 	read:     depcheck.Read,
@@ -28,11 +28,11 @@ var hows = [acquiring]depcheck.How{
 	tryRecur: depcheck.Read | depcheck.Recursive | depcheck.Try,
 }
 
-// witness has programs run under lockdep.
+// witness runs programs under lockdep.
 type witness struct {
 	x       explorer
 	hows    [acquiring]depcheck.How // mutants: something else
-	skip    func(e event) bool      // mutants: acquisitions that lockdep is not told of
+	skip    func(e event) bool      // mutants: acquisitions that lockdep does not see
 	alter   func(*lockdep.Report)   // mutants: a report is not as it was made
 	mu      sync.Mutex
 	reports []*lockdep.Report
@@ -66,8 +66,8 @@ func (w *witness) forget() {
 	w.serial++
 }
 
-// show has each goroutine of the run run to its end, one after another, and
-// returns what was reported.
+// show runs each goroutine of the run to its end, one after another, and returns
+// the reports.
 func (w *witness) show(p *program, events []event) []*lockdep.Report {
 	w.forget()
 	if w.serial%100 == 0 {
@@ -116,7 +116,7 @@ func (w *witness) show(p *program, events []event) []*lockdep.Report {
 	return w.reports
 }
 
-// verdict is what is to be said of a program.
+// verdict is the judgement about a program.
 type verdict struct {
 	deadlock bool
 	reported bool
@@ -133,8 +133,8 @@ func (w *witness) judge(p *program) (v verdict, err error) {
 		return v, err
 	}
 	if v.deadlock && len(reports) == 0 {
-		// Where a try fails the program goes another way, with fewer locks.
-		// lockdep has to see it go there.
+		// Where a try fails the program takes another path, with fewer locks.
+		// lockdep has to see that path.
 		v.onlyPath = true
 		if reports, err = w.examine(p, p.run(stuck.failed)); err != nil {
 			return v, err
@@ -195,8 +195,8 @@ func (w *witness) numbers(p *program, r *lockdep.Report) (classes []uint8, err e
 }
 
 // strong reports whether each class of the circle was waited for while the one
-// before was held, and by steps that exclude each other where they meet: whoever
-// waits as a recursive reader waits for no reader.
+// before was held, by steps that exclude each other where they meet: a recursive
+// reader waits for no reader.
 func (p *program) strong(deps []dependency, circle []uint8) bool {
 	found := false
 	p.around(deps, circle, func(ds []dependency) bool {
@@ -235,8 +235,8 @@ func (p *program) around(deps []dependency, circle []uint8, fn func([]dependency
 	choose()
 }
 
-// Causes of reports of programs that can't deadlock, in the order in which they
-// are looked for.
+// Causes of reports of programs that can't deadlock, in the order in which they are
+// checked.
 const (
 	oneGoroutine = "the orders are one goroutine's own"
 	otherLocks   = "the locks are different ones of a class"

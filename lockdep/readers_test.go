@@ -19,7 +19,7 @@ import (
 	"quiesce/slab"
 )
 
-// What builds with -tags lockdep see besides.
+// What only builds with -tags lockdep see.
 
 var sections = []struct {
 	name string
@@ -45,7 +45,7 @@ func TestReadLockHeldIsTrueInEverySectionAndNowhereElse(t *testing.T) {
 			}
 		})
 		if rcu.ReadLockHeld() {
-			t.Errorf("held behind %s", s.name)
+			t.Errorf("held after %s", s.name)
 		}
 	}
 	g := rcu.ReadLock()
@@ -123,7 +123,7 @@ func TestAGuardReleasedTwiceOrNever(t *testing.T) {
 	var lost rcu.Guard
 	apart(func() { lost = rcu.ReadLock() })
 	lockdep.CheckExited()
-	got := r.want(t, "a guard that nobody unlocked", lockdep.StillHeld)
+	got := r.want(t, "a guard that was never unlocked", lockdep.StillHeld)
 	if len(got) == 1 && (got[0].Classes[0] != "rcu_read_lock" || !strings.Contains(got[0].Text, "TestAGuardReleasedTwiceOrNever")) {
 		t.Errorf("the report does not say what and where:\n%s", got[0].Text)
 	}

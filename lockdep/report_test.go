@@ -90,7 +90,7 @@ func TestTheReporterRunsUnpinnedAndBeforeThePinnedSectionGoesOn(t *testing.T) {
 	}
 }
 
-// On one P nobody can run while the goroutine is pinned: the report comes when
+// On one P no other goroutine runs while this one is pinned: the report comes when
 // the lock that pins it is released.
 func TestOnOnePAReportWaitsForTheEndOfTheSection(t *testing.T) {
 	r := collect(t)
@@ -101,7 +101,7 @@ func TestOnOnePAReportWaitsForTheEndOfTheSection(t *testing.T) {
 	s.Lock()
 	s.Unlock()
 	raw.Unlock()
-	r.want(t, "at once behind the Unlock", lockdep.InvalidWaitContext)
+	r.want(t, "right after the Unlock", lockdep.InvalidWaitContext)
 }
 
 func TestAReporterMayTakeLocksAndBreakRules(t *testing.T) {
@@ -239,7 +239,7 @@ func TestLocksThatWereHeldBeforeEnableAreNoFault(t *testing.T) {
 	}
 }
 
-// fakeT is a test that lockdeptest.Check looks after.
+// fakeT is a test that calls lockdeptest.Check.
 type fakeT struct {
 	testing.TB
 	errors, logs []string

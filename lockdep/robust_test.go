@@ -98,7 +98,7 @@ func TestGoroutinesMigrateBetweenChangingPs(t *testing.T) {
 	}
 }
 
-// A lock leaves its class behind and nothing else.
+// A lock that is gone leaves its class and nothing else.
 func TestShortLivedLocksLeaveTheirClass(t *testing.T) {
 	w, n := newWitness(t), 1_000_000
 	if race.Enabled || testing.Short() {
@@ -164,7 +164,7 @@ func TestALockOnAStackMayMoveWhileItIsHeld(t *testing.T) {
 				t.Error("the stack has not moved")
 			}
 			if !a.Held() {
-				t.Error("a moved lock is held by nobody")
+				t.Error("a moved lock is reported as not held")
 			}
 			hold(&b, 0)
 			if h := a.Release(true); h != depcheck.Ours {
@@ -176,8 +176,8 @@ func TestALockOnAStackMayMoveWhileItIsHeld(t *testing.T) {
 	w.silent(t)
 }
 
-// Memory of a lock that is held is used for another lock. That one is free; the
-// record of the first one stays, and says so at the end.
+// Memory of a lock that is held is reused for another lock. That one is free; the
+// record of the first one stays, and is reported at the end.
 func TestMemoryOfAHeldLockMayBeUsedAgain(t *testing.T) {
 	w := newWitness(t)
 	apart(func() {
@@ -223,8 +223,8 @@ func TestInitOfAHeldLockIsReported(t *testing.T) {
 	w.silent(t)
 }
 
-// Reset may come at any time: what others are at gets lost, and nothing else
-// goes wrong. In particular no order or usage of before is found behind it.
+// Reset may come at any time: what other goroutines are doing is lost, and nothing
+// else goes wrong. In particular no order or usage from before is found after it.
 func TestResetBesideRunningHooks(t *testing.T) {
 	w := newWitness(t)
 	stop := churn()
@@ -233,7 +233,7 @@ func TestResetBesideRunningHooks(t *testing.T) {
 	for g := range 4 {
 		wg.Go(func() {
 			for i := 0; !end.Load(); i++ {
-				// Classes are made anew all the time, so that what was learned of
+				// New classes are made all the time, so that what was learned about
 				// a number is soon about another class. Those that softirqs take
 				// are not held with softirqs on.
 				var ms [4]depcheck.Map
@@ -290,8 +290,8 @@ func TestResetBesideRunningHooks(t *testing.T) {
 	}
 }
 
-// A Reset between the two ends of a section must not leave the goroutine with
-// less than nothing, which would look like a pinned section for ever.
+// A Reset between the two ends of a section must not leave the goroutine with a
+// negative count, which would look like a pinned section for ever.
 func TestResetBetweenTheEndsOfSections(t *testing.T) {
 	w := newWitness(t)
 	spins := &depcheck.Type{Name: "spins", Inner: depcheck.WaitSpin}

@@ -12,8 +12,8 @@ import (
 	"quiesce/preempt"
 )
 
-// The whole matrix and every family of orders are cmd/quiesce/internal/locktest's; here is
-// what a lock's user is promised, one rule a test.
+// cmd/quiesce/internal/locktest has the whole matrix and every family of orders;
+// here is what a lock's user is promised, one rule a test.
 
 type named interface{ Init(string) }
 
@@ -166,8 +166,8 @@ func TestATryLockMakesNoOrderButItsHolderDoes(t *testing.T) {
 	}
 }
 
-// A circle that a third lock makes harmless is reported all the same, as the
-// kernel's lockdep does.
+// A circle that a third lock makes harmless is reported anyway, as by the kernel's
+// lockdep.
 func TestAGateLockDoesNotHideACircle(t *testing.T) {
 	r := collect(t)
 	gate, a, b := name(new(lock.Mutex), "gate"), name(new(lock.Mutex), "A"), name(new(lock.Mutex), "B")
@@ -303,7 +303,7 @@ func TestAnOverrideRaisesTheContextButNotThatOfAPinnedGoroutine(t *testing.T) {
 		end()
 		mu.Lock()
 		mu.Unlock()
-		r.want(t, "behind its end", lockdep.InvalidWaitContext)
+		r.want(t, "after its end", lockdep.InvalidWaitContext)
 		spin.Unlock()
 	}
 	p := preempt.Disable()

@@ -26,14 +26,14 @@ func newForest(t *testing.T, classes int) *forest {
 	for i := range f.maps {
 		f.maps[i].Init("class " + strconv.Itoa(i))
 	}
-	// They come to be known in any order.
+	// They are first seen in any order.
 	for _, i := range f.r.Perm(classes) {
 		f.take([]int{i}, nil)
 	}
 	return f
 }
 
-// take takes the locks one behind the other, and lets them go.
+// take takes the locks one after the other, and releases them.
 func (f *forest) take(classes []int, recursive func(class int) bool) {
 	for _, c := range classes {
 		how := depcheck.Exclusive
@@ -107,7 +107,7 @@ func TestScaleALongCircleIsFoundInALargeGraph(t *testing.T) {
 	const long = 300
 	f := newForest(t, scaleClasses+long)
 	f.measure(t, func(n int) { f.take(f.some(n, 0, scaleClasses), nil) })
-	// Behind all that: a path that is the only one.
+	// After all that: a path that is the only one.
 	for i := range long {
 		f.take([]int{scaleClasses + i - 1, scaleClasses + i}, nil)
 	}
@@ -159,7 +159,7 @@ func TestScaleIrqSafeClassesInALargeGraph(t *testing.T) {
 	f.take([]int{from, scaleClasses}, nil)
 	depcheck.HardirqsOn()
 	if len(f.w.reports) != 1 || f.w.reports[0].Kind != lockdep.UnsafeOrder || f.w.reports[0].Classes[3] != fmt.Sprint("class ", scaleClasses) {
-		t.Errorf("%d reports, want that of the unsafe class behind safe ones", len(f.w.reports))
+		t.Errorf("%d reports, want that of the unsafe class after safe ones", len(f.w.reports))
 	}
 }
 
@@ -187,7 +187,7 @@ func TestScaleCirclesOfRecursiveReadersInALargeGraph(t *testing.T) {
 		}
 		f.take(c, recursive)
 	})
-	// A writer of one of them is in a circle with whom that waits for.
+	// A writer of one of them is in a circle with what it waits for.
 	f.take([]int{1, 10}, nil)
 	f.take([]int{10, 1}, nil)
 	if len(f.w.reports) == 0 || f.w.reports[0].Kind != lockdep.Circular {
