@@ -269,7 +269,7 @@ func TestGOMAXPROCSUpAndDownLosesNothing(t *testing.T) {
 	for end := time.Now().Add(churnTime()); time.Now().Before(end); time.Sleep(3 * time.Millisecond) {
 		runtime.GOMAXPROCS(1 + rand.IntN(8))
 	}
-	runtime.GOMAXPROCS(1) // the others' lists must be found all the same
+	runtime.GOMAXPROCS(1) // the others' lists must be found anyway
 	stop.Store(true)
 	wg.Wait()
 	checkEmpty(t, a)

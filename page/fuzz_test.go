@@ -134,7 +134,7 @@ func (m *fuzzed) freeAll() {
 	}
 }
 
-// check holds the figures against the model. A goroutine may be moving
+// check checks the figures against the model. A goroutine may be moving
 // deferred blocks between two of them, so they have a moment to settle.
 func (m *fuzzed) check() {
 	for end := time.Now().Add(3 * time.Second); ; runtime.Gosched() {
@@ -152,7 +152,7 @@ func (m *fuzzed) check() {
 	}
 }
 
-// available checks that memory which nobody uses can be had.
+// available checks that unused memory can be allocated.
 func (m *fuzzed) available() {
 	m.a.Shrink()
 	s := m.a.Stats()

@@ -72,8 +72,8 @@ func checkEmpty(t testing.TB, a *Allocator) {
 	}
 }
 
-// checkZone walks all pages below the frontier and holds the identities
-// against them.
+// checkZone walks all pages below the frontier and checks the identities of
+// zone.
 func checkZone(t testing.TB, a *Allocator) {
 	t.Helper()
 	a.core.LockZone()

@@ -22,8 +22,8 @@ func child(t *testing.T, scenario, quiesce string) string {
 }
 
 // What the mail is about: without NoLocks an allocation in a raw atomic
-// context takes the sleeping zone lock, and if somebody holds it that is the
-// end.
+// context takes the sleeping zone lock, and if that lock is held
+// elsewhere the process ends.
 func TestRawAtomicNoWaitDiesOnTheContendedZoneLock(t *testing.T) {
 	if what := testkit.Scenario(); what != "" {
 		f := gfp.NoWait | gfp.NoWarn

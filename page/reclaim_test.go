@@ -46,7 +46,7 @@ func TestLimitIsReachableAndPopulatedMemoryMovesBetweenOrders(t *testing.T) {
 		ps = append(ps, p)
 	}
 	if s := a.Stats(); s.InUse+s.OnLists < 15<<20 {
-		t.Errorf("only %d bytes to be had of a limit of 16 MiB: %+v", s.InUse, s)
+		t.Errorf("only %d bytes available of a limit of 16 MiB: %+v", s.InUse, s)
 	}
 	// Every second page free: no order 1, but their memory serves it elsewhere.
 	for i := 0; i < len(ps); i += 2 {
@@ -146,7 +146,7 @@ func TestReclaimersAreAskedUnpinnedAndTheirMemoryIsUsed(t *testing.T) {
 		}
 		off.Restore()
 		if pinned || need != 2*Size || !locked {
-			t.Errorf("pinned %v, need %d, zone lock to be had %v", pinned, need, locked)
+			t.Errorf("pinned %v, need %d, zone lock available %v", pinned, need, locked)
 			return
 		}
 		for range 64 {

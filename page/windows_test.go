@@ -57,9 +57,9 @@ func TestATakerSeesTheOwnerWhoseMarkIsInTheStoreBuffer(t *testing.T) {
 
 func TestATakerWaitsForTheOwnersOperation(t *testing.T) {
 	a := newTest(t, Config{})
-	const nobody = 100 // a P that doesn't exist: the test is its owner
-	s := a.slots.At(nobody)
-	a.openSlot(nobody, s)
+	const absent = 100 // a P that doesn't exist: the test is its owner
+	s := a.slots.At(absent)
+	a.openSlot(absent, s)
 	atomic.StoreUint32(&s.busy, 1)
 	var done atomic.Bool
 	go func() {
