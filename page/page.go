@@ -222,9 +222,10 @@ func parseBytes(s string) (int64, error) {
 	return n << shift, nil
 }
 
-// Alloc returns 1<<order pages, aligned to their size. It returns nil if the
-// flags don't permit what getting the memory takes, or if order is not in
-// 0..MaxOrder. The memory holds anything; with gfp.Zero it holds zeros.
+// Alloc returns 1<<order pages, aligned to their size. It returns nil if no
+// memory is available to a request with these flags, if order is not in
+// 0..MaxOrder, or if the allocator is closed. The contents are arbitrary; with
+// gfp.Zero they are zeros.
 //
 // Context: any with gfp.NoLocks; for other flags see package gfp. A caller
 // that is pinned by other means than packages preempt and lock must pass
