@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"quiesce/gfp"
+	"quiesce/internal/sys"
 	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/lockdep"
@@ -23,6 +24,7 @@ func TestWaitingWhereNothingMaySleepIsReported(t *testing.T) {
 		}
 		return
 	}
+	sys.HasMembarrier() // until it is known, barriers stop the world, which no pinned caller may
 	for _, place := range []struct {
 		name string
 		in   func(func())

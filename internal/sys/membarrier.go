@@ -82,22 +82,26 @@ func lead() {
 	funnel.ended.Store(n) // ord:funnel
 }
 
+// membarrierWanted is false under QUIESCE=membarrier=0. It is read at the start:
+// lead may start register's goroutine hidden from the race detector, and to that
+// the goroutine is not even ordered after the initialisation of packages.
+var membarrierWanted = func() bool {
+	v, ok := Option("membarrier")
+	return !ok || v != "0"
+}()
+
 // register settles how barriers are made, once.
+//
+//go:norace
 func register() {
 	if !barrierKind.CompareAndSwap(barrierUnsettled, barrierRegistering) { // ord:funnel
 		return
 	}
 	kind := uint32(barrierStopWorld)
-	if membarrierWanted() && membarrierRegister() {
+	if membarrierWanted && membarrierRegister() {
 		kind = barrierExpedited
 	}
 	barrierKind.Store(kind) // ord:funnel
-}
-
-// membarrierWanted is false under QUIESCE=membarrier=0.
-func membarrierWanted() bool {
-	v, ok := Option("membarrier")
-	return !ok || v != "0"
 }
 
 // Membarriers counts the barriers that have begun.
