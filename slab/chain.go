@@ -6,13 +6,12 @@ import (
 
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
-	"quiesce/page"
 	"quiesce/preempt"
 )
 
-// The fallback chain, for objects that found no array. It needs no memory:
-// an object is a bit in the pending bitmap, and slabs with such bits are
-// linked through pages.Meta.Chained, which is 0 for a slab that is not on the
+// The fallback chain holds objects for which there is no array. It needs no
+// memory: an object is a bit in the pending bitmap, and slabs with such bits
+// are linked through pages.Meta.Chained, which is 0 for a slab that is not on the
 // chain, the next slab's number, or chainEnd.
 //
 // Who writes what: a pusher sets the bit by an atomic OR, claims the slab by a
@@ -25,18 +24,20 @@ import (
 // over.
 //
 // When may an empty slab become pages? The worker may take a bit, and free its
-// object, while the pusher is still on the way to its claim: it would chain a
-// slab that is somebody else's by then. So a push is a read-side section, for
+// object, while the pusher has not reached its claim yet: it would chain a slab
+// that belongs to another cache by then. So a push is a read-side section, for
 // which the bit's grace period waits; after that Chained says for sure whether
 // the slab is on the chain, and as long as it is, it stays a slab.
 //
-// A push ends before its slot's busy does. A taker that saw busy 0 thus finds
-// on the chain what was freed before, and Barrier misses nothing.
+// A push ends before its slot's busy is cleared. A taker that saw busy 0 thus
+// finds on the chain what was freed before, and Barrier misses nothing.
 const chainEnd = ^uint32(0)
 
-// chainObject puts an object on the chain, to be freed after a grace period.
-// Any context. It returns false for misuse: the object is on the chain
-// already, or is no object.
+// chainObject puts an object on the chain, to be freed after a grace period. It
+// returns false for misuse: the object is on the chain already, or is no
+// object.
+//
+// Context: any.
 func (c *cache) chainObject(off uint32) bool {
 	head := c.head(off)
 	if head >= c.core.Opened() {
@@ -64,8 +65,9 @@ func (c *cache) chainObject(off uint32) bool {
 	return fresh
 }
 
-// chained ends a slow path that called chainObject, no longer busy.
-func (c *cache) chained(off uint32, ok bool) {
+// afterChaining is the rest of a slow path that called chainObject, after busy
+// was cleared.
+func (c *cache) afterChaining(off uint32, ok bool) {
 	if !ok {
 		panic(c.misuse(off))
 	}
@@ -75,10 +77,10 @@ func (c *cache) chained(off uint32, ok bool) {
 	c.startReclaim()
 }
 
-// takeChain moves the pending bits of up to chainBatch slabs to the waiting
-// bitmap and returns the number of slabs; they are in c.waiting. reclaimMu is
-// held.
-func (c *cache) takeChain() int {
+// takeChainLocked moves the pending bits of up to chainBatch slabs to the
+// waiting bitmap and returns the number of slabs; they are in c.waiting.
+// reclaimMu is held.
+func (c *cache) takeChainLocked() int {
 	if c.chainRest == 0 {
 		c.chainRest = c.chain.Swap(0) // ord:chain-head
 	}
@@ -107,17 +109,17 @@ func (c *cache) takeChain() int {
 			n++
 		} else {
 			// Its bits were taken before it was pushed. It may have become
-			// empty since, and stayed for being on the chain.
-			c.shedSlab(head, m)
+			// empty since, and stayed because it was on the chain.
+			c.shedSlabLocked(head, m)
 		}
 		c.mu.UnlockIRQ()
 	}
 	return n
 }
 
-// freeChained frees what the last takeChain took. reclaimMu is held, and the
-// grace period is over.
-func (c *cache) freeChained(n int) {
+// freeChainedLocked frees what the last takeChainLocked took: n slabs' objects,
+// whose grace period is over. reclaimMu is held.
+func (c *cache) freeChainedLocked(n int) {
 	offs := &c.offs
 	for _, head := range c.waiting[:n] {
 		k := 0
@@ -125,7 +127,7 @@ func (c *cache) freeChained(n int) {
 		for i, w := range wait {
 			wait[i] = 0
 			for ; w != 0; w &= w - 1 {
-				offs[k] = head<<(page.Shift-unitShift) + uint32(i*64+bits.TrailingZeros64(w))
+				offs[k] = firstUnit(head) + uint32(i*64+bits.TrailingZeros64(w))
 				k++
 			}
 			if k > len(offs)-64 || i == len(wait)-1 {
@@ -133,7 +135,7 @@ func (c *cache) freeChained(n int) {
 				k = 0
 			}
 		}
-		c.feed()
+		c.topUpFromWorker()
 	}
 }
 
@@ -146,9 +148,9 @@ func (c *cache) freeWaited(offs []uint32) {
 		c.onReclaim(offs)
 	}
 	if poisonOn {
-		c.stats.chained.Add(uint64(len(offs))) // ord:stat
-		c.poisonEnded(offs)
+		c.stats.chainFreed.Add(uint64(len(offs))) // ord:stat
+		c.poison.reclaimed(offs)
 		return
 	}
-	c.flushObjects(offs, &c.stats.chained)
+	c.flushObjects(offs, &c.stats.chainFreed)
 }

@@ -75,8 +75,8 @@ func TestADoubleFreeOnTheFallbackChainPanicsAtOnce(t *testing.T) {
 	pretendRCU(&c.c, off)
 	c.c.reclaimMu.Lock() // no worker takes the first one off the chain
 	defer c.c.reclaimMu.Unlock()
-	c.c.chained(off, c.c.chainObject(off))
-	testkit.Panics(t, func() { c.c.chained(off, c.c.chainObject(off)) }, "double free of 0x", c.c.name)
+	c.c.afterChaining(off, c.c.chainObject(off))
+	testkit.Panics(t, func() { c.c.afterChaining(off, c.c.chainObject(off)) }, "double free of 0x", c.c.name)
 }
 
 // A slab whose objects are freed over the chain may become pages, and another
@@ -100,7 +100,7 @@ func TestTheFallbackChainLeavesOtherCachesSlabsAlone(t *testing.T) {
 				for _, p := range ps[:c.AllocBulk(gfp.Kernel, ps[:])] {
 					off := uint32(c.c.unitOf(unsafe.Pointer(p)))
 					pretendRCU(&c.c, off)
-					c.c.chained(off, c.c.chainObject(off))
+					c.c.afterChaining(off, c.c.chainObject(off))
 				}
 			}
 		})
@@ -110,8 +110,8 @@ func TestTheFallbackChainLeavesOtherCachesSlabsAlone(t *testing.T) {
 	for _, c := range cs {
 		c.Barrier()
 		c.Shrink()
-		if s := c.Stats(); s.Out != 0 || s.Fallback == 0 || s.Fallback != s.FallbackEnd {
-			t.Errorf("%d objects lost; %d on the chain, %d off it", s.Out, s.Fallback, s.FallbackEnd)
+		if s := c.Stats(); s.Out != 0 || s.Fallback == 0 || s.Fallback != s.FallbackFreed {
+			t.Errorf("%d objects lost; %d on the chain, %d off it", s.Out, s.Fallback, s.FallbackFreed)
 		}
 		if err := c.Close(); err != nil {
 			t.Error(err)

@@ -6,53 +6,46 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
-	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 	"quiesce/page"
 )
 
 // The three fast paths. They write racy words (slot.busy and the sheaf that
-// the slot names) by plain stores while pinned; doc.go, "revoking", says why
-// that is right. All such accesses of owners are in this file and in slow.go.
+// the slot names) by plain stores while pinned; doc.go, "Revoking", says why
+// that is right. Other accesses of owners are in slot.go, alloc_slow.go and
+// free_slow.go.
 //
-// They hold no loop, no atomic and no call but the two halves of the pin. What
-// is needed behind one of those calls goes through the stack, so as little as
-// possible is: the flags of an allocation, which only the slow half wants, stay
-// with the caller until then. That took 6.9 ns to 6.4 for a pair.
+// They have no loop, no atomic and no call except the two halves of the pin.
+// Whatever is needed after such a call goes through the stack, so as little as
+// possible is: the flags of an allocation, which only the slow half reads, stay
+// with the caller until then. That took a pair from 6.9 ns to 6.4.
 
-// slot is one P's part of a cache. Sheaf numbers are read plainly by the
-// owner and change by atomic swap only.
-type slot struct {
-	busy    uint32 // an operation of the owner is under way
-	main    num    // serves Alloc and Free
-	rcu     num    // collects FreeRCU
-	spare   num    // behind main: any fill
-	reserve num    // empty, for the RCU sheaf's replacement
-	ready   uint32 // the slot is below the high-water mark
-	_       [percpu.Line - 6*4]byte
-}
+// The rounds of an allocation. Cache.Alloc calls alloc from one place, in a
+// loop, because two calls would not inline.
+const (
+	lookFast    = 0 // this P's main sheaf
+	lookFurther = 1 // everywhere that the flags allow; does what they ask for
+)
 
-// alloc is called in round 0, and in round 1 with what that returned: see
-// Cache.Alloc. Round 0 does not look at got and f, which therefore don't go
-// through the stack.
+// alloc is called with lookFast and then, if that was not enough, with
+// lookFurther and what the first round got. The first round reads neither got
+// nor f, which therefore do not go through the stack.
 //
 //go:norace
 //go:nosplit
 func (c *cache) alloc(got unsafe.Pointer, f gfp.Flags, round int) unsafe.Pointer {
 	if poisonOn {
-		if round == 0 {
+		if round == lookFast {
 			return nil
 		}
-		return c.poisonAlloc(f, 0)
+		return c.poison.alloc(f, 0)
 	}
-	if round != 0 {
+	if round != lookFast {
 		return c.allocSlow(got, f)
 	}
 	s := c.slots.At(sys.ProcPin())
 	s.busy = 1 // ord:slot-busy
-	if fault.Delays {
-		fault.Delay("slot-busy")
-	}
+	fault.Delay("slot-busy")
 	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<page.Shift)) // ord:slot-busy
 	n := m.n
 	if n == 0 {
@@ -62,9 +55,7 @@ func (c *cache) alloc(got unsafe.Pointer, f gfp.Flags, round int) unsafe.Pointer
 	}
 	n--
 	m.n = n
-	if fault.Delays {
-		fault.Delay("slot-exit")
-	}
+	fault.Delay("slot-exit")
 	off := *(*uint32)(unsafe.Add(unsafe.Pointer(&m.obj), uintptr(n)*4))
 	p := unsafe.Add(c.base, uintptr(off)<<unitShift)
 	s.busy = 0 // ord:slot-exit
@@ -76,7 +67,7 @@ func (c *cache) alloc(got unsafe.Pointer, f gfp.Flags, round int) unsafe.Pointer
 //go:nosplit
 func (c *cache) free(p unsafe.Pointer) {
 	if poisonOn {
-		if p = c.poisonFree(p, "Free"); p == nil {
+		if p = c.poison.freed(p, "Free"); p == nil {
 			return
 		}
 	}
@@ -87,9 +78,7 @@ func (c *cache) free(p unsafe.Pointer) {
 	}
 	s := c.slots.At(sys.ProcPin())
 	s.busy = 1 // ord:slot-busy
-	if fault.Delays {
-		fault.Delay("slot-busy")
-	}
+	fault.Delay("slot-busy")
 	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<page.Shift)) // ord:slot-busy
 	n := m.n
 	if n >= m.cap {
@@ -97,9 +86,7 @@ func (c *cache) free(p unsafe.Pointer) {
 		return
 	}
 	*(*uint32)(unsafe.Add(unsafe.Pointer(&m.obj), uintptr(n)*4)) = uint32(u)
-	if fault.Delays {
-		fault.Delay("slot-exit")
-	}
+	fault.Delay("slot-exit")
 	m.n = n + 1
 	s.busy = 0 // ord:slot-exit
 	sys.ProcUnpin()
@@ -109,7 +96,7 @@ func (c *cache) free(p unsafe.Pointer) {
 //go:nosplit
 func (c *cache) freeRCU(p unsafe.Pointer) {
 	if poisonOn {
-		if p = c.poisonFreeRCU(p); p == nil {
+		if p = c.poison.retired(p); p == nil {
 			return
 		}
 	}
@@ -120,9 +107,7 @@ func (c *cache) freeRCU(p unsafe.Pointer) {
 	}
 	s := c.slots.At(sys.ProcPin())
 	s.busy = 1 // ord:slot-busy
-	if fault.Delays {
-		fault.Delay("slot-busy")
-	}
+	fault.Delay("slot-busy")
 	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.rcu)<<page.Shift)) // ord:slot-busy
 	n := m.n
 	if n >= m.cap {
@@ -130,9 +115,7 @@ func (c *cache) freeRCU(p unsafe.Pointer) {
 		return
 	}
 	*(*uint32)(unsafe.Add(unsafe.Pointer(&m.obj), uintptr(n)*4)) = uint32(u)
-	if fault.Delays {
-		fault.Delay("slot-exit")
-	}
+	fault.Delay("slot-exit")
 	m.n = n + 1
 	s.busy = 0 // ord:slot-exit
 	sys.ProcUnpin()

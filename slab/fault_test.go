@@ -72,7 +72,7 @@ func faultRun(t *testing.T, n int, begin func(), end func()) (arrays, fallback u
 	if s.RCUArrays+s.Fallback < freed { // Free may take the chain too
 		t.Errorf("%d objects went into arrays and %d on the chain, of %d", s.RCUArrays, s.Fallback, freed)
 	}
-	if s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackEnd {
+	if s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackFreed {
 		t.Errorf("after Barrier: %+v", s)
 	}
 	if err := c.Close(); err != nil {

@@ -164,8 +164,8 @@ func (m *fuzzedHeap) misuse(kind int) {
 	case 2:
 		p = unsafe.Add(m.h.core.Base, m.h.core.Size-page.Size) // never handed out
 	}
-	testkit.Panics(m.t, func() { m.h.Kfree(p) }, "quiesce: slab: Kfree of foreign pointer")
-	testkit.Panics(m.t, func() { m.h.KfreeRCU(p) }, "quiesce: slab: KfreeRCU of foreign pointer")
+	testkit.Panics(m.t, func() { m.h.Kfree(p) }, "quiesce/slab: Kfree of foreign pointer")
+	testkit.Panics(m.t, func() { m.h.KfreeRCU(p) }, "quiesce/slab: KfreeRCU of foreign pointer")
 }
 
 // classes checks that the figures have the class of every live block.

@@ -252,7 +252,7 @@ func (m *fuzzed[T]) unlockAll() {
 
 func (m *fuzzed[T]) barrier() {
 	m.do(m.c.Barrier)
-	if s := m.c.Stats(); s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackEnd || s.Pending != 0 {
+	if s := m.c.Stats(); s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackFreed || s.Pending != 0 {
 		m.t.Fatalf("after Barrier: %+v", s)
 	}
 }

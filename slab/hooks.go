@@ -24,14 +24,14 @@ func (c *cache) allocHooked(f gfp.Flags, asked uintptr) unsafe.Pointer {
 		c.mightAlloc(f)
 	}
 	if poisonOn && asked != 0 {
-		return c.poisonAlloc(f, asked)
+		return c.poison.alloc(f, asked)
 	}
 	if race.Enabled {
 		return c.raceAlloc(f)
 	}
-	p := c.alloc(nil, f, 0)
+	p := c.alloc(nil, f, lookFast)
 	if p == nil || f&gfp.Zero != 0 {
-		p = c.alloc(p, f, 1)
+		p = c.alloc(p, f, lookFurther)
 	}
 	return p
 }
@@ -85,7 +85,7 @@ func shrinkChecked(caches ...*cache) {
 	mightSleep("slab: Shrink")
 	for _, c := range caches {
 		c.drainRCU()
-		c.giveBack()
+		c.shrink()
 	}
 }
 
@@ -133,7 +133,7 @@ func (c *cache) checkMaySleep(f gfp.Flags) gfp.Flags {
 		return f
 	}
 	if !depcheck.Enabled() {
-		panic("quiesce: slab: gfp.Kernel allocation in a raw atomic context, where nothing may sleep, cache " + c.name)
+		panic("quiesce/slab: gfp.Kernel allocation in a raw atomic context, where nothing may sleep, cache " + c.name)
 	}
 	return f &^ gfp.Kernel
 }

@@ -111,9 +111,9 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	if hooked || poisonOn {
 		return c.allocHooked(f, uintptr(size))
 	}
-	p := c.alloc(nil, f, 0)
+	p := c.alloc(nil, f, lookFast)
 	if p == nil || f&gfp.Zero != 0 {
-		p = c.alloc(p, f, 1)
+		p = c.alloc(p, f, lookFurther)
 	}
 	return p
 }
@@ -121,7 +121,7 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 // cacheOf finds the cache of an object by its page's metadata.
 func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
 	if poisonOn {
-		if c := guardOwner(p); c != nil && h.owns(c) {
+		if c := poisonOwner(p); c != nil && h.owns(c) {
 			return c
 		}
 	}
@@ -133,7 +133,7 @@ func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
 	if poisonOn {
 		poisonForeign(p, op)
 	}
-	panic(fmt.Sprintf("quiesce: slab: %s of foreign pointer %p: not from this Heap's Kmalloc", op, p))
+	panic(fmt.Sprintf("quiesce/slab: %s of foreign pointer %p: not from this Heap's Kmalloc", op, p))
 }
 
 func (h *Heap) owns(c *cache) bool {
@@ -188,7 +188,7 @@ func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 			return
 		}
 	}
-	panic(fmt.Sprintf("quiesce: slab: KfreeRCUSized of %p: no object of %d bytes was ever allocated", p, size))
+	panic(fmt.Sprintf("quiesce/slab: KfreeRCUSized of %p: no object of %d bytes was ever allocated", p, size))
 }
 
 // Krealloc returns size bytes with the content of p, as far as it fits; p must
@@ -206,7 +206,7 @@ func (h *Heap) Krealloc(p unsafe.Pointer, size int, f gfp.Flags) unsafe.Pointer 
 	c := h.cacheOf(p, "Krealloc")
 	have := c.size
 	if poisonOn {
-		have = c.poisonSize(p)
+		have = c.poison.sizeOf(p)
 	}
 	if !poisonOn && uintptr(size) <= have {
 		if f&gfp.Zero != 0 { // for the next one, which may want more of it
@@ -214,7 +214,7 @@ func (h *Heap) Krealloc(p unsafe.Pointer, size int, f gfp.Flags) unsafe.Pointer 
 		}
 		return p
 	}
-	if poisonOn && c.poisonResize(p, uintptr(size), f&gfp.Zero != 0) {
+	if poisonOn && c.poison.resized(p, uintptr(size), f&gfp.Zero != 0) {
 		return p
 	}
 	q := h.Kmalloc(size, f)

@@ -2,6 +2,7 @@ package slab
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"quiesce/gfp"
@@ -49,15 +50,15 @@ func TestWaitingWhereNothingMaySleepIsReported(t *testing.T) {
 		} {
 			t.Run(wait.name+" "+place.name, func(t *testing.T) {
 				lockdep.Reset() // it reports a fault once
-				reported := false
+				var reported atomic.Bool
 				restore := lockdep.SetReporter(func(r *lockdep.Report) {
-					reported = reported || r.Kind == lockdep.Sleeping && strings.Contains(r.Text, "\n"+wait.says+"\n")
+					if r.Kind == lockdep.Sleeping && strings.Contains(r.Text, "\n"+wait.says+"\n") {
+						reported.Store(true)
+					}
 				})
+				defer restore()
 				place.in(wait.fn)
-				restore()
-				if !reported {
-					t.Errorf("no report of %s", wait.says)
-				}
+				eventually(t, "a report of "+wait.says, reported.Load) // from a goroutine of its own
 			})
 		}
 		mustClose(t, a)

@@ -138,7 +138,7 @@ func TestPanicOnReportPanics(t *testing.T) {
 	if err == nil {
 		t.Error("the child survived")
 	}
-	has(t, out, "BUG: quiesce: slab-use-after-free, found in ", "panic: quiesce: slab: QUIESCE=panic_on_report: BUG: quiesce: slab-use-after-free")
+	has(t, out, "BUG: quiesce: slab-use-after-free, found in ", "panic: quiesce/slab: QUIESCE=panic_on_report: BUG: quiesce: slab-use-after-free")
 }
 
 // Sampling takes every guardEvery-th allocation, and the others are as before.

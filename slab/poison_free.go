@@ -9,35 +9,36 @@ import (
 
 // How objects are freed, and resized, in poison builds.
 
-// owned returns the object at p, or reports why p can't be freed, and panics.
-func (c *cache) owned(p unsafe.Pointer, op string, by track) (off uint32, o *object) {
+// owned returns the object at p. If p is not the start of one it reports that
+// and panics.
+func (c *poison) owned(p unsafe.Pointer, op string, by track) (off uint32, o *object) {
 	if c.closed.Load() {
-		panic("quiesce: slab: use of closed cache " + c.name)
+		panic("quiesce/slab: use of closed cache " + c.name)
 	}
 	u := c.unitOf(p)
 	if u >= c.units {
-		c.misused("invalid-free", op, p, by)
+		c.reportMisuse("invalid-free", op, p, by)
 		c.badFree(p, op)
 	}
 	off = uint32(u)
 	o, start := c.objectAt(off)
 	if o == nil || start != off {
-		c.misused("invalid-free", op, p, by)
+		c.reportMisuse("invalid-free", op, p, by)
 		panic(c.misuse(off))
 	}
 	return off, o
 }
 
-// freed moves an allocated object to another state, or reports the double
-// free, and panics.
-func (c *cache) freed(p unsafe.Pointer, op string, to uint32) uint32 {
-	by := here()
+// leaveAllocated moves an allocated object to another state. If it is not
+// allocated it reports the double free and panics.
+func (c *poison) leaveAllocated(p unsafe.Pointer, op string, to uint32) uint32 {
+	by := callerTrack()
 	by.rcu = to == stPending
 	off, o := c.owned(p, op, by)
-	st, pin := o.take()
+	st, pin := o.lock()
 	if st != stAllocated {
-		o.put(st, pin)
-		c.misused("double-free", op, p, by)
+		o.unlock(st, pin)
+		c.reportMisuse("double-free", op, p, by)
 		panic(c.misuse(off))
 	}
 	found := c.examine(o, st, p, op, by)
@@ -45,17 +46,18 @@ func (c *cache) freed(p unsafe.Pointer, op string, to uint32) uint32 {
 	if to == stQuarantined {
 		c.mark(p, c.size, byteQuarantine, false)
 	}
-	o.put(to, pin)
-	c.emit(found)
+	o.unlock(to, pin)
+	c.reportFound(found)
 	return off
 }
 
-// poisonFree returns the object that is to be freed in place of p; nil: none.
-func (c *cache) poisonFree(p unsafe.Pointer, op string) unsafe.Pointer {
+// freed returns the object that is to be freed in place of p, or nil if there
+// is none.
+func (c *poison) freed(p unsafe.Pointer, op string) unsafe.Pointer {
 	if p == nil || c.guardFree(p, op, stQuarantined) {
 		return nil
 	}
-	out := c.poison.quarantine.push(c.freed(p, op, stQuarantined))
+	out := c.quarantine.push(c.leaveAllocated(p, op, stQuarantined))
 	if out == 0 {
 		return nil
 	}
@@ -63,18 +65,18 @@ func (c *cache) poisonFree(p unsafe.Pointer, op string) unsafe.Pointer {
 	return c.pointer(out)
 }
 
-func (c *cache) poisonFreeBulk(ps []unsafe.Pointer) {
+func (c *poison) freedBulk(ps []unsafe.Pointer) {
 	for _, p := range ps {
-		if p = c.poisonFree(p, "FreeBulk"); p != nil {
+		if p = c.freed(p, "FreeBulk"); p != nil {
 			c.freeUnchecked(p)
 		}
 	}
 }
 
-// freeUnchecked is what free does after the check.
+// freeUnchecked does what free does after the check.
 //
 //go:norace
-func (c *cache) freeUnchecked(p unsafe.Pointer) {
+func (c *poison) freeUnchecked(p unsafe.Pointer) {
 	off := uint32(c.unitOf(p))
 	s := c.enter()
 	m := c.sheaf(s.main)
@@ -84,43 +86,44 @@ func (c *cache) freeUnchecked(p unsafe.Pointer) {
 	}
 	m.obj[m.n] = off
 	m.n++
-	s.leave()
+	s.exit()
 }
 
-// poisonFreeRCU returns the object that goes into a sheaf; nil: none.
-func (c *cache) poisonFreeRCU(p unsafe.Pointer) unsafe.Pointer {
+// retired is a FreeRCU. It returns the object that goes into a sheaf, or nil if
+// there is none.
+func (c *poison) retired(p unsafe.Pointer) unsafe.Pointer {
 	if p == nil || c.guardFree(p, "FreeRCU", stPending) {
 		return nil
 	}
-	c.freed(p, "FreeRCU", stPending)
+	c.leaveAllocated(p, "FreeRCU", stPending)
 	return p
 }
 
-// poisonEnded takes the objects whose grace period is over. Those that were
-// chained by Free, for want of a sheaf, have waited for nothing.
-func (c *cache) poisonEnded(offs []uint32) {
-	by := here()
+// reclaimed takes the objects whose grace period is over. Those that Free put
+// on the chain, because there was no sheaf, need not have waited.
+func (c *poison) reclaimed(offs []uint32) {
+	by := callerTrack()
 	batch := make([]uint32, 0, 256)
 	for _, off := range offs {
 		o, _ := c.objectAt(off)
 		if o == nil {
 			panic(c.misuse(off))
 		}
-		st, pin := o.take()
+		st, pin := o.lock()
 		out := off
 		switch st {
 		case stPending:
 			found := c.examine(o, st, c.pointer(off), "the reclaim worker", by)
 			c.mark(c.pointer(off), c.size, byteQuarantine, false)
-			o.put(stQuarantined, pin)
-			c.emit(found)
-			if out = c.poison.quarantine.push(off); out != 0 {
+			o.unlock(stQuarantined, pin)
+			c.reportFound(found)
+			if out = c.quarantine.push(off); out != 0 {
 				c.release(out)
 			}
 		case stFree:
-			o.put(st, pin)
+			o.unlock(st, pin)
 		default:
-			o.put(st, pin)
+			o.unlock(st, pin)
 			panic(c.misuse(off))
 		}
 		if out != 0 {
@@ -134,25 +137,27 @@ func (c *cache) poisonEnded(offs []uint32) {
 	c.flushObjects(batch, &c.stats.flushed)
 }
 
-// release makes an object that left the quarantine a free one.
-func (c *cache) release(off uint32) {
+// release makes an object that leaves the quarantine a free one.
+func (c *poison) release(off uint32) {
 	o, _ := c.objectAt(off)
 	p := c.pointer(off)
-	by := here()
-	st, pin := o.take()
+	by := callerTrack()
+	st, pin := o.lock()
 	found := c.examine(o, st, p, "the quarantine's end", by)
 	c.mark(p, c.size, byteFree, false)
-	o.put(stFree, pin)
-	c.emit(found)
+	o.unlock(stFree, pin)
+	c.reportFound(found)
 }
 
-// poisonFlush empties the quarantine into the slabs. Unpinned, no locks held.
-func (c *cache) poisonFlush() {
+// memoryShort empties the quarantine into the slabs.
+//
+// Context: task; not pinned, no lock of the cache held.
+func (c *poison) memoryShort() {
 	for {
 		var batch [64]uint32
 		n := 0
 		for n < len(batch) {
-			off := c.poison.quarantine.pop()
+			off := c.quarantine.pop()
 			if off == 0 {
 				break
 			}
@@ -167,34 +172,34 @@ func (c *cache) poisonFlush() {
 	}
 }
 
-// poisonSize is the size that was asked for when p was allocated.
-func (c *cache) poisonSize(p unsafe.Pointer) uintptr {
+// sizeOf returns the size that was asked for when p was allocated.
+func (c *poison) sizeOf(p unsafe.Pointer) uintptr {
 	if s := guardSlotOf(p); s != nil {
-		st, pin := s.take()
+		st, pin := s.lock()
 		n := uintptr(s.asked)
-		s.put(st, pin)
+		s.unlock(st, pin)
 		return n
 	}
-	_, o := c.owned(p, "Krealloc", here())
-	st, pin := o.take()
+	_, o := c.owned(p, "Krealloc", callerTrack())
+	st, pin := o.lock()
 	n := uintptr(o.asked)
-	o.put(st, pin)
+	o.unlock(st, pin)
 	return n
 }
 
-// poisonResize changes the size that was asked for, within the object's class.
-// It returns false if that can't be: a larger class, or a guarded object, whose
-// end is where its page ends.
-func (c *cache) poisonResize(p unsafe.Pointer, asked uintptr, zero bool) bool {
+// resized changes the size that was asked for, within the object's class. It
+// returns false where that is impossible: a larger class, or a guarded object,
+// whose end is where its page ends.
+func (c *poison) resized(p unsafe.Pointer, asked uintptr, zero bool) bool {
 	if guardSlotOf(p) != nil || asked > c.size {
 		return false
 	}
-	by := here()
+	by := callerTrack()
 	off, o := c.owned(p, "Krealloc", by)
-	st, pin := o.take()
+	st, pin := o.lock()
 	if st != stAllocated {
-		o.put(st, pin)
-		c.misused("double-free", "Krealloc", p, by)
+		o.unlock(st, pin)
+		c.reportMisuse("double-free", "Krealloc", p, by)
 		panic(c.misuse(off))
 	}
 	found := c.examine(o, st, p, "Krealloc", by)
@@ -210,18 +215,18 @@ func (c *cache) poisonResize(p unsafe.Pointer, asked uintptr, zero bool) bool {
 	fill(unsafe.Add(p, asked), c.size-asked, bytePad)
 	c.conceal(p, asked)
 	o.asked, o.alloc = uint32(asked), by
-	o.put(stAllocated, pin)
-	c.emit(found)
+	o.unlock(stAllocated, pin)
+	c.reportFound(found)
 	return true
 }
 
-// misused reports a free, or another operation, that must not be.
-func (c *cache) misused(what, op string, p unsafe.Pointer, by track) {
-	c.poison.errors.Add(1)
-	write(headed(what, fmt.Sprintf("%s of addr %#x", op, uintptr(p)), by) + where(p))
+// reportMisuse reports a free, or another operation, that breaks the rules.
+func (c *poison) reportMisuse(what, op string, p unsafe.Pointer, by track) {
+	c.errors.Add(1)
+	writeReport(reportHeader(what, fmt.Sprintf("%s of addr %#x", op, uintptr(p)), by) + describeAddr(p))
 }
 
-// poisonForeign reports a pointer for which no cache was found.
+// poisonForeign reports a pointer that belongs to no cache.
 func poisonForeign(p unsafe.Pointer, op string) {
-	write(headed("invalid-free", fmt.Sprintf("%s of addr %#x", op, uintptr(p)), here()) + where(p))
+	writeReport(reportHeader("invalid-free", fmt.Sprintf("%s of addr %#x", op, uintptr(p)), callerTrack()) + describeAddr(p))
 }

@@ -16,17 +16,18 @@ import (
 )
 
 // Guarded objects. Every guardEvery-th allocation gets a page of its own, from
-// a range beside the page allocators': the object ends where the page ends,
-// the next page has no access rights for ever, and the object's own page loses
-// them when it was freed. So a read or a write that should not be faults on
-// the spot, and the report comes with the trace of the access. (KFENCE's idea.)
+// a range apart from the page allocators': the object ends where the page ends,
+// the next page never has access rights, and the object's own page loses them
+// when the object is freed. So a stray read or write faults on the spot, and
+// the report comes with the trace of the access. (KFENCE's idea.)
 //
 // Access rights change by system call, so allocations that are pinned or may not
 // lock get a slot that another one has made ready, if there is one; a guarded
 // object that is freed pinned is poisoned at once and protected by a goroutine.
-// The range is never unmapped, and a slot is used again when all others were.
+// The range is never unmapped, and a slot is reused after all others were used.
 //
-// What guarded objects hold counts towards no limit: guardSlots pages at most.
+// The memory of guarded objects, guardSlots pages at most, counts towards no
+// limit.
 
 const (
 	guardSlots = 16384 // two mappings each; Linux allows a process 65530
@@ -40,7 +41,7 @@ const (
 )
 
 // guardSlot is what is known of a pair of pages. The object's state protects
-// it, but for what the fault handler reads, which is atomic.
+// it, except for what the fault handler reads, which is atomic.
 type guardSlot struct {
 	object
 	p     unsafe.Pointer // the object; nil until first used
@@ -85,7 +86,7 @@ func newGuards() *guardPool {
 	if v, ok := sys.Option("guard"); ok {
 		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil || n < 0 {
-			panic("quiesce: bad option QUIESCE=guard=" + v + ": want a number, every how many allocations")
+			panic("quiesce/slab: bad option QUIESCE=guard=" + v + ": want a number, every how many allocations")
 		}
 		every = n
 	}
@@ -124,7 +125,7 @@ func (g *guardPool) pageOf(s *guardSlot) unsafe.Pointer {
 	return unsafe.Add(g.mem, uintptr(g.number(s))*2*g.page)
 }
 
-func (g *guardPool) get() *guardSlot {
+func (g *guardPool) take() *guardSlot {
 	g.mu.LockIRQ()
 	defer g.mu.UnlockIRQ()
 	if g.n == 0 {
@@ -136,19 +137,23 @@ func (g *guardPool) get() *guardSlot {
 	return &g.slots[i]
 }
 
-// open returns an accessible slot; nil: none left, or too many mappings.
-// Unpinned.
+// open returns an accessible slot, or nil if none is left or the process has too
+// many mappings.
+//
+// Context: task; not pinned.
 func (g *guardPool) open() *guardSlot {
-	s := g.get()
+	s := g.take()
 	if s != nil && sys.Open(g.pageOf(s), g.page) != nil {
-		g.give(s)
+		g.release(s)
 		return nil
 	}
 	return s
 }
 
-// prepare makes one more slot ready, and returns false if that can't be or need
-// not be. Unpinned.
+// prepare makes one more slot ready. It returns false if that is impossible or
+// not needed.
+//
+// Context: task; not pinned.
 func (g *guardPool) prepare() bool {
 	s := g.open()
 	if s == nil {
@@ -163,12 +168,14 @@ func (g *guardPool) prepare() bool {
 	g.wantMore.Store(g.nReady < guardReady)
 	g.mu.UnlockIRQ()
 	if !fits && sys.Protect(g.pageOf(s), g.page) == nil {
-		g.give(s)
+		g.release(s)
 	}
 	return fits
 }
 
-// takeReady returns a slot that was made ready, or nil. Any context.
+// takeReady returns a slot that was made ready, or nil if there is none.
+//
+// Context: any.
 func (g *guardPool) takeReady() (s *guardSlot) {
 	g.mu.LockIRQ()
 	if g.nReady > 0 {
@@ -180,7 +187,7 @@ func (g *guardPool) takeReady() (s *guardSlot) {
 	return s
 }
 
-func (g *guardPool) give(s *guardSlot) {
+func (g *guardPool) release(s *guardSlot) {
 	g.mu.LockIRQ()
 	g.free[(g.head+g.n)%guardSlots] = g.number(s)
 	g.n++
@@ -196,8 +203,8 @@ func guardSlotOf(p unsafe.Pointer) *guardSlot {
 	return &guards.slots[off/(2*guards.page)]
 }
 
-// guardOwner returns the cache of a guarded object, or nil.
-func guardOwner(p unsafe.Pointer) *cache {
+// poisonOwner returns the cache of a guarded object, or nil.
+func poisonOwner(p unsafe.Pointer) *cache {
 	if s := guardSlotOf(p); s != nil {
 		return s.owner.Load()
 	}
@@ -205,18 +212,19 @@ func guardOwner(p unsafe.Pointer) *cache {
 }
 
 // guardEach calls fn for the slots that this cache used last.
-func (c *cache) guardEach(fn func(*guardSlot)) {
+func (c *poison) guardEach(fn func(*guardSlot)) {
 	for i := range guards.slots {
-		if s := &guards.slots[i]; s.owner.Load() == c {
+		if s := &guards.slots[i]; s.owner.Load() == c.cache {
 			fn(s)
 		}
 	}
 }
 
-// guardAlloc allocates a guarded object if it is time for one; nil: no.
-func (c *cache) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer {
+// guardAlloc allocates a guarded object if it is time for one, and otherwise
+// returns nil.
+func (c *poison) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer {
 	g := guards
-	if g.every == 0 || asked > guardMost || c.poison.noGuards || g.every > 1 && g.tick.Add(1)%g.every != 0 {
+	if g.every == 0 || asked > guardMost || c.noGuards || g.every > 1 && g.tick.Add(1)%g.every != 0 {
 		return nil
 	}
 	var s *guardSlot
@@ -232,7 +240,7 @@ func (c *cache) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer 
 		return nil
 	}
 	page := g.pageOf(s)
-	_, pin := s.take()
+	_, pin := s.lock()
 	room := (asked + unit - 1) &^ (unit - 1)
 	p := unsafe.Add(page, g.page-room)
 	b := byte(byteNew)
@@ -243,75 +251,63 @@ func (c *cache) guardAlloc(f gfp.Flags, asked uintptr, by track) unsafe.Pointer 
 	fill(p, asked, b)
 	fill(unsafe.Add(p, asked), room-asked, bytePad)
 	s.p, s.asked, s.alloc, s.free = p, uint32(asked), by, track{}
-	s.owner.Store(c)
+	s.owner.Store(c.cache)
 	s.name.Store(&c.name)
 	s.begin.Store(uint64(uintptr(p)))
 	s.size.Store(uint64(asked))
 	s.allocText.Store(stackOf(by.stack).render())
 	s.allocG.Store(by.g)
 	s.how.Store(0)
-	s.put(stAllocated, pin)
-	c.poison.guard.out.Add(1)
+	s.unlock(stAllocated, pin)
+	c.guard.out.Add(1)
 	return p
 }
 
 // checkGuard is examine for a guarded object: the bytes around it, and after it
 // was freed its own.
-func (c *cache) checkGuard(s *guardSlot, freed bool, op string, by track) (found []string) {
+func (c *poison) checkGuard(s *guardSlot, freed bool, op string, by track) []string {
 	page := guards.pageOf(s)
 	end := unsafe.Add(page, guards.page)
-	part := func(kind string, lo unsafe.Pointer, n uintptr, b byte) {
-		first, last := differs(lo, n, b)
-		if first < 0 {
-			return
-		}
-		at := unsafe.Add(lo, first)
-		text := headed(kind+", found", fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), op), by)
-		st := stAllocated
-		if freed {
-			st = stQuarantined
-		}
-		text += s.history(st) + c.located(at, s.p, uintptr(s.asked), st) + dump(at, page, end)
-		fill(at, uintptr(last-first+1), b)
-		found = append(found, text+fmt.Sprintf("Restored %d bytes to %#x.\n", last-first+1, b))
+	e := examination{c: c, o: &s.object, p: s.p, size: uintptr(s.asked), state: stAllocated, op: op, by: by, lo: page, hi: end}
+	if freed {
+		e.state = stQuarantined
 	}
-	lead := uintptr(s.p) - uintptr(page)
-	part("slab-out-of-bounds", page, lead, byteZone)
+	e.part("slab-out-of-bounds", page, uintptr(s.p)-uintptr(page), byteZone)
 	tail := unsafe.Add(s.p, s.asked)
 	if freed {
-		part("slab-use-after-free", s.p, uintptr(s.asked), byteQuarantine)
+		e.part("slab-use-after-free", s.p, uintptr(s.asked), byteQuarantine)
 	}
-	part("slab-out-of-bounds", tail, uintptr(end)-uintptr(tail), bytePad)
-	return found
+	e.part("slab-out-of-bounds", tail, uintptr(end)-uintptr(tail), bytePad)
+	return e.found
 }
 
-// guardFree frees p if it is in the guards' range: it reports and panics if it
-// is no allocated object of this cache.
-func (c *cache) guardFree(p unsafe.Pointer, op string, to uint32) bool {
+// guardFree frees p if it is in the guards' range. If it is no allocated object
+// of this cache it reports that and panics.
+func (c *poison) guardFree(p unsafe.Pointer, op string, to uint32) bool {
 	s := guardSlotOf(p)
 	if s == nil {
 		return false
 	}
-	by := here()
+	by := callerTrack()
 	by.rcu = to == stPending
 	if c.closed.Load() {
-		panic("quiesce: slab: use of closed cache " + c.name)
+		panic("quiesce/slab: use of closed cache " + c.name)
 	}
-	st, pin := s.take()
-	if s.p != p || s.owner.Load() != c || st != stAllocated {
-		what, words := "double-free", "double free"
+	st, pin := s.lock()
+	if s.p != p || s.owner.Load() != c.cache || st != stAllocated {
+		what, text := "double-free", "double free of %p in cache %s"
 		switch {
-		case s.p == nil || s.owner.Load() != c:
-			what, words = "invalid-free", "foreign free"
+		case s.p == nil || s.owner.Load() != c.cache:
+			what, text = "invalid-free", "foreign free of %p in cache %s: not an object of this cache"
 		case s.p != p:
-			what, words = "invalid-free", "free of a pointer into an object"
+			what, text = "invalid-free", "free of %p in cache %s: inside an object, not the start of an object"
 		}
-		s.put(st, pin)
-		c.misused(what, op, p, by)
+		s.unlock(st, pin)
+		c.reportMisuse(what, op, p, by)
 		if uintptr(p)%unit != 0 {
 			c.badFree(p, op)
 		}
-		panic(fmt.Sprintf("quiesce: slab: %s of %p in cache %s", words, p, c.name))
+		panic(fmt.Sprintf("quiesce/slab: "+text, p, c.name))
 	}
 	found := c.checkGuard(s, false, op, by)
 	s.free = by
@@ -323,11 +319,11 @@ func (c *cache) guardFree(p unsafe.Pointer, op string, to uint32) bool {
 	} else {
 		s.how.Store(2)
 	}
-	s.put(to, pin)
-	c.emit(found)
+	s.unlock(to, pin)
+	c.reportFound(found)
 	switch {
 	case to == stPending:
-		q := &c.poison.guard
+		q := &c.guard
 		q.mu.LockIRQ()
 		q.pending = append(q.pending, s)
 		q.some.Store(true)
@@ -342,28 +338,30 @@ func (c *cache) guardFree(p unsafe.Pointer, op string, to uint32) bool {
 	return true
 }
 
-// guardClose protects a freed object. Unpinned.
-func (c *cache) guardClose(s *guardSlot) {
-	by := here()
-	st, pin := s.take()
+// guardClose protects a freed object.
+//
+// Context: task; not pinned.
+func (c *poison) guardClose(s *guardSlot) {
+	by := callerTrack()
+	st, pin := s.lock()
 	found := c.checkGuard(s, true, "the protection of its page", by)
-	s.put(st, pin)
-	c.poison.guard.out.Add(-1)
-	c.emit(found)
+	s.unlock(st, pin)
+	c.guard.out.Add(-1)
+	c.reportFound(found)
 	if sys.Protect(guards.pageOf(s), guards.page) == nil {
-		guards.give(s)
+		guards.release(s)
 	} // else it is out of use: better than an object that looks protected
 }
 
-// guardOut is how many guarded objects are allocated or pending.
-func (c *cache) guardOut() int { return int(c.poison.guard.out.Load()) }
+// guardedOut returns how many guarded objects are allocated or pending.
+func (c *poison) guardedOut() int { return int(c.guard.out.Load()) }
 
-func (c *cache) guardWork() bool { return c.poison.guard.some.Load() }
+func (c *poison) pending() bool { return c.guard.some.Load() }
 
-// guardTake takes the pending objects to wait for a grace period. reclaimMu is
-// held.
-func (c *cache) guardTake() bool {
-	q := &c.poison.guard
+// takePending takes the guarded objects that wait for a grace period, and
+// reports whether there are any. reclaimMu is held.
+func (c *poison) takePending() bool {
+	q := &c.guard
 	if !q.some.Load() {
 		return false
 	}
@@ -374,30 +372,29 @@ func (c *cache) guardTake() bool {
 	return true
 }
 
-// guardEnded frees what guardTake took: the grace period is over. reclaimMu is
-// held.
-func (c *cache) guardEnded() {
-	q := &c.poison.guard
+// gracePeriodEnded frees what takePending took. reclaimMu is held.
+func (c *poison) gracePeriodEnded() {
+	q := &c.guard
 	c.stats.bulk.Add(uint64(len(q.waiting)))
 	for _, s := range q.waiting {
-		_, pin := s.take()
+		_, pin := s.lock()
 		fill(s.p, uintptr(s.asked), byteQuarantine)
-		s.put(stQuarantined, pin)
+		s.unlock(stQuarantined, pin)
 		c.guardClose(s)
 	}
 	clear(q.waiting)
 	q.waiting = q.waiting[:0]
 }
 
-// describe is what is known of a guarded object, for reports of bad frees. Its
-// bytes may be out of reach.
+// describe returns what is known of a guarded object, for reports of bad frees.
+// Its bytes may be inaccessible.
 func (s *guardSlot) describe(p unsafe.Pointer) string {
-	st, pin := s.take()
+	st, pin := s.lock()
 	o := object{asked: s.asked, alloc: s.alloc, free: s.free}
 	obj, c := s.p, s.owner.Load()
-	s.put(st, pin)
+	s.unlock(st, pin)
 	if obj == nil {
-		return "\nThe address is in a guard page that no object was beside yet.\n"
+		return "\nThe address is in a guard page next to which there was no object yet.\n"
 	}
-	return o.history(st) + c.located(p, obj, uintptr(o.asked), st) + "It is a guarded object: its page is its own.\n"
+	return o.history(st) + c.poison.located(p, obj, uintptr(o.asked), st) + "It is a guarded object: its page is its own.\n"
 }

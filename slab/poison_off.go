@@ -8,72 +8,77 @@ import (
 	"quiesce/gfp"
 )
 
-// poisonOn: this build checks every object; see poison_on.go. Here all of it
-// stands behind constant false branches, which leave nothing in the code.
+// poisonOn says whether this build checks every object; see poison_on.go. Here
+// it is false and poison is empty, which leaves nothing in the code.
 const poisonOn = false
 
 // PoisonEnabled reports whether this build checks every object (-tags poison,
 // or -asan).
 const PoisonEnabled = poisonOn
 
-//lint:ignore U1000 the field of cache is empty in this build
-type poisoned struct{}
+// poison is what happens to a cache's objects, by event. Methods that stand in
+// for a path of the core, or change it, are called under poisonOn only.
+type poison struct{}
 
-// slotOf is the place that an object takes in its slab: lead bytes before it,
-// pitch bytes in all.
-func slotOf(size uintptr) (lead, pitch uintptr) { return 0, size }
+func (*poison) cacheMade(*cache, uintptr) {}
 
-func (c *cache) poisonInit(uintptr) {}
+func (*poison) cacheClosed() {}
 
-func (c *cache) poisonRetire() {}
+func (*poison) leaks() int { return 0 }
 
-func (c *cache) poisonAlloc(gfp.Flags, uintptr) unsafe.Pointer { return nil }
+func (*poison) slabMade(uint32) {}
 
-func (c *cache) poisonAllocBulk(gfp.Flags, []unsafe.Pointer) int { return 0 }
+func (*poison) slabDropped(uint32) {}
 
-func (c *cache) poisonFree(unsafe.Pointer, string) unsafe.Pointer { return nil }
+func (*poison) memoryShort() {}
 
-func (c *cache) poisonFreeBulk([]unsafe.Pointer) {}
+func (*poison) alloc(gfp.Flags, uintptr) unsafe.Pointer { return nil }
 
-func (c *cache) poisonFreeRCU(unsafe.Pointer) unsafe.Pointer { return nil }
+func (*poison) allocBulk(gfp.Flags, []unsafe.Pointer) int { return 0 }
 
-func (c *cache) poisonEnded([]uint32) {}
+func (*poison) freed(unsafe.Pointer, string) unsafe.Pointer { return nil }
 
-func (c *cache) poisonSlab(uint32) {}
+func (*poison) freedBulk([]unsafe.Pointer) {}
 
-func (c *cache) poisonDrop(uint32) {}
+func (*poison) retired(unsafe.Pointer) unsafe.Pointer { return nil }
 
-func (c *cache) poisonLeaks() int { return 0 }
+func (*poison) pending() bool { return false }
 
-func (c *cache) poisonSize(unsafe.Pointer) uintptr { return 0 }
+func (*poison) takePending() bool { return false }
 
-func (c *cache) poisonResize(unsafe.Pointer, uintptr, bool) bool { return false }
+func (*poison) gracePeriodEnded() {}
 
-func (c *cache) poisonObjects() int { return 0 }
+func (*poison) reclaimed([]uint32) {}
 
-func (c *cache) poisonFlush() {}
+func (*poison) sizeOf(unsafe.Pointer) uintptr { return 0 }
 
-func (c *cache) complain(string) {}
+func (*poison) resized(unsafe.Pointer, uintptr, bool) bool { return false }
+
+func (*poison) guardedOut() int { return 0 }
+
+func (*poison) examineAll() int { return 0 }
+
+func (*poison) report(string) {}
+
+func poisonOwner(unsafe.Pointer) *cache { return nil }
 
 func poisonForeign(unsafe.Pointer, string) {}
 
-func (c *cache) guardWork() bool { return false }
+// slotOf returns the place that an object takes in its slab: lead bytes before
+// it, pitch bytes in all.
+func slotOf(size uintptr) (lead, pitch uintptr) { return 0, size }
 
-func (c *cache) guardTake() bool { return false }
-
-func (c *cache) guardEnded() {}
-
-func (c *cache) guardOut() int { return 0 }
-
-func guardOwner(unsafe.Pointer) *cache { return nil }
-
-// SetReporter has fn called with every report of a `-tags poison` build in
-// place of writing it to standard error, until restore is called. Other builds
-// make no reports. fn may be called in any context and under the package's
-// locks: it must only keep the text.
+// SetReporter has fn called with every report of a `-tags poison` build, which
+// is otherwise written to standard error, until restore is called. Other builds
+// make no reports. fn must only keep the text: it may be called in any context
+// and under the package's locks.
 func SetReporter(fn func(report string)) (restore func()) { return func() {} }
 
 // Describe returns what a `-tags poison` build knows of the object that p
 // points into or next to: cache, state, who allocated and who freed it. Other
-// builds know nothing and return "". Any context. The kernel's mem_dump_obj.
+// builds know nothing and return "".
+//
+// Context: any.
+//
+// Linux: mem_dump_obj.
 func Describe(p unsafe.Pointer) string { return "" }

@@ -10,12 +10,13 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/sys"
+	"quiesce/page"
 	"quiesce/preempt"
 )
 
-// With -tags poison (and with -asan) every object is followed, and its memory
-// is marked, so that misuse is found and said with the stacks of those who
-// allocated and freed the object.
+// With -tags poison (and with -asan) every object is tracked and its memory is
+// marked, so that misuse is found and reported with the stacks of the calls
+// that allocated and freed the object.
 //
 // # An object's place
 //
@@ -31,18 +32,18 @@ import (
 //	allocated ─ Free ───────→ quarantined    and poisoned
 //	allocated ─ FreeRCU ────→ pending        NOT poisoned: readers still read it
 //	pending ─── the worker, after the grace period ─→ quarantined
-//	quarantined ─ its turn has come ─→ free  and on to sheaves, depot, slab
+//	quarantined ─ reaches the front ─→ free  and on to sheaves, depot, slab
 //
 // The state is a word of its own, out of line, and a spin lock at the same
-// time (busy), taken pinned and for one transition. So the second of two
+// time (busy), held pinned and for one transition. So the second of two
 // frees always finds the first, in any context and at once. Red zones are
-// looked at when an object is freed, reclaimed, leaves the quarantine, is
+// checked when an object is freed, reclaimed, leaves the quarantine, is
 // allocated and when its slab becomes pages; poison when it leaves the
 // quarantine and after that.
 //
 // Sheaves, depot and fallback chain are those of the plain build. Free frees,
 // in place of its object, the one that leaves the quarantine for it; the
-// worker puts what it reclaimed into the quarantine in place of the depot.
+// worker puts what it reclaimed into the quarantine, not into the depot.
 //
 // # What it costs
 //
@@ -55,8 +56,11 @@ const poisonOn = true
 // or -asan).
 const PoisonEnabled = poisonOn
 
-// poisoned is the part of a cache that only such builds have.
-type poisoned struct {
+// poison is what happens to a cache's objects, by event, and the part of a
+// cache that only such builds have. Its methods read as the cache's own do.
+type poison struct {
+	*cache // whose objects these are
+
 	asked       uintptr // size of an object that Alloc returns; immutable
 	lead, pitch uintptr // see slotOf; immutable
 	noGuards    bool    // immutable
@@ -72,10 +76,10 @@ const tableBits = 12 // two levels of them cover the largest range
 type tableLeaf [1 << tableBits]atomic.Pointer[slabInfo]
 
 // slabInfo has what is known of a slab's objects. It is written under
-// cache.mu, but for the objects, and stays when the slab became pages.
+// cache.mu, except for the objects, and stays when the slab becomes pages.
 type slabInfo struct{ objects []object }
 
-// object is what is known of one object. Everything is protected by state.
+// object is what is known of one object. state protects everything.
 type object struct {
 	state       atomic.Uint32
 	asked       uint32 // bytes asked for
@@ -91,7 +95,7 @@ const (
 	stBusy
 )
 
-// track is who did something to an object.
+// track records who did something to an object.
 type track struct {
 	g     uint64 // number of the goroutine
 	stack uint32 // number of its stack, 0: none
@@ -121,20 +125,21 @@ func slotOf(size uintptr) (lead, pitch uintptr) {
 // registry has the caches that are open, by pages.Meta.Owner.
 var registry sync.Map
 
-func (c *cache) poisonInit(asked uintptr) {
-	c.poison.asked = max(asked, 1)
-	c.poison.lead, c.poison.pitch = slotOf(c.size)
-	c.poison.noGuards = c.onReclaim != nil // the hook deals in offsets, which guarded objects have none of
-	c.poison.quarantine.init(c.size)
-	c.poison.guard.mu.Init("slab.guarded.mu")
-	registry.Store(c.id, c)
+func (c *poison) cacheMade(of *cache, asked uintptr) {
+	c.cache = of
+	c.asked = max(asked, 1)
+	c.lead, c.pitch = slotOf(c.size)
+	c.noGuards = c.onReclaim != nil // the hook deals in offsets, which guarded objects have none of
+	c.quarantine.init(c.size)
+	c.guard.mu.Init("slab.guarded.mu")
+	registry.Store(c.id, c.cache)
 }
 
-// poisonRetire forgets a cache that was closed without leaks.
-func (c *cache) poisonRetire() { registry.Delete(c.id) }
+// cacheClosed forgets a cache that was closed without leaks.
+func (c *poison) cacheClosed() { registry.Delete(c.id) }
 
-// take locks the object, pinned.
-func (o *object) take() (state uint32, p preempt.Pinned) {
+// lock locks the object, pinned.
+func (o *object) lock() (state uint32, p preempt.Pinned) {
 	p = preempt.Disable()
 	for i := 0; ; i++ {
 		state = o.state.Load()
@@ -149,15 +154,16 @@ func (o *object) take() (state uint32, p preempt.Pinned) {
 	}
 }
 
-// put unlocks the object in its new state.
-func (o *object) put(state uint32, p preempt.Pinned) {
+// unlock unlocks the object in its new state.
+func (o *object) unlock(state uint32, p preempt.Pinned) {
 	o.state.Store(state)
 	p.Enable()
 }
 
-// info returns what is known of the slab that begins at page head, or nil.
-func (c *cache) info(head uint32) *slabInfo {
-	if leaf := c.poison.slabs[head>>tableBits].Load(); leaf != nil {
+// info returns what is known of the slab that begins at page head, or nil if
+// nothing is.
+func (c *poison) info(head uint32) *slabInfo {
+	if leaf := c.slabs[head>>tableBits].Load(); leaf != nil {
 		return leaf[head&(1<<tableBits-1)].Load()
 	}
 	return nil
@@ -165,53 +171,57 @@ func (c *cache) info(head uint32) *slabInfo {
 
 // objectAt returns the object whose place has the unit off, and where that
 // object begins. nil: no object's place, or not a slab of this cache.
-func (c *cache) objectAt(off uint32) (o *object, start uint32) {
+func (c *poison) objectAt(off uint32) (o *object, start uint32) {
 	head := c.head(off)
 	if head >= c.core.Opened() || c.core.Meta(head).Owner != c.id {
 		return nil, 0
 	}
-	first := head << (12 - unitShift)
-	i := uintptr(off-first) * unit / c.poison.pitch
+	i := uintptr(off-firstUnit(head)) * unit / c.pitch
 	info := c.info(head)
 	if info == nil || i >= uintptr(len(info.objects)) {
 		return nil, 0
 	}
-	return &info.objects[i], first + uint32((i*c.poison.pitch+c.poison.lead)/unit)
+	return &info.objects[i], c.objectStart(head, i)
 }
 
-// poisonSlab marks a new slab's memory. mu is held.
-func (c *cache) poisonSlab(head uint32) {
-	leaf := c.poison.slabs[head>>tableBits].Load()
+// objectStart returns where object i of a slab begins.
+func (c *poison) objectStart(head uint32, i uintptr) uint32 {
+	return firstUnit(head) + uint32((i*c.pitch+c.lead)/unit)
+}
+
+// slabMade marks a new slab's memory. cache.mu is held.
+func (c *poison) slabMade(head uint32) {
+	leaf := c.slabs[head>>tableBits].Load()
 	if leaf == nil {
 		leaf = new(tableLeaf)
-		c.poison.slabs[head>>tableBits].Store(leaf)
+		c.slabs[head>>tableBits].Store(leaf)
 	}
 	leaf[head&(1<<tableBits-1)].Store(&slabInfo{make([]object, c.perSlab)})
-	p := c.pointer(head << (12 - unitShift))
 	for i := range uintptr(c.perSlab) {
-		c.mark(unsafe.Add(p, i*c.poison.pitch+c.poison.lead), c.size, byteFresh, true)
+		c.mark(c.pointer(c.objectStart(head, i)), c.size, byteFresh, true)
 	}
 }
 
-// poisonDrop looks at the objects of a slab that becomes pages. mu is held.
-func (c *cache) poisonDrop(head uint32) {
+// slabDropped examines the objects of a slab that becomes pages. cache.mu is
+// held.
+func (c *poison) slabDropped(head uint32) {
 	info := c.info(head)
-	first := head << (12 - unitShift)
 	for i := range info.objects {
-		c.inspect(&info.objects[i], first+uint32((uintptr(i)*c.poison.pitch+c.poison.lead)/unit), "return of the slab")
+		c.inspect(&info.objects[i], c.objectStart(head, uintptr(i)), "return of the slab")
 	}
-	sys.AsanUnpoison(c.pointer(first), 4096<<c.order)
+	sys.AsanUnpoison(c.pointer(firstUnit(head)), page.Size<<c.order)
 }
 
-// mark fills an object's first asked bytes with b; beyond them the padding, and
-// with zones the red zones around. The object is the caller's.
-func (c *cache) mark(p unsafe.Pointer, asked uintptr, b byte, zones bool) {
+// mark fills an object's first asked bytes with b, and the rest with the
+// padding; with zones also the red zones around it. The caller has locked the
+// object.
+func (c *poison) mark(p unsafe.Pointer, asked uintptr, b byte, zones bool) {
 	c.expose(p)
 	fill(p, asked, b)
 	fill(unsafe.Add(p, asked), c.size-asked, bytePad)
 	if zones {
-		fill(unsafe.Add(p, -c.poison.lead), c.poison.lead, byteZone)
-		fill(unsafe.Add(p, c.size), c.poison.pitch-c.poison.lead-c.size, byteZone)
+		fill(unsafe.Add(p, -c.lead), c.lead, byteZone)
+		fill(unsafe.Add(p, c.size), c.pitch-c.lead-c.size, byteZone)
 	}
 	live := uintptr(0)
 	if b == byteNew || b == 0 {
@@ -222,13 +232,13 @@ func (c *cache) mark(p unsafe.Pointer, asked uintptr, b byte, zones bool) {
 
 // expose lets ASan accept accesses to the object's whole place, and conceal
 // only to its first live bytes.
-func (c *cache) expose(p unsafe.Pointer) {
-	sys.AsanUnpoison(unsafe.Add(p, -c.poison.lead), c.poison.pitch)
+func (c *poison) expose(p unsafe.Pointer) {
+	sys.AsanUnpoison(unsafe.Add(p, -c.lead), c.pitch)
 }
 
-func (c *cache) conceal(p unsafe.Pointer, live uintptr) {
-	sys.AsanPoison(unsafe.Add(p, -c.poison.lead), c.poison.lead, sys.AsanZone)
-	end := c.poison.pitch - c.poison.lead
+func (c *poison) conceal(p unsafe.Pointer, live uintptr) {
+	sys.AsanPoison(unsafe.Add(p, -c.lead), c.lead, sys.AsanZone)
+	end := c.pitch - c.lead
 	if live == 0 {
 		sys.AsanPoison(p, c.size, sys.AsanFreed)
 		live = c.size
@@ -236,34 +246,33 @@ func (c *cache) conceal(p unsafe.Pointer, live uintptr) {
 	sys.AsanPoison(unsafe.Add(p, live), end-live, sys.AsanZone)
 }
 
-// poisonAlloc is an allocation of asked bytes; 0: an object of the cache's
-// type.
-func (c *cache) poisonAlloc(f gfp.Flags, asked uintptr) unsafe.Pointer {
+// alloc allocates asked bytes, or with 0 an object of the cache's type.
+func (c *poison) alloc(f gfp.Flags, asked uintptr) unsafe.Pointer {
 	if c.closed.Load() {
-		panic("quiesce: slab: use of closed cache " + c.name)
+		panic("quiesce/slab: use of closed cache " + c.name)
 	}
 	if asked == 0 {
-		asked = c.poison.asked
+		asked = c.asked
 	}
-	by := here()
+	by := callerTrack()
 	if p := c.guardAlloc(f, asked, by); p != nil {
 		return p
 	}
 	var off uint32
-	if p := c.allocAnyhow(f); p != nil {
+	if p := c.allocFurther(f); p != nil {
 		off = uint32(c.unitOf(p))
-	} else if off = c.poison.quarantine.pop(); off != 0 {
+	} else if off = c.quarantine.pop(); off != 0 {
 		c.release(off) // memory is short
 	} else {
 		return nil
 	}
 	o, _ := c.objectAt(off)
 	p := c.pointer(off)
-	st, pin := o.take()
+	st, pin := o.lock()
 	if st != stFree && st != stFresh {
-		o.put(st, pin)
-		c.misused("object-handed-out-twice", "Allocation", p, by)
-		panic(fmt.Sprintf("quiesce: slab: %p handed out twice by cache %s", p, c.name))
+		o.unlock(st, pin)
+		c.reportMisuse("object-handed-out-twice", "Allocation", p, by)
+		panic(fmt.Sprintf("quiesce/slab: %p handed out twice by cache %s", p, c.name))
 	}
 	found := c.examine(o, st, p, "Alloc", by)
 	o.asked, o.alloc, o.free = uint32(asked), by, track{}
@@ -272,14 +281,14 @@ func (c *cache) poisonAlloc(f gfp.Flags, asked uintptr) unsafe.Pointer {
 		b = 0
 	}
 	c.mark(p, asked, b, false)
-	o.put(stAllocated, pin)
-	c.emit(found)
+	o.unlock(stAllocated, pin)
+	c.reportFound(found)
 	return p
 }
 
-func (c *cache) poisonAllocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
+func (c *poison) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
 	for i := range dst {
-		if dst[i] = c.poisonAlloc(f, 0); dst[i] == nil {
+		if dst[i] = c.alloc(f, 0); dst[i] == nil {
 			return i
 		}
 	}

@@ -5,15 +5,15 @@ package slab
 // pretendRCU makes an object look as if it had been given to FreeRCU, for
 // tests that call what is below it.
 func pretendRCU(c *cache, off uint32) {
-	o, _ := c.objectAt(off)
-	st, pin := o.take()
+	o, _ := c.poison.objectAt(off)
+	st, pin := o.lock()
 	if st != stAllocated {
-		o.put(st, pin)
+		o.unlock(st, pin)
 		return
 	}
-	o.free = here()
+	o.free = callerTrack()
 	o.free.rcu = true
-	o.put(stPending, pin)
+	o.unlock(stPending, pin)
 }
 
 // withoutGuards keeps every object in slabs, for tests that deal in offsets.
@@ -31,6 +31,6 @@ func errorsOf(c *cache) int { return int(c.poison.errors.Load()) }
 
 // guarded reports whether a guarded object of the cache is allocated.
 func guarded(c *cache) (yes bool) {
-	c.guardEach(func(s *guardSlot) { yes = yes || s.state.Load() == stAllocated })
+	c.poison.guardEach(func(s *guardSlot) { yes = yes || s.state.Load() == stAllocated })
 	return yes
 }

@@ -27,7 +27,7 @@ func bytesOption(name string, otherwise int64) int64 {
 	shift := map[string]int{"": 0, "K": 10, "M": 20, "G": 30}
 	s, known := shift[strings.ToUpper(v[len(digits):])]
 	if err != nil || !known || n < 0 || n > 1<<40 {
-		panic("quiesce: bad option QUIESCE=" + name + "=" + v + ": want a number, with an optional K, M or G")
+		panic("quiesce/slab: bad option QUIESCE=" + name + "=" + v + ": want a number, with an optional K, M or G")
 	}
 	return n << s
 }

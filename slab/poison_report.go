@@ -12,11 +12,12 @@ import (
 	"unsafe"
 
 	"quiesce/internal/sys"
+	"quiesce/page"
 )
 
-// Reports. Their shape is KASAN's: a headline that names the function, what
-// was done by whom, who allocated and who freed the object, where in it the
-// address is, and the bytes around.
+// Reports. Their shape is KASAN's: a headline that names the function, the
+// access and its stack, who allocated and who freed the object, where in it the
+// address is, and the bytes around it.
 
 const rule = "==================================================================\n"
 
@@ -25,24 +26,24 @@ const bytesKey = "fa fc red zone, fb in quarantine, fd free, f5 never allocated,
 
 var reporter atomic.Pointer[func(string)]
 
-// panicOnReport: a report of something that would be repaired panics.
+// panicOnReport makes a report panic, where memory would be restored otherwise.
 var panicOnReport = func() bool {
 	v, ok := sys.Option("panic_on_report")
 	return ok && v != "0"
 }()
 
-// SetReporter has fn called with every report of a `-tags poison` build in
-// place of writing it to standard error, until restore is called. Other builds
-// make no reports. fn may be called in any context and under the package's
-// locks: it must only keep the text.
+// SetReporter has fn called with every report of a `-tags poison` build, which
+// is otherwise written to standard error, until restore is called. Other builds
+// make no reports. fn must only keep the text: it may be called in any context
+// and under the package's locks.
 func SetReporter(fn func(report string)) (restore func()) {
 	old := reporter.Swap(&fn)
 	return func() { reporter.Store(old) }
 }
 
-// write writes a report out. The builtin print works pinned, where os.Stderr
-// does not.
-func write(body string) {
+// writeReport writes a report out. The builtin print works while pinned, where
+// os.Stderr does not.
+func writeReport(body string) {
 	text := rule + body + rule
 	if fn := reporter.Load(); fn != nil {
 		(*fn)(text)
@@ -51,48 +52,48 @@ func write(body string) {
 	print(text)
 }
 
-// emit writes what examine found. Each finding counts twice, as in the kernel:
-// what was found, and that it was repaired.
-func (c *cache) emit(found []string) int {
+// reportFound writes what examine found. Each finding counts twice, as in the
+// kernel: found, and restored.
+func (c *poison) reportFound(found []string) int {
 	for _, text := range found {
-		c.poison.errors.Add(2)
-		write(text)
+		c.errors.Add(2)
+		writeReport(text)
 		if panicOnReport {
 			headline, _, _ := strings.Cut(text, "\n")
-			panic("quiesce: slab: QUIESCE=panic_on_report: " + headline)
+			panic("quiesce/slab: QUIESCE=panic_on_report: " + headline)
 		}
 	}
 	return 2 * len(found)
 }
 
-// complain reports what Validate found wrong with the cache itself.
-func (c *cache) complain(what string) {
-	c.poison.errors.Add(1)
-	write("BUG: quiesce: " + what + "\n")
+// report reports what Validate found wrong with the cache itself.
+func (c *poison) report(what string) {
+	c.errors.Add(1)
+	writeReport("BUG: quiesce: " + what + "\n")
 }
 
-// headed begins a report: headline, what was done, and the stack.
-func headed(kind, what string, by track) string {
+// reportHeader begins a report: headline, what was done, and the stack.
+func reportHeader(kind, what string, by track) string {
 	return fmt.Sprintf("BUG: quiesce: %s in %s\n%s by goroutine %d:\n%s", kind, by.caller(), what, by.g, *stackOf(by.stack).render())
 }
 
 // history says who allocated the object and who freed it.
 func (o *object) history(state uint32) string {
 	var b strings.Builder
-	tell := func(what string, t track) {
+	event := func(what string, t track) {
 		fmt.Fprintf(&b, "\n%s by goroutine %d:\n%s", what, t.g, *stackOf(t.stack).render())
 	}
 	if o.alloc.g != 0 {
-		tell("Allocated", o.alloc)
+		event("Allocated", o.alloc)
 	}
 	switch {
 	case o.free.g == 0:
 	case !o.free.rcu:
-		tell("Freed", o.free)
+		event("Freed", o.free)
 	case state == stPending:
-		tell("Its grace period has not ended. Given to FreeRCU", o.free)
+		event("Its grace period has not ended. Given to FreeRCU", o.free)
 	default:
-		tell("Its grace period has ended and it was freed. Given to FreeRCU", o.free)
+		event("Its grace period has ended and it was freed. Given to FreeRCU", o.free)
 	}
 	return b.String()
 }
@@ -101,8 +102,8 @@ var stateNames = map[uint32]string{
 	stFresh: "never allocated", stFree: "freed", stAllocated: "allocated", stPending: "freed", stQuarantined: "freed",
 }
 
-// located says where the address is as seen from the object.
-func (c *cache) located(addr, p unsafe.Pointer, size uintptr, state uint32) string {
+// located says where the address is relative to the object.
+func (c *poison) located(addr, p unsafe.Pointer, size uintptr, state uint32) string {
 	d := int64(uintptr(addr)) - int64(uintptr(p))
 	at := fmt.Sprintf("%d bytes inside of", d)
 	switch {
@@ -115,8 +116,12 @@ func (c *cache) located(addr, p unsafe.Pointer, size uintptr, state uint32) stri
 		at, stateNames[state], size, uintptr(p), uintptr(p)+size, c.name)
 }
 
-// dump shows the bytes around addr, 16 to a line, within [lo, hi).
+// dump shows the bytes around addr, 16 to a line, within [lo, hi). Without
+// bounds it shows nothing.
 func dump(addr, lo, hi unsafe.Pointer) string {
+	if lo == nil {
+		return ""
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nMemory around the buggy address (%s):\n", bytesKey)
 	row := uintptr(addr) &^ 15
@@ -137,7 +142,7 @@ func dump(addr, lo, hi unsafe.Pointer) string {
 	return b.String()
 }
 
-// peek reads memory that others may write to.
+// peek reads memory that other goroutines may write to.
 //
 //go:norace
 func peek(p unsafe.Pointer) (b [16]byte) {
@@ -147,41 +152,41 @@ func peek(p unsafe.Pointer) (b [16]byte) {
 	return b
 }
 
-// dumpObject is dump within the object's slab. The object is the caller's:
-// what ASan forbids of it is forbidden again afterwards by mark.
-func (c *cache) dumpObject(addr, p unsafe.Pointer) string {
+// slabBounds returns where the slab of an object begins and ends, for dump. With
+// -asan its neighbours must not be read, and the bounds are nil.
+func (c *poison) slabBounds(p unsafe.Pointer) (lo, hi unsafe.Pointer) {
 	if asanOn {
-		return "" // the neighbours must not be read
+		return nil, nil
 	}
-	off := uint32(c.unitOf(p))
-	lo := c.pointer(c.head(off) << (12 - unitShift))
-	return dump(addr, lo, unsafe.Add(lo, 4096<<c.order))
+	lo = c.pointer(firstUnit(c.head(uint32(c.unitOf(p)))))
+	return lo, unsafe.Add(lo, page.Size<<c.order)
 }
 
-// where describes the object that p points into, for reports of bad frees.
-func where(p unsafe.Pointer) string {
+// describeAddr describes the object that p points into, for reports of bad frees.
+func describeAddr(p unsafe.Pointer) string {
 	if s := guardSlotOf(p); s != nil {
 		return s.describe(p)
 	}
-	text := "\nThe address is in no slab: not of this allocator, or freed and given back.\n"
+	text := "\nThe address is in no slab: not of this package, or its slab became pages.\n"
 	registry.Range(func(_, v any) bool {
 		c := v.(*cache)
-		if !c.pages.Contains(p) {
+		if !c.core.Contains(p) {
 			return true
 		}
-		o, start := c.objectAt(uint32((uintptr(p) - uintptr(c.base)) >> unitShift))
+		o, start := c.poison.objectAt(uint32((uintptr(p) - uintptr(c.base)) >> unitShift))
 		if o == nil {
 			return true
 		}
 		obj := c.pointer(start)
-		st, pin := o.take()
+		st, pin := o.lock()
 		copied := object{asked: o.asked, alloc: o.alloc, free: o.free}
-		o.put(st, pin)
+		o.unlock(st, pin)
 		size := uintptr(copied.asked)
 		if st == stFresh {
 			size = c.poison.asked
 		}
-		text = copied.history(st) + c.located(p, obj, size, st) + c.dumpObject(p, obj)
+		lo, hi := c.poison.slabBounds(obj)
+		text = copied.history(st) + c.poison.located(p, obj, size, st) + dump(p, lo, hi)
 		return false
 	})
 	return text
@@ -189,12 +194,43 @@ func where(p unsafe.Pointer) string {
 
 // Describe returns what a `-tags poison` build knows of the object that p
 // points into or next to: cache, state, who allocated and who freed it. Other
-// builds know nothing and return "". Any context. The kernel's mem_dump_obj.
-func Describe(p unsafe.Pointer) string { return where(p) }
+// builds know nothing and return "".
+//
+// Context: any.
+//
+// Linux: mem_dump_obj.
+func Describe(p unsafe.Pointer) string { return describeAddr(p) }
 
-// examine holds an object's memory against its state, which the caller took,
-// makes a report of each part that was written to, and restores it.
-func (c *cache) examine(o *object, state uint32, p unsafe.Pointer, op string, by track) (found []string) {
+// examination is one comparison of an object's memory with its state.
+type examination struct {
+	c      *poison
+	o      *object
+	p      unsafe.Pointer // the object
+	size   uintptr        // of it, for the report
+	state  uint32
+	op     string // during which it takes place
+	by     track
+	lo, hi unsafe.Pointer // what may be dumped
+	found  []string       // the reports
+}
+
+// part makes a report if one of n bytes at lo is not b, and restores them.
+func (e *examination) part(kind string, lo unsafe.Pointer, n uintptr, b byte) {
+	first, last := differs(lo, n, b)
+	if first < 0 {
+		return
+	}
+	at := unsafe.Add(lo, first)
+	text := reportHeader(kind+", found", fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), e.op), e.by)
+	text += e.o.history(e.state) + e.c.located(at, e.p, e.size, e.state) + dump(at, e.lo, e.hi)
+	fill(at, uintptr(last-first+1), b)
+	e.found = append(e.found, text+fmt.Sprintf("Restored %d bytes to %#x.\n", last-first+1, b))
+}
+
+// examine compares an object's memory with its state, makes a report of each
+// part that was written to, and restores it. The caller has locked the object
+// and passes its state.
+func (c *poison) examine(o *object, state uint32, p unsafe.Pointer, op string, by track) []string {
 	c.expose(p)
 	asked, b := uintptr(o.asked), byte(0)
 	switch state {
@@ -205,67 +241,55 @@ func (c *cache) examine(o *object, state uint32, p unsafe.Pointer, op string, by
 	case stQuarantined:
 		b = byteQuarantine
 	}
-	size := asked
+	e := examination{c: c, o: o, p: p, size: asked, state: state, op: op, by: by}
+	e.lo, e.hi = c.slabBounds(p)
 	if state == stFresh {
-		size = c.poison.asked
+		e.size = c.asked
 	}
-	part := func(kind string, lo unsafe.Pointer, n uintptr, b byte) {
-		first, last := differs(lo, n, b)
-		if first < 0 {
-			return
-		}
-		at := unsafe.Add(lo, first)
-		text := headed(kind+", found", fmt.Sprintf("Write of size %d at addr %#x (its end is the last byte changed), found at %s", last-first+1, uintptr(at), op), by)
-		text += o.history(state) + c.located(at, p, size, state) + c.dumpObject(at, p)
-		fill(at, uintptr(last-first+1), b)
-		found = append(found, text+fmt.Sprintf("Restored %d bytes to %#x.\n", last-first+1, b))
-	}
-	if c.poison.lead > 0 {
-		part("slab-out-of-bounds", unsafe.Add(p, -c.poison.lead), c.poison.lead, byteZone)
-		part("slab-out-of-bounds", unsafe.Add(p, c.size), c.poison.pitch-c.poison.lead-c.size, byteZone)
+	if c.lead > 0 {
+		e.part("slab-out-of-bounds", unsafe.Add(p, -c.lead), c.lead, byteZone)
+		e.part("slab-out-of-bounds", unsafe.Add(p, c.size), c.pitch-c.lead-c.size, byteZone)
 	}
 	if b != 0 {
-		part("slab-use-after-free", p, c.size, b)
+		e.part("slab-use-after-free", p, c.size, b)
 		c.conceal(p, 0)
 	} else {
-		part("slab-out-of-bounds", unsafe.Add(p, asked), c.size-asked, bytePad)
+		e.part("slab-out-of-bounds", unsafe.Add(p, asked), c.size-asked, bytePad)
 		c.conceal(p, asked)
 	}
-	return found
+	return e.found
 }
 
-// inspect is examine of an object that nobody works on.
-func (c *cache) inspect(o *object, off uint32, op string) int {
-	by := here()
-	st, pin := o.take()
+// inspect locks an object and examines it.
+func (c *poison) inspect(o *object, off uint32, op string) int {
+	by := callerTrack()
+	st, pin := o.lock()
 	found := c.examine(o, st, c.pointer(off), op, by)
-	o.put(st, pin)
-	return c.emit(found)
+	o.unlock(st, pin)
+	return c.reportFound(found)
 }
 
-// poisonObjects is the part of Validate that looks at the objects. mu is held.
-func (c *cache) poisonObjects() (errors int) {
-	for head := range c.heads() {
+// examineAll is Validate's check of the objects' memory. cache.mu is held.
+func (c *poison) examineAll() (errors int) {
+	for head := range c.headsLocked() {
 		info := c.info(head)
-		first := head << (12 - unitShift)
 		for i := range info.objects {
-			off := first + uint32((uintptr(i)*c.poison.pitch+c.poison.lead)/unit)
-			errors += c.inspect(&info.objects[i], off, "Validate")
+			errors += c.inspect(&info.objects[i], c.objectStart(head, uintptr(i)), "Validate")
 		}
 	}
 	return errors
 }
 
-// poisonLeaks reports the objects that are still allocated when the cache is
+// leaks reports the objects that are still allocated when the cache is
 // closed, by where they were allocated, and returns how many of them have
 // guard pages.
-func (c *cache) poisonLeaks() (guarded int) {
+func (c *poison) leaks() (guarded int) {
 	leaks := map[uint32]int{}
 	var bytes, n int
 	count := func(o *object) bool {
-		st, pin := o.take()
+		st, pin := o.lock()
 		id, asked := o.alloc.stack, int(o.asked)
-		o.put(st, pin)
+		o.unlock(st, pin)
 		if st != stAllocated {
 			return false
 		}
@@ -274,7 +298,7 @@ func (c *cache) poisonLeaks() (guarded int) {
 		return true
 	}
 	c.mu.LockIRQ()
-	for head := range c.heads() {
+	for head := range c.headsLocked() {
 		info := c.info(head)
 		for i := range info.objects {
 			count(&info.objects[i])
@@ -289,7 +313,7 @@ func (c *cache) poisonLeaks() (guarded int) {
 	if n == 0 {
 		return 0
 	}
-	c.poison.errors.Add(2) // the leak, and that the memory can't be given back
+	c.errors.Add(2) // the leak, and the memory that cannot be freed
 	var b strings.Builder
 	fmt.Fprintf(&b, "BUG: quiesce: slab-leak in cache %s, closed with %d objects, %d bytes, still allocated\nTheir slabs stay as they are.\n", c.name, n, bytes)
 	ids := make([]uint32, 0, len(leaks))
@@ -306,20 +330,20 @@ func (c *cache) poisonLeaks() (guarded int) {
 		}
 		fmt.Fprintf(&b, "\n%d allocated at:\n%s", leaks[id], *stackOf(id).render())
 	}
-	write(b.String())
+	writeReport(b.String())
 	return guarded
 }
 
 // patterns are pages of each byte, for fill and differs.
 var patterns = func() (p [256][]byte) {
 	for _, b := range []byte{0, byteFresh, byteNew, byteQuarantine, byteFree, byteZone, bytePad} {
-		p[b] = bytes.Repeat([]byte{b}, 4096)
+		p[b] = bytes.Repeat([]byte{b}, page.Size)
 	}
 	return p
 }()
 
-// fill and differs touch memory that is nobody's, which the race detector
-// need not know.
+// fill and differs touch memory that no user owns, which the race detector need
+// not see.
 //
 //go:norace
 func fill(p unsafe.Pointer, n uintptr, b byte) {

@@ -15,10 +15,10 @@ import (
 	"quiesce/lock"
 )
 
-// Stacks are kept once each, for ever, and named by a number, so that an
-// object's two cost 8 bytes. Recording one is allowed in any context: it
-// allocates Go memory, for which a pinned goroutine never waits, under a
-// spin lock.
+// Each different stack is kept once, forever, and named by a number, so that an
+// object's two cost 8 bytes. A stack may be recorded in any context: that
+// allocates Go memory, for which a pinned goroutine never waits, under a spin
+// lock.
 
 const (
 	stackDepth   = 24
@@ -32,7 +32,7 @@ type trace struct {
 	hash uint64
 	pcs  []uintptr
 	next *trace                 // of its bucket
-	text atomic.Pointer[string] // once it was asked for
+	text atomic.Pointer[string] // once it was rendered
 }
 
 type traceTable struct {
@@ -50,8 +50,8 @@ func newTraceTable() *traceTable {
 	return t
 }
 
-// here records the caller of the package.
-func here() track {
+// callerTrack records the caller of the package.
+func callerTrack() track {
 	var pcs [stackDepth]uintptr
 	return track{g: sys.Goid(), stack: record(pcs[:runtime.Callers(3, pcs[:])])}
 }
@@ -101,7 +101,7 @@ func stackOf(id uint32) *trace {
 	return traces.chunks[id/stackChunk].Load()[id%stackChunk].Load()
 }
 
-// noStack is said where no stack was recorded.
+// noStack is the text where no stack was recorded.
 var noStack = "  (no stack: too many different ones)\n"
 
 // render returns the stack as text and keeps it.

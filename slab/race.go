@@ -6,21 +6,20 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/race"
-	"quiesce/page"
 )
 
-// What the race detector is told of objects: package race has the argument.
-// All of it is const-false branches in other builds. It stands around the fast
-// paths, and not in them: these are go:norace, and a report would lack the line
-// of their caller. An object is told about before it goes into a sheaf, and
-// after it came out of one.
+// What we report to the race detector about objects: package race has the
+// argument. All of it is const-false branches in other builds. It is around the
+// fast paths and not in them: these are go:norace, and a report would lack the
+// line of their caller. An object is reported before it enters a sheaf and
+// after it leaves one.
 
 // raceAlloc is Cache.Alloc in race builds.
 func (c *cache) raceAlloc(f gfp.Flags) unsafe.Pointer {
 	c.raceShuffle(1)
-	p := c.alloc(nil, f, 0)
+	p := c.alloc(nil, f, lookFast)
 	if p == nil {
-		p = c.alloc(nil, f, 1)
+		p = c.alloc(nil, f, lookFurther)
 	}
 	if p != nil {
 		c.raceAllocated(p)
@@ -32,9 +31,9 @@ func (c *cache) raceAlloc(f gfp.Flags) unsafe.Pointer {
 }
 
 // raceShuffle makes the next objects of this P's main sheaf random ones. An
-// allocation is ordered behind the last free of its object; if that were always
+// allocation is ordered after the last free of its object; if that were always
 // the latest free on this P, goroutines that share the P would be ordered at
-// every allocation, and their races never be seen.
+// every allocation, and their races would never be seen.
 //
 //go:norace
 func (c *cache) raceShuffle(objects int) {
@@ -45,12 +44,12 @@ func (c *cache) raceShuffle(objects int) {
 		n--
 		m.obj[i], m.obj[n] = m.obj[n], m.obj[i]
 	}
-	s.leave()
+	s.exit()
 }
 
 func (c *cache) raceAllocated(p unsafe.Pointer) {
 	slab := c.head(uint32(c.unitOf(p)))
-	race.Reallocated(p, c.size, c.pointer(slab<<(page.Shift-unitShift)))
+	race.Reallocated(p, c.size, c.pointer(firstUnit(slab)))
 }
 
 func (c *cache) raceAllocBulk(ps []unsafe.Pointer) {
@@ -81,7 +80,7 @@ func (c *cache) raceFreeRCU(p unsafe.Pointer) {
 	}
 }
 
-// raceReclaimed: the grace period of these objects is over.
+// raceReclaimed reports that the grace period of these objects is over.
 func (c *cache) raceReclaimed(offs []uint32) {
 	if race.Enabled {
 		for _, off := range offs {
@@ -90,19 +89,19 @@ func (c *cache) raceReclaimed(offs []uint32) {
 	}
 }
 
-// raceDropSlab orders the caller, who frees the slab's pages, behind those who
+// raceDropSlab orders the caller, who frees the slab's pages, after those who
 // freed its objects.
 func (c *cache) raceDropSlab(head uint32) {
 	if race.Enabled {
-		p := c.pointer(head << (page.Shift - unitShift))
+		p := c.pointer(firstUnit(head))
 		for i := range uintptr(c.perSlab) {
 			race.Collected(unsafe.Add(p, i*c.size))
 		}
 	}
 }
 
-// copied is the filled part in memory of its own, which instrumented functions
-// may look at.
+// copied returns a copy of the filled part, which instrumented functions may
+// read.
 //
 //go:norace
 func (s *sheaf) copied() []uint32 {

@@ -267,7 +267,7 @@ func rawFlood(t *testing.T) float64 {
 	}
 	c.Barrier()
 	s := c.Stats()
-	if s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackEnd {
+	if s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackFreed {
 		t.Errorf("the routes do not add up: %+v", s)
 	}
 	share := float64(s.RCUArrays) / float64(s.RCUArrays+s.Fallback)
@@ -318,7 +318,7 @@ func TestNothingRunsWhenNothingIsPending(t *testing.T) {
 		c.FreeRCU(c.Alloc(gfp.Kernel))
 	}
 	eventually(t, "workers end after a flood", func() bool { return workers() == 0 })
-	if c.c.anyRCU() || c.c.work() {
+	if c.c.anyRCU() || c.c.hasWork() {
 		t.Error("something is pending and nobody works on it")
 	}
 	before := sys.Membarriers()

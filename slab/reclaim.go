@@ -1,55 +1,45 @@
 package slab
 
 import (
-	"runtime"
 	"sync/atomic"
 
-	"quiesce/gfp"
 	"quiesce/internal/fault"
-	"quiesce/internal/pages"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/page"
 	"quiesce/rcu"
 )
 
-// The reclaim worker and everything that runs in its stead. reclaimOnce is
-// the one place where pending sheaves and chained objects end their grace
-// period; whoever holds reclaimMu runs it. When a caller gets the mutex,
-// whatever was taken before by somebody else is done.
+// The reclaim worker and everything that runs in its place. Pending sheaves
+// and chained objects end their grace period in reclaimOnce alone, under
+// reclaimMu. A caller that gets the mutex knows that whatever an earlier
+// holder took is done.
 
 const (
 	// paceNs is how long the worker lets sheaves gather before it starts a
 	// grace period, unless memory is short. It bounds the worker's share of
 	// a processor; at 8 ns to an object 25,000 of them gather. Untuned.
 	paceNs = 200_000
-	// checkEvery: of that many sheaves handed over one is held against the
-	// bitmap.
+	// checkEvery is the sampling interval: one handed-over sheaf in checkEvery
+	// is checked against the bitmap.
 	checkEvery = 32
 	// emptyKeep bounds the empty sheaves that stay in the depot when the
 	// worker ends.
 	emptyKeep = 8
-	// emptyFirst and emptyMost bound the empty sheaves that are made ahead for
-	// a flood, four times as many each time. At 4 ns to an object 32 last for
-	// 128 µs, in which a goroutine can be started and make more.
-	emptyFirst = 32
-	emptyMost  = 2048
 	// chainBatch is how many slabs of the fallback chain share one grace
 	// period; more take several.
 	chainBatch = 512
 )
 
-// claim makes the caller the one who starts the goroutine that running stands
-// for. Whoever starts one does so visibly: it is ordered behind its maker.
+// claim reports whether the caller must start the worker that running guards.
+// The go statement itself must stay visible to the race detector: it orders
+// the worker after its maker.
 //
 //go:norace
 func claim(running *atomic.Bool) bool {
-	if race.Enabled {
-		race.Disable()
-	}
+	race.Disable()
 	ok := !running.Load() && running.CompareAndSwap(false, true) // ord:wake-reclaim,wake-drain,wake-topup
-	if race.Enabled {
-		race.Enable()
-	}
+	race.Enable()
 	return ok
 }
 
@@ -60,7 +50,7 @@ func (c *cache) startReclaim() {
 }
 
 // spawn starts one of the cache's goroutines. Close waits for their very last
-// step: a worker that said it ends still looks at the slots once.
+// step: a worker that has announced its end still checks the slots once.
 func (c *cache) spawn(fn func()) {
 	race.Disable()
 	c.workers.Add(1) // ord:closed
@@ -71,80 +61,95 @@ func (c *cache) spawn(fn func()) {
 	}()
 }
 
-func (c *cache) work() bool {
-	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax || poisonOn && c.guardWork() // ord:wake-reclaim
+// hasWork reports whether there is something for the reclaim worker to do.
+func (c *cache) hasWork() bool {
+	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax || c.poison.pending() // ord:wake-reclaim
 }
 
 func (c *cache) reclaimWorker() {
 	for {
-		for c.work() {
+		for c.hasWork() {
 			hurry := c.waiters.Load() > 0 // ord:hint
 			if !hurry {
 				sys.Sleep(paceNs)
 			}
 			c.reclaimOnce(hurry)
 		}
-		c.trimEmpty()
+		c.endTopUp()
 		c.reclaiming.Store(false) // ord:wake-reclaim
 		fault.Delay("wake-reclaim")
-		if !c.work() || !c.reclaiming.CompareAndSwap(false, true) { // ord:wake-reclaim
+		if !c.hasWork() || !c.reclaiming.CompareAndSwap(false, true) { // ord:wake-reclaim
 			return
 		}
 	}
 }
 
-// reclaimOnce waits out the grace periods of all that is pending now, and
-// disposes of it. Unpinned.
+// reclaimOnce waits for the grace periods of all that is pending now, and
+// disposes of it.
+//
+// Context: task; not pinned.
 func (c *cache) reclaimOnce(expedited bool) {
 	c.reclaimMu.Lock()
 	defer c.reclaimMu.Unlock()
 	for more := true; more; more = c.chainRest != 0 {
-		c.pass(expedited)
+		c.passLocked(expedited)
 	}
 }
 
-// pass is one grace period's worth of reclaimOnce.
+// passLocked is one grace period's worth of reclaimOnce. reclaimMu is held.
+func (c *cache) passLocked(expedited bool) {
+	c.topUpFromWorker()
+	sheaves, slabs, youngest := c.collectLocked()
+	switch {
+	case youngest == 0: // nothing waits
+	case expedited:
+		rcu.CondSynchronizeExpedited(youngest)
+	default:
+		rcu.CondSynchronize(youngest)
+	}
+	c.disposeAll(sheaves)
+	c.freeChainedLocked(slabs)
+	c.poison.gracePeriodEnded()
+	c.trimDepot(c.depotMax)
+}
+
+// collectLocked takes everything that waits for a grace period: the first of
+// the pending sheaves, which are linked, and the number of slabs that
+// takeChainLocked took. It returns the youngest cookie of them all, or 0 if
+// there is nothing.
 //
 //go:norace
-func (c *cache) pass(expedited bool) {
-	c.feed()
-	first := c.pending.takeAll()
-	chained := c.takeChain()
-
-	var last rcu.Cookie                             // of them all; none is 0
+func (c *cache) collectLocked() (first num, slabs int, youngest rcu.Cookie) {
+	first = c.pending.takeAll()
+	slabs = c.takeChainLocked()
 	for n := first; n != 0; n = c.sheaf(n).link() { // ord:stack
-		last = max(last, c.sheaf(n).cookie)
+		youngest = max(youngest, c.sheaf(n).cookie) // none is 0
 	}
-	if chained > 0 {
+	if slabs > 0 {
 		fault.Delay("cookie")
-		last = rcu.GetState() // after the bits were moved; ord:cookie
+		youngest = rcu.GetState() // after the bits were moved; ord:cookie
 	}
-	if poisonOn && c.guardTake() {
-		last = max(last, rcu.GetState()) // ord:cookie
+	if c.poison.takePending() {
+		youngest = max(youngest, rcu.GetState()) // ord:cookie
 	}
-	switch {
-	case last == 0:
-	case expedited:
-		rcu.CondSynchronizeExpedited(last)
-	default:
-		rcu.CondSynchronize(last)
-	}
+	return first, slabs, youngest
+}
+
+// disposeAll disposes of linked sheaves.
+//
+//go:norace
+func (c *cache) disposeAll(first num) {
 	for n := first; n != 0; {
 		next := c.sheaf(n).link() // ord:stack
 		c.pending.n.Add(-1)       // ord:hint
 		c.dispose(n)
-		c.feed()
+		c.topUpFromWorker()
 		n = next
 	}
-	c.freeChained(chained)
-	if poisonOn {
-		c.guardEnded()
-	}
-	c.trimDepot(c.depotMax)
 }
 
 // dispose hands a sheaf whose grace period is over to the next allocations,
-// whole, or, where the depot has enough, frees its objects in bulk.
+// whole, or, if the depot has enough, frees its objects in bulk.
 //
 //go:norace
 func (c *cache) dispose(n num) {
@@ -157,7 +162,7 @@ func (c *cache) dispose(n num) {
 	}
 	if poisonOn {
 		c.stats.bulk.Add(uint64(s.n)) // ord:stat
-		c.poisonEnded(s.objects())
+		c.poison.reclaimed(s.objects())
 		s.n = 0
 		c.empty.push(c, n)
 		return
@@ -166,8 +171,8 @@ func (c *cache) dispose(n num) {
 	keep := c.full.n.Load() < c.depotMax && (c.waiters.Load() > 0 || !c.pressed()) // ord:hint
 	if s.n > 0 && keep {
 		c.stats.reused.Add(uint64(s.n)) // ord:stat
-		if c.handed++; c.handed%checkEvery == 0 {
-			c.check(s)
+		if c.handedOver++; c.handedOver%checkEvery == 0 {
+			c.checkSheaf(s)
 		}
 		c.full.push(c, n)
 		return
@@ -175,20 +180,21 @@ func (c *cache) dispose(n num) {
 	c.flush(n, &c.stats.bulk)
 }
 
-// pressed reports whether somebody else asked for memory a moment ago.
+// pressed reports whether another user of the allocator asked for memory a
+// moment ago.
 func (c *cache) pressed() bool {
-	t := c.asked.Load() // ord:hint
+	t := c.lastReclaim.Load() // ord:hint
 	return t != 0 && sys.Nanotime()-t < 10_000_000
 }
 
-// check holds a sheaf against the bitmap: each object must be allocated, and
-// none may be in it twice. It clears and sets the bits again under mu, which
-// nobody can see.
-func (c *cache) check(s *sheaf) {
+// checkSheaf checks a sheaf against the bitmap: each object must be allocated,
+// and none may be in it twice. It clears and sets the bits again under mu, so
+// that the change is not visible.
+func (c *cache) checkSheaf(s *sheaf) {
 	offs := s.objects()
 	c.mu.LockIRQ()
 	good := 0
-	for good < len(offs) && c.allocated(offs[good]) {
+	for good < len(offs) && c.allocatedLocked(offs[good]) {
 		*word(c.allocBits, offs[good]) &^= 1 << (offs[good] & 63)
 		good++
 	}
@@ -201,7 +207,7 @@ func (c *cache) check(s *sheaf) {
 	}
 }
 
-// checkDepot has the worker trim the depot when a free filled it.
+// checkDepot has the worker trim the depot after a free filled it.
 //
 //go:norace
 func (c *cache) checkDepot() {
@@ -219,185 +225,55 @@ func (c *cache) trimDepot(most int32) {
 			return
 		}
 		c.flush(n, &c.stats.flushed)
-		c.feed()
+		c.topUpFromWorker()
 	}
 }
 
-// startTopUp has empty sheaves made ahead, because a slow path found few in
-// the depot. With the sheaves that are left, or pages from this P's list, it
-// may go on until help comes, and the fallback chain stays empty. Any context.
-func (c *cache) startTopUp() {
-	if race.Enabled {
-		race.Disable()
-	}
-	c.hungry.Store(true) // ord:wake-topup
-	if race.Enabled {
-		race.Enable()
-	}
-	c.spawnTopUp(&c.topping)
-}
+// waiter is an allocation that waits for memory.
+type waiter struct{ start, sleep int64 }
 
-// spawnTopUp starts a goroutine that tops up, unless the one that running
-// stands for runs already.
-func (c *cache) spawnTopUp(running *atomic.Bool) bool {
-	if !claim(running) { // ord:wake-topup
+// retryAfterReclaim tries to free memory and then sleeps briefly. It returns
+// false once the allocator's ReclaimTimeout has passed. This cache's own
+// pending objects are hurried along first; if that is not enough, every
+// Reclaimer of the allocator is asked. It never waits for a reader beyond the
+// timeout.
+func (w *waiter) retryAfterReclaim(c *cache) bool {
+	now := sys.Nanotime()
+	first := w.start == 0
+	if first {
+		w.start, w.sleep = now, 10_000
+	} else if now-w.start >= int64(c.core.Timeout) {
 		return false
 	}
-	c.spawn(func() {
-		for c.topUp() {
-		}
-		running.Store(false) // ord:wake-topup
-	})
-	return true
-}
-
-// feed is what the reclaim worker does between two sheaves when empty ones are
-// wanted: the goroutine of startTopUp may have no P to run on while worker and
-// flooder have them, so it gives the worker's P to one of its own. It does not
-// allocate itself: freeing must not wait for the allocator's locks.
-func (c *cache) feed() {
-	if c.hungry.Load() && c.spawnTopUp(&c.feeding) { // ord:wake-topup
-		runtime.Gosched()
-	}
-}
-
-// topUp makes empty sheaves if they are wanted, more each time, until the
-// reclaim worker ends.
-func (c *cache) topUp() bool {
-	if !c.hungry.Load() || !c.hungry.Swap(false) { // ord:wake-topup
-		return false
-	}
-	want := min(max(emptyFirst, c.wantEmpty.Load()*4), emptyMost) // ord:hint
-	c.wantEmpty.Store(want)                                       // ord:hint
-	for range want {
-		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn|pages.Unseen))
-		if n == 0 {
-			return false
-		}
-		c.empty.push(c, n)
-	}
-	return true
-}
-
-// trimEmpty gives back empty sheaves beyond a few.
-func (c *cache) trimEmpty() {
-	c.wantEmpty.Store(0) // ord:hint
-	c.dropEmptySheaves(emptyKeep)
-}
-
-// dropEmptySheaves is bounded by what is there now: others may add more all
-// the while.
-func (c *cache) dropEmptySheaves(keep int32) {
-	for range c.empty.n.Load() - keep { // ord:hint
-		n := c.empty.pop(c)
-		if n == 0 {
-			return
-		}
-		c.dropSheaf(n)
-	}
-}
-
-// drainNs is how often partly filled RCU sheaves are taken. An object waits
-// twice that at most, plus pace and grace period.
-const drainNs = 5_000_000
-
-func (c *cache) startDrain() {
-	if claim(&c.draining) { // ord:wake-drain
-		c.spawn(c.drainWorker)
-	}
-}
-
-func (c *cache) drainWorker() {
-	for {
-		sys.Sleep(drainNs)
-		if c.drainRCU() > 0 {
-			continue
-		}
-		c.draining.Store(false) // ord:wake-drain
-		fault.Delay("wake-drain")
-		if !c.anyRCU() || !c.draining.CompareAndSwap(false, true) { // ord:wake-drain
-			return
-		}
-	}
-}
-
-// anyRCU reports whether a slot has an RCU sheaf. It pairs with freeRCUSlow:
-// the sheaf is installed before draining is looked at there, and draining is
-// cleared before the slots are looked at here.
-func (c *cache) anyRCU() bool {
-	for id := range c.slots.Used() {
-		if atomic.LoadUint32(&c.slots.At(id).rcu) != 0 { // ord:wake-drain
-			return true
-		}
-	}
-	return false
-}
-
-// drainRCU takes every P's RCU sheaf and makes it pending. It returns the
-// number of sheaves taken. Unpinned.
-//
-//go:norace
-func (c *cache) drainRCU() int {
-	c.takeMu.Lock()
-	defer c.takeMu.Unlock()
-	c.take2(func(s *slot) { c.grab(&s.rcu) })
-	n := len(c.taken)
-	filled := false
-	for _, t := range c.taken {
-		if c.sheaf(t).n == 0 {
-			c.empty.push(c, t)
-			continue
-		}
-		c.closeSheaf(t)
-		filled = true
-	}
-	if filled {
+	c.waiters.Add(1)        // ord:hint
+	defer c.waiters.Add(-1) // ord:hint
+	c.poison.memoryShort()
+	c.drainRCU()
+	if c.hasWork() {
 		c.startReclaim()
 	}
-	return n
+	if w.sleep > 50_000 {
+		c.core.Reclaim(int64(page.Size) << c.order)
+	}
+	sys.Sleep(w.sleep)
+	w.sleep = min(w.sleep*2, 1_000_000)
+	return true
 }
 
-// take2 is the taker's half of revoking: two rounds, so that sheaves that a
-// slow path had in hand during the first are found by the second. The sheaves
-// end up in c.taken. takeMu is held, and nobody reclaims address space.
-func (c *cache) take2(grab func(*slot)) {
-	c.taken = c.taken[:0]
-	for range 2 {
-		used := c.slots.Used()
-		for id := range used {
-			grab(c.slots.At(id))
-		}
-		fault.Delay("slot-busy")
-		sys.Membarrier() // ord:slot-busy
-		for id := range used {
-			waitIdle(c.slots.At(id))
-		}
+// Reclaim frees memory on behalf of another allocation. It implements
+// page.Reclaimer and does not wait for readers.
+func (c *cache) Reclaim(int64) {
+	// close sets closed and then waits for workers, so it either waits for
+	// this call or this call sees it.
+	c.workers.Add(1)        // ord:closed
+	defer c.workers.Add(-1) // ord:closed
+	if c.closed.Load() {    // ord:closed
+		return
 	}
-	if !sys.ExitIsRelease {
-		sys.Membarrier() // ord:slot-exit
+	c.lastReclaim.Store(sys.Nanotime()) // ord:hint
+	c.drainRCU()
+	if c.hasWork() {
+		c.startReclaim()
 	}
-}
-
-func (c *cache) grab(field *uint32) {
-	if n := atomic.SwapUint32(field, 0); n != 0 { // ord:slot-busy,slot
-		c.taken = append(c.taken, n)
-	}
-}
-
-// waitIdle returns once the slot's owner was seen outside of an operation. An
-// operation is some tens of instructions; a slow path some hundreds. It can
-// only last when the system takes the thread's processor away.
-//
-//go:norace
-func waitIdle(s *slot) {
-	for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ { // ord:slot-busy,slot-exit
-		switch {
-		case i < 100:
-			sys.Pause(10)
-		case i < 200:
-			sys.Yield()
-		default:
-			sys.Sleep(20_000)
-		}
-	}
+	c.shrink()
 }

@@ -10,8 +10,8 @@ import (
 	"quiesce/rcu"
 )
 
-// sheaf is the layout of a page that holds objects. Whoever owns the sheaf
-// owns all fields; next also belongs to the stack the sheaf is on.
+// sheaf is the layout of a page that holds objects. The owner of the sheaf
+// owns all fields; next also belongs to the stack that the sheaf is on.
 type sheaf struct {
 	next   atomic.Uint32
 	_      uint32
@@ -42,7 +42,7 @@ func (c *cache) sheaf(n num) *sheaf {
 
 func (s *sheaf) full() bool { return s.n == s.cap }
 
-// objects is the filled part.
+// objects returns the filled part.
 //
 //go:norace
 func (s *sheaf) objects() []uint32 {
@@ -53,8 +53,8 @@ func (s *sheaf) objects() []uint32 {
 }
 
 // The link of a sheaf on a stack. In race builds the accesses are plain:
-// atomic ones would stay in the detector's memory when the page has become
-// somebody's object. The atomics of the stack's head order them.
+// atomic ones would stay in the detector's memory after the page has become
+// part of an object. The atomics of the stack's head order them.
 //
 //go:norace
 func (s *sheaf) link() num {
@@ -74,63 +74,54 @@ func (s *sheaf) setLink(n num) {
 }
 
 // stack is a lock-free stack of sheaves. The head holds a sheaf's number and
-// a tag that changes with every operation, so that a pop whose sheaf left and
-// came back meanwhile fails. Its next may then be garbage, but never a fault:
-// pages stay readable for ever.
+// a tag that changes with every operation, so that a pop fails whose sheaf
+// left and came back in between. The link it read may then be garbage, but
+// reading it never faults: pages stay readable forever.
 type stack struct {
 	head atomic.Uint64
-	n    atomic.Int32 // exact when nobody is at work
+	n    atomic.Int32 // exact when no operation is under way
 	_    [112]byte
 }
 
 //go:norace
 func (st *stack) push(c *cache, n num) {
-	if race.Enabled {
-		race.Disable()
-	}
+	race.Disable()
 	s := c.sheaf(n)
 	for {
 		h := st.head.Load()  // ord:stack
 		s.setLink(uint32(h)) // ord:stack
 		fault.Delay("stack")
 		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(n)) { // ord:stack
-			st.n.Add(1) // ord:hint
-			if race.Enabled {
-				race.Enable()
-			}
-			return
+			break
 		}
 	}
+	st.n.Add(1) // ord:hint
+	race.Enable()
 }
 
+// pop returns 0 if the stack is empty.
+//
 //go:norace
-func (st *stack) pop(c *cache) num {
-	if race.Enabled {
-		race.Disable()
-	}
+func (st *stack) pop(c *cache) (n num) {
+	race.Disable()
 	for {
 		h := st.head.Load() // ord:stack
-		n := num(h)
-		if n == 0 {
-			if race.Enabled {
-				race.Enable()
-			}
-			return 0
+		if n = num(h); n == 0 {
+			break
 		}
 		next := c.sheaf(n).link() // ord:stack
 		fault.Delay("stack")
 		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(next)) { // ord:stack
 			st.n.Add(-1) // ord:hint
-			if race.Enabled {
-				race.Enable()
-			}
-			return n
+			break
 		}
 	}
+	race.Enable()
+	return n
 }
 
 // takeAll empties the stack and returns its first sheaf; the others follow by
-// next. Whoever walks them takes each off the count.
+// link. The caller takes each off the count.
 func (st *stack) takeAll() num {
 	for {
 		h := st.head.Load() // ord:stack
@@ -145,8 +136,8 @@ func (st *stack) takeAll() num {
 
 func (st *stack) empty() bool { return num(st.head.Load()) == 0 } // ord:stack
 
-// newSheaf makes an empty sheaf of a page, allocated with pages.Unseen. 0: no
-// page to be had.
+// newSheaf makes an empty sheaf of a page, which was allocated with
+// pages.Unseen. It returns 0 if p is nil.
 //
 //go:norace
 func (c *cache) newSheaf(p unsafe.Pointer) num {

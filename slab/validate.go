@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"quiesce/internal/pages"
-	"quiesce/page"
 )
 
 // Validate holds a cache's metadata against each other, and in `-tags poison`
@@ -28,8 +27,8 @@ func (h *Heap) Validate() (errors int) {
 	return errors
 }
 
-// heads yields the first page of every slab of the cache. mu is held.
-func (c *cache) heads() iter.Seq[uint32] {
+// headsLocked yields the first page of every slab of the cache. mu is held.
+func (c *cache) headsLocked() iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		for pg := uint32(0); pg < c.core.Opened(); pg += 1 << c.order {
 			if c.core.Meta(pg).Owner == c.id && !yield(pg) {
@@ -41,15 +40,13 @@ func (c *cache) heads() iter.Seq[uint32] {
 
 func (c *cache) validate() int {
 	c.mu.LockIRQ()
-	wrong := c.validateSlabs()
+	wrong := c.validateSlabsLocked()
 	errors := len(wrong)
-	if poisonOn {
-		errors += c.poisonObjects()
-	}
+	errors += c.poison.examineAll()
 	c.mu.UnlockIRQ()
 	for _, what := range wrong {
 		if poisonOn {
-			c.complain(what)
+			c.poison.report(what)
 		} else {
 			slog.Error("slab: Validate: " + what)
 		}
@@ -57,14 +54,14 @@ func (c *cache) validate() int {
 	return errors
 }
 
-// validateSlabs checks the identities of slabs.go. mu is held.
-func (c *cache) validateSlabs() (wrong []string) {
+// validateSlabsLocked checks the identities of slabs.go. mu is held.
+func (c *cache) validateSlabsLocked() (wrong []string) {
 	report := func(format string, args ...any) {
 		wrong = append(wrong, fmt.Sprintf("cache %s: "+format, append([]any{c.name}, args...)...))
 	}
 	// What the slabs say of themselves.
 	var count, partial, partialOut, empty, out int
-	for head := range c.heads() {
+	for head := range c.headsLocked() {
 		m := c.core.Meta(head)
 		n := 0
 		for i, w := range c.words(c.allocBits, head) {
@@ -92,7 +89,7 @@ func (c *cache) validateSlabs() (wrong []string) {
 	walk := func(name string, first uint32, fits func(*pages.Meta) bool) (n, out int) {
 		prev := uint32(0)
 		for head := first; head != 0; {
-			if head >= c.core.Opened() || c.head(head<<(page.Shift-unitShift)) != head || c.core.Meta(head).Owner != c.id {
+			if head >= c.core.Opened() || c.head(firstUnit(head)) != head || c.core.Meta(head).Owner != c.id {
 				report("the list of %s slabs leads from %#x to page %#x, which is no slab of this cache", name, prev, head)
 				return n, out
 			}

@@ -159,7 +159,7 @@ func TestChainedWhileTheChainIsTakenWaitsForItsOwnGracePeriod(t *testing.T) {
 		t.Fatal("the objects are of two slabs")
 	}
 	c.c.mu.LockIRQ()
-	c.c.chained(oldOff, c.c.chainObject(oldOff))
+	c.c.afterChaining(oldOff, c.c.chainObject(oldOff))
 	eventually(t, "the worker takes the chain", func() bool { return c.c.chain.Load() == 0 })
 	time.Sleep(settle)
 	testkit.Elsewhere(func() { // no holder of a spin lock may wait
@@ -167,7 +167,7 @@ func TestChainedWhileTheChainIsTakenWaitsForItsOwnGracePeriod(t *testing.T) {
 		rcu.Synchronize()
 	})
 	g := farReader()
-	c.c.chained(youngOff, c.c.chainObject(youngOff))
+	c.c.afterChaining(youngOff, c.c.chainObject(youngOff))
 	c.c.mu.UnlockIRQ()
 	time.Sleep(settle)
 	if r.is(&c.c, young) {
@@ -291,7 +291,7 @@ func TestASheafThatComesWhenTheReclaimWorkerEndsIsReclaimed(t *testing.T) {
 		eventually(t, fmt.Sprintf("reclaim of the sheaf that came late, try %d", try), func() bool {
 			return r.is(&c.c, p) && r.is(&c.c, q)
 		})
-		c.c.giveBack() // the objects, which are the test's again, lie in the depot
+		c.c.shrink() // the objects, which are the test's again, lie in the depot
 		p, q = unsafe.Pointer(c.Alloc(gfp.Kernel)), unsafe.Pointer(c.Alloc(gfp.Kernel))
 	}
 	c.c.free(p)
@@ -347,7 +347,7 @@ func TestAnEmptySlabOnTheChainStaysASlab(t *testing.T) {
 			p := unsafe.Pointer(c.Alloc(gfp.Kernel))
 			off := uint32(c.c.unitOf(p))
 			head := c.c.head(off)
-			c.c.giveBack() // p is the slab's only object
+			c.c.shrink() // p is the slab's only object
 			if way == "the last free" {
 				c.c.keepEmpty = 0
 			}
@@ -356,7 +356,7 @@ func TestAnEmptySlabOnTheChainStaysASlab(t *testing.T) {
 			c.c.chain.Store(head)
 			c.c.flushObjects([]uint32{off}, &c.c.stats.flushed)
 			if way == "Shrink" {
-				c.c.giveBack()
+				c.c.shrink()
 			}
 			if c.c.core.Meta(head).Owner != c.c.id || c.Stats().Slabs != 1 {
 				t.Error("the slab's pages were given back while it was on the chain")
@@ -384,13 +384,13 @@ func TestALongChainIsFreedByOneBarrier(t *testing.T) {
 		c.c.reclaimMu.Lock()
 		for _, p := range ps {
 			off := uint32(c.c.unitOf(unsafe.Pointer(p)))
-			c.c.chained(off, c.c.chainObject(off))
+			c.c.afterChaining(off, c.c.chainObject(off))
 		}
 		c.c.reclaimMu.Unlock()
 		c.Barrier()
 		want := (round + 1) * uint64(len(ps))
-		if s := c.Stats(); s.Fallback != want || s.FallbackEnd != want {
-			t.Fatalf("round %d: %d objects on the chain, %d off it, want %d", round, s.Fallback, s.FallbackEnd, want)
+		if s := c.Stats(); s.Fallback != want || s.FallbackFreed != want {
+			t.Fatalf("round %d: %d objects on the chain, %d off it, want %d", round, s.Fallback, s.FallbackFreed, want)
 		}
 	}
 	closeAll(t, c)
@@ -402,7 +402,7 @@ func TestADoubleFreeIsSeenAtASampledHandOver(t *testing.T) {
 	c := newTest[cell](t, newPages(t, 0)) // left behind: it is corrupt
 	p := c.Alloc(gfp.Kernel)
 	c.c.reclaiming.Store(true) // no worker: Barrier hands over
-	c.c.handed = checkEvery - 1
+	c.c.handedOver = checkEvery - 1
 	c.FreeRCU(p)
 	c.FreeRCU(p)
 	testkit.Panics(t, c.Barrier, "double free of 0x", c.c.name)
@@ -484,18 +484,18 @@ func TestChainedWhileItsSlabIsTakenIsFound(t *testing.T) {
 	for i, begin := uint32(0), time.Now(); time.Since(begin) < sharing; i++ {
 		c.AllocBulk(gfp.Kernel, ps[:])
 		a, b := uint32(c.c.unitOf(unsafe.Pointer(ps[0]))), uint32(c.c.unitOf(unsafe.Pointer(ps[1])))
-		c.c.chained(a, c.c.chainObject(a))
+		c.c.afterChaining(a, c.c.chainObject(a))
 		done := make(chan struct{})
 		go func() {
 			c.Barrier()
 			close(done)
 		}()
 		sys.Pause(i * 37 % 1000)
-		c.c.chained(b, c.c.chainObject(b))
+		c.c.afterChaining(b, c.c.chainObject(b))
 		<-done
 		c.Barrier()
-		if s := c.Stats(); s.Fallback != s.FallbackEnd {
-			t.Fatalf("try %d: %d objects went on the chain, %d came off it", i, s.Fallback, s.FallbackEnd)
+		if s := c.Stats(); s.Fallback != s.FallbackFreed {
+			t.Fatalf("try %d: %d objects went on the chain, %d came off it", i, s.Fallback, s.FallbackFreed)
 		}
 	}
 	closeAll(t, c)
@@ -520,7 +520,7 @@ func TestAPushOnTheChainIsAReadSideSection(t *testing.T) {
 		fault.SetDelays(1000, 50*time.Millisecond)
 		pushed := make(chan struct{})
 		go func() {
-			c.c.chained(off, c.c.chainObject(off))
+			c.c.afterChaining(off, c.c.chainObject(off))
 			close(pushed)
 		}()
 		for atomic.LoadUint64(word(c.c.pendBits, off))&(1<<(off&63)) == 0 {
@@ -633,7 +633,7 @@ func TestATakerAndAllocNeverShareASheaf(t *testing.T) {
 		c := newTest[cell](t, a)
 		b := testkit.NewBacklog()
 		live := make([]bool, 64<<20/unit) // by offset
-		stop := taking(c.c.giveBack)
+		stop := taking(c.c.shrink)
 		var mine [200]*cell
 		for begin := time.Now(); time.Since(begin) < sharing && !t.Failed(); {
 			for i := range mine {

@@ -91,7 +91,7 @@ func (c *cache[T]) identities() string { return identities(c.Stats()) }
 
 // identities looks at figures after a barrier.
 func identities(s slab.CacheStats) string {
-	if s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackEnd || s.Pending != 0 {
+	if s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackFreed || s.Pending != 0 {
 		return fmt.Sprintf("figures after Barrier: %+v", s)
 	}
 	return ""

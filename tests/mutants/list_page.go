@@ -101,7 +101,7 @@ var pageMutants = []mutant{
 		breaks: "(H-C) a value does not change under the guard",
 		file:   "rcuhash/map.go", in: "Map.retire",
 		edits:  []edit{{before: `m.heap.KfreeRCUSized(unsafe.Pointer(n), m.size(n.klen))`, after: `m.heap.Kfree(unsafe.Pointer(n))`}},
-		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce:"},
+		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce/"},
 	},
 	{
 		name:   "map-Put-publishes-before-it-fills-in",
@@ -112,7 +112,7 @@ var pageMutants = []mutant{
 			{before: `link.Store(n)`, after: "link.Store(n)\nsys.Pause(200)\nn.val = v"}, // dawdling
 			{in: "file", before: `"quiesce/gfp"`, after: "\"quiesce/gfp\"\n\t\"quiesce/internal/sys\""},
 		},
-		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce:"},
+		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce/"},
 	},
 	{
 		name:   "map-Delete-cuts-the-list",

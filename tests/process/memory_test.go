@@ -202,7 +202,7 @@ func dataLimit() {
 	c.Barrier()
 	s := c.Stats()
 	fmt.Printf("%d objects: %d in arrays, %d on the chain\n", len(all), s.RCUArrays, s.Fallback)
-	if s.Fallback == 0 || s.Fallback != s.FallbackEnd || s.RCUArrays != s.Reused+s.Bulk || s.RCUArrays+s.Fallback != uint64(len(all)) {
+	if s.Fallback == 0 || s.Fallback != s.FallbackFreed || s.RCUArrays != s.Reused+s.Bulk || s.RCUArrays+s.Fallback != uint64(len(all)) {
 		fatal(fmt.Errorf("%+v", s))
 	}
 	p := c.Alloc(gfp.Kernel)

@@ -251,7 +251,7 @@ func (w *world) end() {
 	}
 	check(w.early.Load() == 0, "%d objects freed too early", w.early.Load())
 	check(s.RCUArrays == s.Reused+s.Bulk, "%d in arrays, %d+%d came back", s.RCUArrays, s.Reused, s.Bulk)
-	check(s.Fallback == s.FallbackEnd, "%d chained, %d came back", s.Fallback, s.FallbackEnd)
+	check(s.Fallback == s.FallbackFreed, "%d chained, %d came back", s.Fallback, s.FallbackFreed)
 	check(r.Callbacks == r.Invoked, "%d callbacks, %d invoked", r.Callbacks, r.Invoked)
 	check(peak <= limit, "peak %d over the limit %d", peak, limit)
 	check(w.sections.Load() > 0 && w.writes.Load() > 0, "nothing happened")

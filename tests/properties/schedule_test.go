@@ -231,7 +231,7 @@ func TestObjectsFoundByReadersStayUnderAnySchedule(t *testing.T) {
 		}
 		rcu.Barrier() // for the callbacks that free
 		b.c.Barrier()
-		if s := b.c.Stats(); s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackEnd || s.Pending != 0 {
+		if s := b.c.Stats(); s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackFreed || s.Pending != 0 {
 			t.Fatalf("after Barrier: %+v", s)
 		}
 		if made, ended := b.made.Load(), b.ended.Load(); made != ended {

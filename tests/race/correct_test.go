@@ -320,7 +320,7 @@ var correct = []scenario{
 			}
 		})
 		c.Barrier()
-		if c.Stats().FallbackEnd == 0 {
+		if c.Stats().FallbackFreed == 0 {
 			panic("nothing went on the chain")
 		}
 		together(func() { alloc(c, 2) }, func() { alloc(c, 3) })

@@ -171,6 +171,6 @@ func (s sheaf) counts() Counts {
 	return Counts{
 		Arrays:    st.RCUArrays,
 		Fallback:  st.Fallback,
-		Reclaimed: st.Reused + st.Bulk + st.FallbackEnd,
+		Reclaimed: st.Reused + st.Bulk + st.FallbackFreed,
 	}
 }

@@ -76,7 +76,7 @@ func (j *job) routes() (r Routes, refused uint64) {
 		r.Fallback += s.Fallback
 		r.Reused += s.Reused
 		r.Bulk += s.Bulk
-		r.Chained += s.FallbackEnd
+		r.Chained += s.FallbackFreed
 		refused += s.Refusals
 	}
 	return r, refused

@@ -170,12 +170,12 @@ a few extra cache misses, but making good (if expensive) forward progress."
 		return errors.New(panicked)
 	case len(reports) != 0:
 		return fmt.Errorf("FreeRCU is reported%s", texts(reports))
-	case queued.Fallback != 1 || queued.RCUArrays != 0 || done.FallbackEnd != 1:
+	case queued.Fallback != 1 || queued.RCUArrays != 0 || done.FallbackFreed != 1:
 		return fmt.Errorf("the object went elsewhere than to the fallback: %+v, then %+v", queued, done)
 	}
 	s.say(`   lock.Raw held: there is no array, so the object is on the fallback chain: %d.
    Its links are in the slab's metadata: no memory was needed, no lock was taken
-   and lockdep is silent. After the grace period: %d of %d reclaimed.`, queued.Fallback, done.FallbackEnd, queued.Fallback)
+   and lockdep is silent. After the grace period: %d of %d reclaimed.`, queued.Fallback, done.FallbackFreed, queued.Fallback)
 	return nil
 }
 

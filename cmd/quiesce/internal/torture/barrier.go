@@ -51,7 +51,7 @@ func (s *session) barrierTest() {
 			s.fail("Barrier (rtbe)", "returned when %d of %d callbacks had run", got, n)
 		}
 		cache.Barrier()
-		if st := cache.Stats(); st.RCUArrays != st.Reused+st.Bulk || st.Fallback != st.FallbackEnd || st.RCUArrays+st.Fallback != given {
+		if st := cache.Stats(); st.RCUArrays != st.Reused+st.Bulk || st.Fallback != st.FallbackFreed || st.RCUArrays+st.Fallback != given {
 			s.barrierErrors.Add(1)
 			s.fail("Cache.Barrier (rtbe)", "%d objects were given to FreeRCU, Stats say %+v", given, st)
 		} else {

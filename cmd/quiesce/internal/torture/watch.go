@@ -119,9 +119,9 @@ func (s *session) account() {
 				s.routes[j] += n
 			}
 		}
-		if st.RCUArrays != st.Reused+st.Bulk || st.Fallback != st.FallbackEnd {
-			s.fail("accounts", "cache %s: RCUArrays %d, Reused %d + Bulk %d; Fallback %d, FallbackEnd %d",
-				st.Name, st.RCUArrays, st.Reused, st.Bulk, st.Fallback, st.FallbackEnd)
+		if st.RCUArrays != st.Reused+st.Bulk || st.Fallback != st.FallbackFreed {
+			s.fail("accounts", "cache %s: RCUArrays %d, Reused %d + Bulk %d; Fallback %d, FallbackFreed %d",
+				st.Name, st.RCUArrays, st.Reused, st.Bulk, st.Fallback, st.FallbackFreed)
 		}
 	}
 	if st := s.pages.Stats(); st.Limit > 0 && st.Peak > st.Limit {

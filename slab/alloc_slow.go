@@ -1,0 +1,216 @@
+package slab
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/fault"
+	"quiesce/internal/pages"
+	"quiesce/internal/race"
+)
+
+// The slow half of allocation: this P's spare sheaf, the depot, and then, not
+// pinned any more and with locks, the slabs and new pages.
+//
+// The slow paths of allocation and of freeing run pinned with busy set, and
+// clear both before they take a lock or panic. Sheaves change hands by atomic
+// swap: the swapper owns the result, which is 0 if a taker got there first.
+// Only the owner puts sheaves into its slot.
+//
+// They run hidden from the race detector (package race), which would take
+// their atomics for an order among users.
+
+// allocSlow is the second round of an allocation, which got p in the first.
+//
+//go:noinline
+func (c *cache) allocSlow(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
+	if p == nil {
+		p = c.allocFurther(f)
+	}
+	if f&gfp.Zero != 0 && p != nil && !race.Enabled { // raceAlloc clears it
+		clear(unsafe.Slice((*byte)(p), c.size))
+	}
+	return p
+}
+
+// allocFurther looks everywhere that the flags allow.
+//
+//go:norace
+func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
+	race.Disable()
+	if fault.Slab.Fail(int64(c.size)) {
+		c.refused(f)
+		race.Enable()
+		return nil
+	}
+	s := c.enter()
+	c.admit(s)
+	if m := c.sheaf(s.main); m.n > 0 { // another P by now; ord:slot-busy
+		m.n--
+		p := c.pointer(m.obj[m.n])
+		s.exit()
+		race.Enable()
+		return p
+	}
+	in := atomic.SwapUint32(&s.spare, 0) // ord:slot
+	fault.Delay("slot")
+	if in == 0 || c.sheaf(in).n == 0 {
+		c.putEmpty(s, in)
+		in = c.full.pop(c)
+	}
+	if in != 0 {
+		off := c.install(s, in)
+		s.exit()
+		race.Enable()
+		return c.pointer(off)
+	}
+	s.exit()
+	if !f.CanLock() {
+		c.refused(f)
+		race.Enable()
+		return nil
+	}
+	race.Enable()
+	return c.refill(f)
+}
+
+// install takes one object out of in and makes in the main sheaf. The old one
+// is empty.
+//
+//go:norace
+func (c *cache) install(s *slot, in num) (off uint32) {
+	m := c.sheaf(in)
+	m.n--
+	off = m.obj[m.n]
+	c.putEmpty(s, atomic.SwapUint32(&s.main, in)) // ord:slot
+	return off
+}
+
+// refill serves an allocation that found no cached object, not pinned any
+// more. It may take locks, and waits if the flags allow it.
+func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
+	if f.CanSleep() {
+		f = c.checkMaySleep(f)
+	}
+	var w waiter
+	for {
+		if p := c.tryRefill(f); p != nil {
+			return p
+		}
+		if !f.CanSleep() || !w.retryAfterReclaim(c) {
+			c.failed(f)
+			return nil
+		}
+	}
+}
+
+// tryRefill fills a sheaf from the slabs, at most one of them new.
+func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
+	pf := f&gfp.Atomic | gfp.NoWarn // refill waits and warns
+	e := c.empty.pop(c)
+	if e == 0 {
+		e = c.newSheaf(c.pages.Alloc(0, pf|pages.Unseen))
+	}
+	var one [1]uint32
+	dst := one[:]
+	if e != 0 {
+		dst = c.sheaf(e).obj[:c.sheafCap]
+		if race.Enabled {
+			dst = make([]uint32, c.sheafCap)
+		}
+	}
+	c.mu.LockIRQ()
+	n := c.takeObjectsLocked(dst)
+	c.mu.UnlockIRQ()
+	if n == 0 {
+		if p := c.pages.Alloc(c.order, pf); p != nil {
+			c.mu.LockIRQ()
+			c.addSlabLocked(p)
+			n = c.takeObjectsLocked(dst)
+			c.mu.UnlockIRQ()
+		}
+	}
+	if e == 0 {
+		if n == 0 {
+			return c.fromDepot()
+		}
+		return c.pointer(one[0])
+	}
+	// Pops go from the end: reverse the order, so that addresses rise.
+	for i, j := 0, n-1; i < j; i, j = i+1, j-1 {
+		dst[i], dst[j] = dst[j], dst[i]
+	}
+	c.sheaf(e).fill(dst, n)
+	if n == 0 {
+		c.empty.push(c, e)
+		return c.fromDepot()
+	}
+	return c.useSheaf(e)
+}
+
+// useSheaf allocates from a filled sheaf of the caller's and leaves it where
+// the next allocations find it.
+//
+//go:norace
+func (c *cache) useSheaf(e num) unsafe.Pointer {
+	race.Disable()
+	s := c.enter()
+	c.admit(s)
+	if c.sheaf(s.main).n == 0 { // ord:slot-busy
+		off := c.install(s, e)
+		s.exit()
+		race.Enable()
+		return c.pointer(off)
+	}
+	s.exit()
+	m := c.sheaf(e)
+	m.n--
+	off := m.obj[m.n]
+	if m.n == 0 {
+		c.empty.push(c, e)
+	} else {
+		c.full.push(c, e)
+	}
+	race.Enable()
+	return c.pointer(off)
+}
+
+// fromDepot tries the depot once more: a sheaf may have come in since.
+func (c *cache) fromDepot() unsafe.Pointer {
+	if e := c.full.pop(c); e != 0 {
+		return c.useSheaf(e)
+	}
+	return nil
+}
+
+// allocBulk fills dst from sheaves, a copy at a time, then one by one.
+//
+//go:norace
+func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
+	if poisonOn {
+		return c.poison.allocBulk(f, dst)
+	}
+	got := 0
+	for got < len(dst) {
+		s := c.enter()
+		m := c.sheaf(s.main) // ord:slot-busy
+		for m.n > 0 && got < len(dst) {
+			m.n--
+			dst[got] = c.pointer(m.obj[m.n])
+			got++
+		}
+		if got == len(dst) {
+			s.exit()
+			break
+		}
+		s.exit()
+		p := c.allocFurther(f)
+		if p == nil {
+			break
+		}
+		dst[got] = p
+		got++
+	}
+	return got
+}

@@ -1,0 +1,52 @@
+package slab
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+// ErrClosed is the error of Close on a cache that is already closed. The error
+// that Close returns wraps it and names the cache.
+var ErrClosed = errors.New("already closed")
+
+// LeakError is the error of Close on a cache whose objects were not all freed.
+type LeakError struct {
+	Cache   string
+	Objects int     // still allocated
+	Size    int     // of an object, in bytes
+	First   uintptr // address of one of them
+}
+
+// Error names the cache, the number of objects and the first one's address.
+func (e *LeakError) Error() string {
+	text := fmt.Sprintf("slab: cache %s closed with %d objects of %d bytes still allocated, the first at %#x", e.Cache, e.Objects, e.Size, e.First)
+	if !poisonOn { // such a build has just said it
+		text += " (a build with -tags poison says where they were allocated)"
+	}
+	return text
+}
+
+// badFree panics over a pointer that the range check refused; nil is no error.
+//
+//go:noinline
+func (c *cache) badFree(p unsafe.Pointer, op string) {
+	switch {
+	case p == nil:
+	case uint64(uintptr(p)-uintptr(c.base))>>unitShift < c.units:
+		panic(fmt.Sprintf("quiesce/slab: %s of %p in cache %s: not the start of an object, which is a multiple of %d", op, p, c.name, unit))
+	default:
+		panic(fmt.Sprintf("quiesce/slab: %s of foreign pointer %p in cache %s: not in its allocator's range", op, p, c.name))
+	}
+}
+
+// misuse explains a freed address that is no allocated object.
+func (c *cache) misuse(off uint32) string {
+	p := c.pointer(off)
+	if head := c.head(off); head >= c.core.Opened() || c.core.Meta(head).Owner != c.id {
+		return fmt.Sprintf("quiesce/slab: foreign free of %p in cache %s: not an object of this cache", p, c.name)
+	} else if u := off - firstUnit(head); c.starts[u/64]&(1<<(u%64)) == 0 {
+		return fmt.Sprintf("quiesce/slab: free of %p in cache %s: inside an object, not the start of an object", p, c.name)
+	}
+	return fmt.Sprintf("quiesce/slab: double free of %p in cache %s", p, c.name)
+}

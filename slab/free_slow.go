@@ -1,0 +1,129 @@
+package slab
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/internal/fault"
+	"quiesce/internal/race"
+	"quiesce/rcu"
+)
+
+// The slow half of freeing, which takes no lock: alloc_slow.go has the rules
+// for slow paths. An object for which there is no array goes on the fallback
+// chain.
+
+//go:norace
+//go:noinline
+func (c *cache) freeSlow(s *slot, off uint32) {
+	race.Disable()
+	c.admit(s)
+	sp := atomic.SwapUint32(&s.spare, 0) // ord:slot
+	fault.Delay("slot")
+	in, out := sp, num(0)
+	if sp == 0 || c.sheaf(sp).full() {
+		in, out = c.getEmpty(), sp
+	}
+	if in == 0 {
+		atomic.StoreUint32(&s.spare, sp) // ord:slot
+		ok := c.chainObject(off)
+		s.exit()
+		race.Enable()
+		c.afterChaining(off, ok)
+		return
+	}
+	m := c.sheaf(in)
+	m.obj[m.n] = off
+	m.n++
+	// The full main sheaf becomes the spare, and the full spare goes to the
+	// depot: what was freed last is allocated next.
+	atomic.StoreUint32(&s.spare, atomic.SwapUint32(&s.main, in)) // ord:slot
+	s.exit()
+	race.Enable()
+	if out != 0 {
+		c.full.push(c, out)
+		c.checkDepot()
+	}
+}
+
+//go:norace
+//go:noinline
+func (c *cache) freeRCUSlow(s *slot, off uint32) {
+	race.Disable()
+	c.admit(s)
+	out := atomic.SwapUint32(&s.rcu, 0) // ord:slot
+	fault.Delay("slot")
+	in := atomic.SwapUint32(&s.reserve, 0) // ord:slot
+	if in == 0 {
+		in = c.getEmpty()
+	}
+	if in != 0 {
+		m := c.sheaf(in)
+		m.obj[0] = off
+		m.n = 1
+		atomic.StoreUint32(&s.rcu, in)                 // ord:slot
+		atomic.StoreUint32(&s.reserve, c.empty.pop(c)) // ord:slot
+	}
+	if out != 0 {
+		c.closeSheaf(out)
+	}
+	ok := in != 0 || c.chainObject(off)
+	s.exit()
+	race.Enable()
+	if in == 0 {
+		c.afterChaining(off, ok)
+	} else {
+		c.startDrain()
+	}
+	if out != 0 {
+		c.startReclaim()
+	}
+}
+
+// closeSheaf gives a sheaf of the caller's its cookie, after the last object
+// went in, and pushes it on the pending stack.
+//
+//go:norace
+func (c *cache) closeSheaf(n num) {
+	m := c.sheaf(n)
+	c.stats.arrays.Add(uint64(m.n)) // ord:stat
+	fault.Delay("cookie")
+	m.cookie = rcu.GetState() // ord:cookie
+	fault.Delay("cookie")
+	c.pending.push(c, n)
+}
+
+// freeBulk is the kernel's kfree_bulk for live objects: all of them go into
+// sheaves, pinned once per sheaf.
+//
+//go:norace
+func (c *cache) freeBulk(ps []unsafe.Pointer) {
+	if poisonOn {
+		c.poison.freedBulk(ps)
+		return
+	}
+	for _, p := range ps { // not pinned: bad ones panic
+		if c.unitOf(p) >= c.units {
+			c.badFree(p, "FreeBulk")
+		}
+	}
+	for i := 0; i < len(ps); {
+		if ps[i] == nil { // skipped while not pinned: there may be many
+			i++
+			continue
+		}
+		s := c.enter()
+		m := c.sheaf(s.main) // ord:slot-busy
+		if m.n == m.cap {
+			c.freeSlow(s, uint32(c.unitOf(ps[i])))
+			i++
+			continue
+		}
+		for m.n < m.cap && i < len(ps) && ps[i] != nil {
+			m.obj[m.n] = uint32(c.unitOf(ps[i]))
+			m.n++
+			i++
+		}
+		s.exit()
+	}
+}

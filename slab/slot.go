@@ -1,0 +1,91 @@
+package slab
+
+import (
+	"sync/atomic"
+
+	"quiesce/gfp"
+	"quiesce/internal/fault"
+	"quiesce/internal/pages"
+	"quiesce/internal/percpu"
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+)
+
+// slot is one P's part of a cache. The owner reads sheaf numbers by plain
+// loads; they change by atomic swap only.
+type slot struct {
+	busy    uint32 // the owner is in an operation
+	main    num    // serves Alloc and Free
+	rcu     num    // collects FreeRCU
+	spare   num    // follows main: any fill
+	reserve num    // empty, replaces the RCU sheaf
+	ready   uint32 // the slot is below the high-water mark
+	_       [percpu.Line - 6*4]byte
+}
+
+// enter pins the caller and begins an owner's operation.
+//
+//go:norace
+func (c *cache) enter() *slot {
+	s := c.slots.At(sys.ProcPin())
+	s.busy = 1 // ord:slot-busy
+	fault.Delay("slot-busy")
+	return s
+}
+
+// exit ends an owner's operation and unpins the caller.
+//
+//go:norace
+func (s *slot) exit() {
+	s.busy = 0 // ord:slot-exit
+	sys.ProcUnpin()
+}
+
+// admit registers a slot on its first slow path and refuses a closed cache. A
+// slot that was never used holds the sentinel, so its first operation comes
+// here. The caller runs hidden from the race detector.
+//
+//go:norace
+func (c *cache) admit(s *slot) {
+	if s.ready == 0 {
+		id := sys.ProcPin()
+		sys.ProcUnpin()
+		c.slots.Register(id)
+		s.ready = 1
+	}
+	if c.closed.Load() { // ord:closed
+		s.exit()
+		race.Enable()
+		panic("quiesce/slab: use of closed cache " + c.name)
+	}
+}
+
+// putEmpty keeps an empty sheaf: as this P's spare, or in the depot.
+//
+//go:norace
+func (c *cache) putEmpty(s *slot, n num) {
+	switch {
+	case n == 0:
+	case atomic.LoadUint32(&s.spare) == 0: // ord:slot
+		atomic.StoreUint32(&s.spare, n) // ord:slot
+	default:
+		c.empty.push(c, n)
+	}
+}
+
+// getEmpty finds an empty sheaf without a lock: in the depot, or a page from
+// this P's list. It returns 0 if there is none. The caller runs hidden.
+//
+//go:norace
+func (c *cache) getEmpty() num {
+	n := c.empty.pop(c)
+	if c.empty.n.Load() <= c.topUpSize.Load()/2 { // ord:hint
+		race.Enable()
+		c.requestTopUp()
+		race.Disable()
+	}
+	if n != 0 {
+		return n
+	}
+	return c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn|pages.Unseen))
+}

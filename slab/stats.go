@@ -1,0 +1,97 @@
+package slab
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	"quiesce/gfp"
+	"quiesce/internal/sys"
+	"quiesce/page"
+)
+
+// counters count objects, on slow paths only.
+type counters struct {
+	arrays     atomic.Uint64 // went into RCU sheaves that were closed
+	reused     atomic.Uint64 // came back by hand-over of their sheaf
+	bulk       atomic.Uint64 // came back by kfree_bulk
+	flushed    atomic.Uint64 // free ones that left sheaves and depot for their slabs
+	fallback   atomic.Uint64 // went on the fallback chain
+	chainFreed atomic.Uint64 // came back from it
+	refusals   atomic.Uint64 // NoLocks allocations refused
+	failures   atomic.Uint64 // other allocations that found no memory
+}
+
+// CacheStats is a snapshot of a cache. Objects are counted when the array
+// they are in changes hands, so figures lag by what the Ps' sheaves hold.
+// After Barrier, with no other goroutine using the cache,
+// RCUArrays == Reused + Bulk and Fallback == FallbackFreed.
+type CacheStats struct {
+	Name       string
+	ObjectSize int   // bytes, rounded up to 16
+	SlabBytes  int   // of one slab
+	SheafCap   int   // objects in a sheaf
+	Slabs      int   // slabs
+	Out        int   // objects out of their slabs: live, cached, or pending
+	Bytes      int64 // pages held, slabs and sheaves
+
+	RCUArrays     uint64 // objects that FreeRCU put into arrays
+	Reused        uint64 // of them handed over to allocations in whole sheaves
+	Bulk          uint64 // of them freed by kfree_bulk
+	Fallback      uint64 // objects that FreeRCU or Free put on the fallback chain
+	FallbackFreed uint64 // of them freed
+	Flushed       uint64 // free objects that left sheaves and depot for their slabs
+	Refusals      uint64 // NoLocks allocations that returned nil
+	Failures      uint64 // other allocations that returned nil
+	Pending       int    // sheaves that wait for a grace period
+	Depot         int    // sheaves of free objects
+}
+
+func (c *cache) readStats() CacheStats {
+	c.mu.LockIRQ()
+	count, out := c.slabs.count, c.slabs.inuse
+	c.mu.UnlockIRQ()
+	return CacheStats{
+		Name:          c.name,
+		ObjectSize:    int(c.size),
+		SlabBytes:     page.Size << c.order,
+		SheafCap:      int(c.sheafCap),
+		Slabs:         count,
+		Out:           out + c.poison.guardedOut(),
+		Bytes:         int64(count)<<(page.Shift+c.order) + int64(c.sheaves.Load())<<page.Shift, // ord:stat
+		RCUArrays:     c.stats.arrays.Load(),                                                    // ord:stat
+		Reused:        c.stats.reused.Load(),                                                    // ord:stat
+		Bulk:          c.stats.bulk.Load(),                                                      // ord:stat
+		Fallback:      c.stats.fallback.Load(),                                                  // ord:stat
+		FallbackFreed: c.stats.chainFreed.Load(),                                                // ord:stat
+		Flushed:       c.stats.flushed.Load(),                                                   // ord:stat
+		Refusals:      c.stats.refusals.Load(),                                                  // ord:stat
+		Failures:      c.stats.failures.Load(),                                                  // ord:stat
+		Pending:       int(c.pending.n.Load()),                                                  // ord:stat
+		Depot:         int(c.full.n.Load()),                                                     // ord:stat
+	}
+}
+
+// refused counts an allocation that the flags, or failslab, refuse memory.
+func (c *cache) refused(f gfp.Flags) {
+	if f.CanLock() {
+		c.stats.failures.Add(1) // ord:stat
+	} else {
+		c.stats.refusals.Add(1) // ord:stat
+	}
+}
+
+var lastWarning atomic.Int64
+
+// failed counts an allocation that found no memory and logs it, at most once
+// in ten seconds, from a goroutine of its own: the caller may be pinned.
+func (c *cache) failed(f gfp.Flags) {
+	c.stats.failures.Add(1) // ord:stat
+	if !f.Warns() {
+		return
+	}
+	now, last := sys.Nanotime(), lastWarning.Load()                             // ord:hint
+	if last != 0 && now-last < 10e9 || !lastWarning.CompareAndSwap(last, now) { // ord:hint
+		return
+	}
+	go slog.Warn("slab: allocation failed", "cache", c.name, "size", int(c.size), "flags", f.String())
+}
