@@ -266,7 +266,7 @@ func TestMisusePanicsNamingCacheAndObject(t *testing.T) {
 		}, []string{"closed cache", "mine"}},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
-			a := newPages(t, 0) // left behind: its cache is corrupt
+			a := newPages(t, 0) // never closed: its cache is corrupt
 			mine, err := NewCache[uint64]("mine", WithAllocator(a))
 			if err != nil {
 				t.Fatal(err)

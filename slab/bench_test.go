@@ -96,8 +96,8 @@ func BenchmarkShuffled10000(b *testing.B) {
 	}
 }
 
-// BenchmarkChurn allocates 1000 objects and frees them by RCU, for ever; the
-// grace periods and their workers run meanwhile.
+// BenchmarkChurn allocates 1000 objects and frees them by RCU, over
+// and over, while grace periods and their workers run.
 func BenchmarkChurn(b *testing.B) {
 	c := bench[obj64](b)
 	ps := make([]*obj64, 1000)

@@ -13,7 +13,7 @@ import (
 	"quiesce/rcu"
 )
 
-// No array to be had: the fallback chain takes the objects, from any context,
+// Without an array the fallback chain takes the objects, from any context,
 // and they come back. Free takes the same way.
 func TestTheFallbackChainLosesNothing(t *testing.T) {
 	a := newPages(t, 2<<20)

@@ -81,7 +81,7 @@ func noLocks(t *testing.T) {
 }
 
 // holdZone takes the zone lock on another goroutine until release is called.
-// With preempt_rt=0 the holder would be pinned all the while and everybody
+// With preempt_rt=0 the holder would be pinned all the while and everyone
 // else would spin for it, so there the lock is left alone.
 func holdZone(a *page.Allocator) (release func()) {
 	if !preempt.RT() {

@@ -32,7 +32,7 @@ func evict() {
 // holds every grace period up, then lets the reader go and waits for the
 // reclaim. Four figures, always together, in ns per object: enqueue, reclaim
 // (by hand-over of whole sheaves or by kfree_bulk), and the first write of the
-// next owner; beside them a bare walk of the same objects as a list.
+// next owner; next to them a bare walk of the same objects as a list.
 func BenchmarkColdFlood(b *testing.B) {
 	const n = 1_000_000
 	for _, way := range []struct {

@@ -16,7 +16,7 @@ import (
 )
 
 // fuzzedHeap is the model of a Heap: blocks of bytes that differ from their
-// neighbours' in every byte looked at.
+// neighbours' in every byte checked.
 type fuzzedHeap struct {
 	t    *testing.T
 	h    *Heap
@@ -36,7 +36,7 @@ type fuzzBlock struct {
 	mark byte
 }
 
-// each calls fn for the bytes looked at: the first and last 16, and some
+// each calls fn for the bytes checked: the first and last 16, and some
 // between.
 func (b fuzzBlock) each(fn func(*byte)) {
 	for i := 0; i < b.size; i++ {
@@ -155,7 +155,7 @@ func (m *fuzzedHeap) unlock() {
 	m.do(m.guard.Unlock)
 }
 
-// misuse frees what is nobody's, which must panic at once.
+// misuse frees what no Kmalloc returned, which must panic at once.
 func (m *fuzzedHeap) misuse(kind int) {
 	p := unsafe.Pointer(m) // Go's heap
 	switch kind {

@@ -42,7 +42,7 @@ func newTest[T any](t testing.TB, a *page.Allocator, opts ...Option) *Cache[T] {
 }
 
 // farReader begins a section on a goroutine of its own, to be unlocked by the
-// caller, who goes on to do what no reader may.
+// caller, who may then do what no reader may.
 func farReader() (g rcu.Guard) {
 	testkit.Elsewhere(func() { g = rcu.ReadLock() })
 	return g

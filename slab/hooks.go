@@ -10,8 +10,8 @@ import (
 )
 
 // The layer between the faces of the package, Cache and Heap, and its core.
-// Every operation of both goes through it, and it alone tells the race
-// detector and lockdep what happens. In plain builds it is empty: its
+// Every operation of both goes through it, and it alone reports to the race
+// detector and to lockdep what happens. In plain builds it is empty: its
 // functions are inlined, and leave the call of the core.
 
 // hooked says whether allocations are reported to anyone.

@@ -40,8 +40,10 @@ func classSize(i int) uintptr {
 	return uintptr(i&3+5) << (i>>2 + 5)
 }
 
-// Heap is kmalloc over one page allocator: a cache for each size class, made
-// when it is first needed. Package-level Kmalloc uses the default allocator's.
+// Heap allocates objects of any size up to 2 MiB from one page allocator. It
+// has a cache for each size class, made when it is first needed. The functions
+// of the package use a Heap over [page.Default]. Its methods are safe for
+// concurrent use, except Close.
 type Heap struct {
 	pages *page.Allocator
 	core  *pages.Core                    // of pages
@@ -50,15 +52,15 @@ type Heap struct {
 	owner sync.Map                       // pages.Meta.Owner → *cache, for frees
 }
 
-// NewHeap makes a Heap over an allocator's pages.
+// NewHeap makes a Heap that takes its pages from a.
 func NewHeap(a *page.Allocator) *Heap {
 	h := &Heap{pages: a, core: pages.CoreOf(a)}
 	h.mu.Init("slab.heap.mu")
 	return h
 }
 
-// cacheFor returns the cache of a class, made if need be. nil when it isn't
-// there and f doesn't allow to make it.
+// cacheFor returns the cache of a class and makes it if need be. It returns nil
+// if there is none and f does not allow to make it.
 func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
 	if c := h.class[i].Load(); c != nil { // ord:publish
 		return c
@@ -81,9 +83,10 @@ func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
 	return c
 }
 
-// Prepare makes the size classes for objects of these sizes, so that the
-// first allocation of such a size may come from a raw atomic context.
-// Unpinned.
+// Prepare makes the size classes for objects of these sizes, so that the first
+// allocation of such a size may come from a raw atomic context.
+//
+// Context: task; not pinned.
 func (h *Heap) Prepare(sizes ...int) error {
 	for _, s := range sizes {
 		if s < 1 || s > maxSize {
@@ -96,10 +99,14 @@ func (h *Heap) Prepare(sizes ...int) error {
 	return nil
 }
 
-// Kmalloc returns size bytes, aligned to 16, or nil: no memory, or size is
-// not within 1 to 2 MiB. The first allocation of a size class makes its cache
-// and must be unpinned, or be announced by Prepare. Contexts otherwise: as the
-// flags say. The kernel's kmalloc.
+// Kmalloc returns size bytes, aligned to 16. It returns nil if there is no
+// memory, or if size is less than 1 or more than 2 MiB. The first allocation of
+// a size class makes its cache, which takes a lock: call Prepare first if it is
+// to come from a raw atomic context.
+//
+// Context: as the flags say, see package gfp; with [gfp.NoLocks] any.
+//
+// Linux: kmalloc.
 func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	if uint(size-1) >= maxSize {
 		return nil
@@ -141,16 +148,22 @@ func (h *Heap) owns(c *cache) bool {
 	return ok
 }
 
-// Kfree frees what Kmalloc returned. nil is allowed. Any context. The
-// kernel's kfree.
+// Kfree frees an object of Kmalloc's at once. p may be nil.
+//
+// Context: any.
+//
+// Linux: kfree.
 func (h *Heap) Kfree(p unsafe.Pointer) {
 	if p != nil {
 		h.cacheOf(p, "Kfree").freeObject(p)
 	}
 }
 
-// KfreeBulk frees many objects, of any sizes; nils are passed over. Any
-// context. The kernel's kfree_bulk.
+// KfreeBulk frees many objects, of any sizes, and skips nils.
+//
+// Context: any.
+//
+// Linux: kfree_bulk.
 func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 	for i := 0; i < len(ps); {
 		if ps[i] == nil {
@@ -167,17 +180,22 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 	}
 }
 
-// KfreeRCU frees what Kmalloc returned after a grace period; it must be
-// unlinked already. nil is allowed. Any context; never sleeps, never fails.
-// The kernel's kvfree_rcu.
+// KfreeRCU frees an object of Kmalloc's after a grace period. The object must be
+// unlinked already. p may be nil. KfreeRCU never sleeps and never fails.
+//
+// Context: any.
+//
+// Linux: kvfree_rcu.
 func (h *Heap) KfreeRCU(p unsafe.Pointer) {
 	if p != nil {
 		h.cacheOf(p, "KfreeRCU").freeRCUObject(p)
 	}
 }
 
-// KfreeRCUSized is KfreeRCU for a caller who knows the size that it gave to
-// Kmalloc, which saves finding the object's class by its page.
+// KfreeRCUSized is KfreeRCU for a caller that knows the size it passed to
+// Kmalloc, which saves the look-up of the object's class by its page.
+//
+// Context: any.
 func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 	if p == nil {
 		return
@@ -191,11 +209,15 @@ func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 	panic(fmt.Sprintf("quiesce/slab: KfreeRCUSized of %p: no object of %d bytes was ever allocated", p, size))
 }
 
-// Krealloc returns size bytes with the content of p, as far as it fits; p must
-// not be used after that unless it was returned. With gfp.Zero what is beyond
-// p's size is zero, if p was allocated with gfp.Zero and every Krealloc had it
-// too. nil: no memory, or a size that Kmalloc refuses, and p is as it was. A p
-// of nil is allowed. Contexts: as Kmalloc. The kernel's krealloc.
+// Krealloc returns size bytes with the content of p, as far as it fits. p must
+// not be used any more, unless it is what was returned. Krealloc returns nil
+// and leaves p as it was if there is no memory, or if Kmalloc would refuse the
+// size. p may be nil. With [gfp.Zero] the bytes beyond p's size are zero, if p
+// was allocated with gfp.Zero and every Krealloc of it had that flag.
+//
+// Context: as Kmalloc.
+//
+// Linux: krealloc.
 func (h *Heap) Krealloc(p unsafe.Pointer, size int, f gfp.Flags) unsafe.Pointer {
 	if p == nil {
 		return h.Kmalloc(size, f)
@@ -236,14 +258,22 @@ func (h *Heap) caches() (all []*cache) {
 	return all
 }
 
-// Barrier waits until every object given to KfreeRCU before is reclaimed.
-// Unpinned, outside of read-side sections. The kernel's kvfree_rcu_barrier.
+// Barrier waits until every object that was given to KfreeRCU before the call
+// is free.
+//
+// Context: task; not pinned, not in a read-side section.
+//
+// Linux: kvfree_rcu_barrier.
 func (h *Heap) Barrier() { barrierChecked(h.caches()...) }
 
-// Shrink gives cached free memory of every class back. Unpinned.
+// Shrink returns cached free memory of every class to the page allocator.
+//
+// Context: task; not pinned.
 func (h *Heap) Shrink() { shrinkChecked(h.caches()...) }
 
-// Stats returns the figures of every class that was used, by size. Unpinned.
+// Stats returns the figures of every class that was used, by size.
+//
+// Context: task; not pinned.
 func (h *Heap) Stats() (all []CacheStats) {
 	for _, c := range h.caches() {
 		all = append(all, c.readStats())
@@ -251,32 +281,39 @@ func (h *Heap) Stats() (all []CacheStats) {
 	return all
 }
 
-// Close closes every class and reports the first one with objects still
-// allocated. Nobody may use the Heap meanwhile or later. Unpinned.
+// Close closes the cache of every class, as Cache.Close does, and returns the
+// first error. The caller must make sure that no other goroutine uses the Heap,
+// now or later.
+//
+// Context: task; not pinned, not in a read-side section.
 func (h *Heap) Close() error { return closeChecked(h.caches()...) }
 
-// std is made at start, so that no raw atomic context is the first user.
+// std is made at start, so that its first user may be in a raw atomic context.
 var std = NewHeap(page.Default())
 
-// Kmalloc is Heap.Kmalloc of the default page allocator.
+// Kmalloc is [Heap.Kmalloc] of the default page allocator.
 func Kmalloc(size int, f gfp.Flags) unsafe.Pointer { return std.Kmalloc(size, f) }
 
-// Krealloc is Heap.Krealloc of the default page allocator.
+// Krealloc is [Heap.Krealloc] of the default page allocator.
 func Krealloc(p unsafe.Pointer, size int, f gfp.Flags) unsafe.Pointer {
 	return std.Krealloc(p, size, f)
 }
 
-// Kfree is Heap.Kfree of the default page allocator.
+// Kfree is [Heap.Kfree] of the default page allocator.
 func Kfree(p unsafe.Pointer) { std.Kfree(p) }
 
-// KfreeBulk is Heap.KfreeBulk of the default page allocator.
+// KfreeBulk is [Heap.KfreeBulk] of the default page allocator.
 func KfreeBulk(ps []unsafe.Pointer) { std.KfreeBulk(ps) }
 
-// KfreeRCU is Heap.KfreeRCU of the default page allocator.
+// KfreeRCU is [Heap.KfreeRCU] of the default page allocator.
 func KfreeRCU(p unsafe.Pointer) { std.KfreeRCU(p) }
 
-// KfreeRCUBarrier waits until every object given to KfreeRCU before is
-// reclaimed. Unpinned, outside of read-side sections.
+// KfreeRCUBarrier waits until every object that was given to the package's
+// KfreeRCU before the call is free.
+//
+// Context: task; not pinned, not in a read-side section.
+//
+// Linux: kvfree_rcu_barrier.
 func KfreeRCUBarrier() { std.Barrier() }
 
 // KmallocStats returns the figures of the default Heap's size classes.

@@ -104,7 +104,7 @@ func closes(k kunit, c interface{ Close() error }) {
 	}
 }
 
-// A write just behind an allocated object.
+// A write just after an allocated object.
 func clobberZone(k kunit) {
 	c := kcache[[64]byte](k)
 	p := c.Alloc(gfp.Kernel)
@@ -117,7 +117,7 @@ func clobberZone(k kunit) {
 	closes(k, c)
 }
 
-// A write to a freed object, or to the red zone behind it.
+// A write to a freed object, or to the red zone after it.
 func clobberFreed(k kunit, i int) {
 	c := kcache[[64]byte](k)
 	p := c.Alloc(gfp.Kernel)
@@ -229,7 +229,7 @@ func kfreeRCUThenCloseByAWorker(k kunit) {
 
 // The cache is closed with an object allocated. The kernel counts the report
 // of the objects and that the cache can't be destroyed; here it is the report
-// and that the memory can't be given back. Plain builds have the error only.
+// and that the memory cannot be freed. Plain builds have the error only.
 func leakDestroy(k kunit) {
 	c := newTest[[64]byte](k, k.pages)
 	c.Alloc(gfp.Kernel)
@@ -241,13 +241,13 @@ func leakDestroy(k kunit) {
 	}
 	if k.pages.Close() == nil {
 		if !guarded(&c.c) {
-			k.Error("the leaked object's slab was given back")
+			k.Error("the leaked object's slab was freed")
 		}
 	}
 }
 
 // Shrinking and growing within the size class moves the red zone with it, and
-// with gfp.Zero what is gained is zero. (The kernel's case is the same.)
+// with gfp.Zero what is gained is zero. (The case is as in the kernel.)
 func kreallocRedzoneZeroing(k kunit) {
 	h := NewHeap(k.pages)
 	if err := h.Prepare(64, 200); err != nil {

@@ -35,7 +35,7 @@ func TestAtTheLimitKernelWaitsAndOthersDoNot(t *testing.T) {
 		waiting[p] = true
 		c.FreeRCU(p)
 	}
-	// Some memory may still come together: arrays given back, pages from
+	// Some memory may still come together: arrays freed, pages from
 	// lists. None of it is an object that waits.
 	var extra []*cell
 	drain := func(f gfp.Flags) (last time.Duration) {

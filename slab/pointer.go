@@ -8,17 +8,20 @@ import (
 )
 
 // Pointer is a link from one off-heap object to another. It holds an address
-// that the garbage collector does not follow, so it may stand in the T of a
-// Cache, where a *T may not; it must point to memory of this package or be
-// nil, never to the Go heap. All operations are atomic: Store publishes what
-// was written before, Load sees what was published (the kernel's
-// rcu_assign_pointer and rcu_dereference). Any context.
+// that the garbage collector does not follow, so it may be a field of the T of a
+// [Cache], where a *T may not. It must be nil or point to memory of this
+// package, never to the Go heap. All operations are atomic: Store publishes what
+// was written before it, and a Load that returns the pointer sees that.
+//
+// Context: any.
 type Pointer[T any] struct {
 	p atomic.Uintptr
 }
 
 // Load returns the pointer. With -tags lockdep a load outside of a read-side
-// section is reported. The kernel's rcu_dereference.
+// section is reported.
+//
+// Linux: rcu_dereference.
 func (p *Pointer[T]) Load() *T {
 	if depcheck.Tagged {
 		depcheck.NeedReader(1, "suspicious rcu_dereference_check() usage!")
@@ -26,9 +29,11 @@ func (p *Pointer[T]) Load() *T {
 	return address[T](p.p.Load()) // ord:link
 }
 
-// LoadProtected is Load of an updater, who needs no section, because what is
-// held keeps others from changing the pointer: the lock's Held, as a rule. With
-// -tags lockdep a false one is reported. The kernel's rcu_dereference_protected.
+// LoadProtected returns the pointer to an updater, who needs no section because
+// a lock keeps others from changing it. held says that the lock is held, as a
+// rule by its Held method. With -tags lockdep false is reported.
+//
+// Linux: rcu_dereference_protected.
 func (p *Pointer[T]) LoadProtected(held bool) *T {
 	if depcheck.Tagged && !held {
 		depcheck.Suspicious(1, "suspicious rcu_dereference_protected() usage!")
@@ -36,11 +41,15 @@ func (p *Pointer[T]) LoadProtected(held bool) *T {
 	return address[T](p.p.Load()) // ord:link
 }
 
-// LoadRaw is Load without the check, for a proof that lockdep can't see. The
-// kernel's rcu_dereference_raw.
+// LoadRaw is Load without the check, for callers whose protection lockdep cannot
+// see.
+//
+// Linux: rcu_dereference_raw.
 func (p *Pointer[T]) LoadRaw() *T { return address[T](p.p.Load()) } // ord:link
 
 // Store sets the pointer.
+//
+// Linux: rcu_assign_pointer.
 func (p *Pointer[T]) Store(v *T) { p.p.Store(uintptr(unsafe.Pointer(v))) } // ord:link
 
 // Swap sets the pointer and returns the old one.

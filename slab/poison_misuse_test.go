@@ -267,7 +267,7 @@ func TestAPendingObjectIsNotPoisonedBeforeItsGracePeriodEnds(t *testing.T) {
 	}
 }
 
-// Writes beside an object are found when it is freed.
+// Writes next to an object are found when it is freed.
 func TestAWriteBesideAnObjectIsFoundWhenItIsFreed(t *testing.T) {
 	if asanOn {
 		t.Skip("ASan ends the process at the write")

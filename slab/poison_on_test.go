@@ -23,7 +23,7 @@ func withoutGuards(caches ...*cache) {
 	}
 }
 
-// padding is what stands beyond the size asked for.
+// padding is the byte beyond the size asked for.
 const padding = bytePad
 
 // errorsOf is the count of a cache's errors, the kernel's slab_errors.

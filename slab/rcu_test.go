@@ -282,7 +282,7 @@ func rawFlood(t *testing.T) float64 {
 	return share
 }
 
-// A sheaf that never fills is reclaimed all the same, within 20 ms. The test
+// A sheaf that never fills is reclaimed anyway, within 20 ms. The test
 // allows ten times that, for noise, and logs the figure.
 func TestASheafThatNeverFillsIsReclaimed(t *testing.T) {
 	a := newPages(t, 0)
@@ -319,7 +319,7 @@ func TestNothingRunsWhenNothingIsPending(t *testing.T) {
 	}
 	eventually(t, "workers end after a flood", func() bool { return workers() == 0 })
 	if c.c.anyRCU() || c.c.hasWork() {
-		t.Error("something is pending and nobody works on it")
+		t.Error("something is pending and no worker runs")
 	}
 	before := sys.Membarriers()
 	time.Sleep(50 * time.Millisecond)

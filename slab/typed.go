@@ -9,14 +9,20 @@ import (
 	"quiesce/internal/offheap"
 )
 
-// Cache allocates objects of type T outside the Go heap. The kernel's
-// kmem_cache. Its methods may be called by any number of goroutines.
+// Cache allocates objects of type T outside the Go heap. Its methods are safe
+// for concurrent use, except Close.
+//
+// Linux: kmem_cache.
 type Cache[T any] struct{ c cache }
 
-// NewCache makes a cache named name, 1 to 100 bytes. T must hold no Go pointer
-// (string, slice, map, interface, func, chan, *X): the garbage collector does
-// not look into the objects; links between them are Pointer[X]. T is at most
-// 2 MiB. Unpinned.
+// NewCache makes a cache. Its name has 1 to 100 bytes. T has at most 2 MiB and
+// holds no Go pointer (string, slice, map, interface, func, chan, *X), because
+// the garbage collector does not scan the objects; links between them are
+// [Pointer] values.
+//
+// Context: task; not pinned.
+//
+// Linux: kmem_cache_create.
 func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
 	t := reflect.TypeFor[T]()
 	if err := offheap.Check(t); err != nil {
@@ -29,18 +35,19 @@ func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
 	return c, nil
 }
 
-// Alloc returns an object, or nil when there is no memory. Its content is
-// undefined without gfp.Zero. Contexts: as the flags say, see package gfp;
-// with gfp.NoLocks any. It panics on a closed cache. The kernel's
-// kmem_cache_alloc.
+// Alloc returns an object, or nil if there is no memory. Without [gfp.Zero] its
+// content is undefined. Alloc panics on a closed cache.
+//
+// Context: as the flags say, see package gfp; with [gfp.NoLocks] any.
+//
+// Linux: kmem_cache_alloc.
 func (c *Cache[T]) Alloc(f gfp.Flags) (p *T) {
 	if hooked {
 		return (*T)(c.c.allocHooked(f, 0))
 	}
-	// The first round is the fast path. The second one looks further, and does
-	// what flags ask for. A loop with one call and not two calls, which would
-	// be too much for the inliner (cost 79 of 80).
-	for round := range 2 {
+	// lookFast and then, if need be, lookFurther, in a loop with one call: two
+	// calls would be too much for the inliner (cost 79 of 80).
+	for round := range lookFurther + 1 {
 		if p = (*T)(c.c.alloc(unsafe.Pointer(p), f, round)); p != nil && f < gfp.Zero {
 			break
 		}
@@ -48,24 +55,35 @@ func (c *Cache[T]) Alloc(f gfp.Flags) (p *T) {
 	return
 }
 
-// Free gives an object back at once: nobody may still use it. nil is allowed.
-// Any context; takes no lock and never sleeps. It panics on a pointer that is
-// no object of the allocator's range; double frees and other caches' objects
-// are seen later, see the package comment. The kernel's kmem_cache_free.
+// Free frees an object at once: no goroutine may still use it. p may be nil.
+// Free takes no lock and never sleeps. It panics if p is not in the allocator's
+// range; a double free and another cache's object are detected later, as the
+// package comment says.
+//
+// Context: any.
+//
+// Linux: kmem_cache_free.
 func (c *Cache[T]) Free(p *T) {
 	c.c.freeObject(unsafe.Pointer(p))
 }
 
-// FreeRCU gives an object back after a grace period. It must be unlinked
-// already: no reader may find it any more. nil is allowed. Any context; takes
-// no lock, never sleeps and never fails. It panics as Free does. The kernel's
-// kfree_rcu.
+// FreeRCU frees an object after a grace period. The object must be unlinked
+// already, so that no new reader finds it. p may be nil. FreeRCU takes no lock,
+// never sleeps and never fails. It panics as Free does.
+//
+// Context: any.
+//
+// Linux: kfree_rcu.
 func (c *Cache[T]) FreeRCU(p *T) {
 	c.c.freeRCUObject(unsafe.Pointer(p))
 }
 
-// AllocBulk fills dst and returns the number of objects it got. Contexts: as
-// Alloc. The kernel's kmem_cache_alloc_bulk.
+// AllocBulk allocates an object for each element of dst, in order, and returns
+// how many it got before memory ran out.
+//
+// Context: as Alloc.
+//
+// Linux: kmem_cache_alloc_bulk.
 func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
 	n := c.c.allocObjects(f, pointers(dst))
 	if f&gfp.Zero != 0 {
@@ -77,31 +95,50 @@ func (c *Cache[T]) AllocBulk(f gfp.Flags, dst []*T) int {
 	return n
 }
 
-// FreeBulk is Free for many objects; nils are passed over. The kernel's
-// kmem_cache_free_bulk.
+// FreeBulk frees many objects as Free does, and skips nils.
+//
+// Context: any.
+//
+// Linux: kmem_cache_free_bulk.
 func (c *Cache[T]) FreeBulk(ps []*T) {
 	c.c.freeObjects(pointers(ps))
 }
 
-// pointers is the slice with its pointers' type forgotten.
+// pointers returns the slice without its pointers' type.
 func pointers[T any](ps []*T) []unsafe.Pointer {
 	return unsafe.Slice((*unsafe.Pointer)(unsafe.Pointer(unsafe.SliceData(ps))), len(ps))
 }
 
-// Barrier waits until every object given to FreeRCU before is reclaimed.
-// Unpinned, outside of read-side sections. The kernel's kvfree_rcu_barrier.
+// Barrier waits until every object that was given to FreeRCU before the call is
+// free.
+//
+// Context: task; not pinned, not in a read-side section.
+//
+// Linux: kvfree_rcu_barrier.
 func (c *Cache[T]) Barrier() { barrierChecked(&c.c) }
 
-// Shrink gives cached free memory back to the page allocator: the sheaves of
-// all Ps, the depot, empty slabs. It does not wait for grace periods.
-// Unpinned. The kernel's kmem_cache_shrink.
+// Shrink returns cached free memory to the page allocator: the sheaves of all
+// Ps, the depot, empty slabs. It does not wait for grace periods.
+//
+// Context: task; not pinned.
+//
+// Linux: kmem_cache_shrink.
 func (c *Cache[T]) Shrink() { shrinkChecked(&c.c) }
 
-// Stats returns the cache's figures. Unpinned.
+// Stats returns the cache's figures.
+//
+// Context: task; not pinned.
 func (c *Cache[T]) Stats() CacheStats { return c.c.readStats() }
 
-// Close waits for what FreeRCU was given, gives all memory back, and reports
-// objects that were never freed: such slabs stay, so that a late user does no
-// harm. Nobody may use the cache meanwhile or later. Unpinned, outside of
-// read-side sections. The kernel's kmem_cache_destroy.
+// Close waits until every object that was given to FreeRCU is free, and returns
+// all memory to the page allocator. The caller must make sure that no other
+// goroutine uses the cache, now or later.
+//
+// The error is a [*LeakError] if there are objects that were not freed; their
+// slabs stay, so that a late user does no harm. It wraps [ErrClosed] if the
+// cache is already closed.
+//
+// Context: task; not pinned, not in a read-side section.
+//
+// Linux: kmem_cache_destroy.
 func (c *Cache[T]) Close() error { return closeChecked(&c.c) }

@@ -10,16 +10,22 @@ import (
 	"quiesce/internal/pages"
 )
 
-// Validate holds a cache's metadata against each other, and in `-tags poison`
-// builds every object's memory against its state, and returns the number of
-// errors found. Each is reported: to the log, or in poison builds as those
-// builds report. Lists and counts are left as they are; memory is restored, so
-// that what was written to it wrongly is found once and counts twice (found,
-// restored), as in the kernel. Others may use the cache meanwhile. Unpinned.
-// The kernel's validate_slab_cache.
+// Validate checks the cache's bitmaps, lists and counts against each other, and
+// in `-tags poison` builds every object's memory against its state. It returns
+// the number of errors and reports each of them: to the log, or in poison builds
+// as [SetReporter] says. Lists and counts are left as they are. Memory is
+// restored, so that a stray write is found once and counts twice (found,
+// restored), as in the kernel. Other goroutines may use the cache during the
+// call.
+//
+// Context: task; not pinned.
+//
+// Linux: validate_slab_cache.
 func (c *Cache[T]) Validate() int { return c.c.validate() }
 
-// Validate is Cache.Validate of every size class.
+// Validate is [Cache.Validate] of every size class.
+//
+// Context: task; not pinned.
 func (h *Heap) Validate() (errors int) {
 	for _, c := range h.caches() {
 		errors += c.validate()

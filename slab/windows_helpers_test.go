@@ -1,0 +1,60 @@
+//go:build !poison && !asan
+
+// Poison builds keep an account of every object, which these tests bypass.
+
+package slab
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"quiesce/gfp"
+)
+
+// reclaimed collects what a cache reclaims.
+type reclaimed struct{ at [1 << 16]atomic.Bool } // by offset, from the first MiB
+
+func (r *reclaimed) hook() Option {
+	return withHook(func(offs []uint32) {
+		for _, off := range offs {
+			r.at[off].Store(true)
+		}
+	})
+}
+
+func (r *reclaimed) is(c *cache, p unsafe.Pointer) bool { return r.at[c.unitOf(p)].Load() }
+
+// slotOfAbsentP returns the slot of a P that does not exist: the test owns it.
+func slotOfAbsentP(c *cache, id int) *slot {
+	c.slots.Register(id)
+	return c.slots.At(id)
+}
+
+func busy(s *slot, is uint32) { atomic.StoreUint32(&s.busy, is) }
+
+// filledSheaf returns a sheaf with objects, which the caller owns.
+func filledSheaf(t *testing.T, c *cache, ps ...unsafe.Pointer) num {
+	t.Helper()
+	n := c.newSheaf(c.pages.Alloc(0, gfp.Kernel))
+	if n == 0 {
+		t.Fatal("no page for a sheaf")
+	}
+	for i, p := range ps {
+		c.sheaf(n).obj[i] = uint32(c.unitOf(p))
+		c.sheaf(n).n++
+	}
+	return n
+}
+
+func closeAll[T any](t *testing.T, c *Cache[T]) {
+	t.Helper()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, c.c.pages)
+}
+
+// reclaimTime is enough for the worker to reclaim what it may.
+const reclaimTime = 30 * time.Millisecond
