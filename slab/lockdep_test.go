@@ -19,7 +19,7 @@ import (
 // time or not, by both faces of the package.
 func TestWaitingWhereNothingMaySleepIsReported(t *testing.T) {
 	if testkit.Scenario() == "" { // the reports are not this process's
-		out, err := testkit.OfTest(t, "waiting", "QUIESCE=lockdep=1").Output()
+		out, err := testkit.OfTest(t, "waiting", "QUIESCE=lockdep=1,preempt_rt=1").Output()
 		if err != nil {
 			t.Errorf("the child ended with %v and said:\n%s", err, out)
 		}
@@ -30,8 +30,9 @@ func TestWaitingWhereNothingMaySleepIsReported(t *testing.T) {
 		name string
 		in   func(func())
 	}{
-		{"pinned", func(fn func()) { p := preempt.Disable(); fn(); p.Enable() }},
-		{"under a Raw", func(fn func()) { var l lock.Raw; l.Lock(); fn(); l.Unlock() }},
+		// Where waiting is wrong but does not end the process, should it happen.
+		{"in a Threaded handler", preempt.Threaded},
+		{"under a Spin", func(fn func()) { var l lock.Spin; l.Lock(); fn(); l.Unlock() }},
 		{"in ReadLockBH", func(fn func()) { g := rcu.ReadLockBH(); fn(); g.Unlock() }},
 	} {
 		a := newPages(t, 0)
