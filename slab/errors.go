@@ -34,10 +34,15 @@ func (c *cache) badFree(p unsafe.Pointer, op string) {
 	switch {
 	case p == nil:
 	case uint64(uintptr(p)-uintptr(c.base))>>unitShift < c.units:
-		panic(fmt.Sprintf("quiesce/slab: %s of %p in cache %s: not the start of an object, which is a multiple of %d", op, p, c.name, unit))
+		panic(c.misaligned(p, op))
 	default:
 		panic(fmt.Sprintf("quiesce/slab: %s of foreign pointer %p in cache %s: not in its allocator's range", op, p, c.name))
 	}
+}
+
+// misaligned explains a pointer at which no object can begin.
+func (c *cache) misaligned(p unsafe.Pointer, op string) string {
+	return fmt.Sprintf("quiesce/slab: %s of %p in cache %s: not the start of an object, which is a multiple of %d", op, p, c.name, unit)
 }
 
 // misuse explains a freed address that is no allocated object.

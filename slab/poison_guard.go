@@ -305,7 +305,7 @@ func (c *poison) guardFree(p unsafe.Pointer, op string, to uint32) bool {
 		s.unlock(st, pin)
 		c.reportMisuse(what, op, p, by)
 		if uintptr(p)%unit != 0 {
-			c.badFree(p, op)
+			panic(c.misaligned(p, op))
 		}
 		panic(fmt.Sprintf("quiesce/slab: "+text, p, c.name))
 	}
