@@ -20,9 +20,9 @@ func child(scenario string) (string, error) {
 		"QUIESCE=panic_on_report=0," + os.Getenv("QUIESCE")}}.Output()
 }
 
-// told runs the scenario in a child where lockdep is on, and expects that it
+// reports runs the scenario in a child where lockdep is on, and expects that it
 // lives and has one report, of the kind.
-func told(t *testing.T, scenario, kind string) {
+func reports(t *testing.T, scenario, kind string) {
 	t.Helper()
 	out, err := child(scenario)
 	if err != nil {

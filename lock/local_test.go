@@ -76,7 +76,7 @@ func TestLocalGivesTheSlotOfTheHoldersP(t *testing.T) {
 	}
 }
 
-// With preempt_rt=1 the holder goes on elsewhere and keeps its slot; with
+// With preempt_rt=1 the holder continues on another P and keeps its slot; with
 // preempt_rt=0 it is pinned, so it can't.
 func TestLocalHolderKeepsItsSlotWhenItMigrates(t *testing.T) {
 	testkit.Procs(t, 4)
@@ -104,7 +104,7 @@ func TestLocalHolderKeepsItsSlotWhenItMigrates(t *testing.T) {
 	if got := l.Slot(); got != slot {
 		t.Errorf("Slot() = %d after the move, %d before", got, slot)
 	}
-	// Nobody else gets the slot meanwhile, on whichever P.
+	// No other goroutine gets the slot until then, on any P.
 	for range 50 {
 		wg.Go(func() {
 			if l.TryLock() {

@@ -150,7 +150,7 @@ func TestMisuseOfAnRWEndsWithItsClass(t *testing.T) {
 	}
 }
 
-// Unlocking what another goroutine holds is told, and the lock stays its own.
+// Unlocking what another goroutine holds is reported, and the lock stays that goroutine's.
 // Where lockdep is on it is a report and no panic.
 func TestUnlockOfAnotherGoroutinesRWPanicsAndChangesNothing(t *testing.T) {
 	calm(t)
@@ -209,10 +209,10 @@ func TestUnlockOfAnotherGoroutinesRWPanicsAndChangesNothing(t *testing.T) {
 func TestASleepingLockContendedWhilePinnedEndsTheProcess(t *testing.T) {
 	if lockdep.Enabled() {
 		// A report, and lockdep keeps the process alive.
-		told(t, "Mutex contended while pinned", lockdep.InvalidWaitContext)
+		reports(t, "Mutex contended while pinned", lockdep.InvalidWaitContext)
 		if preempt.RT() { // otherwise the holder is pinned, and sleeps
-			told(t, "Spin contended while pinned", lockdep.InvalidWaitContext)
-			told(t, "RW contended while pinned", lockdep.InvalidWaitContext)
+			reports(t, "Spin contended while pinned", lockdep.InvalidWaitContext)
+			reports(t, "RW contended while pinned", lockdep.InvalidWaitContext)
 		}
 		return
 	}
@@ -247,9 +247,9 @@ func TestASleepingLockThatIsFreeMayBeTakenWhilePinned(t *testing.T) {
 
 func TestUnlockOfAMutexThatIsNotHeldIsFatal(t *testing.T) {
 	if lockdep.Enabled() { // which does not let it come to that
-		told(t, "Mutex: unlock of unlocked", lockdep.UnlockBalance)
+		reports(t, "Mutex: unlock of unlocked", lockdep.UnlockBalance)
 		if preempt.RT() {
-			told(t, "Spin: unlock of unlocked", lockdep.UnlockBalance)
+			reports(t, "Spin: unlock of unlocked", lockdep.UnlockBalance)
 		}
 		return
 	}

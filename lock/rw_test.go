@@ -40,7 +40,7 @@ func until(cond func() bool) {
 func headWaits(l *RW) bool { return l.state.Load()&rwHead != 0 }
 
 // waiting starts how in another goroutine, and returns when it is the head of
-// the line. What follows in it comes behind. The channel closes at its end.
+// the queue. What follows comes after it. The channel closes at its end.
 func waiting(l *RW, how func(), then func()) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
@@ -129,7 +129,7 @@ func TestRWWaitersHaveTheirTurn(t *testing.T) {
 		rlock func(*RW)
 		want  string
 	}{
-		{"a reader waits behind the writer that waits", (*RW).RLock, "A a W w B b"},
+		{"a reader waits after the writer that waits", (*RW).RLock, "A a W w B b"},
 		{"a recursive reader does not", (*RW).RLockRecursive, "A B b a W w"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -250,7 +250,7 @@ func TestRWExcludesUnderGOMAXPROCSChanges(t *testing.T) {
 						w.enter(&l)
 						a++
 						if i%8 == 0 {
-							sys.Yield() // let somebody look in between
+							sys.Yield() // let another goroutine check in between
 						}
 						b++
 						w.leave(&l)

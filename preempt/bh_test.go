@@ -1,12 +1,13 @@
 package preempt
 
 import (
-	"quiesce/internal/testkit"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"quiesce/internal/testkit"
 )
 
 // tasks counts the goroutines that have softirqs disabled.
@@ -17,134 +18,53 @@ func tasks() (n int32) {
 	return n
 }
 
-// As the table of Hardirq: what the task does in small words, the handlers by
-// capital letters.
 func TestSoftirqWaitsWhileDisabledAndRunsInOrder(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		run  func(say func(string))
-		want string
-	}{
-		{"enabled: runs at once", func(say func(string)) {
-			say("before")
-			Softirq(func() { say("A") })
-			say("after")
-		}, "before A after"},
-
-		{"disabled: queued, run by Restore in the order asked for", func(say func(string)) {
-			s := DisableBH()
-			Softirq(func() { say("A") })
-			Softirq(func() { say("B") })
-			Softirq(func() { say("C") })
-			say("queued")
-			s.Restore()
-			say("restored")
-		}, "queued A B C restored"},
-
-		{"nested: only the outermost Restore runs them", func(say func(string)) {
-			s1 := DisableBH()
-			s2 := DisableBH()
-			Softirq(func() { say("A") })
-			s2.Restore()
-			say("inner")
-			Softirq(func() { say("B") })
-			s1.Restore()
-			say("outer")
-		}, "inner A B outer"},
-
-		{"out of order: the last Restore runs them", func(say func(string)) {
-			s1 := DisableBH()
-			s2 := DisableBH()
-			Softirq(func() { say("A") })
-			s1.Restore()
-			say("first")
-			s2.Restore()
-			say("last")
-		}, "first A last"},
-
-		{"a handler asks for another: after its own end", func(say func(string)) {
-			Softirq(func() {
-				say("A")
+	deferral{
+		handle:  Softirq,
+		disable: func() func() { return DisableBH().Restore },
+		left:    func() bool { return !Atomic() && !BHDisabled() && tasks() == 0 },
+		more: []orderCase{
+			{"a section that begins between two: the later one's are not run early", func(say func(string)) {
+				s1 := DisableBH()
+				Softirq(func() { say("A") })
+				s1.Restore()
+				s2 := DisableBH()
 				Softirq(func() { say("B") })
-				say("A-ends")
-			})
-			say("after")
-		}, "A A-ends B after"},
+				say("queued")
+				s2.Restore()
+			}, "A queued B"},
 
-		{"queued handlers queue handlers: behind those that wait", func(say func(string)) {
-			s := DisableBH()
-			Softirq(func() {
-				say("A")
-				Softirq(func() {
-					say("C")
-					Softirq(func() { say("D") })
-				})
-			})
-			Softirq(func() { say("B") })
-			s.Restore()
-			say("restored")
-		}, "A B C D restored"},
-
-		{"disabled and enabled again in a handler: nothing runs inside it", func(say func(string)) {
-			Softirq(func() {
+			{"a Hardirq is not held back", func(say func(string)) {
 				s := DisableBH()
-				Softirq(func() { say("B") })
-				s.Restore()
-				say("A-ends")
-			})
-		}, "A-ends B"},
-
-		{"a section that begins between two: the later one's are not run early", func(say func(string)) {
-			s1 := DisableBH()
-			Softirq(func() { say("A") })
-			s1.Restore()
-			s2 := DisableBH()
-			Softirq(func() { say("B") })
-			say("queued")
-			s2.Restore()
-		}, "A queued B"},
-
-		{"a Hardirq is not held back", func(say func(string)) {
-			s := DisableBH()
-			Softirq(func() { say("S") })
-			Hardirq(func() { say("H") })
-			say("task")
-			s.Restore()
-		}, "H task S"},
-
-		{"a Hardirq asks for one under DisableBH: queued", func(say func(string)) {
-			s := DisableBH()
-			Hardirq(func() {
 				Softirq(func() { say("S") })
-				say("H")
-			})
-			say("task")
-			s.Restore()
-		}, "H task S"},
+				Hardirq(func() { say("H") })
+				say("task")
+				s.Restore()
+			}, "H task S"},
 
-		{"another goroutine's are not held back", func(say func(string)) {
-			if !RT() {
-				say("other") // it could not run while this one waits pinned
-				return
-			}
-			s := DisableBH()
-			done := make(chan struct{})
-			go func() { Softirq(func() { say("other") }); close(done) }()
-			<-done
-			s.Restore()
-		}, "other"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var said []string
-			c.run(func(s string) { said = append(said, s) })
-			if got := strings.Join(said, " "); got != c.want {
-				t.Errorf("order of events: %s\nwant:            %s", got, c.want)
-			}
-			if Atomic() || BHDisabled() || tasks() != 0 {
-				t.Error("the context is not left")
-			}
-		})
-	}
+			{"a Hardirq asks for one under DisableBH: queued", func(say func(string)) {
+				s := DisableBH()
+				Hardirq(func() {
+					Softirq(func() { say("S") })
+					say("H")
+				})
+				say("task")
+				s.Restore()
+			}, "H task S"},
+
+			{"another goroutine's are not held back", func(say func(string)) {
+				if !RT() {
+					say("other") // it could not run while this one waits pinned
+					return
+				}
+				s := DisableBH()
+				done := make(chan struct{})
+				go func() { Softirq(func() { say("other") }); close(done) }()
+				<-done
+				s.Restore()
+			}, "other"},
+		},
+	}.check(t)
 }
 
 // With preempt_rt=0 the section is pinned; a handler runs under Softirq's
@@ -164,7 +84,7 @@ func TestDisableBHAndQueuedSoftirqsKeepTheModesRules(t *testing.T) {
 }
 
 // A handler that panics is recoverable with preempt_rt=1, where it isn't
-// pinned. Those that waited behind it run all the same.
+// pinned. Those queued after it run anyway.
 func TestPanicInASoftirqLeavesNothingBehind(t *testing.T) {
 	if !RT() {
 		dies(t, "panic in Softirq", "text of the panic")

@@ -11,7 +11,7 @@ import (
 	"quiesce/internal/testkit"
 )
 
-// state is what a section leaves behind in its P's words.
+// state is what a section leaves in its P's words.
 type state struct{ nest, qs, off uint64 }
 
 //go:norace
@@ -88,7 +88,7 @@ func TestPinnedGoroutineStaysOnItsP(t *testing.T) {
 }
 
 // No section survives a change of GOMAXPROCS, so that every P's words are at
-// rest when nobody is inside.
+// rest when no goroutine is inside.
 func TestNoPLeavesASectionOpenAfterGOMAXPROCSChanges(t *testing.T) {
 	testkit.KeepProcs(t)
 	var wg sync.WaitGroup

@@ -9,7 +9,7 @@ import (
 	"quiesce/preempt"
 )
 
-// The comparison of every figure runs beside it: a bare pin pair, and what Go
+// The comparison of every figure runs next to it: a bare pin pair, and what Go
 // programs use instead.
 
 func BenchmarkReader(b *testing.B) {

@@ -7,7 +7,7 @@ import (
 	"quiesce/preempt"
 )
 
-// open counts the preemptible sections that go on.
+// open counts the preemptible sections that are open.
 func open() int64 {
 	u := sumUnlocks()
 	l := sumLocks()

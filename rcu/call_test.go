@@ -235,7 +235,7 @@ func TestBarrierWaitsForEveryCallbackRegisteredBefore(t *testing.T) {
 	}
 }
 
-// Its own callbacks run already when Barrier looks: they count all the same.
+// Its own callbacks already run when Barrier checks: they count anyway.
 func TestBarrierWaitsForACallbackThatRuns(t *testing.T) {
 	started, release := make(chan struct{}), make(chan struct{})
 	var ended atomic.Bool
@@ -270,7 +270,7 @@ func TestCallOfNilPanics(t *testing.T) {
 	Call(nil)
 }
 
-// Registering goes on while Ps come and go; nothing is lost.
+// Registering continues while Ps come and go; nothing is lost.
 func TestCallbacksSurviveGOMAXPROCSChanges(t *testing.T) {
 	old := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(old)

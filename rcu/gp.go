@@ -36,7 +36,8 @@ func init() { gp.mu.Init("rcu.gp.mu") }
 // the next.
 func wait(c Cookie, expedited bool) {
 	if depcheck.Enabled() && mayWait("waiting for a grace period") {
-		defer reported.Annotate(&reportedType)()
+		done := reported.Annotate(&reportedType)
+		defer done()
 	}
 	if preempt.Atomic() {
 		panic("quiesce/rcu: waiting for a grace period in a raw atomic context, which the grace period would wait for")

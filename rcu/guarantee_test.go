@@ -44,7 +44,7 @@ var updaters = []struct {
 
 // The reader says that it has ended just before it does. Whether the section
 // really lasted beyond the request is counted, so that the test can't pass
-// for want of overlap.
+// without any overlap.
 func overlap(t *testing.T, section func(func()), wait func()) {
 	var overlapped int
 	for try := 0; overlapped < 3; try++ {
@@ -169,7 +169,7 @@ func TestRC_WhatASectionDidIsVisibleAfterTheGracePeriod_RCUsyncread(t *testing.T
 	}
 }
 
-// (R-D): a reader that came later stays; the grace period ends all the same.
+// (R-D): a reader that came later stays; the grace period ends anyway.
 func TestRD_GracePeriodIsNotHeldUpByALaterPreemptibleReader(t *testing.T) {
 	for range 20 {
 		old := index.Load()
@@ -254,7 +254,7 @@ func TestRD_PThatIsAlwaysInSomeSectionPasses(t *testing.T) {
 	}
 }
 
-// A reader may be held up between its load of the index and its count, and
+// A reader may be delayed between its load of the index and its count, and
 // then counts by an index that the driver does not use any more.
 func TestRA_ReaderThatCountsByAStaleIndexIsWaitedFor(t *testing.T) {
 	stale := index.Load() ^ 1
@@ -264,7 +264,7 @@ func TestRA_ReaderThatCountsByAStaleIndexIsWaitedFor(t *testing.T) {
 	c := percpu.Of(id)
 	store(&c.Lock[stale], load(&c.Lock[stale])+1)
 	p.Enable()
-	for range 2 { // whatever the index is meanwhile
+	for range 2 { // whatever the index is then
 		done := testkit.Async(Synchronize)
 		time.Sleep(5 * time.Millisecond)
 		if testkit.IsClosed(done) {

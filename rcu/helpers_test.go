@@ -152,7 +152,7 @@ func onP(t *testing.T, want func(id int) bool, fn func()) {
 
 // Plain accesses of shared words, on purpose: RCU is what orders them. They
 // are functions so that the compiler neither keeps nor moves a value, and the
-// race detector, which is told of no edge by plain readers, does not look.
+// race detector, which learns of no edge from plain readers, does not check.
 //
 //go:norace
 //go:noinline

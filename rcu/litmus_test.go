@@ -21,7 +21,7 @@ func dawdle() {
 	}
 }
 
-// lasts tells whether a stress that began then goes on: for stressTime, and
+// lasts reports whether a stress that began then continues: for stressTime, and
 // until something was tested, but not for ever.
 func lasts(begin time.Time, tested bool) bool {
 	d := time.Since(begin)

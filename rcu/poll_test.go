@@ -42,7 +42,7 @@ func TestCookieIsNotDoneEarlyAndIsDoneAfter(t *testing.T) {
 			if Poll(cookie) {
 				t.Error("done when it was taken, with a reader inside")
 			}
-			waiting := testkit.Async(Synchronize) // somebody who drives
+			waiting := testkit.Async(Synchronize) // a driver
 			time.Sleep(3 * time.Millisecond)
 			if Poll(cookie) || testkit.IsClosed(waiting) {
 				t.Error("done while a reader from before is inside")
@@ -68,7 +68,7 @@ func TestGetStatePromisesNothing(t *testing.T) {
 	c, before := GetState(), ReadStats().GracePeriods
 	time.Sleep(3 * time.Millisecond)
 	if Poll(c) || ReadStats().GracePeriods != before {
-		t.Error("a grace period ran although nobody wanted one")
+		t.Error("a grace period ran although no caller wanted one")
 	}
 }
 
@@ -188,7 +188,7 @@ func TestReadStatsCountsTheCallbacksOfCallOnly(t *testing.T) {
 }
 
 // Waiting for grace periods works inside a bubble of testing/synctest: real
-// time passes there, no fake timer is needed, and no goroutine stays behind.
+// time passes there, no fake timer is needed, and no goroutine remains.
 func TestSynctestBubbleSeesGracePeriodsEnd(t *testing.T) {
 	for _, u := range updaters {
 		idle(t) // a worker that was started outside would run the callbacks there

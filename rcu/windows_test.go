@@ -97,7 +97,7 @@ func TestRA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
 		reader := testkit.Async(func() {
 			p := preempt.Disable()
 			close(began)
-			// For a bounded time: the world can't be stopped meanwhile.
+			// For a bounded time: until then the world can't be stopped.
 			for end := sys.Nanotime() + int64(2*time.Millisecond); sys.Nanotime() < end; {
 				q := preempt.Disable()
 				q.Enable()
@@ -120,7 +120,7 @@ func TestRA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
 	}
 }
 
-// A reader left on a P that is gone and on which nobody entered: its exit is
+// A reader left on a P that is gone and on which no reader entered: its exit is
 // above the mark, until the driver looks for such Ps.
 func TestRD_ExitOnAPThatIsGoneIsFound(t *testing.T) {
 	g := ReadLock()
