@@ -207,7 +207,7 @@ var rcuMutants = []mutant{
 		name:   "raw-unlock-stays-pinned",
 		breaks: "Unlock of a lock.Raw ends the pinned section",
 		file:   "lock/raw.go", in: "Raw.release",
-		edits:  []edit{{before: `p.Enable()`, after: `_ = p`}},
+		edits:  []edit{{before: `pin.Leave(p.CPU)`, after: `_ = p`}},
 		killer: killer{pkg: "lock", tests: "TestHolderIsPinnedAsTheKindSays", dies: "schedule: holding locks"},
 	},
 	{
