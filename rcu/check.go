@@ -54,14 +54,6 @@ func (g Guard) Adopt() {
 	}
 }
 
-// depcheck.CheckGuard is for packages whose functions take a guard as proof. It
-// can't name the type.
-func init() {
-	if depcheck.Tagged {
-		depcheck.GuardSection = func(guard any) depcheck.Section { return guard.(Guard).dep }
-	}
-}
-
 // mayWait checks, for lockdep, that the caller may wait for readers: it must not
 // be in a read-side section, nor where sleeping is forbidden. If it is, mayWait
 // reports that and returns true.

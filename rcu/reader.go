@@ -14,7 +14,7 @@ import (
 // that their caller is in one. It carries what Unlock needs, so it may be
 // unlocked on another P, or by another goroutine (see [Guard.Adopt]).
 type Guard struct {
-	dep depcheck.Section // empty but with -tags lockdep
+	dep depcheck.Section // first, for depcheck.CheckGuard; empty but with -tags lockdep
 	idx uint64           // index of the counters; in race builds the epoch is above it
 }
 

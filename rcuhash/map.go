@@ -174,7 +174,7 @@ func (m *Map[K, V]) is(n *node[V], h uint64, k *K) bool {
 // Context: any.
 func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 	if depcheck.Tagged {
-		depcheck.CheckGuard(1, g)
+		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
 	h := m.hash(k)
 	for n := m.bucket(h).LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
@@ -287,7 +287,7 @@ func (m *Map[K, V]) retire(n *node[V]) {
 // Context: any that fn allows.
 func (m *Map[K, V]) Range(g rcu.Guard, fn func(k K, v *V) bool) {
 	if depcheck.Tagged {
-		depcheck.CheckGuard(1, g)
+		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
 	for i := range m.mask + 1 {
 		for n := m.bucket(i).LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link

@@ -1,5 +1,7 @@
 package depcheck
 
+import "unsafe"
+
 // inSection reports whether the task is in an RCU read-side section whatever
 // preempt_rt is: a pinned section counts, and a lock.Raw, but not a lock.Spin or a
 // softirq handler that pins with preempt_rt=0.
@@ -69,17 +71,14 @@ func Suspicious(skip int, what string) {
 	}
 }
 
-// GuardSection returns the section of an rcu.Guard. Package rcu sets it, in
-// builds with -tags lockdep.
-var GuardSection func(guard any) Section
-
 // CheckGuard reports the use of an rcu.Guard that has been unlocked. It is for
-// functions that take a guard as proof, in builds with -tags lockdep. skip is the
-// number of frames between the caller of CheckGuard and the line to blame.
+// functions that take a guard as proof, in builds with -tags lockdep. guard points
+// to an rcu.Guard, which this package can't name; its Section comes first. skip
+// is the number of frames between the caller of CheckGuard and the line to blame.
 //
 //go:noinline
-func CheckGuard(skip int, guard any) {
-	if !GuardSection(guard).Open() {
+func CheckGuard(skip int, guard unsafe.Pointer) {
+	if !(*Section)(guard).Open() {
 		Suspicious(skip+1, "use of an rcu.Guard after its Unlock")
 	}
 }

@@ -2,6 +2,7 @@ package locktest
 
 import (
 	"sync/atomic"
+	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
@@ -137,7 +138,7 @@ var rcuRows = []row{
 		g := rcu.ReadLock()
 		g.Unlock()
 		if depcheck.Tagged {
-			depcheck.CheckGuard(0, g)
+			depcheck.CheckGuard(0, unsafe.Pointer(&g))
 		}
 	}},
 	{name: "Synchronize", verdicts: ".", body: func(*bench) { rcu.Synchronize() }},
