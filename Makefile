@@ -1,7 +1,7 @@
 # make prints what there is. The two scripts behind it are .ci/run and
 # .ci/nightly.
 .DEFAULT_GOAL := help
-.PHONY: help quick full nightly test race poison lockdep lint build bench benchcmp \
+.PHONY: help quick full nightly test race poison lockdep lint build bench baseline benchcmp \
 	fuzz mutants torture litmus formal arm64 demo rename
 
 work    = ./... ./cmd/quiesce/... ./bench/... ./tests/...
@@ -52,7 +52,10 @@ lint: ## gofmt, vet with every tag, staticcheck, golangci-lint
 bench: ## benchmarks: BENCH=pattern PKG=./slab COUNT=6
 	go test -run '^$$' -bench '$(BENCH)' -count $(COUNT) $(PKG)
 
-benchcmp: ## benchmarks of BASE=commit and of this tree, compared
+baseline: ## this machine's benchmarks to bench/baseline, for benchcmp
+	BENCH='$(BENCH)' PKG='$(PKG)' COUNT=$(COUNT) .ci/baseline
+
+benchcmp: ## benchmarks of BASE=commit or BASE=file and of this tree
 	BENCH='$(BENCH)' PKG='$(PKG)' COUNT=$(COUNT) .ci/benchcmp $(BASE)
 
 fuzz: ## every fuzz target in turn: FUZZTIME=5m FUZZ=FuzzSlab

@@ -20,7 +20,7 @@ import (
 // are those of the C programs, behind the name of what to measure.
 const childArg = "child"
 
-// task is what a child was told to do.
+// task is what a child is to do.
 type task struct {
 	mode    string
 	ns      float64 // how long a batch takes, about
@@ -168,11 +168,11 @@ func shuffle[T any](v []T) {
 }
 
 const (
-	chunkPairs = 16384 // pairs between two looks at the clock
+	chunkPairs = 16384 // pairs between two readings of the clock
 	maxChunks  = 4096  // that a reader remembers, the last ones
 )
 
-// ended is a reader's chunks so far; the others look at it.
+// ended is a reader's chunks so far, for the others to read.
 type ended struct {
 	n atomic.Int64
 	_ [120]byte
@@ -245,7 +245,7 @@ const (
 	enoughPercent = 5 // with fewer chunks that count, all do
 )
 
-// others tells whether all of them ended a chunk, or a few, since the last
+// others reports whether all of them ended a chunk, or a few, since the last
 // time.
 func others(progress []ended, me int, seen []int64) bool {
 	all := true

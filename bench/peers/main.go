@@ -1,4 +1,4 @@
-// Command peers measures Quiesce beside its peers: the same work, in one run,
+// Command peers measures Quiesce and its peers: the same work, in one run,
 // as one table with ratios.
 //
 // Every measurement is a process of its own, which prints figures: this
@@ -7,8 +7,8 @@
 // suffers from another's heap, and each is repeated between repetitions of the
 // others.
 //
-// It is a module of its own, so that who imports the library does not inherit
-// the peers.
+// It is in a module of its own, so that programs that import the library do not
+// inherit the peers.
 package main
 
 import (
@@ -34,7 +34,7 @@ const (
 	exitInterrupted = 130 // ended early by SIGINT or SIGTERM, and clean
 )
 
-const head = `peers: Quiesce beside its peers, the same work in one run
+const head = `peers: Quiesce and its peers, the same work in one run
 
 Usage: go run ./bench/peers [flags]
 
@@ -57,10 +57,10 @@ The columns:
   CPU ns   user and system time of all threads of the process, workers included
   ratio    to the row that has 1.00, in the same round; the median of rounds:
            2.00 takes twice as long as Quiesce, 0.50 half as long
-  spread   distance between the quartiles of the rounds, of the figure or of its
-           ratio, whichever is larger; above 20 % the row is noisy: run again
-           on a quieter machine, or with a larger -count
-The rounds of a group's rows are interleaved. docs/measured/peers.md tells what each row
+A row is noisy if its spread is above 20 %: the distance between the quartiles
+of the rounds, of the figure or of its ratio, whichever is larger. Run again on
+a quieter machine, or with a larger -count; -json has every spread. The rounds
+of a group's rows are interleaved. docs/measured/peers.md says what each row
 measures, and what is not comparable.
 
 Examples:
@@ -117,7 +117,7 @@ func command(args []string, out, errs io.Writer) int {
 	case err != nil:
 		return usage("%v", err)
 	case fs.NArg() > 0:
-		return usage("no arguments, please: %s; rows go with -run", strings.Join(fs.Args(), " "))
+		return usage("unexpected arguments: %s; rows go with -run", strings.Join(fs.Args(), " "))
 	case o.count < 1:
 		return usage("-count %d: at least 1", o.count)
 	}
@@ -138,6 +138,11 @@ func command(args []string, out, errs io.Writer) int {
 		return exitOK
 	}
 
+	return o.measure(groups, out, errs)
+}
+
+// measure measures the groups, prints the report and returns the exit status.
+func (o options) measure(groups []group, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process

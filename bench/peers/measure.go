@@ -52,7 +52,7 @@ type Row struct {
 	Rounds    []float64          `json:"rounds_ns"`
 }
 
-// Skipped tells of rows that could not be measured here.
+// Skipped are rows that could not be measured here.
 type Skipped struct {
 	Package string   `json:"package"`
 	Why     string   `json:"why"`
@@ -105,41 +105,53 @@ func measure(ctx context.Context, groups []group, o options, errs io.Writer) (*R
 		if ctx.Err() != nil {
 			break
 		}
-		rounds := make([][]figures, len(g.rows))
-		for i := range rounds {
-			rounds[i] = make([]figures, o.count)
-		}
-		broken := make([]bool, len(g.rows))
-		for k := range o.count {
-			for j := range g.rows {
-				i := (j + k) % len(g.rows) // nobody is always first
-				r := &g.rows[i]
-				if ctx.Err() != nil || broken[i] {
-					continue
-				}
-				s := g.sized(r, o)
-				if g.id == "flood" {
-					rep.Objects = s.objects
-				}
-				show.row(g.id + "/" + r.name)
-				f, err := runRow(ctx, self, cc, r, s)
-				if err != nil {
-					if interrupted(ctx) {
-						break
-					}
-					broken[i] = true
-					rep.Failed = append(rep.Failed, fmt.Sprintf("%s/%s: %v", g.id, r.name, err))
-					show.line("failed: " + rep.Failed[len(rep.Failed)-1])
-				}
-				rounds[i][k] = f
+		rounds := rep.rounds(ctx, &g, o, func(r *row, s size) (figures, error) {
+			show.row(g.id + "/" + r.name)
+			f, err := runRow(ctx, self, cc, r, s)
+			if err != nil && !interrupted(ctx) {
+				show.line(fmt.Sprintf("failed: %s/%s: %v", g.id, r.name, err))
 			}
-		}
+			return f, err
+		})
 		if out := summarize(&g, rounds); len(out.Rows) > 0 {
 			rep.Groups = append(rep.Groups, out)
 		}
 	}
 	rep.Partial = ctx.Err() != nil
 	return rep, nil
+}
+
+// rounds measures a group's rows in turn, and returns the figures of each row's
+// rounds. A row that fails is not measured again.
+func (rep *Report) rounds(ctx context.Context, g *group, o options, measure func(*row, size) (figures, error)) [][]figures {
+	rounds := make([][]figures, len(g.rows))
+	for i := range rounds {
+		rounds[i] = make([]figures, o.count)
+	}
+	broken := make([]bool, len(g.rows))
+	for k := range o.count {
+		for j := range g.rows {
+			i := (j + k) % len(g.rows) // no row is always first
+			r := &g.rows[i]
+			if ctx.Err() != nil || broken[i] {
+				continue
+			}
+			s := g.sized(r, o)
+			if g.id == "flood" {
+				rep.Objects = s.objects
+			}
+			f, err := measure(r, s)
+			if err != nil {
+				if ctx.Err() != nil {
+					break
+				}
+				broken[i] = true
+				rep.Failed = append(rep.Failed, fmt.Sprintf("%s/%s: %v", g.id, r.name, err))
+			}
+			rounds[i][k] = f
+		}
+	}
+	return rounds
 }
 
 // interrupted tells, after a child failed, whether that was the user's doing.
@@ -172,7 +184,7 @@ func summarize(g *group, rounds [][]figures) Group {
 	return out
 }
 
-// present takes the rows out that can't be had on this machine, and tells
+// present takes out the rows that can't be measured on this machine, and says
 // once for every package what is missing.
 func present(groups []group, cc *compiler) (there []group, skipped []Skipped) {
 	at := map[string]int{}

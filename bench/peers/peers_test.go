@@ -320,41 +320,6 @@ func TestARowThatFailsIsTold(t *testing.T) {
 	}
 }
 
-func sample() *Report {
-	return &Report{CPU: "A CPU", CPUs: 2, OS: "linux/amd64", Go: "go1", Load: "0 0 0", Count: 3, Objects: 500_000,
-		Groups: []Group{{ID: "flood", Title: "A flood of a title that is longer than all names below it", Rows: []Row{
-			{Name: "Quiesce", Base: true, NS: 7.6, Ratio: 1, Spread: 3, CPUNS: 8, CPURatio: 1, CPUSpread: 2, Rounds: []float64{7, 7.6, 8},
-				Figures: map[string]float64{"enqueue": 5.5, "reclaim": 2.1, "write": 35}},
-			{Name: "a peer", NS: 12345.6, Ratio: 1624.4, Spread: 44, Noisy: true, CPUNS: 150, CPURatio: 18.75, CPUSpread: 21, CPUNoisy: true,
-				Rounds: []float64{1, 2, 3}, Figures: map[string]float64{"peak_mb": 30}},
-			{Name: "slow", NS: 2, Ratio: 2, Spread: 30, Noisy: true, CPUNS: 1, CPURatio: 0.5, Rounds: []float64{1, 2}},
-			{Name: "alone", NS: 1, Rounds: []float64{1}},
-		}}},
-		Skipped: []Skipped{{Package: "libck-dev", Why: "not installed", Rows: []string{"a", "b"}}},
-		Failed:  []string{"g/r: it\nfailed"}}
-}
-
-func TestTable(t *testing.T) {
-	var b bytes.Buffer
-	render(&b, sample())
-	want := `A CPU, 2 CPUs, linux/amd64, go1; load averages at the start 0 0 0
-Medians of 3 rounds, interleaved; 500,000 objects in the flood
-               ns    ratio  spread  CPU ns  ratio  spread
-
-A flood of a title that is longer than all names below it
-  Quiesce    7.60     1.00     3 %    8.00   1.00     2 %  enqueue 5.50, reclaim 2.10; next owner's first write 35.0
-  a peer   12,346  1624.40    44 %     150  18.75    21 %  noisy; +30 MB
-  slow       2.00     2.00    30 %    1.00   0.50     0 %  noisy (wall)
-  alone      1.00        -       -    0.00      -       -
-
-not measured: 2 rows, libck-dev is not installed
-failed: g/r: it
-`
-	if got := b.String(); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
-
 func TestJSONIsOneObject(t *testing.T) {
 	out, errs, status := run(t, "-json", "-quick", "-count=1", "-run", "^flood/Quiesce")
 	if status != 0 {

@@ -18,8 +18,8 @@ import (
 //go:embed c
 var sources embed.FS
 
-// packages are what the C peers need, with a program that tells whether it is
-// there.
+// packages are what the C peers need, with a program that shows whether it is
+// installed.
 var packages = []struct{ name, probe, lib string }{
 	{"liburcu-dev", "#include <urcu/urcu-memb.h>", "-lurcu-memb -lurcu-qsbr -lurcu-bp"},
 	{"libck-dev", "#include <ck_epoch.h>", "-lck"},
@@ -27,7 +27,7 @@ var packages = []struct{ name, probe, lib string }{
 	{"libmimalloc-dev", "", "-Wl,--no-as-needed -lmimalloc"},
 }
 
-// compilerPackages is what is needed before all of them.
+// compilerPackages is what all of them need.
 const compilerPackages = "gcc libc6-dev"
 
 // compiler makes programs from c/, each once.
@@ -39,8 +39,8 @@ type compiler struct {
 	errs   map[string]error
 }
 
-// newCompiler looks for what the programs need. In dir it may do what it
-// likes.
+// newCompiler looks for what the programs need. dir is for its
+// files.
 func newCompiler(ctx context.Context, dir string) (*compiler, error) {
 	c := &compiler{dir: dir, absent: map[string]string{}, made: map[string]string{}, errs: map[string]error{}}
 	if runtime.GOOS != "linux" {
@@ -86,8 +86,8 @@ func (c *compiler) probe(ctx context.Context, include, libs string) bool {
 	return exec.CommandContext(ctx, c.cc, args...).Run() == nil
 }
 
-// missing is the package for want of which a program can't be had; "" says
-// that nothing is missing.
+// missing returns the package without which a program can't be built; "" if
+// nothing is missing.
 func (c *compiler) missing(p *program) string {
 	for _, name := range append([]string{compilerPackages}, p.packages...) {
 		if c.absent[name] != "" {

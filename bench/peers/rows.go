@@ -2,7 +2,7 @@ package main
 
 import "regexp"
 
-// group is a piece of work, and those who do it.
+// group is a piece of work, and the peers that do it.
 type group struct {
 	id    string
 	title string
@@ -113,7 +113,7 @@ func readers() []row {
 // malloc is the allocators' own program.
 func malloc() []row { return onEach(row{name: "C", prog: program{source: "alloc.c"}}) }
 
-// deferred are the C peers that free later, and free beside them.
+// deferred are the C peers that free later, and free at once for comparison.
 func deferred() []row {
 	return join(
 		onEach(row{name: "C free at once", prog: program{source: "reclaim.c", defines: []string{"PEER_free"}}}),
@@ -180,7 +180,7 @@ const (
 	floodObjectsFull = 4_000_000
 )
 
-// sized is what a row's child is told to measure.
+// sized is what a row's child is to measure.
 func (g *group) sized(r *row, o options) size {
 	s := g.size
 	if r.long {

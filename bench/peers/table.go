@@ -6,32 +6,27 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // render prints the table.
 func render(w io.Writer, rep *Report) {
-	fmt.Fprintf(w, "%s, %d CPUs, %s, %s; load averages at the start %s\n", rep.CPU, rep.CPUs, rep.OS, rep.Go, rep.Load)
-	fmt.Fprintf(w, "Medians of %s, interleaved", plural(rep.Count, "round"))
+	fmt.Fprintln(w, strings.TrimSpace(text.WrapSoft(fmt.Sprintf("%s, %d CPUs, %s, %s; load averages at the start %s", rep.CPU, rep.CPUs, rep.OS, rep.Go, rep.Load), 80)))
+	head := "Medians of " + plural(rep.Count, "round") + ", interleaved"
 	if rep.Objects > 0 {
-		fmt.Fprintf(w, "; %s objects in the flood", thousands(rep.Objects))
+		head += "; " + thousands(rep.Objects) + " objects in the flood"
 	}
 	if rep.Quick {
-		fmt.Fprint(w, "; QUICK: rough figures")
+		head += "; QUICK: rough figures"
 	}
 	if rep.Partial {
-		fmt.Fprint(w, "; PARTIAL: interrupted")
+		head += "; PARTIAL: interrupted"
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintln(w, strings.TrimSpace(text.WrapSoft(head, 80)))
 
-	lines := [][]string{{"", "ns", "ratio", "spread", "CPU ns", "ratio", "spread", ""}}
-	for _, g := range rep.Groups {
-		lines = append(lines, nil, []string{g.Title})
-		for _, r := range g.Rows {
-			lines = append(lines, cells(&r))
-		}
-	}
-	align(w, lines)
+	printTable(w, rep.Groups)
 	if len(rep.Skipped)+len(rep.Failed) > 0 {
 		fmt.Fprintln(w)
 	}
@@ -43,32 +38,69 @@ func render(w io.Writer, rep *Report) {
 	}
 }
 
-// cells are a row's.
-func cells(r *Row) []string {
-	ratio := func(v float64) string {
-		if v == 0 {
-			return "-"
-		}
-		return fmt.Sprintf("%.2f", v)
+// printTable prints the groups as one table of at most 80 columns: a row's
+// notes are on a line of their own.
+func printTable(w io.Writer, groups []Group) {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	style := t.Style()
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Format.Header = text.FormatDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	var right []table.ColumnConfig
+	for n := 2; n <= 5; n++ {
+		right = append(right, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
 	}
-	spread := func(v float64) string {
-		if len(r.Rounds) < 2 {
-			return "-"
+	t.SetColumnConfigs(right)
+	t.AppendHeader(table.Row{"", "ns", "ratio", "CPU ns", "ratio"})
+	for _, g := range groups {
+		for _, r := range g.Rows {
+			t.AppendRow(table.Row{"  " + r.Name, ns(r.NS), ratio(r.Ratio), ns(r.CPUNS), ratio(r.CPURatio)})
 		}
-		return fmt.Sprintf("%.0f %%", v)
 	}
+	lines := strings.Split(t.Render(), "\n")
+	put := func(line string) { fmt.Fprintln(w, strings.TrimRight(line, " ")) }
+	put(lines[0])
+	at := 1
+	for _, g := range groups {
+		put("\n" + g.Title)
+		for _, r := range g.Rows {
+			put(lines[at])
+			at++
+			if note := notes(&r); note != "" {
+				for _, line := range strings.Split(text.WrapSoft(note, 72), "\n") {
+					put("      " + strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+}
+
+// ratio has three digits or so, and a dash where there is none.
+func ratio(v float64) string {
+	switch {
+	case v == 0:
+		return "-"
+	case v >= 100:
+		return thousands(int(v + 0.5))
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+// notes says what else there is to a row.
+func notes(r *Row) string {
 	var notes []string
 	switch {
 	case r.Noisy && r.CPUNoisy:
-		notes = append(notes, "noisy")
+		notes = append(notes, fmt.Sprintf("noisy: spread %.0f %%, CPU %.0f %%", r.Spread, r.CPUSpread))
 	case r.Noisy:
-		notes = append(notes, "noisy (wall)")
+		notes = append(notes, fmt.Sprintf("noisy (wall): spread %.0f %%", r.Spread))
 	case r.CPUNoisy:
-		notes = append(notes, "noisy (CPU)")
+		notes = append(notes, fmt.Sprintf("noisy (CPU): spread %.0f %%", r.CPUSpread))
 	}
 	f := r.Figures
 	if e, ok := f["enqueue"]; ok {
-		notes = append(notes, fmt.Sprintf("enqueue %s, reclaim %s; next owner's first write %s", ns(e), ns(f["reclaim"]), ns(f["write"])))
+		notes = append(notes, fmt.Sprintf("enqueue %s, reclaim %s, next owner's first write %s", ns(e), ns(f["reclaim"]), ns(f["write"])))
 	}
 	if mb := f["peak_mb"]; mb >= 1 {
 		notes = append(notes, fmt.Sprintf("+%.0f MB", mb))
@@ -77,13 +109,12 @@ func cells(r *Row) []string {
 		notes = append(notes, fmt.Sprintf("%.1f %% without an array", p))
 	}
 	if p, ok := f["together_percent"]; ok && p < enoughPercent {
-		notes = append(notes, "threads took turns, little contention in it")
+		notes = append(notes, "threads took turns, so there is little contention in it")
 	}
-	return []string{"  " + r.Name, ns(r.NS), ratio(r.Ratio), spread(r.Spread),
-		ns(r.CPUNS), ratio(r.CPURatio), spread(r.CPUSpread), strings.Join(notes, "; ")}
+	return strings.Join(notes, "; ")
 }
 
-// ns is a time with three digits, or all that stand before the point.
+// ns is a time with three digits, or all that are before the point.
 func ns(v float64) string {
 	switch {
 	case v >= 100:
@@ -106,40 +137,6 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// align prints lines of cells: the first and the last column on the left, the
-// others on the right. A line of one cell takes no part.
-func align(w io.Writer, lines [][]string) {
-	var width []int
-	for _, l := range lines {
-		for i, c := range l {
-			if i == len(width) {
-				width = append(width, 0)
-			}
-			if len(l) > 1 {
-				width[i] = max(width[i], utf8.RuneCountInString(c))
-			}
-		}
-	}
-	for _, l := range lines {
-		var b strings.Builder
-		for i, c := range l {
-			pad := ""
-			if len(l) > 1 {
-				pad = strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
-			}
-			switch i {
-			case 0:
-				b.WriteString(c + pad)
-			case len(l) - 1:
-				b.WriteString("  " + c)
-			default:
-				b.WriteString("  " + pad + c)
-			}
-		}
-		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
-	}
 }
 
 // progress shows how far the command is: one line that changes on a terminal,
