@@ -17,7 +17,7 @@ import (
 // measures one row, once.
 
 // childArg as the first argument makes this program such a process. The others
-// are those of the C programs, behind the name of what to measure.
+// are those of the C programs, after the name of what to measure.
 const childArg = "child"
 
 // task is what a child is to do.

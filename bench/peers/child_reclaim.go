@@ -42,7 +42,7 @@ func (r *reclaimer) measure(t *task) error {
 	return nil
 }
 
-// churn goes on for ns; it returns the number of objects.
+// churn continues for ns; it returns the number of objects.
 func (r *reclaimer) churn(ns float64) (n float64) {
 	ps := make([]*obj64, churnRound)
 	for start := now(); now()-start < ns; n += churnRound {
@@ -54,7 +54,7 @@ func (r *reclaimer) churn(ns float64) (n float64) {
 	return n
 }
 
-// flood has the figures of n objects, or tells nobody where it is a warm-up.
+// flood measures n objects; a warm-up prints no figures.
 func (r *reclaimer) flood(t *task, n int) {
 	ps := make([]*obj64, n)
 	for i := range ps {
@@ -121,7 +121,7 @@ func ofCache(c *slab.Cache[obj64], atOnce bool) *reclaimer {
 	return r
 }
 
-// reclaimQuiesce measures, and tells of objects that found no array.
+// reclaimQuiesce measures, and prints the share of objects that found no array.
 func reclaimQuiesce(t *task, atOnce bool, opts ...slab.Option) error {
 	c, err := newCache(opts...)
 	if err != nil {

@@ -154,7 +154,7 @@ func (rep *Report) rounds(ctx context.Context, g *group, o options, measure func
 	return rounds
 }
 
-// interrupted tells, after a child failed, whether that was the user's doing.
+// interrupted reports, after a child failed, whether the user interrupted it.
 // The terminal's Ctrl-C reaches the child too, maybe first.
 func interrupted(ctx context.Context) bool {
 	select {
@@ -246,7 +246,7 @@ func runRow(ctx context.Context, self string, cc *compiler, r *row, s size) (fig
 	return parseFigures(out.String())
 }
 
-// cpuModel is the processor's name, where the system tells.
+// cpuModel is the processor's name, where the system reports it.
 func cpuModel() string {
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(text)) {

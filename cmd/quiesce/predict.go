@@ -35,7 +35,7 @@ Columns of the predictions:
   depot wait       share of the Ps' time that goes to the sheaves' shared stacks
   slab lock        share of time that cache.mu is held
   worker           share of time that the reclaim worker wants a processor and
-                   has one; at 100 it falls behind and the growth is not 0
+                   has one; at 100 it can't keep up, and the growth is not 0
   M/s              millions of objects allocated and freed by RCU per second
   in flight        freed, but not yet reclaimed, on average
   held             all slabs and sheaves at the end of the simulated time

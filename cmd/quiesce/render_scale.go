@@ -204,7 +204,7 @@ func verdictOf(f scale.Figure) string {
 	return strings.TrimSpace(unsteady(v, f.Unsure))
 }
 
-func renderCachegrind(w io.Writer, r *scale.CachegrindReport) {
+func renderMisses(w io.Writer, r *scale.MissesReport) {
 	if r.Skipped != "" {
 		fmt.Fprintln(w, "skipped:", r.Skipped)
 		return

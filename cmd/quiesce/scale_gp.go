@@ -31,7 +31,7 @@ func scaleGPFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 	cfg := new(scale.GPConfig)
 	fs.IntVar(&cfg.NReaders, "nreaders", -1, "`n` goroutines that read (default: one for each P)")
 	fs.IntVar(&cfg.NWriters, "nwriters", -1, "`n` goroutines that wait (default: one for each P)")
-	fs.BoolVar(&cfg.Async, "gp_async", false, "rcu.Call, measured until its callback, in place of rcu.Synchronize")
+	fs.BoolVar(&cfg.Async, "gp_async", false, "rcu.Call, measured until its callback, instead of rcu.Synchronize")
 	fs.IntVar(&cfg.AsyncMax, "gp_async_max", 1000, "`n` callbacks of a writer in flight (default 1000)")
 	fs.BoolVar(&cfg.Exp, "gp_exp", false, "rcu.SynchronizeExpedited")
 	fs.DurationVar(&cfg.Holdoff, "holdoff", 100*time.Millisecond, "a `time` to wait before the writers begin (default 100ms; the kernel's 10s is for its boot)")

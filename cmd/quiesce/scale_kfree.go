@@ -44,7 +44,7 @@ func scaleKfreeFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 	fs.BoolVar(&cfg.Single, "kfree_rcu_test_single", false, "allocate by Kmalloc and free by KfreeRCU")
 	fs.DurationVar(&cfg.Holdoff, "holdoff", 0, "a `time` to wait before it begins")
 	fs.DurationVar(&cfg.MinRuntime, "minruntime", 0, "loop on until this `time` has passed")
-	fs.StringVar(&cfg.Strategy, "strategy", "", "a `name` of quiesce compare's strategies in place of what ships ("+strings.Join(scale.Strategies(), ", ")+"); objects have 64 bytes")
+	fs.StringVar(&cfg.Strategy, "strategy", "", "a `name` of quiesce compare's strategies instead of what ships ("+strings.Join(scale.Strategies(), ", ")+"); objects have 64 bytes")
 	preset := fs.String("preset", "", "run a published test by its `name`, with the kernel's figures next to it; \"list\" lists them. The flags above still count")
 	by := fs.Int("scale", 100, "divide the preset's loops by `n` (default 100)")
 	return func(r *run) (*result, error) {

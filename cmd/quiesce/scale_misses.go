@@ -28,9 +28,9 @@ ends after it, less those of one that ends before it.`,
 }
 
 func scaleMissesFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
-	cfg := new(scale.CachegrindConfig)
+	cfg := new(scale.MissesConfig)
 	fs.IntVar(&cfg.Objects, "objects", 50_000, "`n` objects (default 50000, with -short 20000)")
-	fs.BoolVar(&cfg.Short, "short", false, "only the reclaim, and not the lab's array: for CI")
+	fs.BoolVar(&cfg.Short, "short", false, "only the reclaim, and not compare's array: for CI")
 	return func(r *run) (*result, error) {
 		if cfg.Short && !r.Changed("objects") {
 			cfg.Objects = 20_000
@@ -39,10 +39,10 @@ func scaleMissesFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 		if cfg.Child, err = childCommand("misses"); err != nil {
 			return nil, err
 		}
-		rep, err := scale.Cachegrind(r, *cfg, r.progress.Say)
+		rep, err := scale.CountMisses(r, *cfg, r.progress.Say)
 		if err != nil {
 			return nil, err
 		}
-		return scaleResult(rep, func(w io.Writer) { renderCachegrind(w, rep) }, rep.Partial, rep.OK), nil
+		return scaleResult(rep, func(w io.Writer) { renderMisses(w, rep) }, rep.Partial, rep.OK), nil
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"quiesce/rcu"
 )
 
-// array is a page of objects that wait. It lies in memory that was something
-// else before, so it has numbers where Go would have pointers.
+// array is a page of objects that wait. Its memory was something else before,
+// so it has numbers where Go would have pointers.
 type array struct {
 	next   uintptr // the next one of a record, or of a pool
 	cookie rcu.Cookie
@@ -33,7 +33,7 @@ func (a *array) objects() []*Object {
 
 // source is where arrays come from.
 type source interface {
-	get() *array  // in the caller's context; nil: none to be had
+	get() *array  // in the caller's context; nil: none is available
 	put(a *array) // back from the reclaimer, or not needed. Any context
 	hurry()       // memory is short
 	wakeups() uint64
@@ -57,10 +57,10 @@ type record struct {
 const records = 64
 
 // drainNS is how long the worker lets objects gather before a grace period
-// when no array is full: slab's drain has the same order. Untuned.
+// when no array is full; slab's drain is of the same order. Untuned.
 const drainNS = 4_000_000
 
-// batcher is kfree_rcu of Linux 5.7 to 6.17, but for where arrays come from.
+// batcher is kfree_rcu of Linux 5.7 to 6.17, except for where arrays come from.
 type batcher struct {
 	in  *Instance
 	src source
@@ -68,7 +68,7 @@ type batcher struct {
 	running atomic.Bool // the worker is there
 	soon    atomic.Bool // it should not sleep first
 	wake    atomic.Uint64
-	done    atomic.Uint64 // objects given back
+	done    atomic.Uint64 // objects returned to the allocator
 
 	reclaimMu lock.Mutex
 	record    [records]record
@@ -186,8 +186,8 @@ func (b *batcher) work() {
 			continue
 		}
 		b.running.Store(false)
-		// What was stored before this look is seen; who stores after it
-		// finds running false.
+		// What was stored before this check is seen; a caller that stores after
+		// it finds running false.
 		if !b.pending() || !b.running.CompareAndSwap(false, true) {
 			return
 		}
@@ -207,7 +207,7 @@ func (b *batcher) pending() bool {
 	return false
 }
 
-// reclaim takes all that waits, lets a grace period pass, and frees it. It
+// reclaim collects all that waits, lets a grace period pass, and frees it. It
 // returns the number of objects.
 func (b *batcher) reclaim() (n uint64) {
 	b.reclaimMu.Lock()
@@ -282,8 +282,8 @@ func (b *batcher) counts() (c Counts) {
 	return c
 }
 
-// close waits for the worker's end and gives the arrays back that never
-// held anything.
+// close waits for the worker's end, and returns the arrays that never held
+// anything.
 func (b *batcher) close() error {
 	for b.running.Load() {
 		sys.Sleep(100_000)

@@ -33,8 +33,8 @@ func newCaller(kind Caller) *caller {
 	return c
 }
 
-// do runs fn in the next context and tells it whether that is a raw one. There
-// fn must keep the rules of pinned sections.
+// do runs fn in the next context; raw says whether that is a raw one, where fn
+// must keep the rules of pinned sections.
 func (c *caller) do(fn func(raw bool)) {
 	c.turn++
 	if c.kind == Plain || c.kind == Mixed && c.turn&1 == 0 {

@@ -11,15 +11,15 @@ import (
 // tickNS is how long a deferred object waits for its timer, 1/HZ with HZ=1000.
 const tickNS = 1_000_000
 
-// deferred is alternative 2: nobody calls kfree_rcu in a raw atomic context.
-// Those who would push the object on a queue of their P, by one
-// compare-and-swap on the rcu_head, and a timer's worker makes the call.
+// deferred is alternative 2: kfree_rcu is not called in a raw atomic context.
+// Callers there push the object on a queue of their P, by one compare-and-swap
+// on the rcu_head, and a timer's worker makes the call.
 type deferred struct {
 	*batcher
 	armed   atomic.Bool
 	ticks   atomic.Uint64
 	held    atomic.Uint64
-	moveMu  lock.Mutex // who empties the queues
+	moveMu  lock.Mutex // held by the goroutine that empties the queues
 	pending [records]struct {
 		head atomic.Uintptr
 		_    [120]byte

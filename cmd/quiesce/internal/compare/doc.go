@@ -1,7 +1,7 @@
-// Package compare has the ways out that "Raw spinlocks and memory allocation"
+// Package compare has the alternatives that "Raw spinlocks and memory allocation"
 // (LKML, July 2020) weighs, and those that were found later, each as a working
-// kfree_rcu over the same allocator and the same RCU, and measures them beside
-// each other. None of it is on anybody's production path: slab.Cache.FreeRCU is.
+// kfree_rcu over the same allocator and the same RCU, and measures them
+// against each other. None of it is on a production path: slab.Cache.FreeRCU is.
 //
 // # Terms
 //
@@ -11,7 +11,7 @@
 //	           interrupts disabled, a hard interrupt
 //	array      a page of pointers to objects that wait for a grace period
 //	list       objects that wait, chained through the rcu_head inside of them
-//	fallback   the list, for want of an array
+//	fallback   the list, where there is no array
 //
 // # What the strategies share
 //
@@ -44,7 +44,7 @@
 // # Who owns what
 //
 //	record     its raw lock
-//	array      the record it is in; then the reclaimer, who holds reclaimMu
+//	array      the record it is in; then the reclaimer, which holds reclaimMu
 //	object     from Free on the batcher; the list writes to its first word, while
 //	           readers may still read the others
 //

@@ -13,7 +13,8 @@ type hist struct {
 	max int64
 }
 
-// histMost is the longest duration that is told from longer ones: 18 minutes.
+// histMost is the longest duration that is distinguished from longer ones: 18
+// minutes.
 const histMost = 1 << 40
 
 func newHist() *hist { return &hist{h: hdrhistogram.New(1, histMost, 2)} }

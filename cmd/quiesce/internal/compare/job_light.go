@@ -93,7 +93,7 @@ const (
 
 // memory floods from raw and plain contexts while a reader is there for 20 ms
 // at a time, and samples what the allocator has handed out: objects, live and free, and arrays. It has a limit of 64 MiB,
-// so that strategies that fall behind have to wait.
+// so that strategies that can't keep up have to wait.
 func (b *bench) memory(j Job) (*Memory, error) {
 	in, err := New(b.strategy, Config{Limit: 64 << 20, Depot: 1 << 20})
 	if err != nil {

@@ -106,7 +106,7 @@ func stress(pl poolLock, pins bool) (Lock, error) {
 	return l, in.Close()
 }
 
-// work takes pages and frees them in bulk until it is told to stop.
+// work takes pages and frees them in bulk until s.stop is set.
 func (s *stressed) work(k uint64) {
 	pages := make([]*array, 0, stressPages)
 	for ; !s.stop.Load(); k++ {

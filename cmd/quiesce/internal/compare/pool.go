@@ -10,7 +10,7 @@ import (
 )
 
 // pool is a buddy allocator of pages whose one lock is the strategy's choice.
-// It stands for the page allocator with another kind of zone lock, and does
+// It represents the page allocator with another kind of zone lock, and does
 // under it what that one does: it splits and merges blocks. Its memory comes
 // from the instance's page allocator in blocks of 2 MiB, which a worker adds
 // when few pages are left, because that takes locks that sleep.
@@ -70,7 +70,9 @@ func (e poolError) Error() string { return string(e) }
 
 const errNoBlock = poolError("compare: no memory for a pool of pages")
 
-// grow adds a block. Unpinned, one at a time.
+// grow adds a block, one at a time.
+//
+// Context: task; not pinned.
 func (p *pool) grow(f gfp.Flags) {
 	n := p.many.Load()
 	if n == poolBlocks {
@@ -83,12 +85,14 @@ func (p *pool) grow(f gfp.Flags) {
 	p.base[n] = b
 	p.lock.LockIRQ()
 	p.many.Store(n + 1)
-	p.push(n*blockPages, page.MaxOrder)
+	p.pushLocked(n*blockPages, page.MaxOrder)
 	p.left += blockPages
 	p.lock.UnlockIRQ()
 }
 
-// wantMore has a block added. Any context.
+// wantMore starts a worker that adds a block.
+//
+// Context: any.
 func (p *pool) wantMore() {
 	if !p.growing.Load() && p.growing.CompareAndSwap(false, true) {
 		p.workers.Add(1)
@@ -101,35 +105,35 @@ func (p *pool) wantMore() {
 	}
 }
 
-// push, pop and drop change the lists. Under the lock.
+// pushLocked, popLocked and dropLocked change the lists.
 
-func (p *pool) push(pg uint32, order int) {
+func (p *pool) pushLocked(pg uint32, order int) {
 	p.place[pg], p.order[pg] = uint32(len(p.free[order])), uint8(order+1)
 	p.free[order] = append(p.free[order], pg)
 }
 
-func (p *pool) pop(order int) uint32 {
+func (p *pool) popLocked(order int) uint32 {
 	pg := p.free[order][len(p.free[order])-1]
-	p.drop(pg, order)
+	p.dropLocked(pg, order)
 	return pg
 }
 
-func (p *pool) drop(pg uint32, order int) {
+func (p *pool) dropLocked(pg uint32, order int) {
 	l := p.free[order]
 	last := l[len(l)-1]
 	l[p.place[pg]], p.place[last] = last, p.place[pg]
 	p.free[order], p.order[pg] = l[:len(l)-1], 0
 }
 
-// takePage splits the smallest block there is. Under the lock.
-func (p *pool) takePage() (pg uint32, ok bool) {
+// takePageLocked splits the smallest free block.
+func (p *pool) takePageLocked() (pg uint32, ok bool) {
 	for order := range p.free {
 		if len(p.free[order]) == 0 {
 			continue
 		}
-		pg = p.pop(order)
+		pg = p.popLocked(order)
 		for order--; order >= 0; order-- {
-			p.push(pg+1<<order, order)
+			p.pushLocked(pg+1<<order, order)
 		}
 		p.left--
 		return pg, true
@@ -137,8 +141,8 @@ func (p *pool) takePage() (pg uint32, ok bool) {
 	return 0, false
 }
 
-// putPage merges a page with its buddies. Under the lock.
-func (p *pool) putPage(pg uint32) {
+// putPageLocked merges a page with its buddies.
+func (p *pool) putPageLocked(pg uint32) {
 	p.left++
 	order := 0
 	for ; order < page.MaxOrder; order++ {
@@ -146,16 +150,16 @@ func (p *pool) putPage(pg uint32) {
 		if p.order[buddy] != uint8(order+1) {
 			break
 		}
-		p.drop(buddy, order)
+		p.dropLocked(buddy, order)
 		pg &= buddy
 	}
-	p.push(pg, order)
+	p.pushLocked(pg, order)
 }
 
 // takeLocked and putLocked are one page's way through the pool.
 func (p *pool) takeLocked() *array {
-	p.flush()
-	pg, ok := p.takePage()
+	p.flushLocked()
+	pg, ok := p.takePageLocked()
 	if !ok {
 		return nil
 	}
@@ -166,11 +170,11 @@ func (p *pool) takeLocked() *array {
 
 func (p *pool) putLocked(a *array) {
 	off := a.addr() - uintptr(p.base[a.block])
-	p.putPage(a.block*blockPages + uint32(off>>page.Shift))
+	p.putPageLocked(a.block*blockPages + uint32(off>>page.Shift))
 }
 
-// flush frees the pages that came late.
-func (p *pool) flush() {
+// flushLocked frees the pages that came late.
+func (p *pool) flushLocked() {
 	if p.late.Load() == 0 {
 		return
 	}
@@ -181,7 +185,7 @@ func (p *pool) flush() {
 	}
 }
 
-// putLate leaves a page to the next one who gets the lock.
+// putLate leaves a page to the next holder of the lock.
 func (p *pool) putLate(a *array) {
 	for {
 		head := p.late.Load()
@@ -205,7 +209,7 @@ func (p *pool) close() error {
 	for p.workers.Load() > 0 {
 		sys.Sleep(100_000)
 	}
-	p.flush()
+	p.flushLocked()
 	if all := int(p.many.Load()) * blockPages; p.left != all {
 		return poolError("compare: pages of a pool are missing")
 	}

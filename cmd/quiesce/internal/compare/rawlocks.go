@@ -3,8 +3,8 @@ package compare
 import "quiesce/lock"
 
 // rawlocks is alternative 4: the lock that an allocation meets is a raw one, so
-// arrays can be had in every context, for as long as memory lasts. Everybody
-// who waits for the lock is pinned.
+// arrays are available in every context for as long as memory lasts. Every
+// waiter for the lock is pinned.
 type rawlocks struct{ *pool }
 
 func newRawLocks(in *Instance) (engine, error) {
@@ -43,8 +43,8 @@ type Conversion struct {
 	Reason string
 }
 
-// Conversions are the locks that an allocation, or the free that gives its
-// memory back, can meet. A test holds the list against the sources.
+// Conversions are the locks that an allocation, or the free that returns
+// its memory, can meet. A test checks the list against the sources.
 var Conversions = []Conversion{
 	{"page.zone.lock", "lock.Spin", true, "the buddy: bounded by a batch of pages"},
 	{"slab.cache.mu", "lock.Spin", true, "slabs and their bitmaps: bounded by a sheaf of objects"},

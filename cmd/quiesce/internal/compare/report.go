@@ -1,6 +1,6 @@
 package compare
 
-// Report is what a run measured. Its JSON form is stable: names tell the unit.
+// Report is what a run measured. Its JSON form is stable: names have the unit.
 type Report struct {
 	Partial  bool       `json:"partial"` // interrupted
 	Full     bool       `json:"full"`
@@ -138,7 +138,7 @@ type Lock struct {
 	BatchPages int     `json:"pages_per_bulk_free"`
 }
 
-// Tracking is what it costs that a pinned section can be told.
+// Tracking is what it costs to know that a section is pinned.
 type Tracking struct {
 	Timed
 	Bare    float64 `json:"pin_pair_ns"`

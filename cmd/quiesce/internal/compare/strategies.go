@@ -87,7 +87,7 @@ func newNoLocks(in *Instance) (engine, error) {
 
 // detect is alternative 1. That a caller is pinned is known here from the word
 // that RCU's pinned readers count in anyway, which costs slow paths one load;
-// Tracking measures what it would cost those who do not count.
+// Tracking measures what it would cost readers that do not count.
 type detect struct{ zone }
 
 func newDetect(in *Instance) (engine, error) {
@@ -112,7 +112,7 @@ func newRawAPI(in *Instance) (engine, error) {
 func (r rawapi) freeRaw(o *Object) { r.chain(o) }
 
 // trylock is Linux 6.15's alloc_pages_nolock: the lock may be one that sleeps,
-// because it is never waited for. Whoever finds it taken does without.
+// because it is never waited for. A caller that finds it held does without.
 type trylock struct{ *pool }
 
 func newTryLock(in *Instance) (engine, error) {
@@ -141,8 +141,8 @@ func (t trylock) get() *array {
 	return a
 }
 
-// put is kfree_nolock: where the lock is taken the page waits for the next one
-// who gets it.
+// put is kfree_nolock: where the lock is held, the page waits for its next
+// holder.
 func (t trylock) put(a *array) {
 	s := preempt.DisableIRQ()
 	if t.lock.TryLock() {

@@ -58,8 +58,8 @@ func Lookup(name string) *Strategy {
 
 // Object is what all of them free: one cache line.
 type Object struct {
-	next  uintptr // rcu_head.next: owned by whoever has the object on a list
-	_     uintptr // rcu_head.func, which nobody here needs
+	next  uintptr // rcu_head.next: owned by the list that has the object
+	_     uintptr // rcu_head.func, which is not needed here
 	Stamp uint64
 	Words [5]uint64
 }
@@ -83,7 +83,7 @@ type Counts struct {
 	Arrays    uint64 // objects that went into arrays
 	Fallback  uint64 // objects that went on the list
 	Deferred  uint64 // objects that a queue held before that
-	Reclaimed uint64 // objects given back to the allocator
+	Reclaimed uint64 // objects returned to the allocator
 	Wakeups   uint64 // times that a worker of the engine's began or woke up
 }
 
@@ -103,11 +103,11 @@ func (c Counts) fallbackShare() float64 {
 type engine interface {
 	free(o *Object)    // from a plain caller, or a raw one that has no other way
 	freeRaw(o *Object) // from a raw caller
-	barrier()          // until all that was freed before is back. Unpinned
-	hurry()            // memory is short. Unpinned; returns soon
+	barrier()          // until all that was freed before is back; not pinned
+	hurry()            // memory is short; not pinned, returns soon
 	counts() Counts
 	contend(fn func()) // runs fn with the lock held that allocations may meet
-	close() error      // after a barrier, with nobody at work
+	close() error      // after a barrier, when nothing runs
 }
 
 // Instance is a strategy in use, with an allocator of its own.
@@ -118,7 +118,9 @@ type Instance struct {
 	e     engine
 }
 
-// New makes an instance. Unpinned.
+// New makes an instance.
+//
+// Context: task; not pinned.
 func New(name string, cfg Config) (*Instance, error) {
 	s := Lookup(name)
 	if s == nil {
@@ -142,7 +144,9 @@ func New(name string, cfg Config) (*Instance, error) {
 	return in, nil
 }
 
-// Alloc returns an object, or nil when there is no memory. Unpinned.
+// Alloc returns an object, or nil when there is no memory.
+//
+// Context: task; not pinned.
 func (in *Instance) Alloc() *Object { return in.cache.Alloc(gfp.Kernel | gfp.NoWarn) }
 
 // Free frees an unlinked object after a grace period, for plain callers.
@@ -152,7 +156,8 @@ func (in *Instance) Free(o *Object) { in.e.free(o) }
 func (in *Instance) FreeRaw(o *Object) { in.e.freeRaw(o) }
 
 // Barrier waits until every object freed before is with the allocator again.
-// Unpinned, outside of read-side sections.
+//
+// Context: task; not pinned, outside of read-side sections.
 func (in *Instance) Barrier() {
 	in.e.barrier()
 	in.cache.Barrier() // the depot's overflow, which frees by kfree_bulk
@@ -168,11 +173,15 @@ func (in *Instance) Counts() Counts { return in.e.counts() }
 func (in *Instance) Pages() page.Stats { return in.pages.Stats() }
 
 // Contend runs fn with the lock held that an allocation of this strategy may
-// meet: the zone's, or that of the strategy's own allocator. Unpinned.
+// meet: the zone's, or that of the strategy's own allocator.
+//
+// Context: task; not pinned.
 func (in *Instance) Contend(fn func()) { in.e.contend(fn) }
 
-// Close waits for all that was freed and reports what never was. Nobody may
-// use the instance meanwhile. Unpinned, outside of read-side sections.
+// Close waits for all that was freed and reports what never was. The instance
+// must not be in use.
+//
+// Context: task; not pinned, outside of read-side sections.
 func (in *Instance) Close() error {
 	in.Barrier()
 	in.pages.RemoveReclaimer(in)
@@ -188,10 +197,12 @@ func (in *Instance) Close() error {
 
 const noLocksPage = gfp.NoWait | gfp.NoLocks | gfp.NoWarn
 
-// Stock sees to it that the allocator has n free pages with memory behind its
-// lock: a request in a raw atomic context makes no system call, so blocks
-// without memory are not for it, and it looks at a few blocks only that have it
-// in part. So these are whole ones. Unpinned.
+// Stock makes the allocator have n free pages with memory behind its lock: a
+// request in a raw atomic context makes no system call, so it can't use blocks
+// without memory, and it checks only a few blocks that have it in part. So these
+// are whole ones.
+//
+// Context: task; not pinned.
 func (in *Instance) Stock(n int) {
 	var blocks []unsafe.Pointer
 	for ; n > 0; n -= 1 << page.MaxOrder {
@@ -216,8 +227,10 @@ func (in *Instance) Squeeze(n int) *Squeezed {
 }
 
 // Take takes every page from this P's list, so that an allocation that takes
-// no lock finds none. Where there is no room left, what was taken goes back
-// first, and most of it to the pages behind the lock. Pinned.
+// no lock finds none. Where there is no room left, what was taken is returned
+// first, most of it to the pages behind the lock.
+//
+// Context: pinned.
 func (s *Squeezed) Take() {
 	if len(s.held) == cap(s.held) {
 		s.Release()
@@ -231,7 +244,9 @@ func (s *Squeezed) Take() {
 	}
 }
 
-// Release gives the pages back. Any context.
+// Release returns the pages.
+//
+// Context: any.
 func (s *Squeezed) Release() {
 	for _, p := range s.held {
 		s.in.pages.Free(p, 0)

@@ -35,7 +35,7 @@ func bends(all []int, byPs map[int]Result) (found []Bend) {
 			case busy >= bentBusy:
 				why = fmt.Sprintf("is busy %.0f %% of the time", 100*busy)
 			case name == resWorker && r.Growth > 0.05*r.Total*objectSize:
-				why = fmt.Sprintf("falls behind by %.0f %% of what is freed", 100*r.Growth/(r.Total*objectSize))
+				why = fmt.Sprintf("can't keep up: %.0f %% of what is freed piles up", 100*r.Growth/(r.Total*objectSize))
 			default:
 				continue
 			}

@@ -20,7 +20,7 @@ type Calibration struct {
 	GP      []GPPoint `json:"grace_period_over_gomaxprocs"` // scan check
 }
 
-// GPPoint is Synchronize at one GOMAXPROCS, nobody else running.
+// GPPoint is Synchronize at one GOMAXPROCS, nothing else running.
 type GPPoint struct {
 	Ps    int     `json:"ps"`
 	Model float64 `json:"model_ns"`
@@ -82,7 +82,8 @@ func repeat(fn func()) func(int) {
 	}
 }
 
-// membarrier alone, beside a peer, and what the peer loses by it.
+// membarrier measures one alone, one next to a peer, and what the peer loses by
+// it.
 func (m *meter) membarrier() error {
 	back := procs(1)
 	m.p.MembarrierAlone = m.alone(20, repeat(sys.Membarrier))
@@ -156,7 +157,7 @@ func (m *meter) lines() error {
 	return nil
 }
 
-// gracePeriods fits Synchronize over GOMAXPROCS. The readers' mark stands at the
+// gracePeriods fits Synchronize over GOMAXPROCS. The readers' mark is at the
 // highest, so that steps 2 and 4 scan as many Ps as step 5.
 func (m *meter) gracePeriods() []GPPoint {
 	const most = 512

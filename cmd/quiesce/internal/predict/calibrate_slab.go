@@ -87,7 +87,7 @@ func (m *meter) fast() error {
 }
 
 // slabs measures what leaves sheaves and comes back into them, by filling the
-// depot and giving everything back.
+// depot and returning everything.
 func (m *meter) slabs() error {
 	defer procs(1)()
 	c, end, err := newCache(roomy)
@@ -125,7 +125,7 @@ func (m *meter) slabs() error {
 }
 
 // handover takes the worker's time per sheaf from the difference between a
-// Barrier behind twenty sheaves and one behind two.
+// Barrier after twenty sheaves and one after two.
 func (m *meter) handover() error {
 	defer procs(1)()
 	c, end, err := newCache(roomy)

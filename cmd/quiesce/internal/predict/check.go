@@ -14,7 +14,7 @@ import (
 // tolerance is how far off the model may be at one and two Ps.
 const tolerance = 0.30
 
-// Check is a prediction held against a measurement.
+// Check compares a prediction with a measurement.
 type Check struct {
 	What      string  `json:"what"`
 	Ps        int     `json:"ps"`
@@ -63,8 +63,8 @@ func measure(ctx context.Context, effort float64) (m Measured, err error) {
 	return m, m.remote(ctx, nanos)
 }
 
-// perObject is the processor time of an object; where the system doesn't tell,
-// the wall's.
+// perObject is the processor time of an object; where the system does not
+// report it, the wall's.
 func perObject(u usage, ok bool, ps int, objects float64) float64 {
 	if !ok {
 		u.ran = u.wall * float64(ps)
@@ -151,7 +151,7 @@ func (m *Measured) remote(ctx context.Context, nanos int64) error {
 	return end()
 }
 
-// checks holds the model against m. It also returns the shares of sheaves that
+// checks compares the model with m. It also returns the shares of sheaves that
 // were reused whole in the simulations.
 func checks(p *Params, m Measured, seed uint64) (all []Check, reused [2]float64) {
 	add := func(what string, ps int, predicted, measured float64, by string) {

@@ -41,8 +41,8 @@ func (p *Params) Membarrier(n int) Range {
 }
 
 // Scan is the cost of steps 2, 4 and 5 for n Ps that run. Each line was written
-// by its P since the last scan: one miss per step beside what was measured in
-// cache.
+// by its P since the last scan: one miss per step in addition to what was
+// measured in cache.
 func (p *Params) Scan(n int) Range {
 	warm := exactly(p.ScanP * float64(n))
 	if n <= 1 {
@@ -52,7 +52,7 @@ func (p *Params) Scan(n int) Range {
 	if n > 16 {
 		far = spread(p.assumed("line_far"), 1)
 	}
-	// Step 5 comes right behind step 4, but all Ps go on writing meanwhile.
+	// Step 5 comes right after step 4, but all Ps keep writing in between.
 	return warm.plus(far.times(3 * p.Line * float64(n-1)))
 }
 
@@ -107,7 +107,7 @@ type Closed struct {
 	PerP       float64 `json:"objects_per_s_per_p"`
 	StackWait  float64 `json:"stack_wait_share"`
 	LockBusy   float64 `json:"slab_lock_utilisation"`
-	WorkerBusy float64 `json:"reclaim_worker_demand"` // above 1: it falls behind
+	WorkerBusy float64 `json:"reclaim_worker_demand"` // above 1: it can't keep up
 	ByHand     float64 `json:"kept_share"`            // of a burst, at most
 }
 

@@ -13,7 +13,7 @@ import (
 // runnable without a processor, which is what a shared machine takes.
 type usage struct{ wall, ran, waited float64 }
 
-// use reads the usage; ok is false where the system doesn't tell.
+// use reads the usage; ok is false where the system does not report it.
 func use() (u usage, ok bool) {
 	u.wall = float64(sys.Nanotime())
 	files, _ := filepath.Glob("/proc/self/task/*/schedstat")

@@ -7,12 +7,12 @@
 //	              and free by RCU, on sheaves, stacks, the slab lock, the
 //	              reclaim worker and Go's scheduler
 //
-// check.go holds the predictions for one and two Ps against measurements, and
-// the report says so when one is more than 30 % off. docs/measured/predict.md has the
-// model in full, its assumptions, and the figures of one machine.
+// check.go compares the predictions for one and two Ps with measurements, and
+// the report says so when one is more than 30 % off. docs/measured/predict.md
+// has the model in full, its assumptions, and the figures of one machine.
 //
 // What is measured and what is assumed is kept apart: a Param has the method of
-// its measurement, an Assumption a range, and results that hang on one are
+// its measurement, an Assumption a range, and results that depend on one are
 // given as a range too.
 //
 // # The simulation's unit

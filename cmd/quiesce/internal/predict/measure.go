@@ -67,13 +67,13 @@ func (p *peer) end() {
 	p.wg.Wait()
 }
 
-// window is one window beside a peer: the caller's ns per operation, and the
+// window is one window next to a peer: the caller's ns per operation, and the
 // peer's operations per ns.
 type window struct{ ns, rate float64 }
 
-// beside is alone beside a running peer. It also returns the peer's rate. Windows
+// nextTo is alone, next to a running peer. It also returns the peer's rate. Windows
 // should last some microseconds, and the peer's operations less.
-func beside(ctx context.Context, p *peer, windows, batch int, fn func(n int)) (ns, rate float64) {
+func nextTo(ctx context.Context, p *peer, windows, batch int, fn func(n int)) (ns, rate float64) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	fn(batch)
@@ -121,7 +121,7 @@ func besideOf(ctx context.Context, peer func(), windows, batch int, fn func(n in
 	err = ErrBusy
 	for range 3 {
 		p := start(peer)
-		n, r := beside(ctx, p, windows/2, batch, fn)
+		n, r := nextTo(ctx, p, windows/2, batch, fn)
 		p.end()
 		if n > 0 && (err != nil || n < ns) {
 			ns, rate, err = n, r, nil

@@ -7,7 +7,7 @@ import (
 )
 
 // Params are the model's measured parameters. All times are nanoseconds of a
-// processor. The tags tell how each one is measured.
+// processor. The tags say how each one is measured.
 type Params struct {
 	MembarrierAlone float64 `json:"membarrier_alone_ns" how:"membarrier, no other thread of the process running"`
 	MembarrierPeer  float64 `json:"membarrier_peer_ns" how:"membarrier, one other thread running all the while"`
@@ -17,14 +17,14 @@ type Params struct {
 	Line            float64 `json:"line_ns" how:"reading 512 lines that another processor wrote a moment ago, per line"`
 	DrainSlot       float64 `json:"drain_slot_ns" how:"swap and busy look of one slot, lines in cache, per round"`
 	Pair            float64 `json:"pair_ns" how:"Alloc and FreeRCU of an object, no slow path"`
-	SheafSlow       float64 `json:"sheaf_slow_ns" how:"the slow paths of a sheaf of both, depot filled, nobody else there"`
+	SheafSlow       float64 `json:"sheaf_slow_ns" how:"the slow paths of a sheaf of both, depot filled, nothing else running"`
 	StackOp         float64 `json:"stack_op_ns" how:"push or pop of a stack of sheaves, alone"`
 	StackTwo        float64 `json:"stack_two_ns" how:"time between two successes when two Ps push and pop without a pause"`
 	StackRetries    float64 `json:"stack_retries" how:"failed compare-and-swaps per success in the same run"`
 	SpinAlone       float64 `json:"spin_alone_ns" how:"lock.Spin, Lock and Unlock, alone"`
 	SpinHandoff     float64 `json:"spin_handoff_ns" how:"time from Unlock to the next holder when two Ps take turns"`
 	RefillObj       float64 `json:"refill_object_ns" how:"objects out of slabs into sheaves, slabs made of populated pages included"`
-	FlushObj        float64 `json:"flush_object_ns" how:"kfree_bulk: objects back into slabs, empty ones given back"`
+	FlushObj        float64 `json:"flush_object_ns" how:"kfree_bulk: objects back into slabs, empty ones returned"`
 	Handover        float64 `json:"handover_sheaf_ns" how:"worker's time for a sheaf handed over whole, the sampled check included"`
 	PageBlock       float64 `json:"page_block_ns" how:"a slab's pages (order 3) through zone lock and lists, a pair"`
 	Pace            float64 `json:"pace_ns" how:"the worker's sleep of 200 µs as it is slept here"`

@@ -210,7 +210,7 @@ func designs(n int) []Design {
 		{Name: "depot bound of 4 MiB per P", DepotPerP: 64},
 		{Name: "worker runs as soon as its pace is over", WakeNow: true},
 		{Name: "worker overfills the depot rather than wait for the slab lock", Soft: true},
-		{Name: "who waited for the slab lock looks at the depot again", Recheck: true},
+		{Name: "a P that waited for the slab lock checks the depot again", Recheck: true},
 		{Name: "all four", DepotPerP: 64, WakeNow: true, Soft: true, Recheck: true},
 		{Name: "all four; stacks, slab lock and worker per 16 Ps", DepotPerP: 64, WakeNow: true, Soft: true, Recheck: true, Shards: shards, Workers: shards},
 	}

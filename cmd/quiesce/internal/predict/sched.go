@@ -40,7 +40,7 @@ func (s *sim) pop() event {
 }
 
 // runs keeps t on its processor for d, unless its quantum is over and others
-// wait: then it goes behind them.
+// wait: then it queues after them.
 func (s *sim) runs(t *task, next kind, d float64) {
 	if s.now-t.since >= quantum && len(s.runq) > 0 {
 		s.release(t)
@@ -94,7 +94,7 @@ func (s *sim) give(t *task) {
 	s.at(s.now+t.after, t, t.next)
 }
 
-// release takes t's processor away and gives it to who waits.
+// release takes t's processor away and gives it to the next waiter.
 func (s *sim) release(t *task) {
 	t.onP = false
 	if len(s.runq) > 0 {
@@ -173,8 +173,8 @@ func (s *sim) own(m *mutex, t *task, k kind) {
 	s.runs(t, k, d)
 }
 
-// unlock lets the next one in: woken, it competes with whoever comes by, unless
-// it has waited for too long.
+// unlock lets the next one in: woken, it competes with any P that comes by,
+// unless it has waited for too long.
 func (s *sim) unlock(m *mutex) {
 	m.held = false
 	if s.on {

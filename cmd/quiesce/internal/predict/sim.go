@@ -16,7 +16,7 @@ type Design struct {
 	WakeNow   bool    `json:"wake_now"`      // the worker gets a processor when its pace is over
 	WorkNs    float64 `json:"work_ns"`       // the program's own time per object
 	Soft      bool    `json:"soft_bound"`    // the worker fills the depot beyond its bound rather than wait for the slab lock
-	Recheck   bool    `json:"recheck"`       // who waited for the slab lock to refill looks at the depot first
+	Recheck   bool    `json:"recheck"`       // a P that waited for the slab lock to refill checks the depot first
 }
 
 // Load is one simulation.
@@ -119,7 +119,7 @@ type line struct {
 type mutex struct {
 	held   bool
 	woken  bool  // a waiter is on its way
-	heir   *task // the lock is this waiter's, who is on its way
+	heir   *task // the lock is this waiter's, which is on its way
 	queue  []*task
 	since  float64
 	busy   float64
@@ -373,8 +373,8 @@ func (s *sim) op(t *task, what string, next kind) {
 	s.runs(t, next, wait+d)
 }
 
-// contended is what an operation on a stack costs more when somebody else had
-// it before and rivals wait: a line's way, and a failure's for each rival.
+// contended is what an operation on a stack costs more when another P had it
+// before and rivals wait: a line's way, and a failure's for each rival.
 func (p *Params) contended(rivals float64) float64 {
 	extra := max(p.StackTwo-p.StackOp, 0)
 	return extra * (1 + min(p.StackRetries, 1)*rivals)

@@ -48,7 +48,7 @@ const (
 	VerdictOK    = "ok"
 	VerdictMiss  = "MISS"
 	VerdictNoisy = "noisy"
-	VerdictTold  = "" // no target: told for what it is
+	VerdictTold  = "" // no target: shown for what it is
 )
 
 // Figure is a number and its limit.

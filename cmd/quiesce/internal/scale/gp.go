@@ -18,7 +18,7 @@ import (
 type GPConfig struct {
 	NReaders      int           `json:"nreaders"`          // -1: one for each P
 	NWriters      int           `json:"nwriters"`          // likewise
-	Async         bool          `json:"gp_async"`          // rcu.Call in place of Synchronize
+	Async         bool          `json:"gp_async"`          // rcu.Call instead of Synchronize
 	AsyncMax      int           `json:"gp_async_max"`      // callbacks of a writer in flight
 	Exp           bool          `json:"gp_exp"`            // SynchronizeExpedited
 	Holdoff       time.Duration `json:"holdoff_ns"`        // before the writers begin
@@ -57,7 +57,7 @@ func (r *GPReport) SummaryLine() string {
 		r.RanNS, r.NWriters, r.Measured, r.Measured, r.Batches)
 }
 
-// GP measures grace periods beside readers.
+// GP measures grace periods while readers run.
 func GP(ctx context.Context, cfg GPConfig, tell Tell) (*GPReport, error) {
 	if err := check(
 		bounds{"nreaders", int64(cfg.NReaders), 0, 1 << 16, true},

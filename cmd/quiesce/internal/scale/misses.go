@@ -44,17 +44,17 @@ var coldWays = []coldWay{
 	{"hand-over", "sheaf", 1 << 40, "RCU sheaves, handed over whole to the next allocations"},
 }
 
-// CachegrindConfig says how to run.
-type CachegrindConfig struct {
+// MissesConfig says how to run.
+type MissesConfig struct {
 	Objects  int      `json:"objects"`
 	Short    bool     `json:"short"` // reclaim only, without compare's array
 	Child    []string `json:"-"`     // the command that calls MissesChild
 	Valgrind string   `json:"-"`     // "": the one in PATH
 }
 
-// CachegrindReport has a row for each way.
-type CachegrindReport struct {
-	CachegrindConfig
+// MissesReport has a row for each way.
+type MissesReport struct {
+	MissesConfig
 	Caches  string     `json:"simulated_caches"`
 	Rows    []CacheRow `json:"ways"`
 	OK      bool       `json:"ok"`
@@ -93,12 +93,12 @@ const simulatedD1, simulatedLL = "32768,8,64", "1048576,16,64"
 // ErrNoValgrind says that valgrind is not installed.
 var ErrNoValgrind = errors.New("valgrind is not installed (apt install valgrind)")
 
-// Cachegrind counts the cache misses of cold objects at each stage.
-func Cachegrind(ctx context.Context, cfg CachegrindConfig, tell Tell) (*CachegrindReport, error) {
+// CountMisses counts the cache misses of cold objects at each stage.
+func CountMisses(ctx context.Context, cfg MissesConfig, tell Tell) (*MissesReport, error) {
 	if err := check(bounds{"objects", int64(cfg.Objects), 1000, 1 << 20, false}); err != nil {
 		return nil, err
 	}
-	r := &CachegrindReport{CachegrindConfig: cfg, Caches: "simulated: D1 " + simulatedD1 + ", LL " + simulatedLL, OK: true}
+	r := &MissesReport{MissesConfig: cfg, Caches: "simulated: D1 " + simulatedD1 + ", LL " + simulatedLL, OK: true}
 	if r.Valgrind == "" {
 		var err error
 		if r.Valgrind, err = exec.LookPath("valgrind"); err != nil {
@@ -148,7 +148,7 @@ func Cachegrind(ctx context.Context, cfg CachegrindConfig, tell Tell) (*Cachegri
 }
 
 // judge compares a row with the list's, which is the first.
-func (r *CachegrindReport) judge(row *CacheRow) {
+func (r *MissesReport) judge(row *CacheRow) {
 	// LL misses are those that go to memory. kfree_bulk's bits are a 128th of the
 	// objects: shuffled, and too many for D1, they miss it, and hit LL.
 	row.OfList = max(row.Reclaim.LL, 0) / r.Rows[0].Reclaim.LL
@@ -157,13 +157,13 @@ func (r *CachegrindReport) judge(row *CacheRow) {
 	r.OK = r.OK && row.OK
 }
 
-func (r *CachegrindReport) between(a, b Misses) Misses {
+func (r *MissesReport) between(a, b Misses) Misses {
 	n := float64(r.Objects)
 	return Misses{(b.D1 - a.D1) / n, (b.LL - a.LL) / n}
 }
 
 // child runs one stage and returns all of its misses.
-func (r *CachegrindReport) child(ctx context.Context, dir string, way coldWay, s stage) (Misses, error) {
+func (r *MissesReport) child(ctx context.Context, dir string, way coldWay, s stage) (Misses, error) {
 	out := filepath.Join(dir, "out")
 	args := append([]string{"--tool=cachegrind", "--cache-sim=yes", "--D1=" + simulatedD1, "--LL=" + simulatedLL,
 		"--cachegrind-out-file=" + out}, r.Child...)

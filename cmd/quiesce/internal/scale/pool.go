@@ -123,7 +123,7 @@ func (p cachePool) loop(n int) error {
 	return nil
 }
 
-// sizedPool is the same for a caller who knows the size.
+// sizedPool is the same for a caller that knows the size.
 type sizedPool struct{ base }
 
 func (p sizedPool) does() string { return "Kmalloc, KfreeRCUSized" }

@@ -218,8 +218,8 @@ func allocRow(name string, cpu bool) func(*checker) (func() ([]float64, error), 
 }
 
 func openMisses(c *checker) (func() ([]float64, error), func() error, error) {
-	cfg := CachegrindConfig{Objects: 20_000, Short: true, Child: c.cfg.Child}
-	r, err := Cachegrind(c.ctx, cfg, c.tell)
+	cfg := MissesConfig{Objects: 20_000, Short: true, Child: c.cfg.Child}
+	r, err := CountMisses(c.ctx, cfg, c.tell)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -273,7 +273,7 @@ func TestParseCachegrind(t *testing.T) {
 
 func TestWithoutValgrindItIsSkipped(t *testing.T) {
 	t.Setenv("PATH", "")
-	r, err := Cachegrind(background, CachegrindConfig{Objects: 1000}, nil)
+	r, err := CountMisses(background, MissesConfig{Objects: 1000}, nil)
 	if err != nil || !strings.Contains(r.Skipped, "valgrind") || len(r.Rows) != 0 || !r.OK {
 		t.Errorf("%+v %v", r, err)
 	}
@@ -284,14 +284,14 @@ func TestAChildThatDiesIsAnError(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\necho not today >&2\nexit 3\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Cachegrind(background, CachegrindConfig{Objects: 1000, Valgrind: script}, nil)
+	_, err := CountMisses(background, MissesConfig{Objects: 1000, Valgrind: script}, nil)
 	if err == nil || !strings.Contains(err.Error(), "not today") {
 		t.Error(err)
 	}
 }
 
 func TestMissesAreJudgedByTheLists(t *testing.T) {
-	r := CachegrindReport{OK: true}
+	r := MissesReport{OK: true}
 	for _, x := range []struct {
 		way string
 		ll  float64
