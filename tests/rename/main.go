@@ -93,8 +93,8 @@ func tree(root string) (files, dirs []string, err error) {
 		}
 		rel = filepath.ToSlash(rel)
 		if d.IsDir() {
-			if n := d.Name(); rel != "." && (n == ".git" || n == "testdata") {
-				return filepath.SkipDir
+			if n := d.Name(); rel != "." && (n == ".git" || n == "testdata" || rel == "tests/rename") {
+				return filepath.SkipDir // this program's test has paths of modules that are not there
 			}
 			return nil
 		}

@@ -89,8 +89,8 @@ func (k *kfreer) run() {
 // once replaces one object of the table, in a random context.
 func (k *kfreer) once() {
 	x := k.rng.Uint64()
-	c := contexts
-	if c = int(x & 15); c >= contexts {
+	c := int(x & 15)
+	if c >= contexts {
 		c = inTask
 	}
 	k.where = k.s.table.pick(uint32(x >> 8))
