@@ -3,6 +3,7 @@ package compare
 import (
 	"math/rand/v2"
 	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/cmd/quiesce/internal/kit/perf"
 
 	"quiesce/gfp"
 	"quiesce/internal/sys"
@@ -104,7 +105,7 @@ func (b *bench) flood(in *Instance, j Job, ctx *caller, objs []*Object) (r flood
 		})
 	}
 	r.enqueue = b.per(begin, j)
-	counter, noCounter := sys.CountMisses()
+	counter, noCounter := perf.CountMisses()
 	g.Unlock()
 	begin = sys.Nanotime()
 	in.Barrier()

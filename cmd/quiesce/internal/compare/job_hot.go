@@ -2,6 +2,7 @@ package compare
 
 import (
 	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/cmd/quiesce/internal/kit/perf"
 	"quiesce/internal/pages"
 	"quiesce/internal/sys"
 	"quiesce/page"
@@ -98,20 +99,20 @@ func (b *bench) hotOnce(in *Instance, j Job, c *caller) (*hotRun, error) {
 		defer contender(in)()
 	}
 	r := &hotRun{calls: newHist(), call: make([]float64, 0, hotBursts)}
-	counter, err := sys.CountMisses()
+	counter, err := perf.CountMisses()
 	if err == nil {
 		defer counter.Close()
 		r.missesCounted = true
 	}
 	gp := rcu.ReadStats().GracePeriods
-	cpu, sleeps := sys.Usage()
+	cpu, sleeps := perf.Usage()
 	begin := sys.Nanotime()
 	if err := b.bursts(in, j, c, squeezed, r); err != nil {
 		return nil, err
 	}
 	in.Barrier()
 	end := sys.Nanotime()
-	cpu2, sleeps2 := sys.Usage()
+	cpu2, sleeps2 := perf.Usage()
 	const objects = hotBursts * burst
 	seconds := float64(end-begin) / 1e9
 	r.churn, r.cpu = float64(end-begin)/objects, float64(cpu2-cpu)/objects
@@ -202,10 +203,10 @@ func (b *bench) reclaimHot(in *Instance, j Job, c *caller) (float64, error) {
 				}
 			})
 		}
-		cpu, _ := sys.Usage()
+		cpu, _ := perf.Usage()
 		g.Unlock()
 		in.Barrier()
-		cpu2, _ := sys.Usage()
+		cpu2, _ := perf.Usage()
 		v = append(v, float64(cpu2-cpu)/objects)
 	}
 	return kit.Median(v), nil

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit/perf"
 	"quiesce/internal/sys"
 	"quiesce/lockdep"
 	"quiesce/rcu"
@@ -30,7 +31,7 @@ func (b *bench) light(j Job) (*Light, error) {
 	// The caller's own sleeps are taken off: the same loop without a call.
 	loop := func(free bool) (sleeps, gps, took float64) {
 		gp := rcu.ReadStats().GracePeriods
-		_, s := sys.Usage()
+		_, s := perf.Usage()
 		begin := sys.Nanotime()
 		for range lightCalls {
 			if o := in.Alloc(); free && o != nil {
@@ -40,7 +41,7 @@ func (b *bench) light(j Job) (*Light, error) {
 			}
 			sys.Sleep(lightNS)
 		}
-		_, s2 := sys.Usage()
+		_, s2 := perf.Usage()
 		return float64(s2 - s), float64(rcu.ReadStats().GracePeriods - gp), float64(sys.Nanotime()-begin) / 1e9
 	}
 	var wakes, gps []float64
@@ -78,10 +79,10 @@ func (b *bench) light(j Job) (*Light, error) {
 // idle is how often a second threads sleep while nothing is done.
 func idle() float64 {
 	sys.Sleep(20_000_000)
-	_, s := sys.Usage()
+	_, s := perf.Usage()
 	begin := sys.Nanotime()
 	sys.Sleep(100_000_000)
-	_, s2 := sys.Usage()
+	_, s2 := perf.Usage()
 	return float64(s2-s) / (float64(sys.Nanotime()-begin) / 1e9)
 }
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"quiesce/cmd/quiesce/internal/kit"
-	"quiesce/internal/sys"
+	"quiesce/cmd/quiesce/internal/kit/perf"
 )
 
 // RunConfig says what Run measures.
@@ -202,7 +202,7 @@ func (rep *Report) locks(rt bool) *Locks {
 
 func machine() Machine {
 	m := Machine{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Misses: "yes"}
-	if c, err := sys.CountMisses(); err != nil {
+	if c, err := perf.CountMisses(); err != nil {
 		m.Misses = "n/a: " + err.Error()
 	} else {
 		c.Close()

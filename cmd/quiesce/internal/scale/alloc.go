@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/cmd/quiesce/internal/kit/perf"
 	"quiesce/gfp"
 	"quiesce/internal/sys"
 	"quiesce/page"
@@ -153,11 +154,11 @@ func (a *AllocResult) measure(g allocRig, keep bool) {
 	if a.Bytes >= 1024 {
 		n /= 4
 	}
-	cpu, _ := sys.Usage()
+	cpu, _ := perf.Usage()
 	t := sys.Nanotime()
 	g.run(a.Case, n)
 	ns := float64(sys.Nanotime()-t) / float64(n)
-	cpuEnd, _ := sys.Usage()
+	cpuEnd, _ := perf.Usage()
 	if keep {
 		a.values = append(a.values, ns)
 		a.cpus = append(a.cpus, float64(cpuEnd-cpu)/float64(n))

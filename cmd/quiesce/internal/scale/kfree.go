@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit/perf"
 	"quiesce/internal/sys"
 	"quiesce/rcu"
 )
@@ -106,7 +107,7 @@ func Kfree(ctx context.Context, cfg KfreeConfig, tell Tell) (*KfreeReport, error
 	var failed atomic.Pointer[error]
 	every := max(cfg.Loops/4, 1)
 	gps := rcu.ReadStats().GracePeriods
-	cpu, _ := sys.Usage()
+	cpu, _ := perf.Usage()
 	begin := sys.Nanotime()
 	last := begin
 	queued := crew(r.Threads, func(id int) {
@@ -136,7 +137,7 @@ func Kfree(ctx context.Context, cfg KfreeConfig, tell Tell) (*KfreeReport, error
 	p.barrier()
 	r.ReclaimedNS = r.QueuedNS + sys.Nanotime() - end
 	r.BatchesAll = rcu.ReadStats().GracePeriods - gps
-	cpuEnd, _ := sys.Usage()
+	cpuEnd, _ := perf.Usage()
 	r.CPUNS = cpuEnd - cpu
 	r.Objects, r.LoopsDone, r.Partial = objects.Load(), done.Load(), ctx.Err() != nil
 	r.Footprint = sampled.Load() / max(samples.Load(), 1)

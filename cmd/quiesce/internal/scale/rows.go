@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/cmd/quiesce/internal/kit/perf"
 	"quiesce/gfp"
 	"quiesce/internal/sys"
 	"quiesce/page"
@@ -93,9 +94,9 @@ const ownShare = 0.9
 
 // undisturbed is perOp of a loop that never waits, or NaN if it was kept waiting.
 func undisturbed(n int, fn func(n int)) float64 {
-	before, _ := sys.Usage()
+	before, _ := perf.Usage()
 	ns := perOp(n, fn)
-	after, _ := sys.Usage()
+	after, _ := perf.Usage()
 	if float64(after-before) < ownShare*ns*float64(n) {
 		return math.NaN()
 	}
@@ -105,9 +106,9 @@ func undisturbed(n int, fn func(n int)) float64 {
 // onTwoPs is the same for fn on two goroutines at once, each of which does n.
 func onTwoPs(n int, fn func(n int)) float64 {
 	var took [2]float64
-	before, _ := sys.Usage()
+	before, _ := perf.Usage()
 	all := crew(len(took), func(i int) { took[i] = perOp(n, fn) })
-	after, _ := sys.Usage()
+	after, _ := perf.Usage()
 	if float64(after-before) < ownShare*2*float64(all) {
 		return math.NaN()
 	}
@@ -203,9 +204,9 @@ func allocRow(name string, cpu bool) func(*checker) (func() ([]float64, error), 
 		}
 		const n = 1_000_000
 		return func() ([]float64, error) {
-			before, _ := sys.Usage()
+			before, _ := perf.Usage()
 			wall := perOp(n, func(n int) { g.run(name, n) })
-			after, _ := sys.Usage()
+			after, _ := perf.Usage()
 			if cpu {
 				return []float64{float64(after-before) / n, wall}, nil
 			}
@@ -318,9 +319,9 @@ func openIdle(c *checker) (func() ([]float64, error), func() error, error) {
 	}
 	return func() ([]float64, error) {
 		sleeps := func() float64 {
-			_, before := sys.Usage()
+			_, before := perf.Usage()
 			sys.Sleep(int64(while))
-			_, after := sys.Usage()
+			_, after := perf.Usage()
 			return float64(after-before) / while.Seconds()
 		}
 		pause(c.ctx, while)

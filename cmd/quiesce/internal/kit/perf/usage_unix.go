@@ -1,6 +1,6 @@
 //go:build unix
 
-package sys
+package perf
 
 import "golang.org/x/sys/unix"
 

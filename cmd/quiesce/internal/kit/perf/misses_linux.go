@@ -1,11 +1,11 @@
-package sys
+package perf
 
 import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"reflect"
 	"strconv"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +22,7 @@ func CountMisses() (*Misses, error) {
 	}
 	attr := unix.PerfEventAttr{
 		Type:   unix.PERF_TYPE_HARDWARE,
-		Size:   uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
+		Size:   uint32(reflect.TypeFor[unix.PerfEventAttr]().Size()),
 		Config: unix.PERF_COUNT_HW_CACHE_MISSES,
 		Bits:   unix.PerfBitInherit | unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv,
 	}

@@ -1,6 +1,7 @@
-package sys
+package perf
 
 import (
+	"quiesce/internal/sys"
 	"runtime"
 	"testing"
 )
@@ -10,10 +11,10 @@ func TestUsageGrows(t *testing.T) {
 		t.Skip("Usage knows nothing there")
 	}
 	cpu, sleeps := Usage()
-	for begin := Nanotime(); Nanotime()-begin < 30e6; {
+	for begin := sys.Nanotime(); sys.Nanotime()-begin < 30e6; {
 	}
 	for range 10 {
-		Sleep(100_000)
+		sys.Sleep(100_000)
 	}
 	cpu2, sleeps2 := Usage()
 	if cpu2-cpu < 5e6 || sleeps2-sleeps < 10 {
