@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"quiesce/internal/sys"
+	"quiesce/internal/option"
 	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/lockdep/lockdeptest"
@@ -54,7 +54,7 @@ func churn() (stop func()) { return testkit.ChurnProcs(time.Millisecond, 8, 1, 4
 // The mode is read before main, where the go command's test cache does not see
 // it; here it does.
 func TestModeIsWhatTheEnvironmentSays(t *testing.T) {
-	if v, ok := sys.Option("preempt_rt"); preempt.RT() != (!ok || v != "0") {
+	if preempt.RT() != option.Bool("preempt_rt") {
 		t.Errorf("RT() = %v with QUIESCE=%q", preempt.RT(), os.Getenv("QUIESCE"))
 	}
 }

@@ -64,7 +64,7 @@ func (l *RW) enterQueue() {
 		return
 	}
 	for n := 0; !l.queueSpin.CompareAndSwap(0, 1); n++ { // ord:rw
-		relax(n)
+		sys.Relax(n)
 	}
 }
 
@@ -86,19 +86,8 @@ func (l *RW) await(bits uint64) uint64 {
 		case preempt.RT():
 			l.park(bits)
 		default:
-			relax(n)
+			sys.Relax(n)
 		}
-	}
-}
-
-// relax is one turn of a pinned goroutine that spins. Those that it waits for
-// are pinned too, so only the operating system can delay them: after a while
-// relax yields the processor to their threads.
-func relax(n int) {
-	if n < 64 {
-		sys.Pause(10)
-	} else {
-		sys.Yield()
 	}
 }
 

@@ -207,14 +207,7 @@ func (a *Allocator) revokeLocked() {
 	for id := range used {
 		s := a.slots.At(id)
 		for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ { // ord:list-busy,list-exit
-			switch {
-			case i < 100:
-				sys.Pause(10)
-			case i < 200:
-				runtime.Gosched()
-			default:
-				sys.Sleep(20_000)
-			}
+			sys.RelaxUnpinned(i)
 		}
 	}
 	if !sys.ExitIsRelease {

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -12,10 +11,10 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
+	"quiesce/internal/option"
 	"quiesce/internal/pages"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
-	"quiesce/internal/sys"
 	"quiesce/lock"
 )
 
@@ -179,47 +178,19 @@ var defaultAllocator = newDefault()
 func Default() *Allocator { return defaultAllocator }
 
 func newDefault() *Allocator {
-	c := Config{Name: "default"}
-	if v, ok := sys.Option("limit"); ok {
-		n, err := parseBytes(v)
-		if err != nil {
-			panic("quiesce/page: bad option QUIESCE=limit=" + v + ": " + err.Error())
-		}
-		c.Limit = n
-	}
+	c := Config{Name: "default", Limit: option.Bytes("limit")}
 	for c.Reserve = maxReserve; ; c.Reserve /= 4 { // RLIMIT_AS may leave less
 		a, err := New(c)
 		if err == nil {
 			return a
 		}
 		if c.Reserve <= 64<<20 {
+			if c.Limit != 0 {
+				option.Reject("limit", err.Error())
+			}
 			panic("quiesce/" + err.Error())
 		}
 	}
-}
-
-var errBytes = errors.New("want a number of bytes, with an optional K, M or G")
-
-func parseBytes(s string) (int64, error) {
-	shift := 0
-	if s != "" {
-		switch s[len(s)-1] {
-		case 'k', 'K':
-			shift = 10
-		case 'm', 'M':
-			shift = 20
-		case 'g', 'G':
-			shift = 30
-		}
-	}
-	if shift != 0 {
-		s = s[:len(s)-1]
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 || n > (1<<63-1)>>shift {
-		return 0, errBytes
-	}
-	return n << shift, nil
 }
 
 // Alloc returns 1<<order pages, aligned to their size. It returns nil if no

@@ -82,19 +82,6 @@ func TestKernelInARawAtomicContextSaysSo(t *testing.T) {
 	}
 }
 
-func TestParseBytes(t *testing.T) {
-	for s, want := range map[string]int64{"0": 0, "4096": 4096, "2K": 2048, "512M": 512 << 20, "3g": 3 << 30} {
-		if n, err := parseBytes(s); n != want || err != nil {
-			t.Errorf("%q: %d, %v", s, n, err)
-		}
-	}
-	for _, s := range []string{"", "M", "-1", "1T", "5X", "9999999999999G", "1.5G"} {
-		if n, err := parseBytes(s); err == nil {
-			t.Errorf("%q: %d", s, n)
-		}
-	}
-}
-
 func TestDefaultTakesItsLimitFromTheEnvironment(t *testing.T) {
 	if testkit.Scenario() != "" {
 		fmt.Println("limit", Default().Stats().Limit)

@@ -2,13 +2,12 @@ package preempt
 
 import (
 	"os"
+	"quiesce/internal/option"
 	"sort"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"quiesce/internal/sys"
 )
 
 // The ways into a raw atomic context.
@@ -75,7 +74,7 @@ func init() {
 // The mode is read before main, where the go command's test cache does not see
 // it; here it does.
 func TestModeIsWhatTheEnvironmentSays(t *testing.T) {
-	if v, ok := sys.Option("preempt_rt"); RT() != (!ok || v != "0") {
+	if RT() != option.Bool("preempt_rt") {
 		t.Errorf("RT() = %v with QUIESCE=%q", RT(), os.Getenv("QUIESCE"))
 	}
 }

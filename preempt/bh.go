@@ -216,11 +216,7 @@ func lockBH(l *atomic.Uint32) pin.Section {
 	p := pin.Disable()
 	race.Disable()
 	for i := 0; !l.CompareAndSwap(0, 1); i++ { // ord:bh
-		if i < 100 {
-			sys.Pause(10)
-		} else {
-			sys.Yield() // the holder's thread may need the processor
-		}
+		sys.Relax(i)
 	}
 	return p
 }

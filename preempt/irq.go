@@ -2,6 +2,7 @@ package preempt
 
 import (
 	"quiesce/internal/depcheck"
+	"quiesce/internal/option"
 	"quiesce/internal/percpu"
 	"quiesce/internal/pin"
 	"quiesce/internal/sys"
@@ -81,10 +82,7 @@ func Threaded(fn func()) {
 // Context: any.
 func RT() bool { return rt }
 
-var rt = func() bool {
-	v, ok := sys.Option("preempt_rt")
-	return !ok || v != "0"
-}()
+var rt = option.Bool("preempt_rt")
 
 // InHardirq reports whether the calling goroutine runs a [Hardirq] handler.
 //

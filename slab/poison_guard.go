@@ -5,11 +5,11 @@ package slab
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/option"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 	"quiesce/preempt"
@@ -31,9 +31,6 @@ import (
 
 const (
 	guardSlots = 16384 // two mappings each; Linux allows a process 65530
-	// guardDefault is the sampling interval unless QUIESCE=guard=… gives
-	// another: 1 is every allocation, 0 none. Untuned.
-	guardDefault = 1000
 	// guardMost is the size of the largest object that is guarded.
 	guardMost = 4096
 	// guardReady is how many accessible slots are kept ready. Untuned.
@@ -82,14 +79,7 @@ type guardQueue struct {
 
 func newGuards() *guardPool {
 	g := &guardPool{page: max(guardMost, uintptr(os.Getpagesize()))}
-	every := int64(guardDefault)
-	if v, ok := sys.Option("guard"); ok {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || n < 0 {
-			panic("quiesce/slab: bad option QUIESCE=guard=" + v + ": want a number, every how many allocations")
-		}
-		every = n
-	}
+	every := option.Count("guard")
 	if every == 0 || asanOn || !sys.CanProtect { // ASan sees every access anyway
 		return g
 	}

@@ -146,11 +146,7 @@ func (o *object) lock() (state uint32, p preempt.Pinned) {
 		if state != stBusy && o.state.CompareAndSwap(state, stBusy) {
 			return state, p
 		}
-		if i < 100 {
-			sys.Pause(10)
-		} else {
-			sys.Yield()
-		}
+		sys.Relax(i)
 	}
 }
 

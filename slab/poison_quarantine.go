@@ -3,34 +3,12 @@
 package slab
 
 import (
-	"strconv"
-	"strings"
-
-	"quiesce/internal/sys"
+	"quiesce/internal/option"
 	"quiesce/lock"
 )
 
-// quarantineDefault is what each cache's quarantine holds, in bytes of
-// objects, unless QUIESCE=quarantine=… says otherwise. Untuned.
-const quarantineDefault = 1 << 20
-
-var quarantineBytes = bytesOption("quarantine", quarantineDefault)
-
-// bytesOption reads a number of bytes, with K, M or G for powers of 1024.
-func bytesOption(name string, otherwise int64) int64 {
-	v, ok := sys.Option(name)
-	if !ok {
-		return otherwise
-	}
-	digits := strings.TrimRight(v, "kKmMgG")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	shift := map[string]int{"": 0, "K": 10, "M": 20, "G": 30}
-	s, known := shift[strings.ToUpper(v[len(digits):])]
-	if err != nil || !known || n < 0 || n > 1<<40 {
-		panic("quiesce/slab: bad option QUIESCE=" + name + "=" + v + ": want a number, with an optional K, M or G")
-	}
-	return n << s
-}
+// quarantineBytes is what each cache's quarantine holds, in bytes of objects.
+var quarantineBytes = option.Bytes("quarantine")
 
 // quarantine keeps freed objects, first in first out, so that they are not
 // allocated again at once: what still uses one finds poison for longer. Any

@@ -6,12 +6,12 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"quiesce/internal/option"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"unsafe"
 
-	"quiesce/internal/sys"
 	"quiesce/page"
 )
 
@@ -27,10 +27,7 @@ const bytesKey = "fa fc red zone, fb in quarantine, fd free, f5 never allocated,
 var reporter atomic.Pointer[func(string)]
 
 // panicOnReport makes a report panic, where memory would be restored otherwise.
-var panicOnReport = func() bool {
-	v, ok := sys.Option("panic_on_report")
-	return ok && v != "0"
-}()
+var panicOnReport = option.Bool("panic_on_report")
 
 // SetReporter has fn called with every report of a `-tags poison` build, which
 // is otherwise written to standard error, until restore is called. Other builds

@@ -47,14 +47,7 @@ func (c *cache) grab(field *uint32) {
 //go:norace
 func waitIdle(s *slot) {
 	for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ { // ord:slot-busy,slot-exit
-		switch {
-		case i < 100:
-			sys.Pause(10)
-		case i < 200:
-			sys.Yield()
-		default:
-			sys.Sleep(20_000)
-		}
+		sys.RelaxUnpinned(i)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"quiesce/internal/option"
 	"quiesce/internal/sys"
 )
 
@@ -33,8 +34,8 @@ func Enable() {
 }
 
 func init() {
-	v, ok := sys.Option("lockdep")
-	if ok && v != "0" || !ok && Tagged {
+	v, ok := option.Text("lockdep")
+	if v == "1" || !ok && Tagged {
 		Enable()
 	}
 }
@@ -44,7 +45,4 @@ func init() {
 // QUIESCE=prove_raw_lock_nesting=0 it need only be right where spin locks spin.
 //
 // Linux: CONFIG_PROVE_RAW_LOCK_NESTING.
-var proveRawLockNesting = func() bool {
-	v, ok := sys.Option("prove_raw_lock_nesting")
-	return !ok || v != "0"
-}()
+var proveRawLockNesting = option.Bool("prove_raw_lock_nesting")

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"quiesce/internal/option"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 )
@@ -125,8 +126,8 @@ func writeStack(b *strings.Builder, pcs []uintptr) {
 
 // identity is the line that names the build and its mode.
 var identity = func() string {
-	rt, ok := sys.Option("preempt_rt")
-	if !ok {
+	rt := "0"
+	if option.Bool("preempt_rt") {
 		rt = "1"
 	}
 	tag := ""

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"quiesce/internal/option"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
@@ -46,10 +47,7 @@ var reporter atomic.Pointer[func(*Report)]
 
 // panicOnReport ends the program with the first report while there is no
 // reporter: QUIESCE=panic_on_report=1.
-var panicOnReport = func() bool {
-	v, ok := sys.Option("panic_on_report")
-	return ok && v != "0"
-}()
+var panicOnReport = option.Bool("panic_on_report")
 
 // SetReporter makes lockdep call fn with every report until restore is called, in
 // place of a record of slog's default logger at level ERROR. fn runs on the

@@ -130,11 +130,7 @@ type spin struct{ held atomic.Uint32 }
 //go:norace
 func (s *spin) lock() {
 	for i := 0; !s.held.CompareAndSwap(0, 1); i++ {
-		if i < 100 {
-			sys.Pause(10)
-		} else {
-			sys.Yield() // the holder's thread may want the processor
-		}
+		sys.Relax(i)
 	}
 }
 

@@ -4,11 +4,10 @@ package fault
 
 import (
 	"math/rand/v2"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"quiesce/internal/option"
 	"quiesce/internal/sys"
 )
 
@@ -21,21 +20,7 @@ var (
 	delayed atomic.Uint64
 )
 
-func init() {
-	n, most := 5, 50*time.Microsecond
-	if v, ok := sys.Option("delay"); ok {
-		a, b, _ := strings.Cut(v, ":")
-		var err1, err2 error
-		n, err1 = strconv.Atoi(a)
-		if b != "" {
-			most, err2 = time.ParseDuration(b)
-		}
-		if err1 != nil || err2 != nil || n < 0 || n > 1000 || most < 0 {
-			panic("quiesce: bad option QUIESCE=delay=" + v + ": want permille[:duration]")
-		}
-	}
-	SetDelays(n, most)
-}
+func init() { SetDelays(option.Delay("delay")) }
 
 // Delay dawdles at random, for nanoseconds to a fraction of a millisecond. The
 // tag is that of a pair in docs/design/memory-ordering.md. Any context.

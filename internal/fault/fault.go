@@ -1,51 +1,22 @@
 package fault
 
 import (
-	"errors"
-	"fmt"
 	"math/rand/v2"
-	"strconv"
-	"strings"
+	"quiesce/internal/option"
 	"sync"
 	"sync/atomic"
-
-	"quiesce/internal/sys"
 )
 
-// Attr says how often a point fails: the kernel's fault_attr. The zero value
-// is never.
-type Attr struct {
-	Probability float64 // percent, 0 to 100
-	Interval    int64   // only every Interval-th allocation can fail; 0 is 1
-	Times       int64   // so many failures at most; 0 and below: any number
-	Space       int64   // bytes that are served before the first failure
-}
+// Attr says how often a point fails. The zero value is never.
+//
+// Linux: fault_attr.
+type Attr option.Fault
 
-// ParseAttr reads probability[:interval[:times[:space]]].
-func ParseAttr(s string) (a Attr, err error) {
-	parts := strings.Split(s, ":")
-	if len(parts) > 4 {
-		return Attr{}, errAttr
-	}
-	a.Probability, err = strconv.ParseFloat(parts[0], 64)
-	if err != nil || !(a.Probability >= 0 && a.Probability <= 100) {
-		return Attr{}, errAttr
-	}
-	for i, field := range []*int64{&a.Interval, &a.Times, &a.Space} {
-		if i+1 >= len(parts) {
-			break
-		}
-		if *field, err = strconv.ParseInt(parts[i+1], 10, 64); err != nil {
-			return Attr{}, errAttr
-		}
-	}
-	if a.Interval < 0 || a.Space < 0 {
-		return Attr{}, errAttr
-	}
-	return a, nil
+// ParseAttr reads percent[:interval[:times[:space]]].
+func ParseAttr(s string) (Attr, error) {
+	f, err := option.ParseFault(s)
+	return Attr(f), err
 }
-
-var errAttr = errors.New("want percent[:interval[:times[:space]]]")
 
 // Point is a place where allocations can be made to fail.
 type Point struct {
@@ -70,15 +41,9 @@ var (
 
 func init() {
 	for _, p := range []*Point{Slab, Page} {
-		v, ok := sys.Option(p.name)
-		if !ok {
-			continue
+		if _, ok := option.Text(p.name); ok {
+			p.Set(Attr(option.FaultAttr(p.name)))
 		}
-		a, err := ParseAttr(v)
-		if err != nil {
-			panic(fmt.Sprintf("quiesce: bad option QUIESCE=%s=%s: %v", p.name, v, err))
-		}
-		p.Set(a)
 	}
 }
 

@@ -62,11 +62,7 @@ var pending struct {
 
 func lockPending() {
 	for i := 0; !pending.lock.CompareAndSwap(0, 1); i++ { // ord:irq
-		if i < 100 {
-			sys.Pause(10)
-		} else {
-			sys.Yield() // the holder's thread may need the processor
-		}
+		sys.Relax(i)
 	}
 }
 

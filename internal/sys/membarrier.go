@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"quiesce/internal/option"
 	"quiesce/internal/race"
 )
 
@@ -83,12 +84,9 @@ func lead() {
 }
 
 // membarrierWanted is false under QUIESCE=membarrier=0. It is read at the start:
-// lead may start register's goroutine hidden from the race detector, and to that
-// the goroutine is not even ordered after the initialisation of packages.
-var membarrierWanted = func() bool {
-	v, ok := Option("membarrier")
-	return !ok || v != "0"
-}()
+// lead may start register's goroutine hidden from the race detector, for which
+// that goroutine would not come after the initialization of packages.
+var membarrierWanted = option.Bool("membarrier")
 
 // register settles how barriers are made, once.
 //

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/internal/option"
 	"quiesce/internal/sys"
 	"quiesce/lockdep"
 	"quiesce/preempt"
@@ -68,10 +69,7 @@ type Cell struct {
 }
 
 // proves says whether lockdep is to report a lock.Spin under a lock.Raw.
-var proves = func() bool {
-	v, ok := sys.Option("prove_raw_lock_nesting")
-	return !ok || v != "0"
-}()
+var proves = option.Bool("prove_raw_lock_nesting")
 
 // one runs tests one at a time: lockdep is the process's.
 var one sync.Mutex

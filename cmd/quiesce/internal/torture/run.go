@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"quiesce/cmd/quiesce/internal/kit"
-	"quiesce/internal/sys"
+	"quiesce/internal/option"
 )
 
 // Config says what Run does.
@@ -110,7 +110,7 @@ func Run(ctx context.Context, cfg Config, progress kit.Progress) (*Report, error
 func lockdepOptions() []string {
 	o := []string{"panic_on_report=1"}
 	for _, name := range []string{"lockdep", "prove_raw_lock_nesting"} {
-		if v, ok := sys.Option(name); ok {
+		if v, ok := option.Text(name); ok {
 			o = append(o, name+"="+v)
 		}
 	}
