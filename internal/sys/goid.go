@@ -34,8 +34,12 @@ func Goid() uint64 {
 const goidSearch = 256
 
 // findGoid compares the words of a few goroutines' descriptors with the number
-// that their trace has, until one place is left.
+// that their trace has, until one place is left. On a version of Go that this
+// was not proved on it does not look; see goversion.go.
 func findGoid() uintptr {
+	if careful {
+		return 0
+	}
 	var good [goidSearch / 8]bool
 	for i := range good {
 		good[i] = true

@@ -42,13 +42,18 @@ func Yield() { syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 // condition.
 func Sleep(ns int64) {
 	ts := unix.NsecToTimespec(ns)
+	if careful {
+		_ = unix.Nanosleep(&ts, nil) // an ordinary system call; a signal may cut it short
+		return
+	}
 	nanosleep(&ts)
 }
 
 // nanosleep hands the P to others before it blocks. An ordinary system call
 // would keep it until the scheduler's monitor takes it away, which can be 10 ms
 // later; a worker that sleeps for 0.2 ms must not stop a P for that long. What
-// runs between the two runtime calls must not grow the stack.
+// runs between the two runtime calls must not grow the stack. Proved on Go 1.26 and
+// 1.27; see goversion.go.
 //
 //go:nosplit
 //go:norace

@@ -1,3 +1,5 @@
+// The linknames and G are proved on Go 1.26 and 1.27; see goversion.go.
+
 package sys
 
 import _ "unsafe" // for go:linkname
