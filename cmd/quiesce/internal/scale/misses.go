@@ -167,7 +167,9 @@ func (r *MissesReport) child(ctx context.Context, dir string, way coldWay, s sta
 	out := filepath.Join(dir, "out")
 	args := append([]string{"--tool=cachegrind", "--cache-sim=yes", "--D1=" + simulatedD1, "--LL=" + simulatedLL,
 		"--cachegrind-out-file=" + out}, r.Child...)
-	c := kit.Child{Command: append([]string{r.Valgrind}, args...), Env: []string{"GOMAXPROCS=1", "GOGC=off", "GODEBUG="}}
+	// Where threads contend for one of its locks, the runtime reads the clock by
+	// RDTSCP, which not every valgrind knows; without it, by RDTSC.
+	c := kit.Child{Command: append([]string{r.Valgrind}, args...), Env: []string{"GOMAXPROCS=1", "GOGC=off", "GODEBUG=cpu.rdtscp=off"}}
 	e, err := kit.Ask(ctx, c, missesOrder{way.strategy, way.depot, r.Objects, s}, func(struct{}) bool { return false })
 	if err == nil && e.Err != nil {
 		err = fmt.Errorf("%w: %s", e.Err, cmp.Or(e.Log.Cause(), e.Log.Last()))
@@ -236,8 +238,7 @@ type missesOrder struct {
 }
 
 // MissesChild is the process under cachegrind. It reads its order from in. It
-// has no second goroutine: where threads contend for a lock, the runtime uses an
-// instruction that valgrind does not know.
+// has no second goroutine, whose misses would be counted too.
 func MissesChild(in io.Reader) error {
 	var o missesOrder
 	if err := kit.Receive(in, &o, nil); err != nil {
