@@ -237,11 +237,9 @@ func TestRawLocksMayBeReleasedInAnyOrder(t *testing.T) {
 	// An order that closes a circle, for the sake of the pins.
 	lockdeptest.Expect(t, a.LockIRQ, lockdep.Circular)
 	c.UnlockIRQ()
-	if !preempt.Atomic() {
-		t.Error("not pinned with one lock held")
-	}
+	oneHeld := preempt.Atomic()
 	a.UnlockIRQ()
-	if preempt.Atomic() {
-		t.Error("pinned with no lock held")
+	if noneHeld := preempt.Atomic(); !oneHeld || noneHeld {
+		t.Errorf("pinned with one lock held: %v, with none: %v", oneHeld, noneHeld)
 	}
 }

@@ -14,70 +14,35 @@ import (
 // Bad use that ends the process: in a pinned section, or by a fatal error of
 // sync.Mutex.
 var scenarios = map[string]func(){
-	"Raw taken twice": func() {
-		var l Raw
-		l.Init("registry")
-		l.Lock()
-		l.Lock()
-	},
-	"Raw taken twice, unnamed": func() {
-		var l Raw
-		l.Lock()
-		l.Lock()
-	},
-	"Raw taken twice by LockIRQ": func() {
-		var l Raw
-		l.Init("registry")
-		l.LockIRQ()
-		l.LockIRQ()
-	},
+	"Raw taken twice":            func() { l := registry(new(Raw)); l.Lock(); l.Lock() },
+	"Raw taken twice, unnamed":   func() { l := new(Raw); l.Lock(); l.Lock() },
+	"Raw taken twice by LockIRQ": func() { l := registry(new(Raw)); l.LockIRQ(); l.LockIRQ() },
 	"Raw taken in a handler that interrupted its holder": func() {
-		var l Raw
-		l.Init("registry")
+		l := registry(new(Raw))
 		l.Lock()
 		preempt.Hardirq(l.Lock)
 	},
-	"Raw: Unlock of LockIRQ": func() {
-		var l Raw
-		l.Init("registry")
-		l.LockIRQ()
-		l.Unlock()
-	},
-	"Raw: UnlockIRQ of Lock": func() {
-		var l Raw
-		l.Init("registry")
-		l.Lock()
-		l.UnlockIRQ()
-	},
-	"Spin taken twice": func() {
-		var l Spin
-		l.Init("registry")
-		l.Lock()
-		l.Lock()
-	},
-	"RW taken twice":                    func() { l := namedRW(); l.Lock(); l.Lock() },
-	"RW read by its writer":             func() { l := namedRW(); l.Lock(); l.RLock() },
-	"RW read recursively by its writer": func() { l := namedRW(); l.Lock(); l.RLockRecursive() },
-	"RW: RUnlock by its writer":         func() { l := namedRW(); l.Lock(); l.RUnlock() },
-	"RW: Unlock by its reader":          func() { l := namedRW(); l.RLock(); l.Unlock() },
-	"RW: Unlock of LockIRQ":             func() { l := namedRW(); l.LockIRQ(); l.Unlock() },
-	"RW: UnlockIRQ of Lock":             func() { l := namedRW(); l.Lock(); l.UnlockIRQ() },
-	"RW: RUnlockIRQ of RLock":           func() { l := namedRW(); l.RLock(); l.RUnlockIRQ() },
+	"Raw: Unlock of LockIRQ":            func() { l := registry(new(Raw)); l.LockIRQ(); l.Unlock() },
+	"Raw: UnlockIRQ of Lock":            func() { l := registry(new(Raw)); l.Lock(); l.UnlockIRQ() },
+	"Spin taken twice":                  func() { l := registry(new(Spin)); l.Lock(); l.Lock() },
+	"RW taken twice":                    func() { l := registry(new(RW)); l.Lock(); l.Lock() },
+	"RW read by its writer":             func() { l := registry(new(RW)); l.Lock(); l.RLock() },
+	"RW read recursively by its writer": func() { l := registry(new(RW)); l.Lock(); l.RLockRecursive() },
+	"RW: RUnlock by its writer":         func() { l := registry(new(RW)); l.Lock(); l.RUnlock() },
+	"RW: Unlock by its reader":          func() { l := registry(new(RW)); l.RLock(); l.Unlock() },
+	"RW: Unlock of LockIRQ":             func() { l := registry(new(RW)); l.LockIRQ(); l.Unlock() },
+	"RW: UnlockIRQ of Lock":             func() { l := registry(new(RW)); l.Lock(); l.UnlockIRQ() },
+	"RW: RUnlockIRQ of RLock":           func() { l := registry(new(RW)); l.RLock(); l.RUnlockIRQ() },
 	"RW contended while pinned":         func() { contendPinned(new(RW)) },
-	"Local taken twice": func() {
-		var l Local
-		l.Init("registry")
-		l.Lock()
-		l.Lock()
-	},
-	"Spin contended while pinned":  func() { contendPinned(new(Spin)) },
-	"Mutex contended while pinned": func() { contendPinned(new(Mutex)) },
-	"Mutex: unlock of unlocked":    func() { new(Mutex).Unlock() },
-	"Spin: unlock of unlocked":     func() { new(Spin).Unlock() },
+	"Local taken twice":                 func() { l := registry(new(Local)); l.Lock(); l.Lock() },
+	"Spin contended while pinned":       func() { contendPinned(new(Spin)) },
+	"Mutex contended while pinned":      func() { contendPinned(new(Mutex)) },
+	"Mutex: unlock of unlocked":         func() { new(Mutex).Unlock() },
+	"Spin: unlock of unlocked":          func() { new(Spin).Unlock() },
 }
 
-func namedRW() *RW {
-	l := new(RW)
+// registry names the lock.
+func registry[L interface{ Init(name string) }](l L) L {
 	l.Init("registry")
 	return l
 }
@@ -134,14 +99,14 @@ func TestTakingASpinOrALocalTwiceEndsTheProcessWherePinned(t *testing.T) {
 
 // An RW knows its writer in both modes.
 func TestMisuseOfAnRWEndsWithItsClass(t *testing.T) {
-	for name, want := range map[string]string{
-		"RW taken twice":                    "taken twice",
-		"RW read by its writer":             "taken twice",
-		"RW read recursively by its writer": "taken twice",
-		"RW: RUnlock by its writer":         "no reader has",
-		"RW: Unlock by its reader":          "unlock of unlocked",
+	for _, c := range []struct{ name, want string }{
+		{"RW taken twice", "taken twice"},
+		{"RW read by its writer", "taken twice"},
+		{"RW read recursively by its writer", "taken twice"},
+		{"RW: RUnlock by its writer", "no reader has"},
+		{"RW: Unlock by its reader", "unlock of unlocked"},
 	} {
-		dies(t, name, "lock.RW registry", want)
+		dies(t, c.name, "lock.RW registry", c.want)
 	}
 	if !preempt.RT() {
 		dies(t, "RW: Unlock of LockIRQ", "lock.RW registry", "UnlockIRQ with LockIRQ")
@@ -174,7 +139,7 @@ func TestUnlockOfAnotherGoroutinesRWPanicsAndChangesNothing(t *testing.T) {
 		if !c.tells {
 			continue
 		}
-		l := namedRW()
+		l := registry(new(RW))
 		var held, release atomic.Bool
 		done := make(chan struct{})
 		go func() {
@@ -277,10 +242,10 @@ func TestUnlockOfALockThatIsNotHeldPanicsWithItsName(t *testing.T) {
 		{"Raw.UnlockIRQ", raw.UnlockIRQ, []string{"unlock of unlocked", "lock.Raw registry"}},
 		{"Raw.Unlock, unnamed", unnamed.Unlock, []string{"unlock of unlocked", "unnamed lock.Raw"}},
 		{"Raw.Unlock, a second time", once.Unlock, []string{"unlock of unlocked", "lock.Raw once"}},
-		{"RW.Unlock", namedRW().Unlock, []string{"unlock of unlocked", "lock.RW registry"}},
-		{"RW.UnlockIRQ", namedRW().UnlockIRQ, []string{"unlock of unlocked", "lock.RW registry"}},
-		{"RW.RUnlock", namedRW().RUnlock, []string{"no reader has", "lock.RW registry"}},
-		{"RW.RUnlockIRQ", namedRW().RUnlockIRQ, []string{"no reader has", "lock.RW registry"}},
+		{"RW.Unlock", registry(new(RW)).Unlock, []string{"unlock of unlocked", "lock.RW registry"}},
+		{"RW.UnlockIRQ", registry(new(RW)).UnlockIRQ, []string{"unlock of unlocked", "lock.RW registry"}},
+		{"RW.RUnlock", registry(new(RW)).RUnlock, []string{"no reader has", "lock.RW registry"}},
+		{"RW.RUnlockIRQ", registry(new(RW)).RUnlockIRQ, []string{"no reader has", "lock.RW registry"}},
 		{"RW.RUnlock, unnamed", new(RW).RUnlock, []string{"no reader has", "unnamed lock.RW"}},
 		{"Local.Unlock", local.Unlock, []string{"lock.Local sheaves", "does not hold"}},
 		{"Local.Unlock, unnamed", other.Unlock, []string{"unnamed lock.Local", "does not hold"}},

@@ -184,11 +184,7 @@ func FuzzPage(f *testing.F) {
 		m := &fuzzed{t: t, a: a, pages: map[uintptr]bool{}}
 		a.AddReclaimer(m)
 		flags := []gfp.Flags{gfp.NoWait, gfp.Atomic, gfp.Kernel, gfp.NoLocks, gfp.Kernel | gfp.Zero, gfp.Atomic | gfp.Zero, gfp.Atomic | gfp.NoLocks}
-		for {
-			op, ok := tp.Op("aapffPrxsneo")
-			if !ok {
-				break
-			}
+		for op := range tp.Ops("aapffPrxsneo") {
 			switch op {
 			case 'a':
 				order := tp.Arg(MaxOrder+3) - 1

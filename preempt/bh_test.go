@@ -3,11 +3,7 @@ package preempt
 import (
 	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-
-	"quiesce/internal/testkit"
 )
 
 // tasks counts the goroutines that have softirqs disabled.
@@ -18,53 +14,44 @@ func tasks() (n int32) {
 	return n
 }
 
+var softirqs = deferral{
+	handle:  Softirq,
+	disable: func() func() { return DisableBH().Restore },
+	left:    func() bool { return !Atomic() && !BHDisabled() && tasks() == 0 },
+}
+
 func TestSoftirqWaitsWhileDisabledAndRunsInOrder(t *testing.T) {
-	deferral{
-		handle:  Softirq,
-		disable: func() func() { return DisableBH().Restore },
-		left:    func() bool { return !Atomic() && !BHDisabled() && tasks() == 0 },
-		more: []orderCase{
-			{"a section that begins between two: the later one's are not run early", func(say func(string)) {
-				s1 := DisableBH()
-				Softirq(func() { say("A") })
-				s1.Restore()
-				s2 := DisableBH()
-				Softirq(func() { say("B") })
-				say("queued")
-				s2.Restore()
-			}, "A queued B"},
+	softirqs.check(t, []orderCase{
+		{"a section that begins between two: the later one's are not run early",
+			softirqs.script("disable A restore disable B queued restore"), "A queued B"},
 
-			{"a Hardirq is not held back", func(say func(string)) {
-				s := DisableBH()
-				Softirq(func() { say("S") })
-				Hardirq(func() { say("H") })
-				say("task")
-				s.Restore()
-			}, "H task S"},
+		{"a Hardirq is not held back", func(say func(string)) {
+			s := DisableBH()
+			Softirq(func() { say("S") })
+			Hardirq(func() { say("H") })
+			say("task")
+			s.Restore()
+		}, "H task S"},
 
-			{"a Hardirq asks for one under DisableBH: queued", func(say func(string)) {
-				s := DisableBH()
-				Hardirq(func() {
-					Softirq(func() { say("S") })
-					say("H")
-				})
-				say("task")
-				s.Restore()
-			}, "H task S"},
+		{"a Hardirq asks for one under DisableBH: queued", func(say func(string)) {
+			s := DisableBH()
+			Hardirq(func() { Softirq(func() { say("S") }); say("H") })
+			say("task")
+			s.Restore()
+		}, "H task S"},
 
-			{"another goroutine's are not held back", func(say func(string)) {
-				if !RT() {
-					say("other") // it could not run while this one waits pinned
-					return
-				}
-				s := DisableBH()
-				done := make(chan struct{})
-				go func() { Softirq(func() { say("other") }); close(done) }()
-				<-done
-				s.Restore()
-			}, "other"},
-		},
-	}.check(t)
+		{"another goroutine's are not held back", func(say func(string)) {
+			if !RT() {
+				say("other") // it could not run while this one waits pinned
+				return
+			}
+			s := DisableBH()
+			done := make(chan struct{})
+			go func() { Softirq(func() { say("other") }); close(done) }()
+			<-done
+			s.Restore()
+		}, "other"},
+	})
 }
 
 // With preempt_rt=0 the section is pinned; a handler runs under Softirq's
@@ -90,11 +77,7 @@ func TestPanicInASoftirqLeavesNothingBehind(t *testing.T) {
 		dies(t, "panic in Softirq", "text of the panic")
 		return
 	}
-	for _, c := range []struct {
-		name string
-		run  func(say func(string))
-		want string
-	}{
+	for _, c := range []orderCase{
 		{"at once", func(say func(string)) {
 			Softirq(func() { panic("A") })
 		}, "recovered A"},
@@ -125,15 +108,12 @@ func TestPanicInASoftirqLeavesNothingBehind(t *testing.T) {
 		}, "C recovered B"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var said []string
-			say := func(s string) { said = append(said, s) }
-			func() {
+			run := c.run
+			c.run = func(say func(string)) {
 				defer func() { say("recovered " + recover().(string)) }()
-				c.run(say)
-			}()
-			if got := strings.Join(said, " "); got != c.want {
-				t.Errorf("order of events: %s\nwant:            %s", got, c.want)
+				run(say)
 			}
+			c.check(t)
 			ran := false
 			Softirq(func() { ran = true })
 			if !ran || BHDisabled() || tasks() != 0 {
@@ -192,44 +172,11 @@ func TestRestoreOutOfPlacePanics(t *testing.T) {
 }
 
 // With preempt_rt=1 the goroutine moves between Ps in the section, and its
-// queue goes with it. Many at once share buckets.
+// queue moves with it. Many at once share buckets.
 func TestSoftirqQueuesBelongToTheirGoroutine(t *testing.T) {
-	testkit.KeepProcs(t)
-	var wg sync.WaitGroup
-	var early, ran atomic.Int64
-	const goroutines, rounds = 200, 30
-	for g := range goroutines {
-		wg.Go(func() {
-			for i := range rounds {
-				if g == 0 {
-					runtime.GOMAXPROCS([]int{4, 1, 9, 2}[i%4])
-				}
-				mine := 0
-				s := DisableBH()
-				for range 3 {
-					Softirq(func() { mine++; ran.Add(1) })
-					if RT() {
-						runtime.Gosched()
-					}
-				}
-				if mine != 0 {
-					early.Add(1)
-				}
-				s.Restore()
-				if mine != 3 {
-					t.Errorf("%d of 3 handlers ran before Restore returned", mine)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if got := ran.Load(); got != goroutines*rounds*3 {
-		t.Errorf("%d handlers ran, want %d", got, goroutines*rounds*3)
-	}
-	if early.Load() != 0 {
-		t.Errorf("%d times a handler ran while softirqs were disabled", early.Load())
-	}
-	if n := tasks(); n != 0 {
-		t.Errorf("%d goroutines are left with softirqs disabled", n)
-	}
+	softirqs.checkQueues(t, 200, 30, func() {
+		if RT() {
+			runtime.Gosched()
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/preempt"
 )
 
@@ -60,7 +61,8 @@ func BenchmarkReaderParallel(b *testing.B) {
 	})
 }
 
-func BenchmarkGracePeriod(b *testing.B) {
+// waits measures a grace period next to the system call that it makes.
+func waits(b *testing.B) {
 	b.Run("membarrier", func(b *testing.B) {
 		for range b.N {
 			sys.Membarrier()
@@ -71,13 +73,14 @@ func BenchmarkGracePeriod(b *testing.B) {
 			Synchronize()
 		}
 	})
+}
+
+func BenchmarkGracePeriod(b *testing.B) {
+	waits(b)
 	for _, flavour := range []string{"pinned", "preemptible"} {
 		b.Run("busy-reader/"+flavour, func(b *testing.B) {
 			var stop atomic.Bool
-			var wg sync.WaitGroup
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
+			done := testkit.Async(func() {
 				for !stop.Load() {
 					if flavour == "pinned" {
 						p := preempt.Disable()
@@ -89,19 +92,10 @@ func BenchmarkGracePeriod(b *testing.B) {
 						g.Unlock()
 					}
 				}
-			}()
-			b.Run("membarrier", func(b *testing.B) {
-				for range b.N {
-					sys.Membarrier()
-				}
 			})
-			b.Run("Synchronize", func(b *testing.B) {
-				for range b.N {
-					Synchronize()
-				}
-			})
+			waits(b)
 			stop.Store(true)
-			wg.Wait()
+			<-done
 		})
 	}
 	b.Run("Call-to-callback", func(b *testing.B) {

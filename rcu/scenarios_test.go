@@ -1,14 +1,12 @@
 package rcu
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -49,31 +47,13 @@ var scenarios = map[string]func(){
 	"barrier in a bubble": barrierInABubble,
 }
 
-// lines is a slog sink.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 const stallAge = 100 * time.Millisecond
 
 // stall lets a grace period wait for the reader, and prints the P that the
 // reader entered on, Stats.Stalls, and the log.
 func stall(reader func(entered func())) {
 	StallTimeout = stallAge
-	var sink lines
+	var sink testkit.Buffer
 	slog.SetDefault(slog.New(slog.NewJSONHandler(&sink, nil)))
 	var p atomic.Int32
 	p.Store(-1)
@@ -84,10 +64,10 @@ func stall(reader func(entered func())) {
 	Synchronize()
 	stalls := ReadStats().Stalls
 	// The report is written by a goroutine of its own.
-	for end := time.Now().Add(5 * time.Second); uint64(strings.Count(sink.text(), "\n")) < stalls && time.Now().Before(end); {
+	for end := time.Now().Add(5 * time.Second); uint64(strings.Count(sink.String(), "\n")) < stalls && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
-	fmt.Printf("%d %d\n%s", p.Load(), stalls, sink.text())
+	fmt.Printf("%d %d\n%s", p.Load(), stalls, sink.String())
 }
 
 func TestStallIsReportedOnceWithFlavourAndP(t *testing.T) {
@@ -178,7 +158,7 @@ func init() {
 	scenarios["stall handler"] = func() {
 		StallTimeout = 20 * time.Millisecond
 		ran := make(chan struct{})
-		slog.SetDefault(slog.New(callingHandler{slog.NewTextHandler(&lines{}, nil), ran}))
+		slog.SetDefault(slog.New(callingHandler{slog.NewTextHandler(&testkit.Buffer{}, nil), ran}))
 		readFor(500 * time.Millisecond)
 		Synchronize()
 		<-ran

@@ -173,11 +173,7 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int)
 	open()
 	defer m.faults(false)
 	flags := []gfp.Flags{gfp.NoWait, gfp.Kernel, gfp.Atomic, gfp.NoLocks}
-	for {
-		op, ok := tp.Op("ppPqdDtigurRbcof")
-		if !ok {
-			break
-		}
+	for op := range tp.Ops("ppPqdDtigurRbcof") {
 		switch op {
 		case 'p':
 			k := key(tp.Arg(64))

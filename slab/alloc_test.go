@@ -181,10 +181,7 @@ func ownership[T any](t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, c, a)
 }
 
 func TestBulkAllocFillsAndBulkFreeTakesNils(t *testing.T) {
@@ -212,15 +209,10 @@ func TestBulkAllocFillsAndBulkFreeTakesNils(t *testing.T) {
 	c.FreeBulk([]*[8]uint64{nil, nil})
 	fresh := newTest[uint64](t, a)
 	fresh.FreeBulk([]*uint64{nil}) // no sheaf there yet
-	if err := fresh.Close(); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, fresh)
 	c.Free(nil)
 	c.FreeRCU(nil)
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, c, a)
 }
 
 func TestMisusePanicsNamingCacheAndObject(t *testing.T) {
@@ -318,10 +310,7 @@ func TestKmallocServesEverySizeAndRefusesNonsense(t *testing.T) {
 	testkit.Panics(t, func() { h.Kfree(unsafe.Pointer(new(int))) }, "foreign pointer 0x")
 	testkit.Panics(t, func() { h.Kfree(unsafe.Add(pages.CoreOf(a).Base, 1<<30)) }, "foreign pointer 0x")
 	h.Barrier()
-	if err := h.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, h, a)
 }
 
 func TestCloseNamesLeaks(t *testing.T) {

@@ -6,29 +6,15 @@ import (
 	"testing"
 
 	"quiesce/gfp"
-	"quiesce/page"
 )
 
 type obj64 [8]uint64
 
 func bench[T any](b *testing.B, opts ...Option) *Cache[T] {
 	b.Helper()
-	a, err := page.New(page.Config{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	c, err := NewCache[T]("bench", append([]Option{WithAllocator(a)}, opts...)...)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			b.Error(err)
-		}
-		if err := a.Close(); err != nil {
-			b.Error(err)
-		}
-	})
+	a := newPages(b, 0)
+	c := newTest[T](b, a, opts...)
+	b.Cleanup(func() { mustClose(b, c, a) })
 	return c
 }
 

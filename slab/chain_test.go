@@ -61,10 +61,7 @@ func TestTheFallbackChainLosesNothing(t *testing.T) {
 		t.Error("no memory after everything came back")
 	}
 	c.Free(p)
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, c, a)
 }
 
 func TestADoubleFreeOnTheFallbackChainPanicsAtOnce(t *testing.T) {
@@ -113,9 +110,7 @@ func TestTheFallbackChainLeavesOtherCachesSlabsAlone(t *testing.T) {
 		if s := c.Stats(); s.Out != 0 || s.Fallback == 0 || s.Fallback != s.FallbackFreed {
 			t.Errorf("%d objects lost; %d on the chain, %d off it", s.Out, s.Fallback, s.FallbackFreed)
 		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, c)
 	}
 	mustClose(t, a)
 }

@@ -75,12 +75,7 @@ func faultRun(t *testing.T, n int, begin func(), end func()) (arrays, fallback u
 	if s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackFreed {
 		t.Errorf("after Barrier: %+v", s)
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := a.Close(); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, c, a)
 	return s.RCUArrays, s.Fallback
 }
 
@@ -160,7 +155,5 @@ func TestFailslab_RefusesBeyondTheMainSheaf(t *testing.T) {
 		t.Error("no object although nothing fails")
 	}
 	c.Free(p)
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, c)
 }

@@ -205,11 +205,7 @@ func FuzzKmalloc(f *testing.F) {
 			t.Fatal(err)
 		}
 		m := &fuzzedHeap{t: t, h: NewHeap(a)}
-		for {
-			op, ok := tp.Op("akfFrgubsxo")
-			if !ok {
-				break
-			}
+		for op := range tp.Ops("akfFrgubsxo") {
 			n := len(m.live)
 			switch op {
 			case 'a':

@@ -33,11 +33,7 @@ func fuzzCache[T any](t *testing.T, tp *fuzztape.Tape) {
 		most = 20_000
 	}
 	flags := []gfp.Flags{gfp.NoWait, gfp.Kernel, gfp.Atomic, gfp.NoLocks, gfp.Kernel | gfp.Zero, gfp.NoLocks | gfp.Zero}
-	for {
-		op, ok := tp.Op("aAAfFrrRRdgusbolmcnSUi")
-		if !ok {
-			break
-		}
+	for op := range tp.Ops("aAAfFrrRRdgusbolmcnSUi") {
 		n := len(m.live)
 		m.mu.Lock()
 		room := most - n - len(m.limbo)

@@ -1,6 +1,7 @@
 package slab
 
 import (
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -24,11 +25,14 @@ func newPages(t testing.TB, limit int64) *page.Allocator {
 	return a
 }
 
-// mustClose closes the allocator, and so shows that nothing is stranded.
-func mustClose(t testing.TB, a *page.Allocator) {
+// mustClose closes them in this order: caches and heaps before their
+// allocator, whose Close shows that nothing is stranded.
+func mustClose(t testing.TB, all ...io.Closer) {
 	t.Helper()
-	if err := a.Close(); err != nil {
-		t.Error(err)
+	for _, c := range all {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -368,14 +368,18 @@ func TestSLUBKUnitNoLocksInHardirqsDuringAMillionKmallocs(t *testing.T) {
 	if ok.Load() == 0 {
 		t.Error("no allocation in a handler was served")
 	}
+	closeSound(t, h, a)
+}
+
+// closeSound closes the heap and its allocator, and checks that Validate finds
+// no error before.
+func closeSound(t *testing.T, h *Heap, a *page.Allocator) {
+	t.Helper()
 	h.Barrier()
 	if n := h.Validate(); n != 0 {
 		t.Errorf("%d errors, want 0", n)
 	}
-	if err := h.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, h, a)
 }
 
 // …_kprobe: the same from where the cache's own lock is held, which is where
@@ -413,12 +417,5 @@ func TestSLUBKUnitNoLocksUnderTheSlabLock(t *testing.T) {
 	if ok.Load() == 0 {
 		t.Error("no allocation under the lock was served")
 	}
-	h.Barrier()
-	if n := h.Validate(); n != 0 {
-		t.Errorf("%d errors, want 0", n)
-	}
-	if err := h.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	closeSound(t, h, a)
 }

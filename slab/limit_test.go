@@ -69,10 +69,7 @@ func TestAtTheLimitKernelWaitsAndOthersDoNot(t *testing.T) {
 	}
 	c.Free(p)
 	c.FreeBulk(extra)
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, c, a)
 }
 
 // A writer that outruns its readers is slowed, not killed, and memory stays
@@ -109,8 +106,5 @@ func TestAWriterThatOutrunsItsReadersIsSlowed(t *testing.T) {
 	if s.Peak > limit || done < 1000 || refused > 0 {
 		t.Errorf("peak %d of %d, %d done, %d refused", s.Peak, limit, done, refused)
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, c, a)
 }

@@ -118,9 +118,7 @@ func TestAFaultCanBeRecoveredAndDescribed(t *testing.T) {
 		}()
 		reader(p)
 	}()
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, c)
 }
 
 // What would be repaired ends the process with QUIESCE=panic_on_report=1.
@@ -164,7 +162,5 @@ func TestEveryNthAllocationIsGuarded(t *testing.T) {
 		t.Errorf("%d of 10,000 are guarded, want %d", n, want)
 	}
 	c.FreeBulk(ps)
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, c)
 }

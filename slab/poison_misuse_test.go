@@ -94,9 +94,7 @@ func TestASecondFreeIsReportedAtOnceWithBothStacks(t *testing.T) {
 					first.stack, firstFunc,
 					"located 0 bytes inside of\nfreed 56-byte object [0x", "of cache "+c.c.name, rule)
 				c.Free(keep)
-				if err := c.Close(); err != nil {
-					t.Error(err)
-				}
+				mustClose(t, c)
 			})
 		}
 	}
@@ -124,9 +122,7 @@ func TestTheStateIsKnownInEveryContext(t *testing.T) {
 			t.Errorf("%s: after Free %d, after FreeRCU %d", ctx.name, sp, sq)
 		}
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, c)
 }
 
 func TestADoubleFreeInAPinnedSectionEndsTheProcessWithTheReport(t *testing.T) {
@@ -230,9 +226,7 @@ func TestAWriteAfterFreeIsFoundAtReuseAndRepaired(t *testing.T) {
 			if n := c.Validate(); n != 0 {
 				t.Errorf("%d errors after the repair", n)
 			}
-			if err := c.Close(); err != nil {
-				t.Error(err)
-			}
+			mustClose(t, c)
 		})
 	}
 }
@@ -261,9 +255,7 @@ func TestAPendingObjectIsNotPoisonedBeforeItsGracePeriodEnds(t *testing.T) {
 		if guardSlotOf(unsafe.Pointer(p)) == nil && !asanOn && *at(p, 0) != byteQuarantine {
 			t.Errorf("reclaimed, the object holds %#x", *at(p, 0))
 		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, c)
 	}
 }
 
@@ -302,9 +294,7 @@ func TestAWriteBesideAnObjectIsFoundWhenItIsFreed(t *testing.T) {
 			h.Kfree(p)
 			has(t, one(t, reports()), "BUG: quiesce: slab-out-of-bounds, found in "+thisPackage+"TestAWriteBeside", "Write of size 1 at addr 0x", "found at Free",
 				"Allocated by goroutine ", tc.where, "of cache kmalloc-32", " 78", "^^")
-			if err := h.Close(); err != nil {
-				t.Error(err)
-			}
+			mustClose(t, h)
 		}
 	}
 }
@@ -332,9 +322,7 @@ func TestDescribeKnowsTheObject(t *testing.T) {
 	c.Free(p)
 	has(t, Describe(unsafe.Pointer(p)), "Allocated by", "Freed by", "freed 56-byte object")
 	has(t, Describe(unsafe.Pointer(new(int))), "in no slab")
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, c)
 }
 
 // A freed object is not allocated again before the quarantine is full, unless
@@ -352,9 +340,7 @@ func TestTheQuarantineDelaysReuse(t *testing.T) {
 		freed[p] = i
 		c.Free(p)
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, c)
 	a := newPages(t, 1<<20)
 	d := newTest[cell](t, a)
 	withoutGuards(&d.c)
@@ -367,8 +353,5 @@ func TestTheQuarantineDelaysReuse(t *testing.T) {
 		t.Errorf("with no memory left the quarantine gave %p, want %p", p, all[0])
 	}
 	d.FreeBulk(all)
-	if err := d.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, d, a)
 }

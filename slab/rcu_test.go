@@ -134,10 +134,7 @@ func TestAReadersObjectDoesNotChange(t *testing.T) {
 			for i := range table {
 				c.FreeRCU(table[i].Swap(nil))
 			}
-			if err := c.Close(); err != nil {
-				t.Error(err)
-			}
-			mustClose(t, a)
+			mustClose(t, c, a)
 		})
 	}
 }
@@ -208,10 +205,7 @@ func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
 					t.Fatalf("object at offset %d is stranded after Barrier", off)
 				}
 			}
-			if err := c.Close(); err != nil {
-				t.Error(err)
-			}
-			mustClose(t, a)
+			mustClose(t, c, a)
 		})
 	}
 }
@@ -275,10 +269,7 @@ func rawFlood(t *testing.T) float64 {
 	if s.RCUArrays+s.Fallback != uint64(n) {
 		t.Errorf("%d in arrays + %d on the chain of %d", s.RCUArrays, s.Fallback, n)
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, c, a)
 	return share
 }
 
@@ -300,10 +291,7 @@ func TestASheafThatNeverFillsIsReclaimed(t *testing.T) {
 		t.Errorf("took %v", worst)
 	}
 	eventually(t, "no worker when nothing is pending", func() bool { return workers() == 0 })
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, c, a)
 }
 
 func TestNothingRunsWhenNothingIsPending(t *testing.T) {
@@ -326,10 +314,7 @@ func TestNothingRunsWhenNothingIsPending(t *testing.T) {
 	if after := sys.Membarriers(); after != before {
 		t.Errorf("%d membarriers while idle", after-before)
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, c, a)
 }
 
 // Objects on the sheaves of Ps that went away are found by Barrier and Close.
@@ -370,8 +355,5 @@ func TestNothingIsStrandedOnAPThatWentAway(t *testing.T) {
 		t.Errorf("%d Ps used; after Barrier and Shrink %d objects are out, %d slabs left", n, s.Out, s.Slabs)
 	}
 	runtime.GOMAXPROCS(old)
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, a)
+	mustClose(t, c, a)
 }

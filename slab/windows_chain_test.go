@@ -129,9 +129,7 @@ func TestZeroClearsUsedObjects(t *testing.T) {
 			t.Errorf("%s: no object was used twice", way.name)
 		}
 	}
-	if err := h.Close(); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, h)
 	closeAll(t, c)
 }
 

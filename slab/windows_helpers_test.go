@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/rcu"
 )
 
 // reclaimed collects what a cache reclaims.
@@ -25,6 +26,24 @@ func (r *reclaimed) hook() Option {
 }
 
 func (r *reclaimed) is(c *cache, p unsafe.Pointer) bool { return r.at[c.unitOf(p)].Load() }
+
+// checkWaits checks that p waits for the section, that Barrier reclaims p and
+// others after it, and closes the cache.
+func (r *reclaimed) checkWaits(t *testing.T, c *Cache[cell], section rcu.Guard, p unsafe.Pointer, early string, others ...unsafe.Pointer) {
+	t.Helper()
+	time.Sleep(reclaimTime)
+	if r.is(&c.c, p) {
+		t.Error(early)
+	}
+	section.Unlock()
+	c.Barrier()
+	for _, p := range append(others, p) {
+		if !r.is(&c.c, p) {
+			t.Error("not reclaimed by Barrier")
+		}
+	}
+	closeAll(t, c)
+}
 
 // slotOfAbsentP returns the slot of a P that does not exist: the test owns it.
 func slotOfAbsentP(c *cache, id int) *slot {
@@ -50,10 +69,7 @@ func filledSheaf(t *testing.T, c *cache, ps ...unsafe.Pointer) num {
 
 func closeAll[T any](t *testing.T, c *Cache[T]) {
 	t.Helper()
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	mustClose(t, c.c.pages)
+	mustClose(t, c, c.c.pages)
 }
 
 // reclaimTime is enough for the worker to reclaim what it may.

@@ -59,16 +59,7 @@ func TestTheCookieBelongsToTheLastObjectOfASheaf(t *testing.T) {
 	c.c.freeRCU(last)
 	c.c.takeMu.Unlock()
 	c.c.drainRCU()
-	time.Sleep(reclaimTime)
-	if r.is(&c.c, last) {
-		t.Error("the last object of a sheaf was reclaimed by the grace period of the first")
-	}
-	g.Unlock()
-	c.Barrier()
-	if !r.is(&c.c, first) || !r.is(&c.c, last) {
-		t.Error("not reclaimed by Barrier")
-	}
-	closeAll(t, c)
+	r.checkWaits(t, c, g, last, "the last object of a sheaf was reclaimed by the grace period of the first", first)
 }
 
 func TestAPassWaitsForTheYoungestOfItsSheaves(t *testing.T) {
@@ -84,16 +75,7 @@ func TestAPassWaitsForTheYoungestOfItsSheaves(t *testing.T) {
 	c.c.freeRCU(young)
 	c.c.drainRCU()
 	c.c.reclaimMu.Unlock()
-	time.Sleep(reclaimTime)
-	if r.is(&c.c, young) {
-		t.Error("the younger sheaf was reclaimed when the older one's grace period had ended")
-	}
-	g.Unlock()
-	c.Barrier()
-	if !r.is(&c.c, old) || !r.is(&c.c, young) {
-		t.Error("not reclaimed by Barrier")
-	}
-	closeAll(t, c)
+	r.checkWaits(t, c, g, young, "the younger sheaf was reclaimed when the older one's grace period had ended", old)
 }
 
 // The worker has the chain in hand and waits for the cache's lock. What is put
@@ -120,16 +102,7 @@ func TestChainedWhileTheChainIsTakenWaitsForItsOwnGracePeriod(t *testing.T) {
 	g := farReader()
 	c.c.afterChaining(youngOff, c.c.chainObject(youngOff))
 	c.c.mu.UnlockIRQ()
-	time.Sleep(reclaimTime)
-	if r.is(&c.c, young) {
-		t.Error("reclaimed while a reader from before was inside")
-	}
-	g.Unlock()
-	c.Barrier()
-	if !r.is(&c.c, old) || !r.is(&c.c, young) {
-		t.Error("not reclaimed by Barrier")
-	}
-	closeAll(t, c)
+	r.checkWaits(t, c, g, young, "reclaimed while a reader from before was inside", old)
 }
 
 // A pop has read head and link; others pop two sheaves and push the first one

@@ -1,10 +1,13 @@
-// Package tape turns the bytes that a fuzzer makes up into operations. A tape
+// Package fuzztape turns the bytes that a fuzzer makes up into operations. A tape
 // that a person writes is readable text: an operation is its letter, an
 // argument the character that many places behind '0', and white space between
 // operations is skipped. Every other string of bytes is a tape, too.
 package fuzztape
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // Tape is what has not been read yet.
 type Tape struct{ rest []byte }
@@ -26,6 +29,17 @@ func (t *Tape) Op(letters string) (op byte, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// Ops yields the operations that are left.
+func (t *Tape) Ops(letters string) iter.Seq[byte] {
+	return func(yield func(byte) bool) {
+		for {
+			if op, ok := t.Op(letters); !ok || !yield(op) {
+				return
+			}
+		}
+	}
 }
 
 // Arg reads an argument, 0 to n-1; 0 at the end of the tape, or if n is 0.

@@ -86,28 +86,19 @@ func TestTheCheckerTellsBrokenHistoriesFromSoundOnes(t *testing.T) {
 	op := func(client int, from, to int64, in call, out result) porcupine.Operation {
 		return porcupine.Operation{ClientId: client, Input: in, Call: from, Output: out, Return: to}
 	}
+	put5 := op(0, 0, 10, call{put, 1, 5}, result{ok: true})
+	slowPut6 := op(0, 20, 45, call{put, 1, 6}, result{ok: true})
+	get5 := op(1, 40, 50, call{get, 1, 0}, result{value: 5})
 	for _, tc := range []struct {
 		what    string
 		sound   bool
 		history []porcupine.Operation
 	}{
-		{"a read of the old value after the replacement returned", false, []porcupine.Operation{
-			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
-			op(0, 20, 30, call{put, 1, 6}, result{ok: true}),
-			op(1, 40, 50, call{get, 1, 0}, result{value: 5}),
-		}},
-		{"a read of the old value during the replacement", true, []porcupine.Operation{
-			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
-			op(0, 20, 45, call{put, 1, 6}, result{ok: true}),
-			op(1, 40, 50, call{get, 1, 0}, result{value: 5}),
-		}},
-		{"neither the old nor the new value during a replacement", false, []porcupine.Operation{
-			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
-			op(0, 20, 45, call{put, 1, 6}, result{ok: true}),
-			op(1, 40, 50, call{get, 1, 0}, result{}),
-		}},
+		{"a read of the old value after the replacement returned", false, []porcupine.Operation{put5, op(0, 20, 30, call{put, 1, 6}, result{ok: true}), get5}},
+		{"a read of the old value during the replacement", true, []porcupine.Operation{put5, slowPut6, get5}},
+		{"neither the old nor the new value during a replacement", false, []porcupine.Operation{put5, slowPut6, op(1, 40, 50, call{get, 1, 0}, result{})}},
 		{"the new value and then the old one", false, []porcupine.Operation{
-			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			put5,
 			op(0, 20, 90, call{put, 1, 6}, result{ok: true}),
 			op(1, 30, 40, call{get, 1, 0}, result{value: 6}),
 			op(2, 50, 60, call{get, 1, 0}, result{value: 5}),
@@ -116,18 +107,14 @@ func TestTheCheckerTellsBrokenHistoriesFromSoundOnes(t *testing.T) {
 			op(0, 0, 10, call{put, 1, 5}, result{ok: false}),
 			op(1, 20, 30, call{get, 1, 0}, result{value: 5}),
 		}},
-		{"a refused Put has none", true, []porcupine.Operation{
-			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
-			op(0, 20, 30, call{put, 1, 6}, result{ok: false}),
-			op(1, 40, 50, call{get, 1, 0}, result{value: 5}),
-		}},
+		{"a refused Put has none", true, []porcupine.Operation{put5, op(0, 20, 30, call{put, 1, 6}, result{ok: false}), get5}},
 		{"one value is deleted twice", false, []porcupine.Operation{
-			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			put5,
 			op(0, 20, 40, call{del, 1, 0}, result{ok: true}),
 			op(1, 25, 45, call{del, 1, 0}, result{ok: true}),
 		}},
 		{"another key's value", false, []porcupine.Operation{
-			op(0, 0, 10, call{put, 1, 5}, result{ok: true}),
+			put5,
 			op(1, 20, 30, call{get, 2, 0}, result{value: 5}),
 		}},
 	} {

@@ -60,6 +60,17 @@ func intact(t *rapid.T, p *piece) {
 	}
 }
 
+// takeObject allocates an object of the cache, to be freed by RCU or directly.
+func takeObject[T any](t *rapid.T, m *limitMachine, c *slab.Cache[T], f gfp.Flags, byRCU bool) {
+	if p := c.Alloc(f); p != nil {
+		free := func() { c.Free(p) }
+		if byRCU {
+			free = func() { c.FreeRCU(p) }
+		}
+		m.take(t, unsafe.Pointer(p), int(unsafe.Sizeof(*p)), free)
+	}
+}
+
 func (m *limitMachine) alloc(t *rapid.T) {
 	f := rapid.SampledFrom([]gfp.Flags{gfp.NoWait, gfp.Atomic, gfp.NoLocks}).Draw(t, "flags") | gfp.NoWarn
 	later := rapid.Bool().Draw(t, "by RCU")
@@ -67,21 +78,9 @@ func (m *limitMachine) alloc(t *rapid.T) {
 	for range rapid.IntRange(1, 50).Draw(t, "n") {
 		switch kind {
 		case "small":
-			if p := m.small.Alloc(f); p != nil {
-				free := func() { m.small.Free(p) }
-				if later {
-					free = func() { m.small.FreeRCU(p) }
-				}
-				m.take(t, unsafe.Pointer(p), 16, free)
-			}
+			takeObject(t, m, m.small, f, later)
 		case "middle":
-			if p := m.middle.Alloc(f); p != nil {
-				free := func() { m.middle.Free(p) }
-				if later {
-					free = func() { m.middle.FreeRCU(p) }
-				}
-				m.take(t, unsafe.Pointer(p), 320, free)
-			}
+			takeObject(t, m, m.middle, f, later)
 		case "heap":
 			size := rapid.IntRange(1, 20_000).Draw(t, "size")
 			if p := m.heap.Kmalloc(size, f); p != nil {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"quiesce/internal/testkit"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"quiesce/internal/testkit"
 )
 
 // Every scenario runs in a process of its own that was built with -race.
@@ -72,22 +72,4 @@ func check(t *testing.T, list []scenario) {
 			}
 		})
 	}
-}
-
-// repeat calls fn for a while.
-func repeat(d time.Duration, fn func(i int)) {
-	end := time.Now().Add(d)
-	for i := 0; time.Now().Before(end); i++ {
-		fn(i)
-	}
-}
-
-// together runs the functions at the same time. They begin ordered behind the
-// caller and end before it goes on.
-func together(fns ...func()) {
-	var wg sync.WaitGroup
-	for _, fn := range fns {
-		wg.Go(fn)
-	}
-	wg.Wait()
 }

@@ -4,12 +4,10 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"time"
 	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -19,135 +17,6 @@ import (
 
 // (A) A program that keeps the rules is not reported.
 func TestA_CorrectProgramsAreSilent(t *testing.T) { check(t, correct) }
-
-// object is full of words that readers look at and writers change.
-type object struct {
-	v    [6]uint64
-	next slab.Pointer[object]
-}
-
-func (o *object) set(v uint64) {
-	for i := range o.v {
-		o.v[i] = v
-	}
-}
-
-func (o *object) sum() (s uint64) {
-	for _, v := range o.v {
-		s += v
-	}
-	return s
-}
-
-func newCache(opts ...slab.Option) *slab.Cache[object] {
-	c, err := slab.NewCache[object]("objects", opts...)
-	if err != nil {
-		panic(err)
-	}
-	return c
-}
-
-func alloc(c *slab.Cache[object], v uint64) *object {
-	o := c.Alloc(gfp.Kernel)
-	if o == nil {
-		panic("no memory")
-	}
-	o.set(v)
-	return o
-}
-
-const awhile = 300 * time.Millisecond
-
-// sections are ways to read under protection.
-var sections = []func(fn func()){
-	func(fn func()) { g := rcu.ReadLock(); fn(); g.Unlock() },
-	func(fn func()) { g := rcu.ReadLockBH(); fn(); g.Unlock() },
-	func(fn func()) { p := preempt.Disable(); fn(); p.Enable() },
-	func(fn func()) { s := preempt.DisableIRQ(); fn(); s.Restore() },
-	func(fn func()) { preempt.Hardirq(fn) },
-	func(fn func()) { s := preempt.DisableIRQ(); preempt.Hardirq(fn); s.Restore() },
-	func(fn func()) { var l lock.Raw; l.Lock(); fn(); l.Unlock() },
-	func(fn func()) { // another goroutine unlocks
-		g := rcu.ReadLock()
-		fn()
-		done := make(chan bool)
-		go func() { g.Unlock(); close(done) }()
-		<-done
-	},
-	func(fn func()) { // hand over hand
-		a := preempt.Disable()
-		b := preempt.Disable()
-		fn()
-		a.Enable()
-		fn()
-		c := preempt.Disable()
-		b.Enable()
-		fn()
-		c.Enable()
-	},
-	func(fn func()) { // nested, both flavours
-		g := rcu.ReadLock()
-		p := preempt.Disable()
-		fn()
-		p.Enable()
-		h := rcu.ReadLock()
-		g.Unlock()
-		h.Unlock()
-	},
-}
-
-// readers reads what link leads to until stop, in every kind of section.
-func readers(link *slab.Pointer[object], stop *atomic.Bool) []func() {
-	var fns []func()
-	for _, section := range sections {
-		fns = append(fns, func() {
-			for !stop.Load() {
-				section(func() {
-					if o := link.Load(); o != nil {
-						o.sum()
-					}
-				})
-				runtime.Gosched()
-			}
-		})
-	}
-	return fns
-}
-
-// replace runs readers beside two writers that replace what they read, and
-// give what was there to free.
-func replace(c *slab.Cache[object], free func(*object)) {
-	var link slab.Pointer[object]
-	var stop atomic.Bool
-	fns := readers(&link, &stop)
-	for range 2 {
-		fns = append(fns, func() {
-			repeat(awhile, func(i int) {
-				free(link.Swap(alloc(c, uint64(i))))
-				runtime.Gosched()
-			})
-			stop.Store(true)
-		})
-	}
-	together(fns...)
-	c.Free(link.Load())
-	if err := c.Close(); err != nil {
-		panic(err)
-	}
-}
-
-// small caches hand sheaves, slabs and pages round all the time.
-func small(pages *page.Allocator) *slab.Cache[object] {
-	return newCache(slab.WithAllocator(pages), slab.WithSheaf(8), slab.WithDepot(1))
-}
-
-func newPages(limit int64) *page.Allocator {
-	a, err := page.New(page.Config{Limit: limit})
-	if err != nil {
-		panic(err)
-	}
-	return a
-}
 
 var correct = []scenario{
 	{name: "FreeRCU", run: func() {
@@ -194,14 +63,12 @@ var correct = []scenario{
 			close(done)
 		}()
 		var link slab.Pointer[object]
-		var stop atomic.Bool
-		together(append(readers(&link, &stop), func() {
+		during(readers(&link), func() {
 			repeat(awhile, func(i int) {
 				o := link.Swap(alloc(c, uint64(i)))
 				hand <- cooked{o, rcu.GetState()}
 			})
-			stop.Store(true)
-		})...)
+		})
 		close(hand)
 		<-done
 	}},
@@ -237,14 +104,14 @@ var correct = []scenario{
 			}
 		})
 	}},
-	{name: "Barrier behind others' callbacks that have returned", run: func() {
+	{name: "Barrier after others' callbacks that have returned", run: func() {
 		x := 0
 		var ran testkit.Flag
 		together(func() {
 			rcu.Call(func() { x++; ran.Raise() })
 		}, func() {
 			ran.Await(1)
-			time.Sleep(50 * time.Millisecond) // the worker ends
+			workerEnds()
 			rcu.Barrier()
 			x++
 		})
@@ -253,16 +120,12 @@ var correct = []scenario{
 		type obj struct{ v int }
 		var link atomic.Pointer[obj]
 		link.Store(&obj{})
-		var stop atomic.Bool
-		var fns []func()
+		var loops []func()
 		for _, section := range sections {
-			fns = append(fns, func() {
-				for sum := 0; !stop.Load(); runtime.Gosched() {
-					section(func() { sum += link.Load().v })
-				}
-			})
+			sum := 0
+			loops = append(loops, func() { section(func() { sum += link.Load().v }) })
 		}
-		fns = append(fns, func() {
+		during(loops, func() {
 			repeat(awhile, func(i int) {
 				old := link.Swap(&obj{i})
 				switch i % 3 {
@@ -276,9 +139,7 @@ var correct = []scenario{
 					rcu.Call(func() { old.v = -1 })
 				}
 			})
-			stop.Store(true)
 		})
-		together(fns...)
 		rcu.Barrier()
 	}},
 	{name: "what a section wrote is read after the grace period", run: func() {

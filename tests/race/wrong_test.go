@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"time"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -19,59 +18,62 @@ import (
 // no grace period precedes, is reported.
 func TestB_UsesOutsideOfSectionsAreReported(t *testing.T) { check(t, wrong) }
 
-const long = 40 * time.Second // a report ends the scenario
-
-// misread runs a reader that breaks the rules beside a writer that keeps them.
-// In small sheaves objects don't wait long for their grace period to begin:
-// what the reader does before that is no mistake.
-func misread(read func(*slab.Pointer[object])) {
-	c := small(newPages(0))
-	var link slab.Pointer[object]
+// linked returns a pointer to an object of the cache.
+func linked(c *slab.Cache[object]) (*slab.Cache[object], *slab.Pointer[object]) {
+	link := new(slab.Pointer[object])
 	link.Store(alloc(c, 0))
-	var stop atomic.Bool
-	together(func() {
-		for !stop.Load() {
-			read(&link)
-			runtime.Gosched()
-		}
-	}, func() {
+	return c, link
+}
+
+// misread runs a reader that breaks the rules together with a writer that keeps
+// them. In small sheaves objects don't wait long for their grace period to
+// begin: what the reader does before that is no mistake.
+func misread(read func(*slab.Pointer[object])) {
+	c, link := linked(small(newPages(0)))
+	during([]func(){func() { read(link) }}, func() {
 		repeat(long, func(i int) {
 			c.FreeRCU(link.Swap(alloc(c, uint64(i))))
 			runtime.Gosched()
 		})
-		stop.Store(true)
+	})
+}
+
+// keep runs a reader that uses an object after the section it got it in.
+func keep(enter func() (leave func())) {
+	misread(func(l *slab.Pointer[object]) {
+		leave := enter()
+		o := l.Load()
+		leave()
+		runtime.Gosched()
+		useTooLate(o)
+	})
+}
+
+// freeUnderReader has a reader in a section use what Kmalloc returned, and
+// another goroutine free it without a grace period.
+func freeUnderReader(free func(unsafe.Pointer)) {
+	p := slab.Kmalloc(64, gfp.Kernel)
+	var in testkit.Flag
+	together(func() {
+		g := rcu.ReadLock()
+		useTooLate((*object)(p))
+		g.Unlock()
+		in.Raise()
+	}, func() {
+		in.Await(1)
+		free(p)
 	})
 }
 
 //go:noinline
 func useTooLate(o *object) uint64 { return o.v[3] }
 
+var tooLate = []string{"race_test.useTooLate()"}
+
 var wrong = []scenario{
-	{name: "use after Unlock", run: func() {
-		misread(func(l *slab.Pointer[object]) {
-			g := rcu.ReadLock()
-			o := l.Load()
-			g.Unlock()
-			runtime.Gosched()
-			useTooLate(o)
-		})
-	}, frames: []string{"race_test.useTooLate()"}},
-	{name: "use after Enable", run: func() {
-		misread(func(l *slab.Pointer[object]) {
-			p := preempt.Disable()
-			o := l.Load()
-			p.Enable()
-			runtime.Gosched()
-			useTooLate(o)
-		})
-	}, frames: []string{"race_test.useTooLate()"}},
-	{name: "use without a section", run: func() {
-		misread(func(l *slab.Pointer[object]) {
-			o := l.Load()
-			runtime.Gosched()
-			useTooLate(o)
-		})
-	}, frames: []string{"race_test.useTooLate()"}},
+	{name: "use after Unlock", run: func() { keep(func() func() { return enter(false) }) }, frames: tooLate},
+	{name: "use after Enable", run: func() { keep(func() func() { return enter(true) }) }, frames: tooLate},
+	{name: "use without a section", run: func() { keep(func() func() { return func() {} }) }, frames: tooLate},
 	{name: "a pointer kept from one section to the next", run: func() {
 		var kept *object
 		misread(func(l *slab.Pointer[object]) {
@@ -82,20 +84,18 @@ var wrong = []scenario{
 			kept = l.Load()
 			g.Unlock()
 		})
-	}, frames: []string{"race_test.useTooLate()"}},
+	}, frames: tooLate},
 
-	// The use stands between the end of the section that protected the object
-	// and a later section, which began after the grace period did: that one's
-	// end must not order the use before the grace period's end.
+	// The use is between the end of the section that protected the object and a
+	// later section, which began after the grace period did: that one's end must
+	// not order the use before the grace period's end.
 	{name: "use after Unlock, before another section", run: func() { between(false) },
 		frames: []string{"race_test.useTooLate()", "race.FreedAfterGracePeriod()"}},
 	{name: "use after Enable, before another section", run: func() { between(true) }, procs: 4,
 		frames: []string{"race_test.useTooLate()", "race.Freed()"}},
 
 	{name: "Free without a grace period", run: func() {
-		c := newCache()
-		var link slab.Pointer[object]
-		link.Store(alloc(c, 0))
+		c, link := linked(newCache())
 		var in, out testkit.Flag
 		together(func() {
 			g := rcu.ReadLock()
@@ -109,31 +109,10 @@ var wrong = []scenario{
 			out.Raise()
 		})
 	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.(*Cache[", "wrong_test.go"}},
-	{name: "Kfree without a grace period", run: func() {
-		p := slab.Kmalloc(64, gfp.Kernel)
-		var in testkit.Flag
-		together(func() {
-			g := rcu.ReadLock()
-			useTooLate((*object)(p))
-			g.Unlock()
-			in.Raise()
-		}, func() {
-			in.Await(1)
-			slab.Kfree(p)
-		})
-	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.Kfree()", "wrong_test.go"}},
+	{name: "Kfree without a grace period", run: func() { freeUnderReader(slab.Kfree) },
+		frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.Kfree()", "wrong_test.go"}},
 	{name: "Krealloc without a grace period", run: func() {
-		p := slab.Kmalloc(64, gfp.Kernel)
-		var in testkit.Flag
-		together(func() {
-			g := rcu.ReadLock()
-			useTooLate((*object)(p))
-			g.Unlock()
-			in.Raise()
-		}, func() {
-			in.Await(1)
-			slab.Krealloc(p, 128, gfp.Kernel)
-		})
+		freeUnderReader(func(p unsafe.Pointer) { slab.Krealloc(p, 128, gfp.Kernel) })
 	}, frames: []string{"race_test.useTooLate()", "race.Freed()", "slab.Krealloc()", "wrong_test.go"}},
 	{name: "use of an object that was freed and allocated again", run: func() {
 		c := newCache()
@@ -148,16 +127,14 @@ var wrong = []scenario{
 			freed.Await(1)
 			useTooLate(o)
 		})
-	}, frames: []string{"race_test.useTooLate()"}},
+	}, frames: tooLate},
 	{name: "two frees of one object", run: func() {
 		c := newCache()
 		o := alloc(c, 1)
 		together(func() { c.Free(o) }, func() { c.Free(o) })
 	}, frames: []string{"race.Freed()"}},
 	{name: "a cookie taken before the unlinking", run: func() {
-		c := newCache()
-		var link slab.Pointer[object]
-		link.Store(alloc(c, 0))
+		c, link := linked(newCache())
 		var in, out testkit.Flag
 		together(func() {
 			in.Await(1) // the grace period has begun, and ended
@@ -190,18 +167,14 @@ var wrong = []scenario{
 			panic(err)
 		}
 		m.Put(1, 1)
-		var stop atomic.Bool
-		together(func() {
-			for !stop.Load() {
-				g := rcu.ReadLock()
-				v := m.Get(g, 1)
-				g.Unlock()
-				runtime.Gosched()
-				useValueTooLate(v)
-			}
-		}, func() {
+		during([]func(){func() {
+			g := rcu.ReadLock()
+			v := m.Get(g, 1)
+			g.Unlock()
+			runtime.Gosched()
+			useValueTooLate(v)
+		}}, func() {
 			repeat(long, func(i int) { m.Put(1, uint64(i)); runtime.Gosched() })
-			stop.Store(true)
 		})
 	}, frames: []string{"race_test.useValueTooLate()"}},
 	{name: "a page used after Free", run: func() {
