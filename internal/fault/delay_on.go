@@ -22,8 +22,10 @@ var (
 
 func init() { SetDelays(option.Delay("delay")) }
 
-// Delay dawdles at random, for nanoseconds to a fraction of a millisecond. The
-// tag is that of a pair in docs/design/memory-ordering.md. Any context.
+// Delay spins or yields at random, for nanoseconds to a fraction of a
+// millisecond. The tag is that of a pair in docs/design/memory-ordering.md.
+//
+// Context: any.
 //
 //go:norace
 func Delay(tag string) {
@@ -35,19 +37,19 @@ func Delay(tag string) {
 	// Most are short: the windows are some instructions wide.
 	ns := longest.Load() >> (r >> 10 & 7)
 	if r>>13&3 == 0 {
-		sys.Yield() // the thread that would come second comes first
+		sys.Yield() // lets the thread that would come second come first
 	}
 	for end := sys.Nanotime() + ns; sys.Nanotime() < end; {
 		sys.Pause(10)
 	}
 }
 
-// SetDelays sets how many in a thousand calls of Delay dawdle, and for how
+// SetDelays sets how many in a thousand calls of Delay take time, and for how
 // long at most.
 func SetDelays(permille int, most time.Duration) {
 	share.Store(int32(permille))
 	longest.Store(int64(most))
 }
 
-// Delayed counts the calls that did.
+// Delayed returns how many calls took time.
 func Delayed() uint64 { return delayed.Load() }

@@ -1,14 +1,14 @@
-// Package fault makes allocations fail and operations dawdle on purpose, to
-// test what only happens then. The kernel's fault injection.
+// Package fault makes allocations fail and operations slow on purpose, to test
+// what only happens then. It is the kernel's fault injection.
 //
 // # Failing allocations
 //
 // A Point is a place where an allocation can be made to fail: failslab (Slab)
-// where slab looks for an object beyond this P's main sheaf, fail_page_alloc
+// where slab searches beyond this P's main sheaf, fail_page_alloc
 // (Page) at every page allocation. An Attr says how often, with the kernel's
-// attributes. Off, which is the state at start unless the environment variable
-// QUIESCE has an option of the point's name, a point costs a slow path one
-// load, and a fast path nothing.
+// attributes. A point is off at start unless the environment variable QUIESCE
+// has an option of its name; it then costs a slow path one load and a fast path
+// nothing.
 //
 //	QUIESCE=failslab=10,fail_page_alloc=10          percent
 //	QUIESCE=failslab=100:1000:3                     every 1000th, three times
@@ -17,11 +17,11 @@
 // Nth is the systematic form (the kernel's fail-nth): the n-th allocation from
 // now on fails, at whichever point. A test counts n up until nothing fails.
 //
-// # Dawdling
+// # Delays
 //
-// With the build tag delay, Delay spins or gives the processor away at random
-// where it stands: at the tagged pairs of docs/design/memory-ordering.md, so that the
-// windows between two of them are wide open. QUIESCE=delay=20:100us has 20 calls
-// in 1000 dawdle for 100 µs at most (the default is 5:50us). Without the tag
-// Delays is false and the calls are compiled away.
+// With the build tag delay, Delay spins or yields the processor at random. Its
+// calls are at the tagged pairs of docs/design/memory-ordering.md, which opens
+// the windows between two of them wide. QUIESCE=delay=20:100us delays 20 calls in
+// 1000, for 100 µs at most (the default is 5:50us). Without the tag Delays is
+// false and the calls are compiled away.
 package fault

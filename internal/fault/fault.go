@@ -47,7 +47,9 @@ func init() {
 	}
 }
 
-// Set sets how often the point fails and starts its counts afresh. Unpinned.
+// Set sets how often the point fails and resets its counts.
+//
+// Context: task; not pinned.
 func (p *Point) Set(a Attr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,11 +57,13 @@ func (p *Point) Set(a Attr) {
 	p.chances.Store(0)
 	p.times.Store(a.Times)
 	p.space.Store(a.Space)
-	p.arm()
+	p.armLocked()
 }
 
-// Watch has fn called when the point is armed or disarmed, and now. It is for
-// a place that would rather not look at the point every time. Unpinned.
+// Watch calls fn now, and whenever the point is armed or disarmed. It is for
+// code that can't afford to check the point every time.
+//
+// Context: task; not pinned.
 func (p *Point) Watch(fn func(armed bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,8 +71,8 @@ func (p *Point) Watch(fn func(armed bool)) {
 	fn(p.armed.Load())
 }
 
-// arm computes armed. mu is held.
-func (p *Point) arm() {
+// armLocked computes armed.
+func (p *Point) armLocked() {
 	a := p.attr.Load()
 	armed := a != nil && a.Probability > 0 || nth.Load() > 0
 	p.armed.Store(armed)
@@ -77,8 +81,9 @@ func (p *Point) arm() {
 	}
 }
 
-// Fail reports whether this allocation of so many bytes has to fail. Any
-// context.
+// Fail reports whether this allocation of so many bytes has to fail.
+//
+// Context: any.
 func (p *Point) Fail(bytes int64) bool {
 	return p.armed.Load() && p.fail(bytes)
 }
@@ -109,20 +114,22 @@ func (p *Point) fail(bytes int64) bool {
 	return true
 }
 
-// Injected counts the failures so far.
+// Injected returns how often the point has failed so far.
 func (p *Point) Injected() uint64 { return p.injected.Load() }
 
 // nth counts down to the allocation that has to fail. At and below 0: none.
 var nth atomic.Int64
 
 // Nth makes the n-th allocation from now on fail, counted over all points and
-// goroutines; 0 calls that off. It returns whether the last Nth had come to
-// its failure. Unpinned.
+// goroutines; 0 cancels it. It reports whether the failure of the last Nth has
+// happened.
+//
+// Context: task; not pinned.
 func Nth(n int64) (failed bool) {
 	failed = nth.Swap(n) <= 0
 	for _, p := range []*Point{Slab, Page} {
 		p.mu.Lock()
-		p.arm()
+		p.armLocked()
 		p.mu.Unlock()
 	}
 	return failed

@@ -25,7 +25,7 @@ func TestParseAttr(t *testing.T) {
 	}
 }
 
-// calls is what so many chances in a row give: x for a failure.
+// calls returns what n chances in a row give: x for a failure.
 func calls(p *Point, n int, bytes int64) string {
 	var b []byte
 	for range n {

@@ -1,7 +1,7 @@
-// Package fuzztape turns the bytes that a fuzzer makes up into operations. A tape
-// that a person writes is readable text: an operation is its letter, an
-// argument the character that many places behind '0', and white space between
-// operations is skipped. Every other string of bytes is a tape, too.
+// Package fuzztape turns the bytes that a fuzzer makes up into operations. A
+// tape written by hand is readable text: an operation is its letter, an argument
+// n is the character '0'+n, and white space between operations is skipped. Any
+// other bytes are a valid tape too.
 package fuzztape
 
 import (

@@ -19,7 +19,7 @@ func TestATapeIsReadAsItIsWritten(t *testing.T) {
 		}
 	}
 	if op, ok := tp.Op("ab"); ok || tp.Arg(5) != 0 {
-		t.Fatalf("the tape goes on with %q", op)
+		t.Fatalf("after the end of the tape came %q", op)
 	}
 }
 

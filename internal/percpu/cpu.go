@@ -9,7 +9,7 @@ import (
 
 // CPU is the state of one P that readers and contexts use. Every field is
 // written by plain stores of the goroutine that is pinned to the P, and read
-// by grace-period drivers, who order their reads by sys.Membarrier (package
+// by grace-period drivers, which order their reads by sys.Membarrier (package
 // rcu has the argument). All of it fits one cache line.
 type CPU struct {
 	Nest uint64 // depth of pinned sections; > 0 is an RCU read-side section
@@ -37,8 +37,8 @@ var room [(MaxP + 1) * Line]byte
 var cpus = unsafe.Pointer(&room[-uintptr(unsafe.Pointer(&room))%Line])
 
 func init() {
-	// The first P's state would commit 2 MiB of room where huge pages are given
-	// to everybody.
+	// Where every mapping gets huge pages, the first P's state would commit 2 MiB
+	// of room.
 	const page = 1 << 16
 	skip := -uintptr(unsafe.Pointer(&room)) % page
 	sys.SmallPages(unsafe.Pointer(&room[skip]), (unsafe.Sizeof(room)-skip)&^(page-1))

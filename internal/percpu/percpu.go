@@ -1,14 +1,14 @@
 // Package percpu gives every P a slot of its own, padded against false
-// sharing. A slot is owned by whoever is pinned to its P; the owner needs no
+// sharing. The goroutine that is pinned to a P owns its slot and needs no
 // atomics. Other goroutines take a slot over by the revoking protocol of the
 // package that defines it.
 //
-// Address space for MaxP slots is taken at once and memory comes by page
-// fault when a slot is first touched, so that no table grows: a raw atomic
+// Address space for MaxP slots is reserved at once, and memory is committed by
+// page fault when a slot is first touched, so that no table grows: a raw atomic
 // section never waits for one, and GOMAXPROCS may change in either direction
-// at any time. A slot keeps its content when its P goes away. Slots that were
-// ever used are found by the high-water mark that owners raise on their slow
-// path (Register); a scan up to Used therefore misses nothing.
+// at any time. A slot keeps its content when its P goes away. Owners raise a
+// high-water mark on their slow path (Register), so a scan up to Used finds
+// every slot that was ever used.
 package percpu
 
 import (
@@ -37,7 +37,7 @@ type Slots[T any] struct {
 	used atomic.Int32
 }
 
-// Init reserves the address space. Slots start as zero, but for those that were
+// Init reserves the address space. Slots start as zero, except those that were
 // used before Release without having been registered.
 func (s *Slots[T]) Init() error {
 	var t T
@@ -52,15 +52,17 @@ func (s *Slots[T]) At(id int) *T {
 	return (*T)(unsafe.Add(s.base, uintptr(id&mask)*unsafe.Sizeof(t)))
 }
 
-// Register raises the high-water mark over P id. Any context.
+// Register raises the high-water mark over P id.
+//
+// Context: any.
 func (s *Slots[T]) Register(id int) { raise(&s.used, int32(id)+1) } // ord:mark
 
-// Used is one more than the highest P number that was registered.
+// Used returns one more than the highest P number that was registered.
 func (s *Slots[T]) Used() int { return int(s.used.Load()) } // ord:mark
 
-// Release gives the memory back and keeps the address space for a later Init
-// of the same size. Whoever still uses the slots, against the rules, gets
-// zero ones that are shared by all that were released.
+// Release returns the memory and keeps the address space for a later Init of the
+// same size. After it, At returns slots that all released Slots share, so that a
+// late user, who breaks the rules, corrupts no live ones.
 func (s *Slots[T]) Release() {
 	var t T
 	size := MaxP * unsafe.Sizeof(t)
@@ -76,7 +78,7 @@ func (s *Slots[T]) Release() {
 		if ranges.grave == nil {
 			ranges.grave = make(map[uintptr]unsafe.Pointer)
 		}
-		if grave = ranges.grave[size]; grave == nil { // nobody was faster
+		if grave = ranges.grave[size]; grave == nil { // no other Release was faster
 			ranges.grave[size], grave = g, g
 		}
 		ranges.Unlock()
@@ -97,7 +99,8 @@ func raise(mark *atomic.Int32, to int32) {
 	}
 }
 
-// Ranges given back, by size: reserved address space is never unmapped.
+// The ranges that were released, by size: reserved address space is never
+// unmapped.
 var ranges struct {
 	sync.Mutex
 	free  map[uintptr][]unsafe.Pointer

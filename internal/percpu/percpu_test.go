@@ -191,8 +191,8 @@ func TestPinnedIncrementsSurviveGOMAXPROCSChanges(t *testing.T) {
 	}
 }
 
-// Exits of readers don't look at the mark, so a P on which readers only left
-// has to be found by its counters.
+// Exits of readers don't check the mark, so a P on which readers only left has
+// to be found by its counters.
 func TestFindReadersRaisesTheMarkOverPsWithExitsOnly(t *testing.T) {
 	id, from := Readers()+100, 0
 	for i := range 2 {

@@ -16,44 +16,44 @@ const (
 	pageClock   = 3 // of each page
 )
 
-// write counts as a write. The detector takes its caller, and not itself, for
-// the writer: the compiler's wrapper of the assembly function stands for the
-// innermost frame.
+// write counts as a write. The detector reports its caller, not write itself, as
+// the writer: the innermost frame is the compiler's wrapper of the assembly
+// function.
 //
 //go:noinline
 func write(p unsafe.Pointer, size uintptr) { runtime.RaceWriteRange(p, int(size)) }
 
-// SlabMade: pages that the caller has become a slab.
+// SlabMade records that the caller's pages became a slab.
 func SlabMade(slab unsafe.Pointer) { runtime.RaceReleaseMerge(unsafe.Add(slab, slabClock)) }
 
-// Reallocated: an object of a slab is handed out.
+// Reallocated records that an object of a slab is handed out.
 func Reallocated(p unsafe.Pointer, size uintptr, slab unsafe.Pointer) {
 	runtime.RaceAcquire(unsafe.Add(slab, slabClock))
 	runtime.RaceAcquire(unsafe.Add(p, objectClock))
 	write(p, size)
 }
 
-// Freed: an object comes back at once.
+// Freed records that an object was freed, for reuse at once.
 func Freed(p unsafe.Pointer, size uintptr) {
 	write(p, size)
 	runtime.RaceRelease(unsafe.Add(p, objectClock))
 }
 
-// Retired: an object is going to come back after a grace period.
+// Retired records that an object was freed, for reuse after a grace period.
 func Retired(p unsafe.Pointer) { runtime.RaceReleaseMerge(unsafe.Add(p, objectClock)) }
 
-// FreedAfterGracePeriod: that grace period is over, and the caller has
-// learned of it.
+// FreedAfterGracePeriod records that this grace period has ended and that the
+// caller has seen it end.
 func FreedAfterGracePeriod(p unsafe.Pointer, size uintptr) {
 	runtime.RaceAcquire(unsafe.Add(p, objectClock))
 	write(p, size)
 	runtime.RaceRelease(unsafe.Add(p, objectClock))
 }
 
-// Collected orders the caller behind the freeing of an object.
+// Collected orders the caller after the freeing of an object.
 func Collected(p unsafe.Pointer) { runtime.RaceAcquire(unsafe.Add(p, objectClock)) }
 
-// PagesAllocated: size bytes of pages are handed out.
+// PagesAllocated records that size bytes of pages are handed out.
 func PagesAllocated(p unsafe.Pointer, size, page uintptr) {
 	for off := uintptr(0); off < size; off += page {
 		runtime.RaceAcquire(unsafe.Add(p, off+pageClock))
@@ -61,7 +61,7 @@ func PagesAllocated(p unsafe.Pointer, size, page uintptr) {
 	write(p, size)
 }
 
-// PagesFreed: size bytes of pages come back.
+// PagesFreed records that size bytes of pages were freed.
 func PagesFreed(p unsafe.Pointer, size, page uintptr) {
 	write(p, size)
 	for off := uintptr(0); off < size; off += page {
@@ -69,16 +69,16 @@ func PagesFreed(p unsafe.Pointer, size, page uintptr) {
 	}
 }
 
-// The memory of pages. The detector watches the Go heap and variables, and no
-// memory that was mapped otherwise. A variable is what the first range is cut
-// from, the default allocator's: it costs no memory until it is touched, and
-// neither paces the garbage collector nor counts towards GOMEMLIMIT, both of
-// which a live heap object of this size would upset. Later ranges come from
-// the heap. Nothing of either is ever given up: allocators recycle ranges.
+// The memory of pages. The detector watches the Go heap and variables, but no
+// memory that was mapped in any other way. The first range, the default
+// allocator's, is cut from a variable: it costs no memory until it is touched,
+// and neither paces the garbage collector nor counts towards GOMEMLIMIT, as a
+// live heap object of this size would. Later ranges come from the heap. Neither
+// is ever returned: allocators recycle ranges.
 
 const (
 	// MaxRange is the size of the largest address range. The detector's
-	// shadow takes twice as much beside it, where it is touched.
+	// shadow takes twice as much in addition, where it is touched.
 	MaxRange = 256 << 20
 
 	align = 2 << 20 // the largest block of pages
@@ -89,11 +89,11 @@ var room [MaxRange + align]byte
 var ranges struct {
 	sync.Mutex
 	used uintptr  // bytes of room
-	heap [][]byte // kept for ever
+	heap [][]byte // kept forever
 }
 
-// Memory returns memory that the detector watches: size bytes, zero, aligned
-// to 2 MiB, never given up.
+// Memory returns size bytes of memory that the detector watches, zero, aligned
+// to 2 MiB and never returned.
 func Memory(size uintptr) unsafe.Pointer {
 	ranges.Lock()
 	defer ranges.Unlock()

@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// Enabled says whether this is a race build.
+// Enabled reports whether this is a race build.
 const Enabled = true
 
 // Disable begins hidden code. It nests, in one goroutine.
@@ -24,10 +24,10 @@ func Enable() { runtime.RaceEnable() }
 // Clock is a clock with an address of its own.
 type Clock struct{ _ uint64 }
 
-// Acquire orders what follows behind what was released into the clock.
+// Acquire orders what follows after what was released into the clock.
 func (c *Clock) Acquire() { runtime.RaceAcquire(unsafe.Pointer(c)) }
 
-// Release has the clock hold what this goroutine did and nothing else.
+// Release makes the clock hold what this goroutine did and nothing else.
 func (c *Clock) Release() { runtime.RaceRelease(unsafe.Pointer(c)) }
 
 // Merge adds what this goroutine did to the clock.
@@ -41,29 +41,29 @@ var (
 	ends     [64]Clock     // ends of grace periods, by number
 )
 
-// Enter returns the epoch of a read-side section that begins. The caller has
-// announced the section.
+// Enter returns the epoch of a read-side section that begins. Call it after
+// announcing the section.
 //
 //go:norace
 func Enter() uint64 {
 	runtime.RaceDisable()
-	epoch := begun.Add(0) // a read-modify-write: a fence behind the announcement
+	epoch := begun.Add(0) // a read-modify-write: a fence after the announcement
 	runtime.RaceEnable()
 	return epoch
 }
 
-// Exit is the end of a section of the epoch, before it is announced.
+// Exit ends a section of the epoch. Call it before announcing the end.
 //
 //go:norace
 func Exit(epoch uint64) { sections[epoch%2].Merge() }
 
-// GracePeriodBegan stands behind the driver's first step, hidden.
+// GracePeriodBegan follows the driver's first step, in hidden code.
 //
 //go:norace
 func GracePeriodBegan() { begun.Add(1) }
 
-// GracePeriodEnded stands before the driver's last step, behind all waiting;
-// n is the grace period's number, from 1. Not hidden.
+// GracePeriodEnded precedes the driver's last step and follows all waiting; n
+// is the grace period's number, from 1. Not in hidden code.
 //
 //go:norace
 func GracePeriodEnded(n uint64) {
@@ -76,6 +76,6 @@ func GracePeriodEnded(n uint64) {
 	ends[n%uint64(len(ends))].Release()
 }
 
-// GracePeriodSeen orders what follows behind the end of grace period n, of
-// which the caller has just learned.
+// GracePeriodSeen orders what follows after the end of grace period n, which
+// the caller has just seen.
 func GracePeriodSeen(n uint64) { ends[n%uint64(len(ends))].Acquire() }

@@ -10,8 +10,10 @@ const (
 	AsanZone  = 0xfa
 )
 
-// AsanPoison makes ASan report accesses to [p, p+size). Any context.
+// AsanPoison makes ASan report accesses to [p, p+size).
+//
+// Context: any.
 func AsanPoison(p unsafe.Pointer, size uintptr, why byte) {}
 
-// AsanUnpoison takes AsanPoison back.
+// AsanUnpoison undoes AsanPoison.
 func AsanUnpoison(p unsafe.Pointer, size uintptr) {}

@@ -19,7 +19,9 @@ const (
 )
 
 // AsanPoison makes ASan report accesses to [p, p+size), which ends on an 8-byte
-// boundary. Any context.
+// boundary.
+//
+// Context: any.
 func AsanPoison(p unsafe.Pointer, size uintptr, why byte) {
 	if size == 0 {
 		return
@@ -32,7 +34,7 @@ func AsanPoison(p unsafe.Pointer, size uintptr, why byte) {
 	shadowFill(first+asanOffset, end>>3-first, why)
 }
 
-// AsanUnpoison takes AsanPoison back, for a range of whole 8 bytes.
+// AsanUnpoison undoes AsanPoison for a range that is a multiple of 8 bytes.
 func AsanUnpoison(p unsafe.Pointer, size uintptr) {
 	shadowFill(shadow(uintptr(p)), size>>3, 0)
 }

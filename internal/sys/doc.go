@@ -1,7 +1,7 @@
-// Package sys holds everything that depends on the Go runtime's insides or on
-// the operating system: the pin that makes a section raw atomic, membarrier,
-// address-range reservation and the calls that commit and give back memory.
-// Nothing above this floor uses go:linkname or a system call.
+// Package sys holds everything that depends on the internals of the Go runtime or
+// on the operating system: the pin that makes a section raw atomic, membarrier,
+// address-range reservation and the calls that commit and discard memory. No
+// other package uses go:linkname or makes a system call.
 //
 // # Pinning
 //
@@ -25,8 +25,8 @@
 //
 // # Address space
 //
-// Reserve takes address space without memory behind it, Open makes a part of
-// it accessible, Populate commits it, Discard gives the memory back.
+// Reserve takes address space without memory, Open makes a part of it
+// accessible, Populate commits memory, Discard returns it.
 // Nothing is ever unmapped: a stale pointer into a range that the Go heap
 // later received would crash the collector.
 package sys

@@ -9,14 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A handler for SIGSEGV that looks at the address before Go's own handler
-// does. Go turns the signal into "unexpected fault address" and a trace of the
+// A handler for SIGSEGV that checks the address before Go's own handler does. Go turns the signal into "unexpected fault address" and a trace of the
 // goroutine, on whatever stack and in whatever context the access was, and
-// gives nobody else a chance to say whose memory it was.
+// gives no other code a chance to say whose memory it was.
 //
 // The kernel calls onSegv (assembly) on the thread's signal stack; it calls
 // segv and then jumps to Go's handler as if it had been called by the
-// kernel. Nothing below onSegv may look at the goroutine, grow a stack,
+// kernel. Nothing below onSegv may access the goroutine, grow a stack,
 // allocate or take a lock: functions are nosplit, and only read memory, and
 // write by raw system calls.
 
@@ -42,7 +41,7 @@ const (
 	AccessWrite
 )
 
-// OnFault has report called when an access to [p, p+size) faults, before Go
+// OnFault makes report be called when an access to [p, p+size) faults, before Go
 // turns the fault into a fatal error or a panic. report runs on a signal
 // stack: it must be nosplit and only read memory and call WriteRaw. It is
 // called once, before any such access.

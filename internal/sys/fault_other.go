@@ -14,8 +14,8 @@ const (
 	AccessWrite
 )
 
-// OnFault is for Linux on amd64 and arm64. Elsewhere, and beside ASan, a fault
-// has Go's message only.
+// OnFault is for Linux on amd64 and arm64. Elsewhere, and with ASan, a fault has
+// Go's message only.
 func OnFault(unsafe.Pointer, uintptr, func(addr, pc uintptr, access int)) error {
 	return errors.ErrUnsupported
 }

@@ -8,18 +8,21 @@ import (
 	"unsafe"
 )
 
-// goidAt is where the goroutine's number stands in its descriptor, 0 if that
-// is not known. Written once, by FindGoid.
+// goidAt is the offset of the goroutine's number in its descriptor, 0 if that is
+// not known. Written once, by FindGoid.
 var goidAt uintptr
 
 var goidOnce sync.Once
 
-// FindGoid finds out where Goid looks. Without it Goid is right and takes a
-// microsecond. Unpinned.
+// FindGoid finds the offset that Goid reads. Without it Goid still works but takes
+// about a microsecond.
+//
+// Context: task; not pinned.
 func FindGoid() { goidOnce.Do(func() { goidAt = findGoid() }) }
 
-// Goid is the number by which Go's own traces name the running goroutine. It
-// may be called pinned.
+// Goid returns the number by which Go's own traces name the running goroutine.
+//
+// Context: any.
 //
 //go:norace
 func Goid() uint64 {
@@ -29,13 +32,13 @@ func Goid() uint64 {
 	return *(*uint64)(unsafe.Add(gPointer(), goidAt))
 }
 
-// goidSearch is how much of a descriptor is looked at: less than any version
-// of Go has, and the number stands among the first words.
+// goidSearch is how much of a descriptor is searched: less than in any version of
+// Go, and the number is among the first words.
 const goidSearch = 256
 
 // findGoid compares the words of a few goroutines' descriptors with the number
-// that their trace has, until one place is left. On a version of Go that this
-// was not proved on it does not look; see goversion.go.
+// in their traces, until one place is left. On a version of Go that this was not
+// proved on it does not search; see goversion.go.
 func findGoid() uintptr {
 	if careful {
 		return 0

@@ -19,13 +19,13 @@ const (
 	provedLast  = 27
 )
 
-// careful is true on a version of Go that nothing was proved on. The package
-// then does without what it can do without: a sleep is an ordinary system call
-// and a goroutine's number is read from its trace. Immutable.
+// careful is true on a version of Go that nothing was proved on. The package then
+// avoids what it can: a sleep is an ordinary system call, and a goroutine's number
+// is read from its trace. Immutable.
 var careful = !provedOn(runtime.Version())
 
-// provedOn reports whether version, by runtime.Version, is one that the
-// package was proved on: "go1.27.3", and "go1.27rc1" as well.
+// provedOn reports whether version, from runtime.Version, is one that the package
+// was proved on: "go1.27.3", and "go1.27rc1" as well.
 func provedOn(version string) bool {
 	rest, ok := strings.CutPrefix(version, "go1.")
 	if !ok {

@@ -13,7 +13,7 @@ func Populate(p unsafe.Pointer, size uintptr) error {
 	return nil
 }
 
-// Discard gives the memory of [p, p+size) back; it reads as zero afterwards.
+// Discard returns the memory of [p, p+size); it reads as zero afterwards.
 func Discard(p unsafe.Pointer, size uintptr) error {
 	b := unsafe.Slice((*byte)(p), size)
 	clear(b) // MADV_FREE keeps the old bytes until the memory is really taken

@@ -17,7 +17,7 @@ func Populate(p unsafe.Pointer, size uintptr) error {
 	return os.NewSyscallError("madvise", err)
 }
 
-// Discard gives the memory of [p, p+size) back; it reads as zero afterwards.
+// Discard returns the memory of [p, p+size); it reads as zero afterwards.
 func Discard(p unsafe.Pointer, size uintptr) error {
 	return os.NewSyscallError("madvise", unix.Madvise(unsafe.Slice((*byte)(p), size), unix.MADV_DONTNEED))
 }

@@ -41,7 +41,7 @@ func Populate(p unsafe.Pointer, size uintptr) error {
 // memReset is MEM_RESET: the content is of no interest any more.
 const memReset = 0x80000
 
-// Discard gives the memory of [p, p+size) back; it reads as zero afterwards.
+// Discard returns the memory of [p, p+size); it reads as zero afterwards.
 // Decommitting would make it unreadable for a moment, which a lock-free reader
 // of a stale page would notice. Reset memory keeps its content or is zero, so
 // it is cleared first.

@@ -23,8 +23,8 @@ const (
 var barrierKind atomic.Uint32
 
 // funnel shares barriers: a caller needs one that began after its own accesses,
-// so whoever arrives while one runs shares the next, however many arrive. Linux
-// runs the command under one mutex for the whole system.
+// so all callers that arrive while one runs share the next. Linux runs the
+// command under one mutex for the whole system.
 //
 // The argument. A caller reads begun by a read-modify-write and gets s: its
 // accesses so far come before every later read-modify-write of begun, those of
@@ -36,7 +36,7 @@ var barrierKind atomic.Uint32
 // have missed the caller's store. formal/funnel.pml has the model, and that
 // mistake as a mutant.
 var funnel struct {
-	turn  sync.RWMutex // write-locked by the leader; those who wait for it are readers, woken all at once
+	turn  sync.RWMutex // write-locked by the leader; the callers that wait for it are readers, woken all at once
 	begun atomic.Uint64
 	ended atomic.Uint64
 }
@@ -51,11 +51,11 @@ func Membarrier() {
 	for try := 0; funnel.ended.Load() < want; try++ { // ord:funnel
 		switch {
 		case funnel.turn.TryLock():
-		case try < 4: // a barrier runs: all who wait for it are woken at once
+		case try < 4: // a barrier runs: all callers that wait for it are woken at once
 			funnel.turn.RLock()
 			funnel.turn.RUnlock() //nolint:staticcheck // to wait was the purpose
 			continue
-		default: // never crowded out by others who wait
+		default: // never crowded out by other waiting callers
 			funnel.turn.Lock()
 		}
 		if funnel.ended.Load() < want { // ord:funnel
@@ -102,7 +102,7 @@ func register() {
 	barrierKind.Store(kind) // ord:funnel
 }
 
-// Membarriers counts the barriers that have begun.
+// Membarriers returns how many barriers have begun.
 func Membarriers() uint64 { return funnel.begun.Load() } // ord:stat
 
 // HasMembarrier reports whether Membarrier is the kernel's command; false
@@ -116,7 +116,7 @@ func HasMembarrier() bool {
 
 var memStats runtime.MemStats // protected by funnel.turn
 
-// stopTheWorld uses the one public function that stops and restarts every P
-// and has no effect besides. 3 µs idle, 60-85 µs with busy Ps. The caller holds
-// funnel.turn.
+// stopTheWorld uses the one public function that stops and restarts every P and
+// has no other effect. It takes 3 µs idle, 60 to 85 µs with busy Ps. The caller
+// holds funnel.turn.
 func stopTheWorld() { runtime.ReadMemStats(&memStats) }

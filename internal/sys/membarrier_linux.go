@@ -26,18 +26,18 @@ func membarrierRegister() bool {
 
 // membarrierExpedited reports whether the kernel made the barrier. It is a raw
 // system call: it takes 0.15 µs with no other running thread and some 15 µs
-// with one, too short to hand the P away for.
+// with one, too short to be worth handing off the P.
 func membarrierExpedited() bool {
 	_, _, errno := syscall.RawSyscall(unix.SYS_MEMBARRIER, membarrierCmdPrivateExpedited, 0, 0)
 	return errno == 0
 }
 
-// Yield gives the processor to another thread. It may be called pinned (a
-// raw system call that always returns at once).
+// Yield yields the processor to another thread. It may be called pinned: it is a
+// raw system call that always returns at once.
 func Yield() { syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // Sleep blocks the thread for ns nanoseconds without a Go timer: timers would
-// belong to the synctest bubble of whoever started the goroutine. It must not
+// belong to the synctest bubble in which the goroutine was started. It must not
 // be called pinned. A signal may cut it short; every caller re-checks its
 // condition.
 func Sleep(ns int64) {

@@ -9,11 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Protect takes all access rights to [p, p+size) away; Open gives them back.
-// The content stays. Unpinned.
+// Protect removes all access rights to [p, p+size); Open restores them. The
+// content stays.
+//
+// Context: task; not pinned.
 func Protect(p unsafe.Pointer, size uintptr) error {
 	return os.NewSyscallError("mprotect", unix.Mprotect(unsafe.Slice((*byte)(p), size), unix.PROT_NONE))
 }
 
-// CanProtect: an access to protected memory ends the process.
+// CanProtect says that an access to protected memory ends the process.
 const CanProtect = true

@@ -7,18 +7,18 @@ const (
 	relaxSleep = 20_000
 )
 
-// Relax is a turn of a wait for a pinned goroutine; the first is turn 0.
+// Relax is one turn of a wait for a pinned goroutine; the first is turn 0.
 // Only the operating system can hold a pinned goroutine up for long, so after
-// some turns of spinning it gets the processor. It may be called pinned.
+// some turns of spinning Relax yields the processor. It may be called pinned.
 func Relax(turn int) {
 	if turn < pauseTurns {
 		Pause(10)
 	} else {
-		Yield() // the other's thread may want the processor
+		Yield() // the other thread may want the processor
 	}
 }
 
-// RelaxUnpinned is a turn of the same wait for a caller that is not pinned:
+// RelaxUnpinned is one turn of the same wait for a caller that is not pinned:
 // after some more turns it sleeps.
 func RelaxUnpinned(turn int) {
 	if turn < pauseTurns+yieldTurns {

@@ -3,8 +3,8 @@ package sys
 import "unsafe"
 
 // touch faults every page in without changing a byte, for systems that have
-// no call for it. The range belongs to the caller. The race detector, which
-// may watch the range, must not take this for an access of its user's.
+// no call for it. The range belongs to the caller. The race detector, which may
+// watch the range, must not take this for a user's access.
 //
 //go:norace
 func touch(p unsafe.Pointer, size uintptr) {
