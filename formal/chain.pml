@@ -2,7 +2,7 @@
  * The fallback chain of slab/chain.go: objects whose free found no array.
  *
  * CPU 0 and 1: P 0 and P 1, on which objects are freed (chainObject)
- * CPU 2: the reclaimer, the worker or (-DBARRIER) who called Barrier
+ * CPU 2: the reclaimer: the worker, or (-DBARRIER) the caller of Barrier
  * -DAGAIN: object 0 has a second owner, who frees it on CPU 1.
  * A reader of object 0, and a second owner of that object, are processes whose
  * accesses are visible at once; gp.pml and handover.pml have the orderings of
@@ -34,8 +34,8 @@
 
 /*
  * WEAK: a compare-and-swap is an exclusive pair. Its store, once it is sure to
- * succeed, may become visible after younger plain stores; who comes to the
- * same word with an atomic operation comes behind it. That is modelled where
+ * succeed, may become visible after younger plain stores; an atomic operation
+ * on the same word comes after it. That is modelled where
  * plain stores follow: at the push.
  */
 byte held;		/* 1 + the CPU whose push is not visible yet */
@@ -53,7 +53,7 @@ byte waiting[3];	/* the waiting bitmap: the reclaimer's */
 byte inuse[3] = { 0, 2, 1 };
 bool gone[3];		/* the slab became pages */
 bool linked[OBJECTS] = 1;
-byte freed[OBJECTS];	/* how often; the second owner of 0 is counted, too */
+byte freed[OBJECTS];	/* how often; the second owner of 0 is counted too */
 bool again;		/* object 0 had a second owner */
 byte done;		/* CPUs that have freed all they free */
 
@@ -88,7 +88,7 @@ inline store(c, l, v)
 	d_step { ROOM(c, 1); STORE(c, l, v) }
 }
 
-/* The slot's busy: only Barrier looks at it. */
+/* The slot's busy: only Barrier reads it. */
 inline busy(c, v)
 {
 #ifdef BARRIER
@@ -199,7 +199,7 @@ active proctype pusher1()
 	linked[1] = 0;
 	chain_object(1, 1);
 #ifdef BARRIER
-	d_step { QUIET(1); pushed1 = 1 };	/* the goroutine goes on elsewhere */
+	d_step { QUIET(1); pushed1 = 1 };	/* the goroutine continues elsewhere */
 #endif
 #ifdef AGAIN
 	/* An object that has been freed may be allocated (under mu), and freed. */
@@ -377,7 +377,7 @@ active proctype reclaimer()
 	bool wait[3];
 #ifdef BARRIER
 	pushed1;
-	/* revokeAllLocked: whoever may have been on the way is waited for. */
+	/* revokeAllLocked: a pusher that may be on the way is waited for. */
 	MEMBARRIER(2);
 	mem[BUSY(0)] == 0;
 	mem[BUSY(1)] == 0;

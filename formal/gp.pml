@@ -2,8 +2,8 @@
  * Grace periods as package rcu drives them. The numbers 1 to 10 are the steps
  * in rcu/doc.go.
  *
- * CPU 0 and CPU 1 run P 0 and P 1, CPU 2 runs a caller of Synchronize. Who
- * else is there:
+ * CPU 0 and CPU 1 run P 0 and P 1, CPU 2 runs a caller of Synchronize. The
+ * others are:
  *   -DPINNED    two pinned readers, one on each P
  *   -DPREEMPT   two preemptible readers, which change Ps
  *   -DMIXED     a pinned reader on P 0, a preemptible one that starts on P 1
@@ -67,7 +67,7 @@ byte on[2] = { 0, 1 };	/* P (and CPU) that the reader runs on */
  */
 byte togo[2];		/* pointer loads the reader has yet to come to */
 mtype = { PTR_LATE, PTR_HERE, BOTH_LATE, USE_LATE };
-mtype pend[2];		/* 0: nothing; PTR_HERE is the one not outstanding */
+mtype pend[2];		/* 0: none; PTR_HERE: the one that is not outstanding */
 byte obj[2];		/* PTR_HERE, USE_LATE: the object */
 #define LATE1(c, r)	(on[r] == (c) && pend[r] != 0 && pend[r] != PTR_HERE)
 #define LATE(c)		(LATE1(c, 0) || LATE1(c, 1))
@@ -163,8 +163,8 @@ active proctype hw1() { end: do HW(1) HW_LATE(1) od }
 active proctype hw2() { end: do HW_STEPS(2) HW_LOOSE1(2) HW_LOOSE2(2) od }
 
 /*
- * GOMAXPROCS changes: the world stops when nobody is pinned, which is a full
- * barrier for everyone, and goroutines of a P that is gone go on elsewhere.
+ * GOMAXPROCS changes: the world stops when no goroutine is pinned, which is a full
+ * barrier for every CPU, and goroutines of a P that is gone continue elsewhere.
  */
 #ifdef RESIZE
 active proctype resizer()
@@ -453,7 +453,7 @@ active proctype preempt1()
 
 /*
  * A sum reads the mark, then one word at a time, P by P. The mark is read anew
- * for the entries (sign 1), behind the membarrier.
+ * for the entries (sign 1), after the membarrier.
  */
 #ifdef MUTANT_MARK_ONCE
 #define READ(sign) \
@@ -634,7 +634,7 @@ inline leaves(c)
 #endif
 
 #ifdef CALLERS
-#define ON_P0	false	/* nobody is pinned on P 0 */
+#define ON_P0	false	/* no goroutine is pinned on P 0 */
 #else
 #define ON_P0	true
 #endif

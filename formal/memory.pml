@@ -17,7 +17,7 @@
  *         LATE, done by the model, since it knows what depends on what).
  *
  * Each CPU has a process hw() of its own, which moves its buffer along at any
- * moment it likes and takes the CPU's turn in a membarrier.
+ * moment and takes the CPU's turn in a membarrier.
  */
 
 #if defined(TSO) == defined(WEAK)
@@ -137,7 +137,7 @@ inline FLUSH(c, i)
  *
  * MEMBARRIER: the caller has a full barrier, then every other CPU is visited,
  * one at a time, in any order, each with a full barrier of its own; the
- * caller goes on when all were.
+ * caller continues when all were.
  */
 inline MEMBARRIER(c)
 {

@@ -59,7 +59,7 @@ inline collect(c, s)
 	}
 }
 
-/* The last one to end looks into the slot and counts. */
+/* The last one to end reads the slot and counts. */
 inline count()
 {
 	d_step {

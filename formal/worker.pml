@@ -2,12 +2,12 @@
  * Workers that start when there is work and end when there is none: a flag
  * says that one runs.
  *
- * CPU 0 and 1: whoever makes work, twice each: publish it, then look at the flag
+ * CPU 0 and 1: makers of work, twice each: publish it, then check the flag
  * CPU 2 and 3: the worker, in up to two incarnations at a time
  *
  *   (default)  work is pushed: the reclaim worker of slab, rcu's callbacks
  *   -DDRAIN    work is a sheaf in a slot, to which the slot's owner may add
- *              without a look at the flag: the drain of slab
+ *              without a check of the flag: the drain of slab
  *   -DPOLL     work is a cookie that is higher than the highest so far: the
  *              worker of rcu.StartPoll
  */
@@ -22,7 +22,7 @@
 #include "memory.pml"
 
 byte started;		/* workers that were started and do not run yet */
-byte running;		/* those that run, or look for the last time */
+byte running;		/* those that run, or check for the last time */
 byte inside;		/* those that have the flag */
 byte made;		/* CPUs 0 and 1 that are done */
 byte sum;		/* objects (cookies) made */

@@ -147,7 +147,7 @@ func TestOracleCatchesMutants(t *testing.T) {
 		{"a circle with a class left out", "(b)", func(w *witness) {
 			w.alter = func(r *lockdep.Report) { r.Classes = r.Classes[1:] }
 		}},
-		{"a circle the other way round", "(b)", func(w *witness) {
+		{"a circle in reverse order", "(b)", func(w *witness) {
 			w.alter = func(r *lockdep.Report) {
 				for i, j := 0, len(r.Classes)-1; i < j; i, j = i+1, j-1 {
 					r.Classes[i], r.Classes[j] = r.Classes[j], r.Classes[i]

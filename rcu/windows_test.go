@@ -61,8 +61,8 @@ func TestRB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
 	}
 }
 
-// Exits are summed before entries. The other way round a reader that comes and
-// goes between the two sums stands in for one that stays. Here one does, as soon
+// Exits are summed before entries. In the opposite order, a reader that comes and
+// goes between the two sums would be counted for one that stays. Here one does, as soon
 // as the driver is at the membarrier between them.
 func TestRA_AShortReaderDoesNotStandInForALongOne(t *testing.T) {
 	testkit.AtLeastProcs(t, 4)

@@ -219,7 +219,7 @@ func TestAbsentPeersAreLeftOutWithOneLine(t *testing.T) {
 			slices.Sort(names)
 			want := slices.Sorted(slices.Values(c.want))
 			if !slices.Equal(names, want) {
-				t.Errorf("left out for want of %q, want %q", names, want)
+				t.Errorf("left out because of %q, want %q", names, want)
 			}
 			left := 0
 			for _, g := range there {
@@ -390,7 +390,7 @@ func TestHelpAndList(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends a run with the table so far, and leaves nothing behind.
+// Ctrl-C ends a run with the table so far, and leaves no files.
 func TestInterruptedItPrintsTheTableSoFar(t *testing.T) {
 	tmp, path := t.TempDir(), t.TempDir()
 	interrupt := func(sig os.Signal, after time.Duration) (out string, status int) {
@@ -419,6 +419,6 @@ func TestInterruptedItPrintsTheTableSoFar(t *testing.T) {
 		}
 	}
 	if left, _ := os.ReadDir(tmp); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("left over: %v", left)
 	}
 }

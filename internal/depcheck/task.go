@@ -16,7 +16,7 @@ type held struct {
 	read  uint8
 	flags uint8
 	ctx   uint8 // the interrupt context that it was taken in
-	pins  uint8 // levels of preempt.Disable that it stands for
+	pins  uint8 // levels of preempt.Disable that it represents
 	n     uint8 // stack entries
 	pcs   [stackDepth]uintptr
 }
@@ -282,7 +282,7 @@ func forgetTasks() {
 	}
 }
 
-// bare returns the number of pinned levels that no record stands for: sections of
+// bare returns the number of pinned levels that no record represents: sections of
 // preempt.Disable, DisableIRQ or Hardirq, of which -tags lockdep sees only the
 // first. It returns 0 where something has no record because a table was full.
 //

@@ -8,7 +8,7 @@ import (
 	"quiesce/lockdep/lockdeptest"
 )
 
-// recorder stands for the *testing.T of a test, so that the example can show what
+// recorder takes the place of a test's *testing.T, so that the example can show what
 // would fail it.
 type recorder struct {
 	testing.TB

@@ -12,7 +12,7 @@
 //	         what the guarantees (H-A) and (H-B) of package rcuhash come to,
 //	         because nodes are never moved.
 //
-// All keys are in one list of one bucket, which is where a reader that stands
-// on a node that goes away could be led astray. Len sums stripes up and is
-// not linearizable; it is not in the histories.
+// All keys are in one list of one bucket, where a reader on a node that is removed
+// could be led astray. Len sums stripes and is not linearizable; it is not in the
+// histories.
 package linear

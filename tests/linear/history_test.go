@@ -164,8 +164,8 @@ func (c *client) scan() {
 	}
 }
 
-// run has the clients at work on an empty map and returns what they did, and
-// how many Puts were refused.
+// run lets the clients work on an empty map and returns what they did, and how
+// many Puts were refused.
 func run(t *testing.T, m target, contexts int, seed uint64) (history []porcupine.Operation, refused int) {
 	var wg sync.WaitGroup
 	var start atomic.Int32

@@ -61,7 +61,7 @@ func (s *section) leave() {
 	}
 }
 
-// Updater is a way to wait for a grace period. after is what comes behind it.
+// Updater is a way to wait for a grace period. after is what follows it.
 type Updater struct {
 	Name   string
 	wait   func(w *worker, after func())

@@ -43,7 +43,7 @@ type engine struct {
 	barrier barrier
 	stop    atomic.Bool
 	seen    atomic.Bool
-	clog    [2 * line]uint64 // everybody writes here, to keep store buffers busy
+	clog    [2 * line]uint64 // every process writes here, to keep store buffers busy
 }
 
 // batch is what is drawn for one run over a batch; every process draws the
@@ -131,7 +131,7 @@ func Run(s Shape, cfg Config) *Result {
 	return res
 }
 
-// overlapped tells whether there was a moment in the last run at which every
+// overlapped reports whether there was a moment in the last run at which every
 // process was at work.
 func (e *engine) overlapped() bool {
 	from, to := e.workers[0].from, e.workers[0].to
@@ -156,8 +156,8 @@ func (w *worker) loop() {
 		w.pass()
 		w.to = sys.Nanotime()
 		w.barrier.wait()
-		// The others look at stop, and change from and to, behind the next
-		// barrier only.
+		// The others read stop, and change from and to, only after the next
+		// barrier.
 		if w.id == 0 && w.enough(w.b) {
 			w.stop.Store(true)
 		}

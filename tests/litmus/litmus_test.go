@@ -74,8 +74,8 @@ func TestTheForbiddenOutcomeIsNeverSeen(t *testing.T) {
 	}
 }
 
-// The engine can see a processor reorder: without that nothing above would
-// mean anything.
+// The engine can see a processor reorder; otherwise nothing above would mean
+// anything.
 func TestStoreBufferingIsSeen(t *testing.T) {
 	parallel(t)
 	t.Run("plain", func(t *testing.T) { mustSee(t, shape("SB+poonceonces"), ReadLock, Updaters[0]) })
@@ -104,7 +104,7 @@ func TestMoreSectionsThanGracePeriodsAllowTheCycle(t *testing.T) {
 	}
 }
 
-// The engine catches a grace period that waits for nobody.
+// The engine catches a grace period that waits for no reader.
 func TestWithoutAGracePeriodEveryForbiddenOutcomeIsSeen(t *testing.T) {
 	parallel(t)
 	for _, name := range []string{"RCU+sync+free", "RCU+sync+read", "RCU+sync+read, reader reads", "SB+sync+rscs", "RW-G+WR-R"} {
@@ -121,9 +121,9 @@ func TestAGracePeriodThatBeganBeforeTheUnlinkIsCaught(t *testing.T) {
 	}
 }
 
-// The finest mutant: the reader's entry is still in its store buffer when the
-// updater looks. lock.Raw has a locked instruction behind its entry, which
-// does what the membarrier would.
+// The subtlest mutant: the reader's entry is still in its store buffer when the
+// updater reads it. lock.Raw has a locked instruction after its entry, which does
+// what the membarrier would.
 func TestAMissingMembarrierIsCaught(t *testing.T) {
 	parallel(t)
 	if runtime.GOARCH != "amd64" {

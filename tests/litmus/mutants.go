@@ -11,11 +11,11 @@ import (
 
 // Mutants: grace periods that don't keep the promise. The engine must see it.
 
-// NoWait waits for nobody.
+// NoWait waits for no reader.
 var NoWait = Updater{Name: "no grace period", wait: func(_ *worker, after func()) { after() }}
 
-// EarlyLook looks at the readers before the first access, as a grace period
-// does that a cookie from before the unlinking names.
+// EarlyLook reads the readers' state before the first access, like a grace period
+// named by a cookie from before the unlinking.
 var EarlyLook = Updater{
 	Name: "a grace period that began before the first access",
 	before: func(w *worker) {
@@ -28,8 +28,8 @@ var EarlyLook = Updater{
 	},
 }
 
-// NoMembarrier looks at each P's words and waits, but the reader's entry may
-// still be in its processor's store buffer.
+// NoMembarrier reads each P's words and waits, but the reader's entry may still be
+// in its processor's store buffer.
 var NoMembarrier = Updater{Name: "no membarrier", wait: func(w *worker, after func()) {
 	rcu.GetState() // a full barrier of the updater's own
 	w.early.look()
@@ -81,7 +81,7 @@ func (r *readers) wait() {
 	}
 }
 
-// preemptible tells whether there are preemptible readers: exits first.
+// preemptible reports whether there are preemptible readers: exits first.
 func preemptible() bool {
 	var entered, left uint64
 	for id := range percpu.Readers() {

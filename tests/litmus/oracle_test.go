@@ -8,8 +8,8 @@ import (
 // The verdicts, by exhaustive search. In this model a machine may do the two
 // accesses of a process in either order, unless a grace period, a dependency
 // or a publication is between them. A section begins before both and ends
-// behind both. A grace period can end once every section that was running
-// at its beginning has ended. Each access is visible to everybody at once.
+// after both. A grace period can end once every section that was running
+// at its beginning has ended. Each access is visible to all processes at once.
 
 // state is a moment of an execution.
 type state struct {
@@ -125,7 +125,7 @@ func TestTheVerdictsAreThoseOfAnExhaustiveSearch(t *testing.T) {
 		if slices.Contains(possible, p.want) != (s.Verdict == Sometimes) {
 			t.Errorf("%s: expected %s, and the search found %d", s.Name, s.Verdict, possible)
 		}
-		// Without its grace periods no shape is forbidden, but for the one that
+		// Without its grace periods no shape is forbidden, except the one that
 		// needs none.
 		none := *p
 		none.procs = slices.Clone(p.procs)

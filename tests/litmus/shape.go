@@ -46,8 +46,8 @@ type access struct {
 	reg  int    // of a read
 }
 
-// proc is a process of a parsed shape: two accesses, and what stands between
-// or around them.
+// proc is a process of a parsed shape: two accesses, and what is between or around
+// them.
 type proc struct {
 	access        [2]access
 	reader, grace bool
@@ -64,7 +64,7 @@ type program struct {
 }
 
 // parse turns a shape into a program. Shapes are constants of tests, so it
-// panics over a bad one.
+// panics on a bad one.
 func parse(s Shape) *program {
 	p := &program{shape: s}
 	for _, w := range split(s.Init, ";") {

@@ -107,7 +107,7 @@ func (w *world) synchronize(how int) string {
 	return fmt.Sprintf(", %d cookies done", n)
 }
 
-// barrier waits until nothing is pending, and gives everybody a new quota. No
+// barrier waits until nothing is pending, and gives every thread a new quota. No
 // guard is held.
 func (w *world) barrier() string {
 	r := w.synchronize(1)

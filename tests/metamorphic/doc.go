@@ -29,8 +29,8 @@
 // them:
 //
 //   - Which thread came first. A thread's results come from its own slots and
-//     keys only. Of others' objects it looks whether they are whole when they
-//     are found under a guard, and unchanged when the guard is unlocked: the
+//     keys only. Of others' objects it checks that they are whole when they are
+//     found under a guard, and unchanged when the guard is unlocked: the
 //     result is "unchanged", whatever was found.
 //   - Where objects are. No address is in a result.
 //   - Whether there was memory. An allocation is tried with its flags in its
@@ -42,13 +42,13 @@
 //     refuses ("quota") by that count, which no option changes. Everything
 //     freed before a barrier is reclaimed, so the limit holds all that can be
 //     live or waiting for guards; see world.bound. That is more than most
-//     programs need. The balloon, pages which the world takes until little is
-//     left, makes memory short in earnest; when an allocation waited in vain,
-//     the balloon gives some pages up.
-//   - Whether a refused Put changed something: it must not, which is looked
-//     at before it is done again.
-//   - When a grace period ends. A cookie is only looked at while a guard is held
-//     that it must wait for (not done), or after a wait (done).
+//     programs need. The balloon, pages that the world takes until little is
+//     left, makes memory really short; when an allocation waited in vain, the
+//     balloon frees some pages.
+//   - Whether a refused Put changed something: it must not, which is checked
+//     before it is done again.
+//   - When a grace period ends. A cookie is only polled while a guard is held that
+//     it must wait for (not done), or after a wait (done).
 //
 // # Failures
 //

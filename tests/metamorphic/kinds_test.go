@@ -45,7 +45,7 @@ type cache[T any] struct {
 	make func() *slab.Cache[T]
 }
 
-// closer is what the kinds with a Close have besides.
+// closer is what the kinds with a Close have in addition.
 type closer interface {
 	close() error
 	reopen()
@@ -89,7 +89,7 @@ func (c *cache[T]) reopen() { c.Cache = c.make() }
 
 func (c *cache[T]) identities() string { return identities(c.Stats()) }
 
-// identities looks at figures after a barrier.
+// identities checks figures after a barrier.
 func identities(s slab.CacheStats) string {
 	if s.RCUArrays != s.Reused+s.Bulk || s.Fallback != s.FallbackFreed || s.Pending != 0 {
 		return fmt.Sprintf("figures after Barrier: %+v", s)

@@ -15,7 +15,7 @@ import (
 var (
 	seedFlag    = flag.Uint64("seed", 0, "seed of the first program; 0: a new one")
 	opsFlag     = flag.Int("ops", 1500, "operations in a program")
-	runsFlag    = flag.Int("runs", 4, "runs of a program, besides the first")
+	runsFlag    = flag.Int("runs", 4, "runs of a program after the first")
 	forFlag     = flag.Duration("for", 10*time.Second, "how long programs are begun; 0: one program")
 	replayFlag  = flag.String("replay", "", "a file with a program to run in place of random ones")
 	reduceFlag  = flag.Duration("reduce", 5*time.Minute, "how long a failure is reduced")

@@ -51,7 +51,7 @@ func child(dir string) {
 	fail(os.WriteFile(filepath.Join(dir, resultsFile), b.Bytes(), 0o600))
 }
 
-// tooLong is the time after which a run is given up. One takes a fraction of a
+// tooLong is the time after which a run is stopped. One takes a fraction of a
 // second, or some of the world's patience.
 const tooLong = 40 * time.Second
 

@@ -248,7 +248,7 @@ func (t *thread) each(k *kind, o op, fn func(slot *unsafe.Pointer) string) strin
 	return fmt.Sprint(said)
 }
 
-// look reads an object that nobody but this thread frees.
+// look reads an object that only this thread frees.
 func (t *thread) look(k *kind, p unsafe.Pointer) string {
 	n, whole := stamped(p, k.size())
 	if !whole {
@@ -273,7 +273,7 @@ func (t *thread) guard() *guard {
 	return nil
 }
 
-// remember looks at an object that may go, and keeps it for a second look.
+// remember reads an object that may be freed, and keeps it for a second check.
 func (g *guard) remember(p unsafe.Pointer, size int) string {
 	n, whole := stamped(p, size)
 	if !whole {
@@ -303,7 +303,7 @@ func (t *thread) unlock(i int) string {
 	return r
 }
 
-// poll looks at the cookies that can't be done.
+// poll checks the cookies that can't be done.
 func (t *thread) poll() string {
 	n := 0
 	for _, g := range t.guards {

@@ -22,7 +22,7 @@ type world struct {
 	tables  map[string]table
 	threads [threads]*thread
 	opts    options
-	leaked  int // objects left behind by "close"
+	leaked  int // objects not freed at "close"
 	ended   []rcu.Cookie
 
 	mu      sync.Mutex
@@ -172,7 +172,7 @@ func (w *world) inflate() {
 	w.release(leave/page.Size + 1)
 }
 
-// deflate gives some of the balloon up.
+// deflate frees some of the balloon.
 func (w *world) deflate() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,6 +1,6 @@
 // Mutants breaks the library on purpose, in a few dozen small ways, and shows
 // that the tests notice. It is for those who change the library: a test suite that
-// passes says little until it is known what it would have failed on.
+// passes says little until one knows what it would fail on.
 //
 //	make mutants                                  all of them
 //	go run ./tests/mutants -run cookie         those named so
@@ -10,10 +10,10 @@
 //
 // The files list_*.go are kept by hand. A mutant is a small change of one function,
 // the guarantee that it breaks, and the tests that have to fail then. It belongs
-// here if somebody could make the mistake, and if a user could come to harm by it:
-// no arithmetic turned round for its own sake. A test of this package, which is
-// part of every run of the tests, sees to it that each mutant's text is still in
-// the code, exactly once, and that its tests are there.
+// here if a maintainer could make the mistake and a user could be harmed by it: no
+// arithmetic is reversed for its own sake. A test of this package, which is part of
+// every run of the tests, checks that each mutant's text is in the code exactly
+// once, and that its tests exist.
 //
 // # What is not here
 //
@@ -29,13 +29,13 @@
 //     if a membarrier reaches the reader's processor, the reader enters, and the
 //     membarrier reaches the updater's only then; a test can't bring that about
 //     (PLAIN_COOKIE)
-//   - the sequence made odd behind membarrier A: the reader has to come, and the
+//   - the sequence made odd after membarrier A: the reader has to enter, and the
 //     cookie to be taken, between the two (START_AFTER_A)
 //
 // And some changes do no harm anywhere:
 //
 //   - Nest is read before QS in step 5 of a grace period: it may wait for one
 //     section more (formal/README.md has the argument)
-//   - step 8 looks at QS alone: QS follows Nest by one instruction
+//   - step 8 reads QS alone: QS follows Nest by one instruction
 //   - a stack's push leaves the tag alone: that a pop changes it is enough
 package main

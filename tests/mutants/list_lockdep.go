@@ -11,7 +11,7 @@ var lockdepMutants = []mutant{
 	},
 	{
 		name:   "lockdep-held-trylocks-forgotten",
-		breaks: "a lock that TryLock got counts for what is waited for under it",
+		breaks: "a lock that TryLock got counts as held when another is waited for",
 		file:   "internal/depcheck/wait.go", in: "task.mayWait",
 		edits:  []edit{{before: `if ty.Inner == WaitInvalid {`, after: `if ty.Inner == WaitInvalid || h.flags&flagTried != 0 {`}},
 		killer: killer{pkg: "cmd/quiesce/internal/locktest", tests: "TestRows"},
@@ -35,7 +35,7 @@ var lockdepMutants = []mutant{
 	},
 	{
 		name:   "lockdep-order-of-trylocks-learned",
-		breaks: "nobody waits for a lock by TryLock, so it is behind nothing",
+		breaks: "TryLock waits for no lock, so it makes no order",
 		file:   "internal/depcheck/acquire.go", in: "request.acquire",
 		edits:  []edit{{before: `if h.flags&flagTried == 0 { r.checkOrder(t) }`, after: `r.checkOrder(t)`}},
 		killer: killer{pkg: "lockdep", tests: "TestATryLockMakesNoOrderButItsHolderDoes"},
@@ -70,7 +70,7 @@ var lockdepMutants = []mutant{
 	},
 	{
 		name:   "lockdep-chains-without-read-modes",
-		breaks: "a chain that was seen with readers says nothing of writers",
+		breaks: "a chain that was seen with readers says nothing about writers",
 		file:   "internal/depcheck/task.go", in: "task.chainWith",
 		edits:  []edit{{before: `uint64(h.class) | uint64(h.read)<<16`, after: `uint64(h.class)`}},
 		killer: killer{pkg: "lockdep", tests: "TestA_B_OracleRandomPrograms"},
@@ -91,7 +91,7 @@ var lockdepMutants = []mutant{
 	},
 	{
 		name:   "lockdep-enabled-over-held-locks-unseen",
-		breaks: "interrupts that get enabled are on for what is held",
+		breaks: "enabling interrupts marks the locks that are held",
 		file:   "internal/depcheck/context.go", in: "request.markHeld",
 		edits:  []edit{{before: `h.flags&flagSection != 0`, after: `true`}},
 		killer: killer{pkg: "cmd/quiesce/internal/locktest", tests: "TestRows"},
@@ -112,7 +112,7 @@ var lockdepMutants = []mutant{
 	},
 	{
 		name:   "lockdep-pinned-reports-not-waited-for",
-		breaks: "a report is delivered before the pinned section goes on",
+		breaks: "a report is delivered before the pinned section continues",
 		file:   "internal/depcheck/report.go", in: "request.deliverSlow",
 		edits:  []edit{{before: `runtime.GOMAXPROCS(0) > 1`, after: `runtime.GOMAXPROCS(0) > 1000`}},
 		killer: killer{pkg: "lockdep", tests: "TestTheReporterRunsUnpinnedAndBeforeThePinnedSectionGoesOn", count: 5},
@@ -136,14 +136,14 @@ var lockdepMutants = []mutant{
 	},
 	{
 		name:   "lockdep-unlock-of-others-undone",
-		breaks: "a lock that another goroutine released is held by nobody",
+		breaks: "a lock that another goroutine released is no longer held",
 		file:   "internal/depcheck/task.go", in: "visit",
 		edits:  []edit{{before: `if remove { t.remove(j) }`, after: ``}},
 		killer: killer{pkg: "lockdep", tests: "TestUnlockByAnotherGoroutineIsReportedAndDone"},
 	},
 	{
 		name:   "lockdep-guards-of-the-dead-forgotten",
-		breaks: "a guard that nobody unlocked is reported once its goroutine has ended",
+		breaks: "a guard that was never unlocked is reported once its goroutine has ended",
 		file:   "internal/depcheck/exit.go", in: "CheckExited",
 		edits:  []edit{{before: `if !alive[goid] {`, after: `if !alive[goid] && goid == 0 {`}},
 		killer: killer{pkg: "lockdep", flags: []string{"-tags=lockdep"}, tests: "TestAGuardReleasedTwiceOrNever"},

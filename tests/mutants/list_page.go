@@ -25,7 +25,7 @@ var pageMutants = []mutant{
 	},
 	{
 		name:   "page-watermark-ignored",
-		breaks: "the last of the limit is for gfp.Atomic",
+		breaks: "the last part of the limit is for gfp.Atomic",
 		file:   "page/zone.go", in: "Allocator.roomLocked",
 		edits:  []edit{{before: `!f.CanReserve()`, after: `false && !f.CanReserve()`}},
 		killer: killer{pkg: "page", tests: "TestAtomicMayUseTheReserve"},
@@ -46,7 +46,7 @@ var pageMutants = []mutant{
 	},
 	{
 		name:   "page-double-free-accepted",
-		breaks: "of two frees of a block one panics",
+		breaks: "one of two frees of a block panics",
 		file:   "page/page.go", in: "Allocator.Free",
 		edits: []edit{{
 			before: `!atomic.CompareAndSwapUint32(&a.meta(page).Word, pages.BlockWord(pages.InUse, order), pages.BlockWord(pages.Cached, order))`,
@@ -109,7 +109,7 @@ var pageMutants = []mutant{
 		file:   "rcuhash/map.go", in: "Map.PutFlags",
 		edits: []edit{
 			{before: `n.hash, n.klen, n.val = h, uint32(klen), v`, after: `n.hash, n.klen = h, uint32(klen)`},
-			{before: `link.Store(n)`, after: "link.Store(n)\nsys.Pause(200)\nn.val = v"}, // dawdling
+			{before: `link.Store(n)`, after: "link.Store(n)\nsys.Pause(200)\nn.val = v"}, // slowly
 			{in: "file", before: `"quiesce/gfp"`, after: "\"quiesce/gfp\"\n\t\"quiesce/internal/sys\""},
 		},
 		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce/"},

@@ -124,7 +124,7 @@ var rcuMutants = []mutant{
 	},
 	{
 		name:   "StartPoll-starts-nothing",
-		breaks: "a cookie of StartPoll comes to an end by itself",
+		breaks: "a cookie of StartPoll elapses by itself",
 		file:   "rcu/seq.go", in: "StartPoll",
 		edits:  []edit{{before: `startWorker(c)`, after: ``}},
 		killer: killer{pkg: "rcu", tests: "TestStartPollFromManyGoroutinesEndsEveryCookie", hangs: true, limit: 6 * time.Second},
@@ -170,14 +170,14 @@ var rcuMutants = []mutant{
 	},
 	{
 		name:   "barrier-skips-empty-shards",
-		breaks: "Barrier waits for callbacks that run already",
+		breaks: "Barrier waits for callbacks that are already running",
 		file:   "rcu/call.go", in: "Barrier",
 		edits:  []edit{{before: `s.addLocked(marker)`, after: `if s.cur != nil { s.addLocked(marker) } else { left.Add(-1) }`}},
 		killer: killer{pkg: "rcu", tests: "TestBarrierWaitsForACallbackThatRuns"},
 	},
 	{
 		name:   "barrier-wakes-nobody",
-		breaks: "Barrier comes to an end",
+		breaks: "Barrier returns",
 		file:   "rcu/call.go", in: "Barrier",
 		edits:  []edit{{before: `startCalls()`, after: ``}},
 		killer: killer{pkg: "rcu", tests: "TestBarrierWaitsForEveryCallbackRegisteredBefore", hangs: true, limit: 6 * time.Second},
@@ -212,7 +212,7 @@ var rcuMutants = []mutant{
 	},
 	{
 		name:   "raw-unlock-forgets-which-pin",
-		breaks: "lock.Raws may be released in any order, by the goroutine that has them",
+		breaks: "lock.Raws may be released in any order, by the goroutine that holds them",
 		file:   "lock/raw.go", in: "Raw.acquire",
 		edits:  []edit{{before: `l.pin = p`, after: ``}},
 		killer: killer{pkg: "lock", tests: "TestRawLocksMayBeReleasedInAnyOrder", dies: "unexpected signal"},

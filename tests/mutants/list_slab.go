@@ -7,7 +7,7 @@ var slabMutants = []mutant{
 	// Cookies and grace periods.
 	{
 		name:   "cookie-at-install",
-		breaks: "an object does not ride a grace period from before its unlinking",
+		breaks: "an object waits for a grace period that began after its unlinking",
 		file:   "slab/free_slow.go", in: "cache.closeSheaf",
 		edits: []edit{
 			{before: `m.cookie = rcu.GetState()`, after: ``},
@@ -31,7 +31,7 @@ var slabMutants = []mutant{
 	},
 	{
 		name:   "chain-cookie-before-the-bits",
-		breaks: "an object on the chain does not ride an earlier grace period",
+		breaks: "an object on the chain waits for a grace period that begins later",
 		file:   "slab/reclaim.go", in: "cache.collectLocked",
 		edits: []edit{
 			{before: `slabs = c.takeChainLocked()`, after: "early := rcu.GetState()\nslabs = c.takeChainLocked()"},
@@ -42,7 +42,7 @@ var slabMutants = []mutant{
 	// Barrier, Close, and what they have to find.
 	{
 		name:   "barrier-does-not-drain",
-		breaks: "Barrier waits for what lies in sheaves that are not full",
+		breaks: "Barrier waits for what is in sheaves that are not full",
 		file:   "slab/cache.go", in: "cache.barrier",
 		edits:  []edit{{before: `c.drainRCU()`, after: ``}},
 		killer: killer{pkg: "slab", tests: "TestEveryObjectIsReclaimedExactlyOnce"},
@@ -63,7 +63,7 @@ var slabMutants = []mutant{
 	},
 	{
 		name:   "sheaves-of-gone-Ps-ignored",
-		breaks: "what lies in the sheaves of a P that is gone is found",
+		breaks: "what is in the sheaves of a P that is gone is found",
 		file:   "slab/revoke.go", in: "cache.revokeAllLocked",
 		edits:  []edit{{before: `used := c.slots.Used()`, after: `used := min(c.slots.Used(), runtime.GOMAXPROCS(0))`}},
 		killer: killer{pkg: "slab", tests: "TestATakerFindsTheSheafOfAPThatIsGone"},
@@ -127,7 +127,7 @@ var slabMutants = []mutant{
 	},
 	{
 		name:   "one-round-of-taking",
-		breaks: "Barrier finds the sheaf that an operation had in hand",
+		breaks: "Barrier finds the sheaf that an operation was holding",
 		file:   "slab/revoke.go", in: "cache.revokeAllLocked",
 		edits:  []edit{{before: `range 2`, after: `range 1`}},
 		killer: killer{pkg: "slab", tests: "TestATakerFindsTheSheafThatAnOperationHadInHand"},
@@ -155,7 +155,7 @@ var slabMutants = []mutant{
 		name:   "chain-bits-before-Chained",
 		breaks: "a bit set while its slab is on the chain is found",
 		file:   "slab/chain.go", in: "cache.takeChainLocked",
-		edits: []edit{ // it dawdles, as it does whose thread loses its processor there
+		edits: []edit{ // it sleeps, as if its thread had lost its processor there
 			{in: "file", before: `"quiesce/internal/fault"`, after: "\"quiesce/internal/fault\"\n\t\"quiesce/internal/sys\""},
 			{before: `atomic.StoreUint32(&m.Chained, 0)`, after: ``},
 			{before: `if any { c.waiting[n] = head`, after: "sys.Sleep(50_000)\natomic.StoreUint32(&m.Chained, 0)\nif any { c.waiting[n] = head"},
@@ -163,10 +163,10 @@ var slabMutants = []mutant{
 		killer: killer{pkg: "slab", tests: "TestChainedWhileItsSlabIsTakenIsFound", count: 5},
 	},
 	{
-		name:   "chain-link-behind-the-head",
-		breaks: "who takes the chain finds all of it",
+		name:   "chain-link-after-the-head",
+		breaks: "a taker of the chain finds all of it",
 		file:   "slab/chain.go", in: "cache.chainObject",
-		edits: []edit{ // it dawdles, as above
+		edits: []edit{ // it spins, for the same reason
 			{in: "file", before: `"quiesce/internal/fault"`, after: "\"quiesce/internal/fault\"\n\t\"quiesce/internal/sys\""},
 			{before: `atomic.StoreUint32(&m.Chained, next)`, after: ``},
 			{before: `if c.chain.CompareAndSwap(h, head) {`, after: "if c.chain.CompareAndSwap(h, head) {\nsys.Pause(2000)\natomic.StoreUint32(&m.Chained, next)\n"},

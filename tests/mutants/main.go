@@ -131,12 +131,12 @@ func runAll(ctx context.Context, ms []mutant) ([]result, error) {
 		}
 	}
 
-	var beside, alone []int
+	var together, alone []int
 	for i, m := range ms {
 		if m.killer.alone {
 			alone = append(alone, i)
 		} else {
-			beside = append(beside, i)
+			together = append(together, i)
 		}
 	}
 	rs := make([]result, len(ms))
@@ -163,7 +163,7 @@ func runAll(ctx context.Context, ms []mutant) ([]result, error) {
 		done++
 		fmt.Fprintf(os.Stderr, "[%*d/%d] %-*s  %s\n", len(fmt.Sprint(len(ms))), done, len(ms), width, r.Mutant, r.line())
 	}
-	pool(len(beside), jobs, func(i int) { one(beside[i]) })
+	pool(len(together), jobs, func(i int) { one(together[i]) })
 	pool(len(alone), 1, func(i int) { one(alone[i]) })
 	return rs, nil
 }

@@ -21,10 +21,10 @@ type mutant struct {
 }
 
 // edit replaces one text by another. The text to replace is compared token by
-// token, so that comments, line ends and delays (fault.Delay("tag"), behind
-// if fault.Delays or not) between its tokens don't matter; they go with it. It must occur exactly once: in the function that
-// the mutant names, or, if the edit's own in is set, in that one, or, if that
-// is "file", in the whole file.
+// token, so that comments, line ends and delays (fault.Delay("tag"), guarded by if
+// fault.Delays or not) between its tokens don't matter; they are replaced with it.
+// It must occur exactly once: in the function that the mutant names, or, if the
+// edit's own in is set, in that one, or, if that is "file", in the whole file.
 type edit struct {
 	before, after string
 	in            string
@@ -39,7 +39,7 @@ type killer struct {
 	env   []string      // name=value
 	count int           // go test -count; 0 is 1
 	limit time.Duration // of one run; 0 is defaultLimit
-	alone bool          // nothing else runs beside it: it needs two processors for itself
+	alone bool          // nothing else runs at the same time: it needs two processors for itself
 
 	// How the mutant shows. By default a test fails; otherwise the process
 	// dies and says this, or (hangs) it does not end within the limit.
@@ -94,7 +94,7 @@ func tokens(text string) ([]tok, error) {
 	return all, first
 }
 
-// hooks are the two forms of a delay: in fast paths behind a constant.
+// hooks are the two forms of a delay: in fast paths a constant guards it.
 var hooks = [][]string{
 	strings.Fields(`fault . Delay ( * )`),
 	strings.Fields(`if fault . Delays { }`), // what the first form leaves
@@ -173,7 +173,7 @@ func same(a, b []tok) bool {
 	return true
 }
 
-// function returns where the declaration of a function stands in a file.
+// function returns where the declaration of a function is in a file.
 func function(text, name string) (from, to int, err error) {
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, "", text, parser.SkipObjectResolution)

@@ -19,7 +19,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// The list can't rot: each text is in its function exactly once, and the
+// The list can't go stale: each text is in its function exactly once, and the
 // change leaves a Go file.
 func TestEveryMutantCanBeMade(t *testing.T) {
 	for _, m := range all() {
@@ -115,7 +115,7 @@ func TestJudgeTellsHowATestBinaryEnded(t *testing.T) {
 		{"is skipped", run + "--- SKIP: TestA (0.00s)\nPASS\n", true, outcome{"is skipped", "TestA", ""}},
 		{"fails", run + "    a_test.go:9: no such thing\n--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/sub (0.00s)\nFAIL\n", false, outcome{"fails", "TestA/sub", "no such thing"}},
 		{"fails, a child's panic in its log", run + "    a_test.go:9: child:\n        panic: quiesce: x\n--- FAIL: TestA (0.00s)\n", false, outcome{"fails", "TestA", "child:"}},
-		{"panics", run + "--- FAIL: TestA (0.00s)\npanic: quiesce: double free [recovered, repanicked]\n", false, outcome{"dies", "TestA/sub", "quiesce: double free"}},
+		{"panics", run + "--- FAIL: TestA (0.00s)\npanic: quiesce/slab: double free [recovered, repanicked]\n", false, outcome{"dies", "TestA/sub", "quiesce/slab: double free"}},
 		{"fatal", run + "fatal error: schedule: holding locks\n", false, outcome{"dies", "TestA/sub", "schedule: holding locks"}},
 		{"hangs", run + "panic: test timed out after 5s\n", false, outcome{"hangs", "TestA/sub", ""}},
 	} {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// result is what became of one mutant.
+// result is the outcome of one mutant.
 type result struct {
 	Mutant  string  `json:"mutant"`
 	Breaks  string  `json:"breaks"`
@@ -112,7 +112,7 @@ var (
 	noTestLine = regexp.MustCompile(`(?m)^testing: warning: no tests to run$`)
 )
 
-// judge tells from a test binary's output how it ended.
+// judge finds from a test binary's output how it ended.
 func judge(out string, passed, ended bool) (outcome, error) {
 	last := ""
 	if all := runsLine.FindAllStringSubmatch(out, -1); len(all) > 0 {
@@ -237,7 +237,7 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// control sees to it that the killers pass on the code as it is.
+// control checks that the killers pass on the code as it is.
 func (b *bench) control(ctx context.Context, i int, g *group) error {
 	binary, err := b.build(ctx, "control"+strconv.Itoa(i), g.pkg, g.flags, nil)
 	if err != nil {

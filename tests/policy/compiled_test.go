@@ -27,8 +27,8 @@ func goTool(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// inlined are the functions whose cost is in somebody's figure. Their names
-// are the compiler's.
+// inlined are the functions whose cost is in a published figure. Their names are
+// the compiler's.
 var inlined = []struct{ pkg, fn string }{
 	{"./preempt", "Disable"},
 	{"./preempt", "Pinned.Enable"},
@@ -72,7 +72,7 @@ func TestFastPathsAreInlined(t *testing.T) {
 // fastPaths must not contain an atomic read-modify-write or a fence, nor
 // allocate. The func values keep the functions in the test binary, out of
 // line, where they are disassembled; a generic function needs an instance
-// here and a pattern of its symbol. Outlined slow halves are not looked at.
+// here and a pattern of its symbol. Outlined slow halves are not checked.
 var fastPaths = []struct {
 	symbol string // regular expression over the whole symbol
 	keep   any
@@ -158,7 +158,7 @@ func TestFastPathsHaveNoAtomics(t *testing.T) {
 // withAtomics takes a cookie by a read-modify-write.
 var withAtomics any = rcu.StartPoll
 
-// The check above can see: a function with atomics is caught.
+// The check above can fail: a function with atomics is caught.
 func TestAtomicsAreSeenWhereTheyAre(t *testing.T) {
 	atomics := atomicInstructions[runtime.GOARCH]
 	if atomics == nil {
@@ -177,8 +177,8 @@ func TestAtomicsAreSeenWhereTheyAre(t *testing.T) {
 	runtime.KeepAlive(withAtomics)
 }
 
-// The flags of an allocation burden nobody: up to the pin, which destroys
-// every register, the fast path neither reads them nor keeps them on the stack.
+// The flags of an allocation cost the fast path nothing: up to the pin, which
+// clobbers every register, the fast path neither reads them nor keeps them on the stack.
 func TestTheAllocationFastPathNeverReadsTheFlags(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skipf("the registers are amd64's, this is %s", runtime.GOARCH)
@@ -186,7 +186,7 @@ func TestTheAllocationFastPathNeverReadsTheFlags(t *testing.T) {
 	symbol := module + "slab.(*cache).alloc"
 	code := disassemble(t, "^"+regexp.QuoteMeta(symbol)+"$")[symbol]
 	// Arguments: the cache in AX, what round 0 got in BX, the flags in CX, the
-	// round in DI. A jump taken for round 1 leads behind the pin.
+	// round in DI. A jump taken for round 1 leads past the pin.
 	flags := regexp.MustCompile(`\b(CX|CL)\b`)
 	for _, instruction := range code {
 		if strings.Contains(instruction, "runtime.procPin") {

@@ -15,13 +15,13 @@ import (
 	"testing"
 )
 
-// hooked are the files of fast paths that tell lockdep of themselves in builds
-// with its tag.
+// hooked are the files of fast paths that report to lockdep in builds with its
+// tag.
 var hooked = []string{"rcu/reader.go", "preempt/preempt.go", "slab/typed.go", "slab/hooks.go", "slab/pointer.go", "slab/kmalloc.go", "page/page.go"}
 
 // hook is the beginning of a condition that a plain build compiles to false:
-// lockdep's tag, or slab's constant that says whether anybody hears of
-// allocations.
+// lockdep's tag, or slab's constant that says whether allocations are
+// reported.
 var hook = regexp.MustCompile(`^(depcheck\.Tagged|hooked)\b`)
 
 // hookless returns a file without the statements that such a condition guards,
@@ -106,7 +106,7 @@ func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
 	}
 }
 
-// The comparison can see: a hook that is no constant is caught.
+// The comparison can fail: a hook that is not constant is caught.
 func TestAHookInAFastPathIsSeen(t *testing.T) {
 	path, symbol := "rcu/reader.go", module+"rcu.Guard.Unlock"
 	text := strings.Replace(read(t, path), "if depcheck.Tagged &&", "if depcheck.Enabled() &&", 1)

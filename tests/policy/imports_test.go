@@ -28,8 +28,7 @@ func modulePath() string {
 	return string(m[1])
 }
 
-// floor is how high a directory lies in the house. Imports run down it, and
-// never up: cmd, bench, contrib, tests → public packages → internal.
+// floor is the layer of a directory. Imports go down, never up: cmd, bench, contrib, tests → public packages → internal.
 func floor(pkg string) int {
 	first, _, _ := strings.Cut(pkg, "/")
 	switch first {

@@ -89,7 +89,7 @@ func TestTheLockOrderIsTheTreeOfItsPage(t *testing.T) {
 	}
 }
 
-// compareOrders holds the child's output against the tree.
+// compareOrders checks the child's output against the tree.
 func compareOrders(t *testing.T, tree []*lockLine, out string) {
 	allowed, wanted, known := map[lockdep.Order]bool{}, map[lockdep.Order]bool{}, map[string]string{}
 	for _, l := range tree {
@@ -136,7 +136,7 @@ func compareOrders(t *testing.T, tree []*lockLine, out string) {
 	}
 }
 
-// tellOrders prints what lockdep has learned, of the library's classes.
+// tellOrders prints what lockdep has learned about the library's classes.
 func tellOrders() {
 	// An allocator's name is the user's.
 	name := func(s string) string {
@@ -225,7 +225,7 @@ func touchEverything(t *testing.T) {
 	rcu.Barrier()
 	rcu.SynchronizeExpedited()
 
-	// To the limit, where everybody is asked for memory, and back.
+	// To the limit, where every cache is asked for memory, and back.
 	var objects []*object
 	var blocks []unsafe.Pointer
 	for p := c.Alloc(gfp.Kernel | gfp.NoWarn); p != nil; p = c.Alloc(gfp.Kernel | gfp.NoWarn) {
@@ -247,7 +247,7 @@ func touchEverything(t *testing.T) {
 	c.Shrink()
 	h.Shrink()
 	a.Shrink()
-	fault.Page.Set(fault.Attr{}) // it tells all allocators
+	fault.Page.Set(fault.Attr{}) // it notifies all allocators
 	if n := c.Validate(); n != 0 {
 		t.Errorf("Validate: %d errors", n)
 	}

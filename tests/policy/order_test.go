@@ -240,7 +240,7 @@ func sample(code string) (lines []string) {
 	return lines
 }
 
-// The checks above can see: each wrong order is found, the right one is not.
+// The checks above can fail: each wrong order is found, the right one is not.
 func TestAWrongOrderIsSeen(t *testing.T) {
 	const pin, unpin = "CALL runtime.procPin(SB); ADDQ 0(CX), AX; ", "CALL runtime.procUnpin(SB); RET"
 	for _, c := range []struct {

@@ -23,7 +23,7 @@ var ordered = map[string]bool{
 	"rcu":  true, "internal/pages": true, "page": true, "slab": true, "rcuhash": true,
 }
 
-// racy are the fields that owners write by plain stores while others look.
+// racy are the fields that owners write by plain stores while others read.
 var racy = map[string]bool{
 	"Nest": true, "QS": true, "Lock": true, "Unlock": true, "Reader": true, // percpu.CPU
 	"busy": true, "main": true, "rcu": true, "spare": true, "reserve": true, // slab.slot, page.pcp
@@ -148,8 +148,8 @@ func qualified(pkg string, fn *ast.FuncDecl) string {
 // debugOnly are files that no plain build has; their comments argue for them.
 var debugOnly = regexp.MustCompile(`(?m)^//go:build (poison|race|delay|asan)`)
 
-// orderedFile looks through one file: it reports accesses without a tag, and
-// notes the tags of every function.
+// orderedFile checks one file: it reports accesses without a tag, and records the
+// tags of every function.
 func orderedFile(t *testing.T, f file, found tagged) {
 	if debugOnly.MatchString(read(t, f.path)) {
 		return
@@ -221,7 +221,7 @@ func orderedFile(t *testing.T, f file, found tagged) {
 	}
 }
 
-// docs/design/memory-ordering.md and the code tell the same story.
+// docs/design/memory-ordering.md and the code agree.
 func TestEveryRacyAccessHasItsPairOnTheOrderingPage(t *testing.T) {
 	pairs := orderingPairs(t)
 	found := tagged{}
@@ -275,7 +275,7 @@ func TestTheOrderingPagesMutantsAreRun(t *testing.T) {
 	}
 }
 
-// Delays stand at tags only, so that what is shaken is what is argued about.
+// Delays are at tags only, so that what is shaken is what is argued about.
 func TestDelaysNameTagsOfTheOrderingPage(t *testing.T) {
 	pairs := orderingPairs(t)
 	n := 0

@@ -181,8 +181,8 @@ func sorted[V any](m map[string]V) []string {
 	return keys
 }
 
-// The library's go.mod requires x/sys and no more, so that whoever imports it
-// inherits nothing else. Commands and benchmarks have modules of their own.
+// The library's go.mod requires x/sys and no more, so that a program that imports
+// it inherits nothing else. Commands and benchmarks have modules of their own.
 func TestGoModRequiresOnlySys(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {

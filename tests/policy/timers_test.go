@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The library has no Go timers: they would belong to the synctest bubble of
-// whoever started a worker, and one that is armed while nothing is pending
+// The library has no Go timers: they would belong to the synctest bubble in which
+// a worker was started, and one that is armed while nothing is pending
 // would be a wake-up. Workers wait by sys.Sleep, and end.
 func TestTheLibraryUsesNoTimers(t *testing.T) {
 	timers := map[string]bool{"Sleep": true, "After": true, "AfterFunc": true, "NewTimer": true, "NewTicker": true, "Tick": true}

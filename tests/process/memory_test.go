@@ -80,7 +80,7 @@ func smallSpace() {
 	fmt.Println("fine")
 }
 
-// mustFail prints the error that a constructor has to return now.
+// mustFail prints the error that a constructor must return now.
 func mustFail(what string, err error) {
 	if err == nil {
 		fatal(fmt.Errorf("%s: no error", what))
@@ -107,13 +107,13 @@ func spaceUsedUp() {
 	must(err)
 	c, err := newCache(a)
 	must(err)
-	b, err := page.New(page.Config{Name: "gone"}) // address space of page lists to be had again
+	b, err := page.New(page.Config{Name: "gone"}) // its page lists' address space can be reused
 	must(err)
 	must(b.Close())
 	_, err = page.New(page.Config{Reserve: 1 << 20})
 	must(err)
 
-	// Room for the data of an allocator, and not for the rest of it.
+	// Room for the data of an allocator, but not for its metadata.
 	before := used("VmSize")
 	setLimit(unix.RLIMIT_AS, before+1<<30+20<<20)
 	for range 5 {
@@ -132,8 +132,8 @@ func spaceUsedUp() {
 	_, err = page.New(page.Config{Name: "late and smaller", Reserve: 256 << 20})
 	must(err)
 
-	// Who has his range already doesn't care: 128 MB of objects, and some MB
-	// of address space for what the Go runtime needs meanwhile.
+	// An allocator that has its range already is not affected: 128 MB of objects,
+	// and some MB of address space for the Go runtime.
 	all := make([]*record, 2<<20)
 	setLimit(unix.RLIMIT_AS, used("VmSize")+8<<20)
 	for i := range all {
@@ -158,7 +158,7 @@ func dataLimit() {
 	must(err)
 	all := make([]*record, 0, 4<<20)
 	all = append(all, c.Alloc(gfp.Kernel))
-	// Some MB for what the Go runtime needs of its own, too little for anybody else.
+	// Some MB for the Go runtime itself, too little for anything else.
 	setLimit(unix.RLIMIT_DATA, used("VmData")+4<<20)
 
 	_, err = slab.NewCache[[3]uint64]("late", slab.WithAllocator(a))
@@ -183,7 +183,7 @@ func dataLimit() {
 		fatal(fmt.Errorf("gfp.Kernel gave up after %v, ReclaimTimeout is 200 ms", last))
 	}
 
-	// No array to be had, and everything is freed while a reader looks.
+	// No array is available, and everything is freed while a reader is inside.
 	g := rcu.ReadLock()
 	for _, p := range all {
 		c.FreeRCU(p)
@@ -229,7 +229,7 @@ func goHeap() {
 
 var ballast [][]byte
 
-// unlimited skips the test where a limit would be the race detector's first.
+// unlimited skips the test where the race detector would meet the limit first.
 func unlimited(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes terabytes of address space, and memory for each access")
@@ -262,7 +262,7 @@ func TestWithFarTooLittleAddressSpaceTheProcessEndsAtItsStart(t *testing.T) {
 	t.Parallel()
 	c := begin(t, "small address space", fmt.Sprintf("SPACE=%d", 800<<20))
 	<-c.ended
-	// Once in a while Go's own heap is the first that wants more.
+	// Occasionally Go's own heap is the first to need more.
 	for try := 0; try < 2 && strings.Contains(c.stderr.String(), "runtime: out of memory"); try++ {
 		c = begin(t, "small address space", fmt.Sprintf("SPACE=%d", 800<<20))
 		<-c.ended
@@ -288,13 +288,13 @@ func TestMemoryDeniedAllocationsReturnNilAndFreeRCUGoesOn(t *testing.T) {
 	c.passes(t)
 }
 
-// What is Go's ends as Go ends it.
+// Where it is the Go runtime that gets no memory, Go ends the process.
 func TestAGoHeapThatCannotGrowEndsTheProcessInGosWords(t *testing.T) {
 	unlimited(t)
 	t.Parallel()
 	c, text := goHeapEnds(t)
-	// Once in a while Go's collector is the one that gets no memory, and does not
-	// look: nil in its queue of spans.
+	// Occasionally Go's collector is the one that gets no memory, and does not
+	// check: nil in its queue of spans.
 	for try := 0; try < 2 && strings.Contains(text, "SIGSEGV") && strings.Contains(text, "runtime.(*spanQueue)"); try++ {
 		c, text = goHeapEnds(t)
 	}
@@ -317,7 +317,7 @@ func goHeapEnds(t *testing.T) (c *child, text string) {
 	return c, c.stderr.String()
 }
 
-// passes logs what the child says until it says that it is fine.
+// passes logs what the child prints until it reports success.
 func (c *child) passes(t *testing.T) {
 	t.Helper()
 	for {

@@ -127,7 +127,7 @@ func (c *child) advances(what string) {
 	}
 }
 
-// end has the child account for everything and returns its figures.
+// end makes the child account for everything and returns its figures.
 func (c *child) end() string {
 	c.t.Helper()
 	c.say("end")

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A process that is killed leaves nothing behind, and the next one starts as
-// if nothing had been.
+// A killed process leaves nothing that outlives it, and the next one starts as if
+// there had been none.
 func TestKilledInTheMiddleNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	shm := list("/dev/shm")
@@ -62,7 +62,7 @@ func list(dir string) (names []string) {
 	return names
 }
 
-// nothingShared looks at everything of a process that could outlive it.
+// nothingShared checks everything of a process that could outlive it.
 func nothingShared(t *testing.T, pid int) {
 	t.Helper()
 	proc := fmt.Sprintf("/proc/%d/", pid)

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) { testkit.Main(m, scenarios, 0) }
 var scenarios = map[string]func(){"world": func() { newWorld().serve() }}
 
 // record is an object. Gen is its number, which no other object ever has, and
-// Check is made from it. Whoever frees one by hand, or allocates one, writes
-// both: a reader who sees them change had his object freed too early.
+// Check is made from it. Both are written at an allocation and before a free by
+// hand: a reader that sees them change had its object freed too early.
 type record struct {
 	Gen, Check uint64
 	_          [6]uint64
@@ -134,7 +134,7 @@ func (w *world) start() {
 }
 
 // read reads in sections of one flavour. A section that lasts for more than
-// half a second had a stop within.
+// half a second included a stop.
 func (w *world) read(pinned int, section func(func()), dawdle func()) {
 	for i := pinned; !w.stop.Load(); i++ {
 		section(func() {
@@ -196,8 +196,8 @@ func (w *world) serve() {
 	os.Exit(3) // the parent is gone
 }
 
-// hold begins a section that ends with "release", and looks at every object
-// that it found at the end.
+// hold begins a section that ends with "release", and checks every object that it
+// found at the end.
 func (w *world) hold() {
 	w.held = make(chan struct{})
 	entered := make(chan struct{})
@@ -224,7 +224,7 @@ func (w *world) hold() {
 	fmt.Println("held")
 }
 
-// end stops everybody, and accounts for everything.
+// end stops all readers and writers, and accounts for everything.
 func (w *world) end() {
 	w.stop.Store(true)
 	w.wg.Wait()

@@ -15,7 +15,7 @@ import (
 	"quiesce/slab"
 )
 
-// piece is memory that somebody got, of whatever kind.
+// piece is allocated memory, of any kind.
 type piece struct {
 	p    unsafe.Pointer
 	size int
@@ -143,8 +143,8 @@ func (m *limitMachine) look(t *rapid.T) {
 }
 
 // Everything that takes memory from one allocator stays within its limit and
-// out of the others' memory. What one gave back the next can have: with all
-// freed, a gfp.Kernel allocation of half the limit does not fail.
+// out of the others' memory. What one of them freed, another can get: with
+// everything freed, a gfp.Kernel allocation of half the limit does not fail.
 func TestMemoryUnderOneLimitGoesFromHandToHand(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.Int64Range(3<<20, 12<<20).Draw(t, "limit")
@@ -208,9 +208,9 @@ func TestMemoryUnderOneLimitGoesFromHandToHand(t *testing.T) {
 	})
 }
 
-// handOver has one user take half the limit, when nobody but the map has
-// anything. What the others freed is in their sheaves, depots and pending
-// arrays: the user's gfp.Kernel has to get it from there.
+// handOver makes one user take half the limit when only the map has anything. What
+// the others freed is in their sheaves, depots and pending arrays: the user's
+// gfp.Kernel has to get it from there.
 func (m *limitMachine) handOver(t *rapid.T, limit int64) {
 	for k := range m.keys {
 		m.table.Delete(k)

@@ -60,8 +60,8 @@ func (m *graceMachine) now(t *rapid.T, calls bool) {
 	}
 }
 
-// No cookie is done and no callback runs while a reader is inside who was
-// there before; a done cookie stays done; Synchronize ends all cookies taken
+// No cookie is done and no callback runs while a reader is inside that was there
+// before; a done cookie stays done; Synchronize ends all cookies taken
 // before it, and Barrier all callbacks.
 func TestGracePeriodsKeepTheirPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -67,7 +67,7 @@ type board struct {
 	slots  []slab.Pointer[object]
 	number atomic.Uint64
 	made   atomic.Int64 // objects handed out
-	ended  atomic.Int64 // objects given back
+	ended  atomic.Int64 // objects returned
 	wrong  atomic.Pointer[string]
 }
 
@@ -82,7 +82,7 @@ func (b *board) alloc(f gfp.Flags) *object {
 	return p
 }
 
-// retire gives back what was unlinked.
+// retire frees what was unlinked.
 func (b *board) retire(p *object) {
 	if p != nil {
 		b.ended.Add(1)
@@ -90,7 +90,7 @@ func (b *board) retire(p *object) {
 	b.c.FreeRCU(p)
 }
 
-// read looks at a slot's object twice, with fn between.
+// read reads a slot's object twice, with fn between.
 func (b *board) read(slot int, fn func()) {
 	p := b.slots[slot].Load()
 	if p == nil {
@@ -151,7 +151,7 @@ func (b *board) step(s step) {
 	case "remove and wait":
 		if p := b.slots[s.slot].Swap(nil); p != nil {
 			rcu.Synchronize()
-			p.set(0) // nobody's but ours
+			p.set(0) // ours alone
 			b.ended.Add(1)
 			b.c.Free(p)
 		}
@@ -193,10 +193,9 @@ func (b *board) step(s step) {
 	}
 }
 
-// Readers find whole objects, which stay what they are until the guard is
-// unlocked, and what is given back is back: for any programs of several
-// goroutines that publish, replace and remove in all ways there are, any
-// sizes, and any limit.
+// Readers find whole objects, which don't change until the guard is unlocked, and
+// everything freed is reclaimed: for any programs of several goroutines that
+// publish, replace and remove in every possible way, any sizes, and any limit.
 func TestObjectsFoundByReadersStayUnderAnySchedule(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	rapid.Check(t, func(t *rapid.T) {

@@ -198,7 +198,7 @@ var correct = []scenario{
 			(*object)(p).v[3] = 1
 			q := h.Krealloc(p, 128, gfp.Kernel)
 			moved.Raise()
-			done.Await(1) // what a goroutine did is forgotten sooner when it has ended
+			done.Await(1) // the detector forgets sooner what a goroutine did when it has ended
 			h.Kfree(q)
 		}, func() {
 			moved.Await(1)

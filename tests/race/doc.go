@@ -1,3 +1,3 @@
-// Package race shows what a -race build reports, and about what it is silent:
-// scenarios that run in processes of their own, built with -race.
+// Package race shows what a -race build reports and what it does not: its
+// scenarios run in processes of their own, built with -race.
 package race

@@ -13,10 +13,10 @@ import (
 )
 
 // (C) The library does not order goroutines that merely use it at the same
-// time: a race of their own is reported, on one P as well.
+// time: a race of their own is reported, even on one P.
 func TestC_UsersOwnRacesAreReported(t *testing.T) { check(t, own) }
 
-// shared is what two goroutines race for.
+// shared is what two goroutines race on.
 var shared int
 
 //go:noinline
@@ -24,8 +24,8 @@ func increment() { shared++ }
 
 var ownFrames = []string{"race_test.increment()"}
 
-// busy has two goroutines use the library before and after every access of
-// shared, and go round in turns.
+// busy makes two goroutines use the library before and after every access to
+// shared, in turns.
 func busy(use func(c *slab.Cache[object], i int)) {
 	c := newCache()
 	loop := func() {
@@ -39,9 +39,9 @@ func busy(use func(c *slab.Cache[object], i int)) {
 	together(loop, loop)
 }
 
-// before has one goroutine access shared and use the library many times, slow
-// paths included, before another uses it as often and accesses shared: if
-// anything of that ordered them, there would be no report.
+// before makes one goroutine access shared and use the library many times, slow
+// paths included, before another uses it as often and accesses shared: if any of
+// that ordered them, there would be no report.
 func before(use func(c *slab.Cache[object], mine []*object)) {
 	c := newCache()
 	var mine [2][]*object
@@ -55,7 +55,7 @@ func before(use func(c *slab.Cache[object], mine []*object)) {
 		increment()
 		use(c, mine[0])
 		first.Raise()
-		second.Await(1) // what a goroutine did is forgotten sooner when it has ended
+		second.Await(1) // the detector forgets sooner what a goroutine did when it has ended
 	}, func() {
 		first.Await(1)
 		use(c, mine[1])
@@ -121,7 +121,7 @@ var own = []scenario{
 		locks := make(chan *lock.Raw, 2)
 		before(func(*slab.Cache[object], []*object) {
 			l := new(lock.Raw) // of its own
-			locks <- l         // not on the stack, whose memory others get
+			locks <- l         // not on the stack, whose memory is reused
 			n := 0
 			for range 500 {
 				rcu.ReadLock().Unlock()
@@ -134,7 +134,7 @@ var own = []scenario{
 			}
 		})
 	}, frames: ownFrames},
-	{name: "sections beside grace periods", run: func() {
+	{name: "sections next to grace periods", run: func() {
 		stop := make(chan bool)
 		go func() {
 			for {

@@ -204,7 +204,7 @@ var wrong = []scenario{
 //go:noinline
 func useValueTooLate(v *uint64) uint64 { return *v }
 
-// goObject has a reader, who keeps the rules, and an updater that writes to the
+// goObject runs a reader that keeps the rules, and an updater that writes to the
 // object after wait.
 func goObject(wait func()) {
 	var link atomic.Pointer[[4]int]

@@ -1,4 +1,4 @@
-// Rename gives the module a path of its owner's:
+// Rename gives the module a path of your own:
 //
 //	go run ./tests/rename example.org/you/quiesce
 //
@@ -80,7 +80,7 @@ func rename(root, to string) (n int, err error) {
 	return n, nil
 }
 
-// tree lists the files to look at, and the directories that have Go files or
+// tree lists the files to rewrite, and the directories that have Go files or
 // such directories below them. Names have slashes.
 func tree(root string) (files, dirs []string, err error) {
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

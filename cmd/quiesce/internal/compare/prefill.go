@@ -25,9 +25,9 @@ type stock struct {
 	_    [64]byte
 }
 
-// prefill is what Linux 5.11 merged: an enqueue takes a page that is there
-// already, and where there is none the object goes on the list, and a worker
-// refills the stock.
+// prefill is what Linux 5.11 merged: an enqueue takes a page that was allocated
+// in advance; if there is none, the object goes on the list, and a worker refills
+// the stock.
 type prefill struct {
 	zone
 	notBefore atomic.Int64 // no refill until then

@@ -11,8 +11,8 @@ import (
 	"quiesce/lock"
 )
 
-// The table can fail: each wrong expectation, and each wrong way to be right,
-// is told.
+// The table can fail: each wrong expectation, and each result that is right for
+// the wrong reason, is reported.
 func TestABrokenExpectationFails(t *testing.T) {
 	for _, c := range []struct {
 		about string
@@ -22,7 +22,7 @@ func TestABrokenExpectationFails(t *testing.T) {
 		{"silence where a report is expected", row{verdicts: "x", kind: circular, script: "S:A S:B"}, "observed: silence"},
 		{"a report where silence is expected", row{verdicts: ".", script: "S:A S:A'"}, "observed: " + recursion},
 		{"another report than expected", row{verdicts: "x", kind: circular, script: "S:A S:A'"}, "observed: " + recursion},
-		{"the report, and one that has no place beside it", row{verdicts: "x", kind: recursion, script: "S:A S:A' M:B"}, "observed: " + recursion + ", " + wait},
+		{"the report, and one that must not come with it", row{verdicts: "x", kind: recursion, script: "S:A S:A' M:B"}, "observed: " + recursion + ", " + wait},
 		{"a panic", row{verdicts: ".", body: func(*bench) { panic("no such lock") }}, "panic:    no such lock"},
 		{"a lock that is not released", row{verdicts: ".", body: func(b *bench) { b.lock("M:A").(*lock.Mutex).Lock(); b.run(nil) }}, "observed: " + stillHeld},
 	} {

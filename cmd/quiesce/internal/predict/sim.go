@@ -180,7 +180,7 @@ func newSim(p *Params, l Load) *sim {
 		s.far = spread(p.assumed("line_far"), 1).of(l.Assume)
 	}
 	s.flush, s.refill = p.FlushObj, p.RefillObj
-	// What the slow paths cost besides their operations on shared words.
+	// What the slow paths cost in addition to their operations on shared words.
 	rest := max(p.SheafSlow-5*p.StackOp, 0)
 	s.fixed = s.sheaf*(p.Pair+l.Design.WorkNs) + rest
 	if l.Ps > 1 {

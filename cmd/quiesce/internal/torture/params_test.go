@@ -11,7 +11,7 @@ func TestParametersAreReadByName(t *testing.T) {
 	p := defaults()
 	err := p.set(`
 		# a comment line
-		nreaders=7 gp_exp=1   # and one behind words
+		nreaders=7 gp_exp=1   # and one after words
 		rcutorture.stutter=0.5
 		extendables=0x24
 		limit=1024 torture_type=busted preempt_rt=0`)

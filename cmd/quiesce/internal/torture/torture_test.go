@@ -117,7 +117,7 @@ func TestWhatIsBrokenFailsWithinSeconds(t *testing.T) {
 	}
 }
 
-// A process that ends without a word is a failure, with what it left behind.
+// A process that ends without a result is a failure, reported with its output.
 func TestACrashIsAFailure(t *testing.T) {
 	cfg := config(t, "TREE01", time.Second, "")
 	cfg.Child = []string{os.Args[0], "-no-such-flag"}
