@@ -28,7 +28,8 @@ func modulePath() string {
 	return string(m[1])
 }
 
-// floor is the layer of a directory. Imports go down, never up: cmd, bench, contrib, tests → public packages → internal.
+// floor is the layer of a directory. Imports go down, never up: cmd, bench,
+// contrib, tests → public packages → internal.
 func floor(pkg string) int {
 	first, _, _ := strings.Cut(pkg, "/")
 	switch first {
