@@ -3,7 +3,6 @@ package lock
 import (
 	"os"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,17 +76,13 @@ func TestOneHolderAtATimeUnderGOMAXPROCSChanges(t *testing.T) {
 				const goroutines, each = 8, 1500
 				l, n := k.make(), 0
 				stop := churn()
-				var wg sync.WaitGroup
-				for range goroutines {
-					wg.Go(func() {
-						for range each {
-							way.lock(l)
-							n++
-							way.unlock(l)
-						}
-					})
-				}
-				wg.Wait()
+				<-testkit.AsyncN(goroutines, func(int) {
+					for range each {
+						way.lock(l)
+						n++
+						way.unlock(l)
+					}
+				})
 				stop()
 				if n != goroutines*each {
 					t.Errorf("the counter is %d, want %d: two held the lock at once", n, goroutines*each)
@@ -159,8 +154,7 @@ func TestTryLockOfAHeldLockFailsAndLeavesNoTrace(t *testing.T) {
 			}
 			// Any context: also pinned, with the lock held elsewhere.
 			var held, release atomic.Bool
-			var wg sync.WaitGroup
-			wg.Go(func() {
+			done := testkit.Async(func() {
 				l.Lock()
 				held.Store(true)
 				for end := time.Now().Add(20 * time.Millisecond); !release.Load() && time.Now().Before(end); {
@@ -186,7 +180,7 @@ func TestTryLockOfAHeldLockFailsAndLeavesNoTrace(t *testing.T) {
 				runtime.Gosched()
 			}
 			release.Store(true)
-			wg.Wait()
+			<-done
 		})
 	}
 }

@@ -2,7 +2,6 @@ package lock
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,29 +25,25 @@ func TestLocalHolderHasItsSlotForItself(t *testing.T) {
 				_      [percpu.Line]byte
 			}
 			stop := churn()
-			var wg sync.WaitGroup
-			for range goroutines {
-				wg.Go(func() {
-					for i := range each {
-						if way == "Lock" {
-							l.Lock()
-						} else {
-							tryUntil(&l)
-						}
-						s := &slots[l.Slot()]
-						if n := s.inside.Add(1); n != 1 {
-							t.Errorf("%d goroutines hold slot %d", n, l.Slot())
-						}
-						s.n++
-						if preempt.RT() && i%8 == 0 {
-							runtime.Gosched() // the holder stays preemptible
-						}
-						s.inside.Add(-1)
-						l.Unlock()
+			<-testkit.AsyncN(goroutines, func(int) {
+				for i := range each {
+					if way == "Lock" {
+						l.Lock()
+					} else {
+						tryUntil(&l)
 					}
-				})
-			}
-			wg.Wait()
+					s := &slots[l.Slot()]
+					if n := s.inside.Add(1); n != 1 {
+						t.Errorf("%d goroutines hold slot %d", n, l.Slot())
+					}
+					s.n++
+					if preempt.RT() && i%8 == 0 {
+						runtime.Gosched() // the holder stays preemptible
+					}
+					s.inside.Add(-1)
+					l.Unlock()
+				}
+			})
 			stop()
 			sum := 0
 			for i := range slots {
@@ -93,7 +88,6 @@ func TestLocalHolderKeepsItsSlotWhenItMigrates(t *testing.T) {
 		return
 	}
 	ping, stop := testkit.Company(3)
-	var wg sync.WaitGroup
 	for deadline := time.Now().Add(10 * time.Second); testkit.Here() == slot; {
 		<-ping
 		runtime.Gosched()
@@ -105,24 +99,19 @@ func TestLocalHolderKeepsItsSlotWhenItMigrates(t *testing.T) {
 		t.Errorf("Slot() = %d after the move, %d before", got, slot)
 	}
 	// No other goroutine gets the slot until then, on any P.
-	for range 50 {
-		wg.Go(func() {
-			if l.TryLock() {
-				if l.Slot() == slot {
-					t.Errorf("slot %d is held twice", slot)
-				}
-				l.Unlock()
+	done := testkit.AsyncN(50, func(int) {
+		if l.TryLock() {
+			if l.Slot() == slot {
+				t.Errorf("slot %d is held twice", slot)
 			}
-		})
-	}
+			l.Unlock()
+		}
+	})
 	stop()
-	wg.Wait()
+	<-done
 	l.Unlock()
-	// Free again: everybody can have every slot.
-	for range 20 {
-		wg.Go(func() { pass(&l) })
-	}
-	wg.Wait()
+	// Free again: every goroutine can have every slot.
+	<-testkit.AsyncN(20, func(int) { pass(&l) })
 }
 
 func TestLocalTryLockOfAHeldSlotFails(t *testing.T) {

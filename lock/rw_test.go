@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -202,16 +201,12 @@ func TestRWReadersShare(t *testing.T) {
 			const readers = 3 // fewer than Ps
 			var l RW
 			var inside atomic.Int32
-			var wg sync.WaitGroup
-			for range readers {
-				wg.Go(func() {
-					lock(&l)
-					inside.Add(1)
-					until(func() bool { return inside.Load() == readers })
-					l.RUnlock()
-				})
-			}
-			wg.Wait()
+			<-testkit.AsyncN(readers, func(int) {
+				lock(&l)
+				inside.Add(1)
+				until(func() bool { return inside.Load() == readers })
+				l.RUnlock()
+			})
 		})
 	}
 }
@@ -243,32 +238,28 @@ func TestRWExcludesUnderGOMAXPROCSChanges(t *testing.T) {
 			var a, b int
 			stop := churn()
 			var torn atomic.Int32
-			var wg sync.WaitGroup
-			for range writers {
-				wg.Go(func() {
-					for i := range each {
-						w.enter(&l)
-						a++
-						if i%8 == 0 {
-							sys.Yield() // let another goroutine check in between
-						}
-						b++
-						w.leave(&l)
+			written := testkit.AsyncN(writers, func(int) {
+				for i := range each {
+					w.enter(&l)
+					a++
+					if i%8 == 0 {
+						sys.Yield() // let another goroutine check in between
 					}
-				})
-			}
-			for range readers {
-				wg.Go(func() {
-					for range each {
-						w.renter(&l)
-						if a != b {
-							torn.Add(1)
-						}
-						w.leave2(&l)
+					b++
+					w.leave(&l)
+				}
+			})
+			read := testkit.AsyncN(readers, func(int) {
+				for range each {
+					w.renter(&l)
+					if a != b {
+						torn.Add(1)
 					}
-				})
-			}
-			wg.Wait()
+					w.leave2(&l)
+				}
+			})
+			<-written
+			<-read
 			stop()
 			if a != writers*each || b != a {
 				t.Errorf("the counters are %d and %d, want %d", a, b, writers*each)
@@ -296,19 +287,16 @@ func TestRWStarvesNobody(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var l RW
 			var stop atomic.Bool
-			var wg sync.WaitGroup
-			for range 3 {
-				wg.Go(func() {
-					for !stop.Load() {
-						c.many(&l)
-						sys.Pause(100)
-						c.leave(&l)
-						if !preempt.RT() {
-							runtime.Gosched() // pinned nearly all the time, it could hardly be preempted
-						}
+			crowd := testkit.AsyncN(3, func(int) {
+				for !stop.Load() {
+					c.many(&l)
+					sys.Pause(100)
+					c.leave(&l)
+					if !preempt.RT() {
+						runtime.Gosched() // pinned nearly all the time, it could hardly be preempted
 					}
-				})
-			}
+				}
+			})
 			done := make(chan struct{})
 			go func() {
 				for range 20 {
@@ -324,7 +312,7 @@ func TestRWStarvesNobody(t *testing.T) {
 				t.Error("20 turns were not had in a minute")
 			}
 			stop.Store(true)
-			wg.Wait()
+			<-crowd
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -148,79 +147,74 @@ func TestPinnedNoWaitTakesOnlyPopulatedBlocks(t *testing.T) {
 
 // churn runs workers that allocate, fill, check and free until stop is set,
 // in and out of pinned sections.
-func churn(t *testing.T, a *Allocator, workers int, stop *atomic.Bool) *sync.WaitGroup {
-	var wg sync.WaitGroup
+func churn(t *testing.T, a *Allocator, workers int, stop *atomic.Bool) (done <-chan struct{}) {
 	hand := make(chan held, 64) // blocks that another worker frees
-	for id := range workers {
-		wg.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(id), 7))
-			var mine []held
-			drop := func(h held) {
-				if !filled(h.p, h.order, h.b) {
-					t.Errorf("worker %d: a block of order %d changed", id, h.order)
-				}
-				if r.IntN(2) == 0 {
-					pin := preempt.Disable()
-					a.Free(h.p, h.order)
-					pin.Enable()
-				} else {
-					a.Free(h.p, h.order)
-				}
+	all := testkit.AsyncN(workers, func(id int) {
+		r := rand.New(rand.NewPCG(uint64(id), 7))
+		var mine []held
+		drop := func(h held) {
+			if !filled(h.p, h.order, h.b) {
+				t.Errorf("worker %d: a block of order %d changed", id, h.order)
 			}
-			for !stop.Load() {
-				o := r.IntN(5)
-				if r.IntN(50) == 0 {
-					o = r.IntN(MaxOrder + 1)
-				}
-				var p unsafe.Pointer
-				switch r.IntN(4) {
-				case 0:
-					pin := preempt.Disable()
-					p = a.Alloc(o, quiet|gfp.NoLocks)
-					pin.Enable()
-				case 1:
-					p = a.Alloc(o, gfp.Atomic|gfp.NoWarn)
-				case 2:
-					p = a.Alloc(o, gfp.Kernel|gfp.NoWarn)
-				default:
-					p = a.Alloc(o, quiet)
-				}
-				if p != nil {
-					h := held{p, o, byte(r.Uint32())}
-					fill(p, o, h.b)
-					mine = append(mine, h)
-				}
-				if len(mine) > 40 || p == nil && len(mine) > 0 {
-					i := r.IntN(len(mine))
-					h := mine[i]
-					mine[i] = mine[len(mine)-1]
-					mine = mine[:len(mine)-1]
-					select {
-					case hand <- h:
-					default:
-						drop(h)
-					}
-				}
+			if r.IntN(2) == 0 {
+				pin := preempt.Disable()
+				a.Free(h.p, h.order)
+				pin.Enable()
+			} else {
+				a.Free(h.p, h.order)
+			}
+		}
+		for !stop.Load() {
+			o := r.IntN(5)
+			if r.IntN(50) == 0 {
+				o = r.IntN(MaxOrder + 1)
+			}
+			var p unsafe.Pointer
+			switch r.IntN(4) {
+			case 0:
+				pin := preempt.Disable()
+				p = a.Alloc(o, quiet|gfp.NoLocks)
+				pin.Enable()
+			case 1:
+				p = a.Alloc(o, gfp.Atomic|gfp.NoWarn)
+			case 2:
+				p = a.Alloc(o, gfp.Kernel|gfp.NoWarn)
+			default:
+				p = a.Alloc(o, quiet)
+			}
+			if p != nil {
+				h := held{p, o, byte(r.Uint32())}
+				fill(p, o, h.b)
+				mine = append(mine, h)
+			}
+			if len(mine) > 40 || p == nil && len(mine) > 0 {
+				i := r.IntN(len(mine))
+				h := mine[i]
+				mine[i] = mine[len(mine)-1]
+				mine = mine[:len(mine)-1]
 				select {
-				case h := <-hand:
-					drop(h)
+				case hand <- h:
 				default:
+					drop(h)
 				}
 			}
-			for _, h := range mine {
+			select {
+			case h := <-hand:
 				drop(h)
+			default:
 			}
-		})
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		wg.Wait()
+		}
+		for _, h := range mine {
+			drop(h)
+		}
+	})
+	return testkit.Async(func() {
+		<-all
 		close(hand)
 		for h := range hand {
 			a.Free(h.p, h.order)
 		}
 	})
-	return &all
 }
 
 type held struct {
@@ -240,7 +234,7 @@ func TestLimitHoldsUnderConcurrentChurn(t *testing.T) {
 	for _, limit := range []int64{1 << 20, 12 << 20} {
 		a := newTest(t, Config{Limit: limit, ReclaimTimeout: 2 * time.Millisecond})
 		var stop atomic.Bool
-		wg := churn(t, a, 4, &stop)
+		done := churn(t, a, 4, &stop)
 		for end := time.Now().Add(churnTime()); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 			if s := a.Stats(); s.Resident > limit || s.Peak > limit {
 				t.Errorf("resident %d, peak %d, limit %d", s.Resident, s.Peak, limit)
@@ -253,7 +247,7 @@ func TestLimitHoldsUnderConcurrentChurn(t *testing.T) {
 			}
 		}
 		stop.Store(true)
-		wg.Wait()
+		<-done
 		checkZone(t, a)
 		if r, s := residentNow(t, a), a.Stats(); r > s.Resident {
 			t.Errorf("the system counts %d bytes resident, Stats %d", r, s.Resident)
@@ -265,13 +259,13 @@ func TestGOMAXPROCSUpAndDownLosesNothing(t *testing.T) {
 	testkit.KeepProcs(t)
 	a := newTest(t, Config{})
 	var stop atomic.Bool
-	wg := churn(t, a, 6, &stop)
+	done := churn(t, a, 6, &stop)
 	for end := time.Now().Add(churnTime()); time.Now().Before(end); time.Sleep(3 * time.Millisecond) {
 		runtime.GOMAXPROCS(1 + rand.IntN(8))
 	}
 	runtime.GOMAXPROCS(1) // the others' lists must be found anyway
 	stop.Store(true)
-	wg.Wait()
+	<-done
 	checkEmpty(t, a)
 }
 
@@ -280,15 +274,15 @@ func TestShrinkAndFailedCloseDuringChurn(t *testing.T) {
 	a := newTest(t, Config{})
 	keep := a.Alloc(0, gfp.Kernel)
 	var stop atomic.Bool
-	wg := churn(t, a, 4, &stop)
-	for end := time.Now().Add(churnTime()); time.Now().Before(end); {
+	done := churn(t, a, 4, &stop)
+	for range testkit.During(churnTime()) {
 		a.Shrink()
 		if a.Close() == nil {
 			t.Fatal("Close with a page in use")
 		}
 	}
 	stop.Store(true)
-	wg.Wait()
+	<-done
 	a.Free(keep, 0)
 }
 
@@ -297,21 +291,17 @@ func TestConcurrentDoubleFreeHasOneWinner(t *testing.T) {
 	for range 3000 {
 		p := a.Alloc(0, gfp.Kernel)
 		var panics, ready atomic.Int32
-		var wg sync.WaitGroup
-		for range 2 {
-			wg.Go(func() {
-				defer func() {
-					if recover() != nil {
-						panics.Add(1)
-					}
-				}()
-				ready.Add(1)
-				for i := 0; i < 10000 && ready.Load() < 2; i++ { // at the same time
+		<-testkit.AsyncN(2, func(int) {
+			defer func() {
+				if recover() != nil {
+					panics.Add(1)
 				}
-				a.Free(p, 0)
-			})
-		}
-		wg.Wait()
+			}()
+			ready.Add(1)
+			for i := 0; i < 10000 && ready.Load() < 2; i++ { // at the same time
+			}
+			a.Free(p, 0)
+		})
 		if panics.Load() != 1 {
 			t.Fatalf("%d of two frees panicked", panics.Load())
 		}
@@ -321,35 +311,32 @@ func TestConcurrentDoubleFreeHasOneWinner(t *testing.T) {
 func TestRevokingNeverSharesASlot(t *testing.T) {
 	a := newTest(t, Config{})
 	var stop atomic.Bool
-	var wg sync.WaitGroup
-	for id := range 2 {
-		wg.Go(func() {
-			var ps [8]unsafe.Pointer
-			for !stop.Load() {
-				for i := range ps {
-					if ps[i] = a.Alloc(0, quiet); ps[i] != nil {
-						*(*uint64)(ps[i]) = uint64(id*8+i) + 1
-					}
-				}
-				for i, p := range ps {
-					if p == nil {
-						continue
-					}
-					if *(*uint64)(p) != uint64(id*8+i)+1 {
-						t.Error("a page has two owners")
-						stop.Store(true)
-						return
-					}
-					a.Free(p, 0)
+	done := testkit.AsyncN(2, func(id int) {
+		var ps [8]unsafe.Pointer
+		for !stop.Load() {
+			for i := range ps {
+				if ps[i] = a.Alloc(0, quiet); ps[i] != nil {
+					*(*uint64)(ps[i]) = uint64(id*8+i) + 1
 				}
 			}
-		})
-	}
+			for i, p := range ps {
+				if p == nil {
+					continue
+				}
+				if *(*uint64)(p) != uint64(id*8+i)+1 {
+					t.Error("a page has two owners")
+					stop.Store(true)
+					return
+				}
+				a.Free(p, 0)
+			}
+		}
+	})
 	for end := time.Now().Add(churnTime()); time.Now().Before(end) && !stop.Load(); {
 		a.flushLists()
 	}
 	stop.Store(true)
-	wg.Wait()
+	<-done
 }
 
 func BenchmarkAllocFree(b *testing.B) {

@@ -82,10 +82,7 @@ func TestPanicInASoftirqLeavesNothingBehind(t *testing.T) {
 			Softirq(func() { panic("A") })
 		}, "recovered A"},
 		{"at once, having asked for another", func(say func(string)) {
-			Softirq(func() {
-				Softirq(func() { say("B") })
-				panic("A")
-			})
+			Softirq(func() { Softirq(func() { say("B") }); panic("A") })
 		}, "B recovered A"},
 		{"queued before another", func(say func(string)) {
 			s := DisableBH()
@@ -94,10 +91,7 @@ func TestPanicInASoftirqLeavesNothingBehind(t *testing.T) {
 			s.Restore()
 		}, "B recovered A"},
 		{"with softirqs disabled once more", func(say func(string)) {
-			Softirq(func() {
-				DisableBH()
-				panic("A")
-			})
+			Softirq(func() { DisableBH(); panic("A") })
 		}, "recovered A"},
 		{"two of them: the later one is the one to recover, as in deferred calls", func(say func(string)) {
 			s := DisableBH()

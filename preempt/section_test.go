@@ -3,7 +3,6 @@ package preempt
 import (
 	"runtime"
 	"slices"
-	"sync"
 	"testing"
 
 	"quiesce/internal/percpu"
@@ -67,55 +66,48 @@ func TestSectionsNestAndEndInAnyOrder(t *testing.T) {
 
 func TestPinnedGoroutineStaysOnItsP(t *testing.T) {
 	testkit.AtLeastProcs(t, 4)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 200 {
-				p := Disable()
-				for range 20 {
-					q := Disable()
-					if q.cpu != p.cpu {
-						panic("a pinned goroutine changed its P")
-					}
-					q.Enable()
+	<-testkit.AsyncN(8, func(int) {
+		for range 200 {
+			p := Disable()
+			for range 20 {
+				q := Disable()
+				if q.cpu != p.cpu {
+					panic("a pinned goroutine changed its P")
 				}
-				p.Enable()
-				runtime.Gosched()
+				q.Enable()
 			}
-		})
-	}
-	wg.Wait()
+			p.Enable()
+			runtime.Gosched()
+		}
+	})
 }
 
 // No section survives a change of GOMAXPROCS, so that every P's words are at
 // rest when no goroutine is inside.
 func TestNoPLeavesASectionOpenAfterGOMAXPROCSChanges(t *testing.T) {
 	testkit.KeepProcs(t)
-	var wg sync.WaitGroup
 	stop := make(chan struct{})
-	for range 8 {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				a, s := Disable(), DisableIRQ()
-				a.Enable()
-				Hardirq(func() {})
-				s.Restore()
-				Hardirq(func() {})
-				runtime.Gosched()
+	done := testkit.AsyncN(8, func(int) {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
 			}
-		})
-	}
+			a, s := Disable(), DisableIRQ()
+			a.Enable()
+			Hardirq(func() {})
+			s.Restore()
+			Hardirq(func() {})
+			runtime.Gosched()
+		}
+	})
 	for i := range 100 {
 		runtime.GOMAXPROCS([]int{16, 1, 5, 2}[i%4])
 		runtime.Gosched()
 	}
 	close(stop)
-	wg.Wait()
+	<-done
 	for id := range 16 {
 		c := percpu.Of(id)
 		if s := look(c); s.nest != 0 || s.off != 0 || c.Hardirq != 0 || c.IRQPending != 0 {

@@ -3,7 +3,6 @@ package rcu
 import (
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -188,26 +187,23 @@ func TestRD_GracePeriodIsNotHeldUpByALaterPreemptibleReader(t *testing.T) {
 // leaves the last.
 func TestRD_OverlappingPreemptibleReadersDoNotHoldUpGracePeriods(t *testing.T) {
 	var stop atomic.Bool
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() {
-			g := ReadLock()
-			for !stop.Load() {
-				h := ReadLock()
-				g.Unlock()
-				g = h
-				runtime.Gosched()
-			}
+	done := testkit.AsyncN(3, func(int) {
+		g := ReadLock()
+		for !stop.Load() {
+			h := ReadLock()
 			g.Unlock()
-		})
-	}
+			g = h
+			runtime.Gosched()
+		}
+		g.Unlock()
+	})
 	testkit.Within(t, "50 grace periods", testkit.Async(func() {
 		for range 50 {
 			Synchronize()
 		}
 	}))
 	stop.Store(true)
-	wg.Wait()
+	<-done
 }
 
 // The P of the reader is in some section at practically every moment; only the

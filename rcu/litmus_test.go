@@ -37,27 +37,24 @@ func stress(t *testing.T, updater func(k uint64), reader func() bool) {
 	for _, f := range flavours {
 		t.Run(f.name, func(t *testing.T) {
 			var stop atomic.Bool
-			var wg sync.WaitGroup
 			var bad, rounds atomic.Int64
-			for range 2 {
-				wg.Go(func() {
-					for !stop.Load() {
-						f.section(func() {
-							if !reader() {
-								bad.Add(1)
-							}
-						})
-						rounds.Add(1)
-					}
-				})
-			}
+			done := testkit.AsyncN(2, func(int) {
+				for !stop.Load() {
+					f.section(func() {
+						if !reader() {
+							bad.Add(1)
+						}
+					})
+					rounds.Add(1)
+				}
+			})
 			first := k
 			for begin := time.Now(); lasts(begin, rounds.Load() > 0); {
 				k++
 				updater(k)
 			}
 			stop.Store(true)
-			wg.Wait()
+			<-done
 			if bad.Load() > 0 {
 				t.Errorf("%d of %d sections saw what they must never see, in %d grace periods", bad.Load(), rounds.Load(), k-first)
 			}

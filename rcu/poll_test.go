@@ -2,7 +2,6 @@ package rcu
 
 import (
 	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -111,21 +110,17 @@ func TestStartPollFromEveryContextEndsByItself(t *testing.T) {
 }
 
 func TestStartPollFromManyGoroutinesEndsEveryCookie(t *testing.T) {
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 50 {
-				c := StartPoll()
-				for end := time.Now().Add(20 * time.Second); !Poll(c); time.Sleep(50 * time.Microsecond) {
-					if time.Now().After(end) {
-						t.Error("a cookie was forgotten")
-						return
-					}
+	<-testkit.AsyncN(8, func(int) {
+		for range 50 {
+			c := StartPoll()
+			for end := time.Now().Add(20 * time.Second); !Poll(c); time.Sleep(50 * time.Microsecond) {
+				if time.Now().After(end) {
+					t.Error("a cookie was forgotten")
+					return
 				}
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 }
 
 func TestConcurrentCallersShareGracePeriods(t *testing.T) {
@@ -135,17 +130,14 @@ func TestConcurrentCallersShareGracePeriods(t *testing.T) {
 			g := ReadLock()
 			before := ReadStats().GracePeriods
 			var asked atomic.Int32
-			var wg sync.WaitGroup
-			for range callers {
-				wg.Go(func() {
-					asked.Add(1)
-					u.wait()
-				})
-			}
+			done := testkit.AsyncN(callers, func(int) {
+				asked.Add(1)
+				u.wait()
+			})
 			testkit.Eventually(t, 30*time.Second, "everybody has asked", func() bool { return asked.Load() == callers })
 			time.Sleep(20 * time.Millisecond)
 			g.Unlock()
-			testkit.Within(t, "all callers", testkit.Async(wg.Wait))
+			testkit.Within(t, "all callers", done)
 			if n := ReadStats().GracePeriods - before; n > callers/5 {
 				t.Errorf("%d grace periods for %d callers", n, callers)
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/preempt"
@@ -171,71 +172,67 @@ func TestHACD_ReadersDuringReplacements(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stop atomic.Bool
-	var wg sync.WaitGroup
 	var lookups atomic.Int64
-	for r := range 3 {
-		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(5, uint64(r)))
-			last := make([]uint64, stay)
-			for n := 0; !stop.Load(); n++ {
-				i := rnd.IntN(stay + come)
-				g := rcu.ReadLock()
-				p := m.Get(g, key(i))
-				if p == nil {
-					if i < stay {
-						t.Errorf("%s is there all the time and was not found", key(i))
-						stop.Store(true)
-					}
-					g.Unlock()
-					continue
-				}
-				before := *p
-				if n%64 == 0 {
-					runtime.Gosched()
-				}
-				if *p != before || before != filled(before.gen) {
-					t.Errorf("%s: %v became %v", key(i), before, *p)
+	readers := testkit.AsyncN(3, func(r int) {
+		rnd := rand.New(rand.NewPCG(5, uint64(r)))
+		last := make([]uint64, stay)
+		for n := 0; !stop.Load(); n++ {
+			i := rnd.IntN(stay + come)
+			g := rcu.ReadLock()
+			p := m.Get(g, key(i))
+			if p == nil {
+				if i < stay {
+					t.Errorf("%s is there all the time and was not found", key(i))
 					stop.Store(true)
 				}
-				if i < stay {
-					if before.gen < last[i] {
-						t.Errorf("%s went back from %d to %d", key(i), last[i], before.gen)
-						stop.Store(true)
-					}
-					last[i] = before.gen
-				}
 				g.Unlock()
-				lookups.Add(1)
+				continue
 			}
-		})
-	}
-	var raw lock.Raw
-	for w := range 2 {
-		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(6, uint64(w)))
-			for gen := uint64(2); !stop.Load(); gen++ {
-				i := rnd.IntN(stay/2)*2 + w // a key has one writer
-				switch rnd.IntN(4) {
-				case 0:
-					m.Put(key(i), filled(gen))
-				case 1: // a raw atomic context; refused at times
-					raw.Lock()
-					m.PutFlags(key(i), filled(gen), gfp.NoLocks|gfp.NoWarn)
-					raw.Unlock()
-				case 2:
-					m.Put(key(stay+rnd.IntN(come)), filled(gen))
-				case 3:
-					k := key(stay + rnd.IntN(come))
-					s := preempt.DisableIRQ()
-					m.Delete(k)
-					s.Restore()
+			before := *p
+			if n%64 == 0 {
+				runtime.Gosched()
+			}
+			if *p != before || before != filled(before.gen) {
+				t.Errorf("%s: %v became %v", key(i), before, *p)
+				stop.Store(true)
+			}
+			if i < stay {
+				if before.gen < last[i] {
+					t.Errorf("%s went back from %d to %d", key(i), last[i], before.gen)
+					stop.Store(true)
 				}
+				last[i] = before.gen
 			}
-		})
-	}
+			g.Unlock()
+			lookups.Add(1)
+		}
+	})
+	var raw lock.Raw
+	writers := testkit.AsyncN(2, func(w int) {
+		rnd := rand.New(rand.NewPCG(6, uint64(w)))
+		for gen := uint64(2); !stop.Load(); gen++ {
+			i := rnd.IntN(stay/2)*2 + w // a key has one writer
+			switch rnd.IntN(4) {
+			case 0:
+				m.Put(key(i), filled(gen))
+			case 1: // a raw atomic context; refused at times
+				raw.Lock()
+				m.PutFlags(key(i), filled(gen), gfp.NoLocks|gfp.NoWarn)
+				raw.Unlock()
+			case 2:
+				m.Put(key(stay+rnd.IntN(come)), filled(gen))
+			case 3:
+				k := key(stay + rnd.IntN(come))
+				s := preempt.DisableIRQ()
+				m.Delete(k)
+				s.Restore()
+			}
+		}
+	})
 	time.Sleep(400 * time.Millisecond)
 	stop.Store(true)
-	wg.Wait()
+	<-readers
+	<-writers
 	t.Logf("%d lookups", lookups.Load())
 }
 

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"unsafe"
 
@@ -142,45 +141,41 @@ func ownership[T any](t *testing.T) {
 	}
 	old := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(old)
-	var wg sync.WaitGroup
-	for g := range 6 {
-		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(g), 1))
-			var mine []*T
-			var marks []uint64
-			for i := range budget {
-				if g == 0 && i%(budget/20+1) == 0 {
-					runtime.GOMAXPROCS(1 + rnd.IntN(8))
+	<-testkit.AsyncN(6, func(g int) {
+		rnd := rand.New(rand.NewPCG(uint64(g), 1))
+		var mine []*T
+		var marks []uint64
+		for i := range budget {
+			if g == 0 && i%(budget/20+1) == 0 {
+				runtime.GOMAXPROCS(1 + rnd.IntN(8))
+			}
+			if len(mine) == 0 || len(mine) < 3000 && rnd.IntN(2) == 0 {
+				p := c.Alloc(gfp.Kernel)
+				mark := uint64(g)<<32 | uint64(i)
+				for j := range words(p) {
+					words(p)[j] = mark
 				}
-				if len(mine) == 0 || len(mine) < 3000 && rnd.IntN(2) == 0 {
-					p := c.Alloc(gfp.Kernel)
-					mark := uint64(g)<<32 | uint64(i)
-					for j := range words(p) {
-						words(p)[j] = mark
-					}
-					mine, marks = append(mine, p), append(marks, mark)
-					continue
-				}
-				k := rnd.IntN(len(mine))
-				p, mark := mine[k], marks[k]
-				for _, w := range words(p) {
-					if w != mark {
-						t.Errorf("object %p: found %x in place of %x", p, w, mark)
-						return
-					}
-				}
-				mine[k], marks[k] = mine[len(mine)-1], marks[len(marks)-1]
-				mine, marks = mine[:len(mine)-1], marks[:len(marks)-1]
-				if rnd.IntN(2) == 0 {
-					c.Free(p)
-				} else {
-					c.FreeRCU(p)
+				mine, marks = append(mine, p), append(marks, mark)
+				continue
+			}
+			k := rnd.IntN(len(mine))
+			p, mark := mine[k], marks[k]
+			for _, w := range words(p) {
+				if w != mark {
+					t.Errorf("object %p: found %x in place of %x", p, w, mark)
+					return
 				}
 			}
-			c.FreeBulk(mine)
-		})
-	}
-	wg.Wait()
+			mine[k], marks[k] = mine[len(mine)-1], marks[len(marks)-1]
+			mine, marks = mine[:len(mine)-1], marks[:len(marks)-1]
+			if rnd.IntN(2) == 0 {
+				c.Free(p)
+			} else {
+				c.FreeRCU(p)
+			}
+		}
+		c.FreeBulk(mine)
+	})
 	mustClose(t, c, a)
 }
 

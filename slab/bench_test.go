@@ -2,10 +2,10 @@ package slab
 
 import (
 	"math/rand/v2"
-	"sync"
 	"testing"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 )
 
 type obj64 [8]uint64
@@ -109,8 +109,7 @@ func BenchmarkRemoteFree(b *testing.B) {
 	for range 8 {
 		back <- make([]*obj64, 1000)
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	done := testkit.Async(func() {
 		for ps := range ch {
 			c.FreeBulk(ps)
 			back <- ps
@@ -125,5 +124,5 @@ func BenchmarkRemoteFree(b *testing.B) {
 		ch <- ps
 	}
 	close(ch)
-	wg.Wait()
+	<-done
 }

@@ -2,10 +2,8 @@ package slab
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -44,7 +42,7 @@ func TestTheFallbackChainLosesNothing(t *testing.T) {
 		t.Errorf("of %d objects none took the fallback chain", len(ps))
 	}
 	t.Logf("%d objects, %d on the chain", len(ps), s.Fallback)
-	time.Sleep(20 * time.Millisecond)
+	letReclaim()
 	if back.Load() != 0 {
 		t.Errorf("%d objects came back before the reader left", back.Load())
 	}
@@ -87,22 +85,17 @@ func TestTheFallbackChainLeavesOtherCachesSlabsAlone(t *testing.T) {
 		withoutGuards(&cs[i].c)
 	}
 	old := runtime.GOMAXPROCS(6)
-	end := time.Now().Add(chainStress)
-	var wg sync.WaitGroup
-	for g := range 8 {
-		wg.Go(func() {
-			c := cs[g&1]
-			var ps [32]*[16384]byte
-			for time.Now().Before(end) {
-				for _, p := range ps[:c.AllocBulk(gfp.Kernel, ps[:])] {
-					off := uint32(c.c.unitOf(unsafe.Pointer(p)))
-					pretendRCU(&c.c, off)
-					c.c.afterChaining(off, c.c.chainObject(off))
-				}
+	<-testkit.AsyncN(8, func(g int) {
+		c := cs[g&1]
+		var ps [32]*[16384]byte
+		for range testkit.During(chainStress) {
+			for _, p := range ps[:c.AllocBulk(gfp.Kernel, ps[:])] {
+				off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+				pretendRCU(&c.c, off)
+				c.c.afterChaining(off, c.c.chainObject(off))
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 	runtime.GOMAXPROCS(old)
 	for _, c := range cs {
 		c.Barrier()

@@ -58,6 +58,11 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	testkit.Eventually(t, 5*time.Second, what, ok)
 }
 
+// letReclaim gives the worker the time to reclaim what it may.
+func letReclaim() { time.Sleep(30 * time.Millisecond) }
+
+const sharing = 300 * time.Millisecond
+
 // workers counts the goroutines of this package that run.
 func workers() int {
 	buf := make([]byte, 1<<20)

@@ -3,13 +3,13 @@ package slab
 import (
 	"math/rand/v2"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/preempt"
@@ -331,8 +331,7 @@ func TestSLUBKUnitNoLocksInHardirqsDuringAMillionKmallocs(t *testing.T) {
 	var ok, failed atomic.Int64
 	handler := func() { nolock(h, &ok, &failed) }
 	var stop atomic.Bool
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	done := testkit.Async(func() {
 		for !stop.Load() {
 			preempt.Hardirq(handler)
 			runtime.Gosched()
@@ -363,7 +362,7 @@ func TestSLUBKUnitNoLocksInHardirqsDuringAMillionKmallocs(t *testing.T) {
 		}
 	}
 	stop.Store(true)
-	wg.Wait()
+	<-done
 	t.Logf("%d Kmalloc; in handlers: alloc_ok %d, alloc_fail %d", rounds*len(ps), ok.Load(), failed.Load())
 	if ok.Load() == 0 {
 		t.Error("no allocation in a handler was served")

@@ -1,12 +1,12 @@
 package slab
 
 import (
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/rcu"
 )
@@ -79,8 +79,7 @@ func TestAWriterThatOutrunsItsReadersIsSlowed(t *testing.T) {
 	a := newPages(t, limit)
 	c := newTest[[32]uint64](t, a)
 	var stop atomic.Bool
-	var wg sync.WaitGroup
-	wg.Go(func() { // a reader that holds every grace period up for 10 ms
+	reader := testkit.Async(func() { // a reader that holds every grace period up for 10 ms
 		for !stop.Load() {
 			g := rcu.ReadLock()
 			time.Sleep(10 * time.Millisecond)
@@ -100,7 +99,7 @@ func TestAWriterThatOutrunsItsReadersIsSlowed(t *testing.T) {
 		done++
 	}
 	stop.Store(true)
-	wg.Wait()
+	<-reader
 	s := a.Stats()
 	t.Logf("%d objects of 256 B (%d MB) through a limit of %d MB; peak %d KB; %d refused", done, done>>12, limit>>20, s.Peak>>10, refused)
 	if s.Peak > limit || done < 1000 || refused > 0 {

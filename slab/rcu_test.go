@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/preempt"
@@ -74,52 +74,47 @@ func TestAReadersObjectDoesNotChange(t *testing.T) {
 			}
 			var stop atomic.Bool
 			var bad, seen atomic.Int64
-			var wg sync.WaitGroup
-			for r := range 3 {
-				wg.Go(func() {
-					rnd := rand.New(rand.NewPCG(7, uint64(r)))
-					for !stop.Load() {
-						i, slow := rnd.IntN(cells), rnd.IntN(200) == 0
-						flavour.hold(func() {
-							p := table[i].Load()
-							if p == nil {
-								return
-							}
-							id := p.id
-							for n := 0; n < 3; n++ {
-								for j := range p.body {
-									if p.body[j] != id*uint64(j+3) || p.id != id {
-										bad.Add(1)
-									}
-								}
-								if slow {
-									sys.Pause(200)
-									if flavour.name != "pinned" {
-										runtime.Gosched()
-									}
+			readers := testkit.AsyncN(3, func(r int) {
+				rnd := rand.New(rand.NewPCG(7, uint64(r)))
+				for !stop.Load() {
+					i, slow := rnd.IntN(cells), rnd.IntN(200) == 0
+					flavour.hold(func() {
+						p := table[i].Load()
+						if p == nil {
+							return
+						}
+						id := p.id
+						for n := 0; n < 3; n++ {
+							for j := range p.body {
+								if p.body[j] != id*uint64(j+3) || p.id != id {
+									bad.Add(1)
 								}
 							}
-							seen.Add(1)
-						})
-					}
-				})
-			}
-			for w := range 2 {
-				wg.Go(func() {
-					rnd := rand.New(rand.NewPCG(8, uint64(w)))
-					for n := uint64(1); !stop.Load(); n++ {
-						p := fresh(n*2 + uint64(w))
-						old := table[rnd.IntN(cells)].Swap(p)
-						contexts[rnd.IntN(len(contexts))].in(func() { c.FreeRCU(old) })
-						if n%5000 == 0 {
-							c.Barrier()
+							if slow {
+								sys.Pause(200)
+								if flavour.name != "pinned" {
+									runtime.Gosched()
+								}
+							}
 						}
-						if n%7000 == 0 {
-							c.Shrink()
-						}
+						seen.Add(1)
+					})
+				}
+			})
+			writers := testkit.AsyncN(2, func(w int) {
+				rnd := rand.New(rand.NewPCG(8, uint64(w)))
+				for n := uint64(1); !stop.Load(); n++ {
+					p := fresh(n*2 + uint64(w))
+					old := table[rnd.IntN(cells)].Swap(p)
+					contexts[rnd.IntN(len(contexts))].in(func() { c.FreeRCU(old) })
+					if n%5000 == 0 {
+						c.Barrier()
 					}
-				})
-			}
+					if n%7000 == 0 {
+						c.Shrink()
+					}
+				}
+			})
 			old := runtime.GOMAXPROCS(0)
 			for i := range 12 {
 				runtime.GOMAXPROCS([]int{4, 1, 8, 2}[i%4])
@@ -127,7 +122,8 @@ func TestAReadersObjectDoesNotChange(t *testing.T) {
 			}
 			runtime.GOMAXPROCS(old)
 			stop.Store(true)
-			wg.Wait()
+			<-readers
+			<-writers
 			if bad.Load() != 0 || seen.Load() == 0 {
 				t.Errorf("%d changed of %d seen", bad.Load(), seen.Load())
 			}
@@ -173,28 +169,24 @@ func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
 			c := newTest[cell](t, a, opts...)
 			var given atomic.Int64
 			old := runtime.GOMAXPROCS(0)
-			var wg sync.WaitGroup
-			for g := range 4 {
-				wg.Go(func() {
-					rnd := rand.New(rand.NewPCG(3, uint64(g)))
-					for i := range 60_000 {
-						if g == 0 && i%3000 == 0 {
-							runtime.GOMAXPROCS(1 + rnd.IntN(6))
-						}
-						p := c.Alloc(gfp.Kernel)
-						if p == nil {
-							continue
-						}
-						off := uint32(c.c.unitOf(unsafe.Pointer(p)))
-						if shadow[off].Swap(1) != 0 {
-							wrong.Add(1) // allocated while it waits for its grace period
-						}
-						contexts[rnd.IntN(len(contexts))].in(func() { c.FreeRCU(p) })
-						given.Add(1)
+			<-testkit.AsyncN(4, func(g int) {
+				rnd := rand.New(rand.NewPCG(3, uint64(g)))
+				for i := range 60_000 {
+					if g == 0 && i%3000 == 0 {
+						runtime.GOMAXPROCS(1 + rnd.IntN(6))
 					}
-				})
-			}
-			wg.Wait()
+					p := c.Alloc(gfp.Kernel)
+					if p == nil {
+						continue
+					}
+					off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+					if shadow[off].Swap(1) != 0 {
+						wrong.Add(1) // allocated while it waits for its grace period
+					}
+					contexts[rnd.IntN(len(contexts))].in(func() { c.FreeRCU(p) })
+					given.Add(1)
+				}
+			})
 			runtime.GOMAXPROCS(old)
 			c.Barrier()
 			if wrong.Load() != 0 || reclaimed.Load() != given.Load() {
@@ -322,26 +314,22 @@ func TestNothingIsStrandedOnAPThatWentAway(t *testing.T) {
 	a := newPages(t, 0)
 	c := newTest[cell](t, a)
 	old := runtime.GOMAXPROCS(16)
-	var wg sync.WaitGroup
 	var ps [percpu.MaxP]atomic.Bool
-	for range 64 {
-		wg.Go(func() {
-			for i := range 500 {
-				p := c.Alloc(gfp.Kernel)
-				if i%3 == 0 {
-					c.Free(p)
-				} else {
-					c.FreeRCU(p)
-				}
-				ps[sys.ProcPin()].Store(true)
-				sys.ProcUnpin()
-				if i%50 == 0 {
-					runtime.Gosched()
-				}
+	<-testkit.AsyncN(64, func(int) {
+		for i := range 500 {
+			p := c.Alloc(gfp.Kernel)
+			if i%3 == 0 {
+				c.Free(p)
+			} else {
+				c.FreeRCU(p)
 			}
-		})
-	}
-	wg.Wait()
+			ps[sys.ProcPin()].Store(true)
+			sys.ProcUnpin()
+			if i%50 == 0 {
+				runtime.Gosched()
+			}
+		}
+	})
 	runtime.GOMAXPROCS(1)
 	n := 0
 	for i := range ps {

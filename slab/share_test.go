@@ -7,7 +7,6 @@ package slab
 import (
 	"sync/atomic"
 	"testing"
-	"time"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -34,8 +33,6 @@ func taking(take func()) (stop func() any) {
 	}
 }
 
-const sharing = 300 * time.Millisecond
-
 // Every object that FreeRCU counts into a sheaf is counted out of it.
 func TestATakerAndFreeRCUNeverShareASheaf(t *testing.T) {
 	testkit.AtLeastProcs(t, 2)
@@ -45,7 +42,10 @@ func TestATakerAndFreeRCUNeverShareASheaf(t *testing.T) {
 		stop := taking(func() { c.c.drainRCU() })
 		ps := make([]*cell, 1000)
 		given := uint64(0)
-		for begin := time.Now(); time.Since(begin) < sharing && !t.Failed(); {
+		for range testkit.During(sharing) {
+			if t.Failed() {
+				break
+			}
 			n := c.AllocBulk(gfp.Kernel, ps)
 			for i, p := range ps[:n] {
 				if late && i%4 == 0 {
@@ -83,7 +83,10 @@ func TestATakerAndAllocNeverShareASheaf(t *testing.T) {
 		live := make([]bool, 64<<20/unit) // by offset
 		stop := taking(c.c.shrink)
 		var mine [200]*cell
-		for begin := time.Now(); time.Since(begin) < sharing && !t.Failed(); {
+		for range testkit.During(sharing) {
+			if t.Failed() {
+				break
+			}
 			for i := range mine {
 				if late && i%8 == 0 {
 					b.Store()

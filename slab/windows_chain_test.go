@@ -147,7 +147,7 @@ func TestCloseWaitsForTheCachesGoroutines(t *testing.T) {
 		closeAll(t, c)
 		closed.Store(true)
 	}()
-	time.Sleep(reclaimTime)
+	letReclaim()
 	if closed.Load() {
 		t.Error("Close returned while a goroutine of the cache ran")
 	}
@@ -162,16 +162,12 @@ func TestChainedWhileItsSlabIsTakenIsFound(t *testing.T) {
 	c := newTest[cell](t, newPages(t, 0))
 	c.c.reclaiming.Store(true) // Barrier alone reclaims
 	var ps [2]*cell
-	for i, begin := uint32(0), time.Now(); time.Since(begin) < sharing; i++ {
+	for i := range testkit.During(sharing) {
 		c.AllocBulk(gfp.Kernel, ps[:])
 		a, b := uint32(c.c.unitOf(unsafe.Pointer(ps[0]))), uint32(c.c.unitOf(unsafe.Pointer(ps[1])))
 		c.c.afterChaining(a, c.c.chainObject(a))
-		done := make(chan struct{})
-		go func() {
-			c.Barrier()
-			close(done)
-		}()
-		sys.Pause(i * 37 % 1000)
+		done := testkit.Async(c.Barrier)
+		sys.Pause(uint32(i * 37 % 1000))
 		c.c.afterChaining(b, c.c.chainObject(b))
 		<-done
 		c.Barrier()

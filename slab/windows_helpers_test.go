@@ -31,7 +31,7 @@ func (r *reclaimed) is(c *cache, p unsafe.Pointer) bool { return r.at[c.unitOf(p
 // others after it, and closes the cache.
 func (r *reclaimed) checkWaits(t *testing.T, c *Cache[cell], section rcu.Guard, p unsafe.Pointer, early string, others ...unsafe.Pointer) {
 	t.Helper()
-	time.Sleep(reclaimTime)
+	letReclaim()
 	if r.is(&c.c, p) {
 		t.Error(early)
 	}
@@ -72,5 +72,9 @@ func closeAll[T any](t *testing.T, c *Cache[T]) {
 	mustClose(t, c, c.c.pages)
 }
 
-// reclaimTime is enough for the worker to reclaim what it may.
-const reclaimTime = 30 * time.Millisecond
+// soon polls for 200 ms, or until ok returns true.
+func soon(ok func() bool) {
+	for i := 0; i < 200 && !ok(); i++ {
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"time"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -30,7 +29,7 @@ func TestNothingIsReclaimedBeforeItsReadersLeft(t *testing.T) {
 		g := farReader()
 		c.c.freeRCU(p)
 		c.c.drainRCU()
-		time.Sleep(reclaimTime)
+		letReclaim()
 		if r.is(&c.c, p) {
 			t.Error("reclaimed while a reader from before was inside")
 		}
@@ -94,7 +93,7 @@ func TestChainedWhileTheChainIsTakenWaitsForItsOwnGracePeriod(t *testing.T) {
 	c.c.mu.LockIRQ()
 	c.c.afterChaining(oldOff, c.c.chainObject(oldOff))
 	eventually(t, "the worker takes the chain", func() bool { return c.c.chain.Load() == 0 })
-	time.Sleep(reclaimTime)
+	letReclaim()
 	testkit.Elsewhere(func() { // no holder of a spin lock may wait
 		rcu.Synchronize()
 		rcu.Synchronize()
@@ -140,7 +139,7 @@ func TestATakerWaitsForTheOperationUnderWay(t *testing.T) {
 		c.c.drainRCU()
 		done.Store(true)
 	}()
-	time.Sleep(reclaimTime)
+	letReclaim()
 	if done.Load() {
 		t.Error("the taker went on while the owner was busy")
 	}
@@ -160,7 +159,7 @@ func TestATakerFindsTheSheafThatAnOperationHadInHand(t *testing.T) {
 	taken := make(chan int)
 	go func() { taken <- c.c.drainRCU() }()
 	eventually(t, "the taker has looked", func() bool { return sys.Membarriers() > before })
-	time.Sleep(reclaimTime)
+	letReclaim()
 	atomic.StoreUint32(&s.rcu, n)
 	busy(s, 0)
 	if got := <-taken; got != 1 {
@@ -240,13 +239,11 @@ func TestASheafThatIsBegunWhenTheDrainEndsIsDrained(t *testing.T) {
 		// To the second round it passes one of two gates at a time.
 		busy(b, 1)
 		busy(a, 0)
-		time.Sleep(reclaimTime)
+		letReclaim()
 		busy(a, 1)
 		busy(b, 0)
-		for i := 0; i < 200 && !at(2)(); i++ {
-			time.Sleep(time.Millisecond)
-		}
-		time.Sleep(reclaimTime)
+		soon(at(2))
+		letReclaim()
 		if at(2)() && c.c.draining.Load() {
 			break
 		}

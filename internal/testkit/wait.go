@@ -1,8 +1,10 @@
 package testkit
 
 import (
+	"iter"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +18,15 @@ func SpinFor(d time.Duration) {
 	}
 }
 
+// During yields 0, 1, 2, … until d has passed.
+func During(d time.Duration) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		end := time.Now().Add(d)
+		for i := 0; time.Now().Before(end) && yield(i); i++ {
+		}
+	}
+}
+
 // Async runs fn in a goroutine. The channel is closed when fn has returned.
 func Async(fn func()) <-chan struct{} {
 	done := make(chan struct{})
@@ -24,6 +35,16 @@ func Async(fn func()) <-chan struct{} {
 		close(done)
 	}()
 	return done
+}
+
+// AsyncN runs fn in n goroutines, each with its number. The channel is closed
+// when all have returned.
+func AsyncN(n int, fn func(i int)) <-chan struct{} {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { fn(i) })
+	}
+	return Async(wg.Wait)
 }
 
 // IsClosed reports whether the channel, on which nothing is sent, is closed.

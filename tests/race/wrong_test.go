@@ -2,7 +2,6 @@ package race_test
 
 import (
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -203,25 +202,6 @@ var wrong = []scenario{
 
 //go:noinline
 func useValueTooLate(v *uint64) uint64 { return *v }
-
-// goObject runs a reader that keeps the rules, and an updater that writes to the
-// object after wait.
-func goObject(wait func()) {
-	var link atomic.Pointer[[4]int]
-	link.Store(new([4]int))
-	var in testkit.Flag
-	together(func() {
-		g := rcu.ReadLock()
-		_ = link.Load()[2]
-		in.Raise()
-		g.Unlock()
-	}, func() {
-		in.Await(1)
-		old := link.Swap(nil)
-		wait()
-		old[2] = 1
-	})
-}
 
 // between: see the scenarios that call it.
 func between(pinned bool) {
