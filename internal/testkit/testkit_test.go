@@ -107,3 +107,32 @@ func TestHelpersFailWhenTheyShould(t *testing.T) {
 		}
 	}
 }
+
+func TestAsyncNEndsAfterItsGoroutines(t *testing.T) {
+	ran := make([]bool, 50)
+	<-AsyncN(len(ran), func(i int) {
+		runtime.Gosched()
+		ran[i] = true
+	})
+	for i, ok := range ran {
+		if !ok {
+			t.Errorf("goroutine %d had not ended", i)
+		}
+	}
+}
+
+func TestDuringCountsUntilTheTimeIsOver(t *testing.T) {
+	const d = 5 * time.Millisecond
+	begin, last := time.Now(), -1
+	for i := range During(d) {
+		if last++; i != last {
+			t.Fatalf("%d came after %d", i, last-1)
+		}
+	}
+	if time.Since(begin) < d {
+		t.Error("ended early")
+	}
+	for range During(time.Hour) {
+		break
+	}
+}
