@@ -9,7 +9,7 @@
 //
 // "May sleep" means that the allocation waits for reclaim at the memory
 // limit, the grace periods in flight included. "The reserve" is the memory
-// below the low watermark that is kept for those who can't wait.
+// below the low watermark that is kept for callers that can't wait.
 //
 // With preempt_rt=1 (the default) lock.Spin is a sleeping lock, so Atomic and
 // NoWait, although they never wait for memory, may park on a contended lock.

@@ -34,7 +34,7 @@ var (
 	_ locker    = (*Local)(nil)
 )
 
-// The kinds of which one lock excludes everybody else (Local excludes only
+// The kinds of which one lock excludes all others (Local excludes only
 // from a slot). pins says that the holder is pinned.
 var kinds = []struct {
 	name string

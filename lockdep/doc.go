@@ -37,7 +37,7 @@
 // that sleep and with spin locks that spin, whichever are in force. So a lock.Spin
 // under a lock.Raw is reported with preempt_rt=0, and LockIRQ of a lock.Spin counts
 // as interrupts off with preempt_rt=1. A circle that is harmless because a third
-// lock is held by all who take its locks (a gate) is reported too, as in the
+// lock is held by all that take its locks (a gate) is reported too, as in the
 // kernel.
 //
 // # Terms

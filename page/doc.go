@@ -16,7 +16,7 @@
 //
 // # Design
 //
-// The rest of this page is for those who maintain the package. It starts with
+// The rest of this page is for maintainers of the package. It starts with
 // its terms.
 //
 //	page       4096 bytes; numbered from 0, the first of the range

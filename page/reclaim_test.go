@@ -139,7 +139,7 @@ func TestReclaimersAreAskedUnpinnedAndTheirMemoryIsUsed(t *testing.T) {
 	r := &reclaimFunc{func(need int64) {
 		calls++
 		pinned := preempt.Atomic()
-		off := preempt.DisableIRQ() // as all who take the lock
+		off := preempt.DisableIRQ() // like every other taker of the lock
 		locked := a.zone.lock.TryLock()
 		if locked {
 			a.zone.lock.Unlock()

@@ -42,7 +42,7 @@ func DereferenceProtected[T any](p *atomic.Pointer[T], held bool) *T {
 	return p.Load() // ord:link
 }
 
-// Adopt tells lockdep that the calling goroutine is in the section from now on,
+// Adopt reports to lockdep that the calling goroutine is in the section from now on,
 // after another goroutine has handed the guard over. Otherwise lockdep reports a
 // use of what the section protects, because it knows only the goroutine that
 // called ReadLock. Without -tags lockdep it does nothing.

@@ -29,7 +29,7 @@ func lasts(begin time.Time, tested bool) bool {
 }
 
 // stress runs the updater, who counts his rounds from 1, against readers of
-// every flavour in turn. reader runs inside a section and tells whether it saw
+// every flavour in turn. reader runs inside a section and reports whether it saw
 // what it may see.
 func stress(t *testing.T, updater func(k uint64), reader func() bool) {
 	testkit.AtLeastProcs(t, 2)
@@ -199,7 +199,7 @@ func TestRCUsyncfree_WhileGOMAXPROCSChanges(t *testing.T) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	stop.Store(true)
-	testkit.Within(t, "everybody's end", testkit.Async(wg.Wait))
+	testkit.Within(t, "the end of all goroutines", testkit.Async(wg.Wait))
 	if bad.Load() > 0 {
 		t.Errorf("%d times a reader saw the poison in %d grace periods", bad.Load(), rounds)
 	}

@@ -89,7 +89,7 @@ func (c *cache) raceReclaimed(offs []uint32) {
 	}
 }
 
-// raceDropSlab orders the caller, who frees the slab's pages, after those who
+// raceDropSlab orders the caller, which frees the slab's pages, after those that
 // freed its objects.
 func (c *cache) raceDropSlab(head uint32) {
 	if race.Enabled {

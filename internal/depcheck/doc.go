@@ -35,7 +35,7 @@
 // # Pinned goroutines
 //
 // A goroutine that is pinned by a section without a record is recognised by the
-// P's own word (percpu.CPU.Nest), less the levels that records stand for.
+// P's own word (percpu.CPU.Nest), less the levels that records represent.
 //
 // # Who owns what
 //

@@ -49,7 +49,7 @@ type task struct {
 
 	hardirq, threaded, softirq int32 // depth of handlers
 	irqsOff, bhOff             int32 // depth of sections, as lockdep sees them
-	pins                       int32 // levels of preempt.Disable that records stand for
+	pins                       int32 // levels of preempt.Disable that records represent
 	lost                       int32 // locks and sections for which a table had no room
 
 	undelivered atomic.Pointer[Report] // a report from a pinned section
@@ -150,7 +150,7 @@ func (t *task) chainWith(h *held) uint64 {
 	return mix(key ^ (uint64(h.class) | uint64(h.read)<<16 | uint64(h.ctx)<<20 | 1<<24))
 }
 
-// explain adds to the pinned levels that records stand for. The end of one that a
+// explain adds to the pinned levels that records represent. The end of one that a
 // Reset forgot may come too.
 //
 //go:norace

@@ -69,7 +69,7 @@ var CoreOf func(allocator any) *Core
 // Unseen is a gfp.Flags bit for pages that hidden code alone touches: sheaves.
 // They must come back by FreeUnseen. For the race detector such a page is free
 // all the time, and its next holder is ordered after its last real holder, not
-// after the worker that returned it, whose past includes what everybody did.
+// after the worker that returned it, whose past includes what all others did.
 const Unseen = 1 << 31
 
 // Contains reports whether p points into the range. Context: any.

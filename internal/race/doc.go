@@ -1,4 +1,4 @@
-// Package race tells the race detector what orders accesses under RCU and in
+// Package race reports to the race detector what orders accesses under RCU and in
 // the allocators. It is an on/off pair: without -race everything in it is
 // empty and costs nothing.
 //

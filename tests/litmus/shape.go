@@ -85,7 +85,7 @@ func parse(s Shape) *program {
 				continue
 			case "sync":
 				if n != 1 {
-					panic(s.Name + ": the grace period stands between the two accesses")
+					panic(s.Name + ": the grace period is between the two accesses")
 				}
 				q.grace = true
 				continue

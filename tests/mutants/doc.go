@@ -1,5 +1,5 @@
 // Mutants breaks the library on purpose, in a few dozen small ways, and shows
-// that the tests notice. It is for those who change the library: a test suite that
+// that the tests notice. It is for maintainers of the library: a test suite that
 // passes says little until one knows what it would fail on.
 //
 //	make mutants                                  all of them

@@ -196,7 +196,7 @@ func TestTheAllocationFastPathNeverReadsTheFlags(t *testing.T) {
 			t.Errorf("the flags are used before the pin: %s", instruction)
 		}
 	}
-	t.Fatalf("no pin in %s; look at the code again:\n%s", symbol, strings.Join(code, "\n"))
+	t.Fatalf("no pin in %s; check the code again:\n%s", symbol, strings.Join(code, "\n"))
 }
 
 func TestFastPathsDoNotAllocate(t *testing.T) {

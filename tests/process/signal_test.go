@@ -39,7 +39,7 @@ func TestKilledInTheMiddleNothingIsLeft(t *testing.T) {
 		}
 		t.Logf("seen dead %v after the kill", time.Since(begin).Round(time.Microsecond))
 		if err := syscall.Kill(-c.cmd.Process.Pid, 0); err != syscall.ESRCH {
-			t.Errorf("somebody of the child's group is left: %v", err)
+			t.Errorf("a process of the child's group is left: %v", err)
 		}
 		if files := list(c.cmd.Dir); len(files) > 0 {
 			t.Errorf("files left: %v", files)

@@ -234,7 +234,7 @@ func TestObjectsFoundByReadersStayUnderAnySchedule(t *testing.T) {
 			t.Fatalf("after Barrier: %+v", s)
 		}
 		if made, ended := b.made.Load(), b.ended.Load(); made != ended {
-			t.Fatalf("%d objects were made and %d given back: the test is wrong", made, ended)
+			t.Fatalf("%d objects were made and %d returned: the test is wrong", made, ended)
 		}
 		if err := b.c.Close(); err != nil {
 			t.Fatal(err)

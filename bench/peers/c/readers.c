@@ -66,7 +66,7 @@ static void init(void) {}
 
 struct thread {
 	pthread_t id;
-	long ended;	/* chunks; the others look at it */
+	long ended;	/* chunks; the others read it */
 	long n;		/* chunks that count */
 	double ns[CHUNKS];
 	double alone[CHUNKS]; /* those that don't */
@@ -91,7 +91,7 @@ static void chunk(void)
 #define FEW 4
 #define ENOUGH 5 /* percent of the chunks; with fewer that count, all do */
 
-/* others tells whether all of them ended a chunk, or a few, since the last time. */
+/* others says whether all of them ended a chunk, or a few, since the last time. */
 static int others(const struct thread *t, long *seen)
 {
 	int all = 1, i;

@@ -120,7 +120,7 @@ static void measure_churn(const struct args *a)
 	peak_ends(before);
 }
 
-/* flood has the figures of n objects, or tells nobody where it is a warm-up. */
+/* flood has the figures of n objects; it reports none for a warm-up. */
 static void flood(long n, int tell)
 {
 	struct object **p = malloc((size_t)n * sizeof *p);

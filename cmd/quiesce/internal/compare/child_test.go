@@ -16,7 +16,7 @@ import (
 )
 
 // What ends the process, or turns lockdep on, runs in a child: this test binary
-// again, told by the environment what to do.
+// again, with the environment saying what to do.
 const childEnv = "QUIESCE_TEST_CHILD"
 
 func TestMain(m *testing.M) {

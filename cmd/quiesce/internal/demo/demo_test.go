@@ -48,7 +48,7 @@ func mustRun(t *testing.T, cfg Config) Report {
 	return rep
 }
 
-// clean checks what every run that nobody disturbed must give.
+// clean checks what every undisturbed run must give.
 func clean(t *testing.T, rep Report) {
 	t.Helper()
 	if !rep.OK || rep.IntegrityErrors != 0 || rep.Leaks != 0 {

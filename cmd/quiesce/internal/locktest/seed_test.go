@@ -42,7 +42,7 @@ func TestSeed(t *testing.T) {
 		return // there is no splat
 	}
 	golden := "testdata/seed.golden"
-	if lockdep.Tagged { // which looks at allocations before they take a lock
+	if lockdep.Tagged { // which checks allocations before they take a lock
 		golden = "testdata/seed_tagged.golden"
 	}
 	got := masked(out.Bytes())

@@ -120,7 +120,7 @@ func TestSameSeedSameResult(t *testing.T) {
 	}
 }
 
-// Objects are neither lost nor made up, and a P is nobody's or one task's, in
+// Objects are neither lost nor made up, and a P is free or one task's, in
 // every design.
 func TestObjectsAndProcessorsAreConserved(t *testing.T) {
 	for _, n := range []int{1, 2, 7, 40} {

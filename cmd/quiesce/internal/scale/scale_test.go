@@ -230,7 +230,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// Every row is run with little to do; what it finds is not looked at.
+// Every row is run with little to do; what it finds is not checked.
 func TestEveryRowOfTheTable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("half a minute")
