@@ -15,7 +15,9 @@ func Example_readme() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	sessions.Put("7f3a", Session{User: 7, Expires: 1000})
+	if !sessions.Put("7f3a", Session{User: 7, Expires: 1000}) {
+		log.Fatal("no memory")
+	}
 
 	g := rcu.ReadLock() // begin reading: no lock, nothing shared is written
 	if s := sessions.Get(g, "7f3a"); s != nil {

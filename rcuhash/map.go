@@ -100,7 +100,11 @@ func New[K comparable, V any](size int, opts ...Option) (*Map[K, V], error) {
 	}
 	var n node[V]
 	m.keyAt = unsafe.Sizeof(n)
-	if !m.str {
+	if m.str {
+		if m.keyAt >= page.Size<<page.MaxOrder {
+			return nil, fmt.Errorf("rcuhash: value type: %d bytes, want less than %d with the key", unsafe.Sizeof(n.val), page.Size<<page.MaxOrder)
+		}
+	} else {
 		if err := offheap.Check(kt); err != nil {
 			return nil, fmt.Errorf("rcuhash: key type: %w", err)
 		}

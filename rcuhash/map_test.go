@@ -129,6 +129,7 @@ func TestNewRefusesWhatCanNotWork(t *testing.T) {
 		"negative size":          err2(New[string, int](-1)),
 		"more than 2^30 buckets": err2(New[string, int](1<<30 + 1)),
 		"node above 2 MiB":       err2(New[int, [2 << 20]byte](1)),
+		"the same, string keys":  err2(New[string, [2 << 20]byte](1)),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", what)
