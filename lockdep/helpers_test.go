@@ -3,6 +3,7 @@ package lockdep_test
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,18 +45,34 @@ type reports struct {
 // ends.
 func collect(t testing.TB) *reports {
 	t.Helper()
-	lockdep.Reset()
 	r := new(reports)
-	restore := lockdep.SetReporter(func(rep *lockdep.Report) {
+	capture(t, func(rep *lockdep.Report) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.list = append(r.list, rep)
 	})
+	return r
+}
+
+// capture starts with a clean lockdep and passes its reports to got until the test
+// ends.
+func capture(t testing.TB, got func(*lockdep.Report)) {
+	lockdep.Reset()
+	restore := lockdep.SetReporter(got)
 	t.Cleanup(func() {
 		restore()
 		lockdep.Reset()
 	})
-	return r
+}
+
+// nest takes the locks in their order, and then releases them, the last first.
+func nest(locks ...sync.Locker) {
+	for _, l := range locks {
+		l.Lock()
+	}
+	for _, l := range slices.Backward(locks) {
+		l.Unlock()
+	}
 }
 
 // kinds are those of the reports up to now, in their order.

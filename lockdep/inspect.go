@@ -11,11 +11,7 @@ type Order struct{ From, To string }
 //
 // Context: task; not pinned.
 func Orders() []Order {
-	var orders []Order
-	for _, o := range depcheck.Orders() {
-		orders = append(orders, Order(o))
-	}
-	return orders
+	return each(depcheck.Orders(), func(o depcheck.Order) Order { return Order(o) })
 }
 
 // Class is a lock class that was seen since the last Reset.
@@ -32,11 +28,15 @@ type Class struct {
 //
 // Linux: /proc/lockdep.
 func Classes() []Class {
-	var classes []Class
-	for _, c := range depcheck.Classes() {
-		classes = append(classes, Class(c))
+	return each(depcheck.Classes(), func(c depcheck.Class) Class { return Class(c) })
+}
+
+// each returns to of all in from.
+func each[F, T any](from []F, to func(F) T) (all []T) {
+	for _, f := range from {
+		all = append(all, to(f))
 	}
-	return classes
+	return all
 }
 
 // Stats are figures about lockdep itself: counts since Enable, and the current

@@ -43,16 +43,11 @@ type witness struct {
 // newWitness takes lockdep for the test.
 func newWitness(t testing.TB) *witness {
 	lockdep.Enable()
-	lockdep.Reset()
 	w := &witness{hows: hows}
-	restore := lockdep.SetReporter(func(r *lockdep.Report) {
+	capture(t, func(r *lockdep.Report) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.reports = append(w.reports, r)
-	})
-	t.Cleanup(func() {
-		restore()
-		lockdep.Reset()
 	})
 	return w
 }

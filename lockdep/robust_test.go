@@ -31,6 +31,12 @@ func (w *witness) silent(t *testing.T) {
 	}
 }
 
+// readSide is a lock's side for readers.
+type readSide struct{ *lock.RW }
+
+func (r readSide) Lock()   { r.RLock() }
+func (r readSide) Unlock() { r.RUnlock() }
+
 func (w *witness) one(t *testing.T, kind string, classes ...string) {
 	t.Helper()
 	w.mu.Lock()
@@ -71,18 +77,9 @@ func TestGoroutinesMigrateBetweenChangingPs(t *testing.T) {
 				outer.Lock()
 				runtime.Gosched()
 				if i%3 == 0 {
-					rw.Lock()
+					nest(&rw, &spin, &raw)
 				} else {
-					rw.RLock()
-				}
-				spin.Lock()
-				raw.Lock()
-				raw.Unlock()
-				spin.Unlock()
-				if i%3 == 0 {
-					rw.Unlock()
-				} else {
-					rw.RUnlock()
+					nest(readSide{&rw}, &spin, &raw)
 				}
 				outer.Unlock()
 				done.Add(1)

@@ -65,29 +65,17 @@ func TestOneReportForEachDistinctFault(t *testing.T) {
 func TestLocksOfOneNameAreOneClass(t *testing.T) {
 	r := collect(t)
 	a1, a2, b := name(new(lock.Mutex), "A"), name(new(lock.Mutex), "A"), name(new(lock.Mutex), "B")
-	a1.Lock()
-	b.Lock()
-	b.Unlock()
-	a1.Unlock()
-	b.Lock()
-	a2.Lock()
+	nest(a1, b)
+	nest(b, a2)
 	r.want(t, "B before another A", lockdep.Circular)
-	a2.Unlock()
-	b.Unlock()
-	a1.Lock()
-	a2.Lock()
+	nest(a1, a2)
 	r.want(t, "two of a class", lockdep.Recursion)
-	a2.Unlock()
-	a1.Unlock()
 }
 
 func TestTheSameNameOfAnotherKindIsAnotherClass(t *testing.T) {
 	r := collect(t)
 	m, s := name(new(lock.Mutex), "A"), name(new(lock.Spin), "A")
-	m.Lock()
-	s.Lock()
-	s.Unlock()
-	m.Unlock()
+	nest(m, s)
 	r.want(t, "a Spin A under a Mutex A")
 }
 
@@ -104,10 +92,7 @@ func TestALockWithoutANameHasTheClassOfItsFirstPlace(t *testing.T) {
 	b.Unlock()
 	a.Unlock()
 	var c lock.Mutex
-	a.Lock()
-	c.Lock()
-	c.Unlock()
-	a.Unlock()
+	nest(&a, &c)
 	r.want(t, "one from another place")
 }
 
@@ -146,10 +131,7 @@ func TestATryLockMakesNoOrderButItsHolderDoes(t *testing.T) {
 	if got := lockdep.Orders(); !slices.Equal(got, want) {
 		t.Errorf("orders %v, want %v", got, want)
 	}
-	b.Lock()
-	a.Lock()
-	a.Unlock()
-	b.Unlock()
+	nest(b, a)
 	r.want(t, "B before A")
 	raw, spin := name(new(lock.Raw), "raw"), name(new(lock.Spin), "spin")
 	raw.Lock()
@@ -172,12 +154,7 @@ func TestAGateLockDoesNotHideACircle(t *testing.T) {
 	r := collect(t)
 	gate, a, b := name(new(lock.Mutex), "gate"), name(new(lock.Mutex), "A"), name(new(lock.Mutex), "B")
 	for _, order := range [][2]*lock.Mutex{{a, b}, {b, a}} {
-		gate.Lock()
-		order[0].Lock()
-		order[1].Lock()
-		order[1].Unlock()
-		order[0].Unlock()
-		gate.Unlock()
+		nest(gate, order[0], order[1])
 	}
 	r.want(t, "both orders under one gate", lockdep.Circular)
 }
@@ -192,15 +169,9 @@ func TestALongCircleIsNamedInItsOrder(t *testing.T) {
 		want = append(want, fmt.Sprint("L", i))
 	}
 	for i := range n - 1 {
-		ls[i].Lock()
-		ls[i+1].Lock()
-		ls[i+1].Unlock()
-		ls[i].Unlock()
+		nest(&ls[i], &ls[i+1])
 	}
-	ls[n-1].Lock()
-	ls[0].Lock()
-	ls[0].Unlock()
-	ls[n-1].Unlock()
+	nest(&ls[n-1], &ls[0])
 	got := r.want(t, "the last before the first", lockdep.Circular)
 	if len(got) == 1 && !slices.Equal(got[0].Classes, want) {
 		t.Errorf("the circle is %q, want %q", got[0].Classes, want)

@@ -1,5 +1,20 @@
 package depcheck
 
+// beginTables begins a request that reads the tables, which stay as they are until
+// endTables.
+//
+//go:norace
+func (r *request) beginTables() {
+	r.begin()
+	tables.graph.lock()
+}
+
+//go:norace
+func (r *request) endTables() {
+	tables.graph.unlock()
+	r.end()
+}
+
 // Order says that a lock of class To was taken while one of class From was
 // held.
 type Order struct{ From, To string }
@@ -14,15 +29,13 @@ func Orders() (orders []Order) {
 		return nil
 	}
 	var r request
-	r.begin()
+	r.beginTables()
 	t := &tables
-	t.graph.lock()
 	for i := 1; i < t.nedges; i++ {
 		e := &t.edges[i]
 		orders = append(orders, Order{t.classes[e.from].title(), t.classes[e.to].title()})
 	}
-	t.graph.unlock()
-	r.end()
+	r.endTables()
 	return orders
 }
 
@@ -49,9 +62,8 @@ func ReadStats() Stats {
 		return Stats{}
 	}
 	var r request
-	r.begin()
+	r.beginTables()
 	t := &tables
-	t.graph.lock()
 	s := Stats{
 		Acquisitions: t.counters.acquired.Load(),
 		ChainMisses:  t.counters.chainMisses.Load(),
@@ -63,8 +75,7 @@ func ReadStats() Stats {
 		Stacks:       t.nstacks - 1,
 		Goroutines:   int(tasks.Load()),
 	}
-	t.graph.unlock()
-	r.end()
+	r.endTables()
 	return s
 }
 
@@ -88,14 +99,12 @@ func Classes() (classes []Class) {
 		return nil
 	}
 	var r request
-	r.begin()
+	r.beginTables()
 	t := &tables
-	t.graph.lock()
 	for i := 1; i < t.nclasses; i++ {
 		c := &t.classes[i]
 		classes = append(classes, Class{c.title(), c.ty.Name, c.ty.outer(), c.ty.Inner})
 	}
-	t.graph.unlock()
-	r.end()
+	r.endTables()
 	return classes
 }
