@@ -70,45 +70,67 @@ func remote[P any](t *task, fill, empty func([]P)) {
 	close(full)
 }
 
+// allocator is what is measured of one: objects are of type P.
+type allocator[P any] struct {
+	hot     func(n int)               // allocates and frees n times
+	fill    func(ps []P)              // allocates
+	freeIn  func(order []int, ps []P) // frees
+	freeAll func(ps []P)              // frees, in another goroutine
+}
+
+// measure measures what the task's mode says.
+func (a *allocator[P]) measure(t *task) error {
+	switch t.mode {
+	case "hot":
+		t.run(a.hot, 1)
+	case "shuffled":
+		ps, order := make([]P, manyObjects), order()
+		t.run(func(n int) {
+			for range n {
+				a.fill(ps)
+				a.freeIn(order, ps)
+			}
+		}, manyObjects)
+	case "remote":
+		remote(t, a.fill, a.freeAll)
+	default:
+		return t.noSuchMode()
+	}
+	return nil
+}
+
 func allocQuiesce(t *task, bulk bool) error {
 	c, err := newCache()
 	if err != nil {
 		return err
 	}
-	fill := func(ps []*obj64) {
-		for i := range ps {
-			ps[i] = c.Alloc(gfp.Kernel)
-		}
-	}
-	switch t.mode {
-	case "hot":
-		t.run(func(n int) {
+	a := allocator[*obj64]{
+		hot: func(n int) {
 			for range n {
 				c.Free(c.Alloc(gfp.NoWait))
 			}
-		}, 1)
-	case "shuffled":
-		ps, order := make([]*obj64, manyObjects), order()
-		t.run(func(n int) {
-			for range n {
-				fill(ps)
-				for _, j := range order {
-					c.Free(ps[j])
-				}
+		},
+		fill: func(ps []*obj64) {
+			for i := range ps {
+				ps[i] = c.Alloc(gfp.Kernel)
 			}
-		}, manyObjects)
-	case "remote":
-		remote(t, fill, func(ps []*obj64) {
-			if bulk {
-				c.FreeBulk(ps)
-				return
+		},
+		freeIn: func(order []int, ps []*obj64) {
+			for _, j := range order {
+				c.Free(ps[j])
 			}
+		},
+		freeAll: func(ps []*obj64) {
 			for _, p := range ps {
 				c.Free(p)
 			}
-		})
-	default:
-		return t.noSuchMode()
+		},
+	}
+	if bulk {
+		a.freeAll = c.FreeBulk
+	}
+	if err := a.measure(t); err != nil {
+		return err
 	}
 	return c.Close()
 }
@@ -116,126 +138,104 @@ func allocQuiesce(t *task, bulk bool) error {
 var sink *obj64 // global, so that objects are on the heap
 
 func allocNew(t *task) error {
-	fill := func(ps []*obj64) {
+	a := allocator[*obj64]{freeAll: func(ps []*obj64) { clear(ps) }}
+	a.hot = func(n int) {
+		for range n {
+			sink = new(obj64)
+		}
+		runtime.KeepAlive(sink)
+	}
+	a.fill = func(ps []*obj64) {
 		for i := range ps {
 			ps[i] = new(obj64)
 		}
 	}
-	switch t.mode {
-	case "hot":
-		t.run(func(n int) {
-			for range n {
-				sink = new(obj64)
-			}
-			runtime.KeepAlive(sink)
-		}, 1)
-	case "shuffled":
-		ps, order := make([]*obj64, manyObjects), order()
-		t.run(func(n int) {
-			for range n {
-				fill(ps)
-				for _, j := range order {
-					ps[j] = nil
-				}
-			}
-		}, manyObjects)
-	case "remote":
-		remote(t, fill, func(ps []*obj64) { clear(ps) })
-	default:
-		return t.noSuchMode()
+	a.freeIn = func(order []int, ps []*obj64) {
+		for _, j := range order {
+			ps[j] = nil
+		}
 	}
-	return nil
+	return a.measure(t)
 }
 
 func allocPool(t *task) error {
 	pool := sync.Pool{New: func() any { return new(obj64) }}
-	fill := func(ps []*obj64) {
+	a := allocator[*obj64]{hot: func(n int) {
+		for range n {
+			pool.Put(pool.Get())
+		}
+	}}
+	a.fill = func(ps []*obj64) {
 		for i := range ps {
 			ps[i] = pool.Get().(*obj64)
 		}
 	}
-	switch t.mode {
-	case "hot":
-		t.run(func(n int) {
-			for range n {
-				pool.Put(pool.Get())
-			}
-		}, 1)
-	case "shuffled":
-		ps, order := make([]*obj64, manyObjects), order()
-		t.run(func(n int) {
-			for range n {
-				fill(ps)
-				for _, j := range order {
-					pool.Put(ps[j])
-				}
-			}
-		}, manyObjects)
-	case "remote":
-		remote(t, fill, func(ps []*obj64) {
-			for _, p := range ps {
-				pool.Put(p)
-			}
-		})
-	default:
-		return t.noSuchMode()
+	a.freeIn = func(order []int, ps []*obj64) {
+		for _, j := range order {
+			pool.Put(ps[j])
+		}
 	}
-	return nil
+	a.freeAll = func(ps []*obj64) {
+		for _, p := range ps {
+			pool.Put(p)
+		}
+	}
+	return a.measure(t)
 }
 
 // allocModernc has an allocator that goroutines must not share without a lock:
 // there is one where they do.
 func allocModernc(t *task) error {
-	var a memory.Allocator
+	var m memory.Allocator
 	var failed error
 	alloc := func() uintptr {
-		p, err := a.UintptrMalloc(64)
+		p, err := m.UintptrMalloc(64)
 		if err != nil {
 			failed = err
 		}
 		return p
 	}
 	free := func(p uintptr) {
-		if err := a.UintptrFree(p); err != nil {
+		if err := m.UintptrFree(p); err != nil {
 			failed = err
 		}
 	}
-	switch t.mode {
-	case "hot":
-		t.run(func(n int) {
+	var mu sync.Mutex
+	a := allocator[uintptr]{
+		hot: func(n int) {
 			for range n {
 				free(alloc())
 			}
-		}, 1)
-	case "shuffled":
-		ps, order := make([]uintptr, manyObjects), order()
-		t.run(func(n int) {
-			for range n {
-				for i := range ps {
-					ps[i] = alloc()
-				}
-				for _, j := range order {
-					free(ps[j])
-				}
-			}
-		}, manyObjects)
-	case "remote":
-		var mu sync.Mutex
-		remote(t, func(ps []uintptr) {
+		},
+		fill: func(ps []uintptr) {
 			for i := range ps {
-				mu.Lock()
 				ps[i] = alloc()
-				mu.Unlock()
 			}
-		}, func(ps []uintptr) {
+		},
+		freeIn: func(order []int, ps []uintptr) {
+			for _, j := range order {
+				free(ps[j])
+			}
+		},
+		freeAll: func(ps []uintptr) {
 			for _, p := range ps {
 				mu.Lock()
 				free(p)
 				mu.Unlock()
 			}
-		})
-	default:
-		return t.noSuchMode()
+		},
 	}
-	return errors.Join(failed, a.Close())
+	if t.mode == "remote" {
+		a.fill = func(ps []uintptr) {
+			for i := range ps {
+				mu.Lock()
+				ps[i] = alloc()
+				mu.Unlock()
+			}
+		}
+	}
+	if err := a.measure(t); err != nil {
+		return err
+	}
+	return errors.Join(failed, m.Close())
 }

@@ -15,18 +15,28 @@ import (
 
 // Report is what -json prints.
 type Report struct {
-	CPU     string    `json:"cpu"`
-	CPUs    int       `json:"cpus"`
-	OS      string    `json:"os"`
-	Go      string    `json:"go"`
-	Load    string    `json:"load"` // averages at the start
-	Count   int       `json:"rounds"`
-	Objects int       `json:"flood_objects"`
-	Quick   bool      `json:"quick"`
+	Machine
+	Effort
 	Partial bool      `json:"partial"`
 	Groups  []Group   `json:"groups"`
 	Skipped []Skipped `json:"skipped"`
 	Failed  []string  `json:"failed"`
+}
+
+// Machine is where the rows were measured.
+type Machine struct {
+	CPU  string `json:"cpu"`
+	CPUs int    `json:"cpus"`
+	OS   string `json:"os"`
+	Go   string `json:"go"`
+	Load string `json:"load"` // averages at the start
+}
+
+// Effort is how much was measured.
+type Effort struct {
+	Count   int  `json:"rounds"`
+	Objects int  `json:"flood_objects"`
+	Quick   bool `json:"quick"`
 }
 
 // Group is a piece of work.
@@ -75,8 +85,8 @@ const childTimeout = 3 * time.Minute
 
 // measure runs the rows, round by round within each group.
 func measure(ctx context.Context, groups []group, o options, errs io.Writer) (*Report, error) {
-	rep := &Report{CPU: cpuModel(), CPUs: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH,
-		Go: runtime.Version(), Load: loadAverage(), Count: o.count, Quick: o.quick,
+	rep := &Report{Machine: Machine{CPU: cpuModel(), CPUs: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH,
+		Go: runtime.Version(), Load: loadAverage()}, Effort: Effort{Count: o.count, Quick: o.quick},
 		Groups: []Group{}, Skipped: []Skipped{}, Failed: []string{}}
 	dir, err := os.MkdirTemp("", "peers")
 	if err != nil {

@@ -123,23 +123,23 @@ func deferred() []row {
 	)
 }
 
+// inOneThread are rows that allocate and free in one thread.
+func inOneThread() []row {
+	return join([]row{
+		based(goRow("Quiesce Alloc, Free", "alloc/quiesce")),
+		collected(goRow("Go new, collected", "alloc/new")),
+		goRow("Go sync.Pool", "alloc/pool"),
+		goRow("Go modernc.org/memory", "alloc/modernc"),
+	}, malloc())
+}
+
 // allGroups is the whole table.
 func allGroups() []group {
 	return []group{
 		{"readers1", "Empty read-side pair, 1 thread", short.of("", 1), readers()},
 		{"readers2", "Empty read-side pair, in each of 2 threads at once", size{ns: 250e3, batches: 601}.of("", 2), readers()},
-		{"hot", "Allocate and free one object of 64 B, hot", short.of("hot", 1), join([]row{
-			based(goRow("Quiesce Alloc, Free", "alloc/quiesce")),
-			collected(goRow("Go new, collected", "alloc/new")),
-			goRow("Go sync.Pool", "alloc/pool"),
-			goRow("Go modernc.org/memory", "alloc/modernc"),
-		}, malloc())},
-		{"shuffled", "10,000 of 64 B allocated, then freed in shuffled order, per pair", short.of("shuffled", 1), join([]row{
-			based(goRow("Quiesce Alloc, Free", "alloc/quiesce")),
-			collected(goRow("Go new, collected", "alloc/new")),
-			goRow("Go sync.Pool", "alloc/pool"),
-			goRow("Go modernc.org/memory", "alloc/modernc"),
-		}, malloc())},
+		{"hot", "Allocate and free one object of 64 B, hot", short.of("hot", 1), inOneThread()},
+		{"shuffled", "10,000 of 64 B allocated, then freed in shuffled order, per pair", short.of("shuffled", 1), inOneThread()},
 		{"remote", "64 B allocated in one thread, freed in another, per object", long.of("remote", 1), join([]row{
 			based(goRow("Quiesce Alloc, Free", "alloc/quiesce")),
 			goRow("Quiesce Alloc, FreeBulk", "alloc/quiesce-bulk"),
