@@ -127,10 +127,7 @@ func TestLocktestSeedShowsTheSplat(t *testing.T) {
 }
 
 func TestLocktestBadUseIsOneLineAndStatusTwo(t *testing.T) {
-	for _, c := range []struct {
-		args []string
-		want string
-	}{
+	badUses(t, "locktest", []badArgs{
 		{[]string{"-nonsense"}, "-nonsense (see quiesce locktest -h)"},
 		{[]string{"-run", "("}, "missing closing"},
 		{[]string{"-run", "no such row"}, `no row matches -run "no such row"`},
@@ -138,9 +135,7 @@ func TestLocktestBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"seed", "seed"}, "unexpected arguments: seed"},
 		{[]string{"seed", "-json"}, "no such flag: -json"},
 		{[]string{"-rebuild=maybe"}, "rebuild"},
-	} {
-		badUse(t, c.want, append([]string{"locktest"}, c.args...)...)
-	}
+	})
 }
 
 func TestLocktestHelp(t *testing.T) {

@@ -268,6 +268,20 @@ func badUse(t *testing.T, want string, args ...string) {
 	}
 }
 
+// badArgs are bad arguments, and what is said of them.
+type badArgs struct {
+	args []string
+	want string
+}
+
+// badUses is badUse of a subcommand.
+func badUses(t *testing.T, subcommand string, cases []badArgs) {
+	t.Helper()
+	for _, c := range cases {
+		badUse(t, c.want, append([]string{subcommand}, c.args...)...)
+	}
+}
+
 // fits checks that no line is wider than a terminal.
 func fits(t *testing.T, text string) {
 	t.Helper()

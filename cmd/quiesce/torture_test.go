@@ -55,10 +55,7 @@ func TestTortureBadUseIsOneLineAndStatusTwo(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("nreaders=none"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		args []string
-		want string
-	}{
+	badUses(t, "torture", []badArgs{
 		{[]string{"-scenario", "NONE"}, `no scenario is called "NONE"`},
 		{[]string{"-scenario", bad}, "nreaders=none: want a number"},
 		{[]string{"-scenario", "./nowhere"}, "nowhere"},
@@ -67,9 +64,7 @@ func TestTortureBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"-fault", "101"}, "from 0 to 100"},
 		{[]string{"-seed", "x"}, "seed"},
 		{[]string{"TREE01"}, "-scenario"},
-	} {
-		badUse(t, c.want, append([]string{"torture"}, c.args...)...)
-	}
+	})
 }
 
 func TestTortureHelpAndList(t *testing.T) {

@@ -185,13 +185,18 @@ func (b *batcher) work() {
 		if b.reclaim() > 0 {
 			continue
 		}
-		b.running.Store(false)
-		// What was stored before this check is seen; a caller that stores after
-		// it finds running false.
-		if !b.pending() || !b.running.CompareAndSwap(false, true) {
+		if mayEnd(&b.running, b.pending) {
 			return
 		}
 	}
+}
+
+// mayEnd clears a worker's flag, and sets it again unless the worker may end:
+// nothing is pending, or there is another worker by now. What was stored before
+// pending checks is seen; a caller that stores after it finds the flag clear.
+func mayEnd(running *atomic.Bool, pending func() bool) bool {
+	running.Store(false)
+	return !pending() || !running.CompareAndSwap(false, true)
 }
 
 func (b *batcher) pending() bool {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"quiesce/cmd/quiesce/internal/kit"
-	"quiesce/lock"
 	"quiesce/lockdep"
 	"quiesce/preempt"
 )
@@ -56,22 +55,7 @@ func contended(in *Instance) {
 	for i := range objs {
 		objs[i] = in.Alloc()
 	}
-	squeezed := in.Squeeze(4096)
-	held := make(chan bool)
-	go in.Contend(func() {
-		close(held)
-		for begin := time.Now(); time.Since(begin) < 50*time.Millisecond; {
-		}
-	})
-	<-held
-	var raw lock.Raw
-	raw.Lock()
-	squeezed.Take()
-	for _, o := range objs {
-		in.FreeRaw(o)
-	}
-	raw.Unlock()
-	squeezed.Release()
+	in.freeContended(objs, 4096, 50e6)
 	in.Barrier()
 	fmt.Println("survived", in.Counts().Reclaimed, in.Close())
 }

@@ -55,8 +55,7 @@ func (d *deferred) timer() {
 		if d.move() > 0 {
 			continue
 		}
-		d.armed.Store(false)
-		if !d.queued() || !d.armed.CompareAndSwap(false, true) {
+		if mayEnd(&d.armed, d.queued) {
 			return
 		}
 	}

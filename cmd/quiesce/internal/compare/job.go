@@ -239,10 +239,17 @@ func (b *bench) survive(j Job) (*Survival, error) {
 		return nil, err
 	}
 	in.Stock(2 * heldMost)
-	squeezed := in.Squeeze(heldMost)
+	in.freeContended(objs, heldMost, 20e6)
+	return &Survival{Where: b.where(j)}, in.Close()
+}
+
+// freeContended frees objs under a raw lock, with no page left of the most that
+// this P may hold, while another goroutine holds the allocator's lock for ns.
+func (in *Instance) freeContended(objs []*Object, most int, ns int64) {
+	squeezed := in.Squeeze(most)
 	held, freed := make(chan bool), make(chan bool)
 	go func() {
-		in.Contend(func() { close(held); spin(20e6) })
+		in.Contend(func() { close(held); spin(ns) })
 		close(freed)
 	}()
 	<-held
@@ -255,7 +262,6 @@ func (b *bench) survive(j Job) (*Survival, error) {
 	raw.Unlock()
 	<-freed
 	squeezed.Release()
-	return &Survival{Where: b.where(j)}, in.Close()
 }
 
 // fill allocates n objects.

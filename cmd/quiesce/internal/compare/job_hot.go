@@ -24,18 +24,23 @@ type hotRun struct {
 	missesCounted bool
 }
 
+// open makes an instance and a caller for a job.
+func (b *bench) open(j Job, depot int64) (*Instance, *caller, error) {
+	in, err := New(b.strategy, Config{Depot: depot})
+	return in, newCaller(j.Caller), err
+}
+
 // hot churns: a burst of objects is allocated and written, and freed in the
 // next context; half of the bursts have each call timed. In the exhausted case
 // this P's page list is emptied before each burst, all caches are asked for
 // memory now and then, a reader holds grace periods up for a stretch at a time,
 // and another goroutine holds the allocator's lock a third of the time.
 func (b *bench) hot(j Job) (*Hot, error) {
-	in, err := New(b.strategy, Config{Depot: 16 << 20})
+	in, c, err := b.open(j, 16<<20)
 	if err != nil {
 		return nil, err
 	}
 	h := &Hot{Where: b.where(j)}
-	c := newCaller(j.Caller)
 	if _, err := b.hotOnce(in, j, c); err != nil { // warm
 		return nil, err
 	}

@@ -21,12 +21,11 @@ const (
 // light is a raw caller that frees an object every millisecond: what workers
 // and timers cost when there is little to do, and how long an object waits.
 func (b *bench) light(j Job) (*Light, error) {
-	in, err := New(b.strategy, Config{Depot: 1 << 20})
+	in, c, err := b.open(j, 1<<20)
 	if err != nil {
 		return nil, err
 	}
 	l := &Light{Where: b.where(j)}
-	c := newCaller(j.Caller)
 	quiet := idle() // what the Go runtime does by itself
 	// The caller's own sleeps are taken off: the same loop without a call.
 	loop := func(free bool) (sleeps, gps, took float64) {

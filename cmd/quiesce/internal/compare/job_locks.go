@@ -79,7 +79,7 @@ func stress(pl poolLock, pins bool) (Lock, error) {
 	if err != nil {
 		return Lock{}, err
 	}
-	p, err := newPool(in, pl)
+	p, err := newPool(in, "compare.stress.zone", pl)
 	if err != nil {
 		return Lock{}, err
 	}

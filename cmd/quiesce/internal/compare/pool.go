@@ -38,6 +38,7 @@ type pool struct {
 
 // poolLock is a lock.Raw or a lock.Spin.
 type poolLock interface {
+	Init(name string)
 	LockIRQ()
 	UnlockIRQ()
 	TryLock() bool
@@ -50,7 +51,8 @@ const (
 	poolLow    = 64 // pages; fewer have a block added
 )
 
-func newPool(in *Instance, l poolLock) (*pool, error) {
+func newPool(in *Instance, name string, l poolLock) (*pool, error) {
+	l.Init(name)
 	p := &pool{in: in, lock: l}
 	p.place = make([]uint32, poolBlocks*blockPages)
 	p.order = make([]uint8, poolBlocks*blockPages)
@@ -62,6 +64,15 @@ func newPool(in *Instance, l poolLock) (*pool, error) {
 		return nil, errNoBlock
 	}
 	return p, nil
+}
+
+// onPool makes a batcher whose arrays come from a pool with lock l, by way of.
+func onPool(in *Instance, name string, l poolLock, way func(*pool) source) (engine, error) {
+	p, err := newPool(in, name, l)
+	if err != nil {
+		return nil, err
+	}
+	return newBatcher(in, way(p)), nil
 }
 
 type poolError string

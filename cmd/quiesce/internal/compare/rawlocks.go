@@ -8,13 +8,7 @@ import "quiesce/lock"
 type rawlocks struct{ *pool }
 
 func newRawLocks(in *Instance) (engine, error) {
-	l := new(lock.Raw)
-	l.Init("compare.rawlocks.zone")
-	p, err := newPool(in, l)
-	if err != nil {
-		return nil, err
-	}
-	return newBatcher(in, rawlocks{p}), nil
+	return onPool(in, "compare.rawlocks.zone", new(lock.Raw), func(p *pool) source { return rawlocks{p} })
 }
 
 func (r rawlocks) get() *array {

@@ -116,13 +116,7 @@ func (r rawapi) freeRaw(o *Object) { r.chain(o) }
 type trylock struct{ *pool }
 
 func newTryLock(in *Instance) (engine, error) {
-	l := new(lock.Spin)
-	l.Init("compare.trylock.zone")
-	p, err := newPool(in, l)
-	if err != nil {
-		return nil, err
-	}
-	return newBatcher(in, trylock{p}), nil
+	return onPool(in, "compare.trylock.zone", new(lock.Spin), func(p *pool) source { return trylock{p} })
 }
 
 func (t trylock) get() *array {

@@ -1,6 +1,9 @@
 package demo
 
-import "quiesce/preempt"
+import (
+	"quiesce/cmd/quiesce/internal/kit/pinned"
+	"quiesce/preempt"
+)
 
 // contextKind is a context that FreeRCU is called in.
 type contextKind int
@@ -38,13 +41,9 @@ func (w *writer) in(c contextKind, op func()) {
 		op()
 		w.j.raw.Unlock()
 	case preemptOff:
-		p := preempt.Disable()
-		op()
-		p.Enable()
+		pinned.Preempt(op)
 	case irqOff:
-		s := preempt.DisableIRQ()
-		op()
-		s.Restore()
+		pinned.IRQ(op)
 	case hardirq:
 		preempt.Hardirq(op)
 	}

@@ -22,15 +22,19 @@ func newCache(depot int64) (*slab.Cache[obj], func() error, error) {
 		a.Close()
 		return nil, nil, err
 	}
-	return c, func() error {
-		if err := c.Close(); err != nil {
-			return err
-		}
-		return a.Close()
-	}, nil
+	return c, kit.InOrder(c.Close, a.Close), nil
 }
 
 const roomy = 64 << 20 // a depot that never is full
+
+// newFilled makes a roomy cache that has objects in its depot.
+func newFilled(objects int) (*slab.Cache[obj], func() error, error) {
+	c, end, err := newCache(roomy)
+	if err == nil {
+		err = fill(c, objects)
+	}
+	return c, end, err
+}
 
 // fill leaves n sheaves of objects in the depot.
 func fill(c *slab.Cache[obj], objects int) error {
@@ -128,12 +132,9 @@ func (m *meter) slabs() error {
 // Barrier after twenty sheaves and one after two.
 func (m *meter) handover() error {
 	defer procs(1)()
-	c, end, err := newCache(roomy)
-	if err != nil {
-		return err
-	}
 	capacity := int(m.p.SheafCap)
-	if err := fill(c, 60*capacity); err != nil {
+	c, end, err := newFilled(60 * capacity)
+	if err != nil {
 		return err
 	}
 	barrier := func(sheaves int) float64 {

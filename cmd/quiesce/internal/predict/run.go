@@ -57,12 +57,17 @@ type Lever struct {
 	Held   float64 `json:"held_bytes"`
 }
 
+// Basis is what a run started from.
+type Basis struct {
+	Machine    string  `json:"machine"`
+	Calibrated string  `json:"calibrated"`
+	Seed       uint64  `json:"seed"`
+	WorkNs     float64 `json:"work_ns"`
+}
+
 // Report is everything a run found.
 type Report struct {
-	Machine     string       `json:"machine"`
-	Calibrated  string       `json:"calibrated"`
-	Seed        uint64       `json:"seed"`
-	WorkNs      float64      `json:"work_ns"`
+	Basis
 	Params      Params       `json:"params"`
 	Assumptions []Assumption `json:"assumptions"`
 	GP          []GPPoint    `json:"grace_period_over_gomaxprocs"`
@@ -112,7 +117,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	p := &cal.Params
 	r := &Report{
-		Machine: machine(), Calibrated: when, Seed: cfg.Seed, WorkNs: cfg.WorkNs,
+		Basis:  Basis{Machine: machine(), Calibrated: when, Seed: cfg.Seed, WorkNs: cfg.WorkNs},
 		Params: *p, Assumptions: p.Assume(), GP: cal.GP, Noise: m.Noise,
 		Reused: [2]float64{m.Reused[1], m.Reused[2]},
 	}

@@ -27,6 +27,14 @@ func preset(name, about, source string, threadsThen, loops, allocNum int, vary b
 	}}
 }
 
+// slabAndSLUB names the runs of a test that both allocators ran.
+func slabAndSLUB(runs ...KernelRun) []KernelRun {
+	for i, what := range []string{"SLAB, list", "SLAB, arrays", "SLUB, list", "SLUB, arrays"} {
+		runs[i].What = what
+	}
+	return runs
+}
+
 // Presets are all of them, the oldest first.
 var Presets = []Preset{
 	preset("hikey", "kfree_bulk() in kfree_rcu(), first posted: HiKey 960, 8 CPUs, SLAB",
@@ -35,16 +43,12 @@ var Presets = []Preset{
 		KernelRun{"after (arrays)", 89.947009882, 6715, 115}),
 	preset("joel", "the same patch, four object sizes",
 		"Joel Fernandes, 14 Jan 2020, in the thread of the patch", -1, 10_000, 8000, true,
-		KernelRun{"SLAB, list", 21.08, 2743, 322},
-		KernelRun{"SLAB, arrays", 17.34, 3355, 316},
-		KernelRun{"SLUB, list", 9.58, 1151, 387},
-		KernelRun{"SLUB, arrays", 9.99, 1148, 417}),
+		slabAndSLUB(KernelRun{"", 21.08, 2743, 322}, KernelRun{"", 17.34, 3355, 316},
+			KernelRun{"", 9.58, 1151, 387}, KernelRun{"", 9.99, 1148, 417})...),
 	preset("xeon", "the same patch, four object sizes: Xeon W-2135, 12 CPUs",
 		"Uladzislau Rezki, 15 Jan 2020, in the thread of the patch", 12, 200_000, 1000, true,
-		KernelRun{"SLAB, list", 53.570, 1921, 1248},
-		KernelRun{"SLAB, arrays", 23.982, 810, 1219},
-		KernelRun{"SLUB, list", 51.279, 1713, 719},
-		KernelRun{"SLUB, arrays", 50.710, 1628, 456}),
+		slabAndSLUB(KernelRun{"", 53.570, 1921, 1248}, KernelRun{"", 23.982, 810, 1219},
+			KernelRun{"", 51.279, 1713, 719}, KernelRun{"", 50.710, 1628, 456})...),
 	preset("poll", "polled grace periods in kfree_rcu(): 64 CPUs, 16 threads",
 		"cc37d52076a9 (v6.3), posted 4 Jan 2023", 16, 10_000, 8000, false,
 		KernelRun{"before", 7.523, 1150, 3343},

@@ -58,38 +58,26 @@ type readType struct {
 // readTypes are all of them. Those of a nanosecond or two have their loop written
 // out; the others go through locked.
 var readTypes = []readType{
-	{"rcu", "rcu.ReadLock, Unlock", func() func(int, func()) {
-		return func(n int, delay func()) {
-			if delay == nil {
-				for range n {
-					g := rcu.ReadLock()
-					g.Unlock()
-				}
-				return
-			}
-			for range n {
-				g := rcu.ReadLock()
-				delay()
-				g.Unlock()
-			}
+	{"rcu", "rcu.ReadLock, Unlock", written(func(n int) {
+		for range n {
+			g := rcu.ReadLock()
+			g.Unlock()
 		}
-	}},
-	{"pinned", "preempt.Disable, Enable", func() func(int, func()) {
-		return func(n int, delay func()) {
-			if delay == nil {
-				for range n {
-					p := preempt.Disable()
-					p.Enable()
-				}
-				return
-			}
-			for range n {
-				p := preempt.Disable()
-				delay()
-				p.Enable()
-			}
+	}, func(delay func()) {
+		g := rcu.ReadLock()
+		delay()
+		g.Unlock()
+	})},
+	{"pinned", "preempt.Disable, Enable", written(func(n int) {
+		for range n {
+			p := preempt.Disable()
+			p.Enable()
 		}
-	}},
+	}, func(delay func()) {
+		p := preempt.Disable()
+		delay()
+		p.Enable()
+	})},
 	{"rcu-bh", "rcu.ReadLockBH, Unlock", func() func(int, func()) {
 		return func(n int, delay func()) {
 			for range n {
@@ -105,26 +93,11 @@ var readTypes = []readType{
 		var refs atomic.Int64
 		return locked(func() { refs.Add(1) }, func() { refs.Add(-1) })
 	}},
-	{"rwlock", "lock.RW: RLock, RUnlock", func() func(int, func()) {
-		l := new(lock.RW)
-		return locked(l.RLock, l.RUnlock)
-	}},
-	{"rwmutex", "sync.RWMutex: RLock, RUnlock", func() func(int, func()) {
-		l := new(sync.RWMutex)
-		return locked(l.RLock, l.RUnlock)
-	}},
-	{"mutex", "sync.Mutex: Lock, Unlock", func() func(int, func()) {
-		l := new(sync.Mutex)
-		return locked(l.Lock, l.Unlock)
-	}},
-	{"lock", "lock.Raw: Lock, Unlock", func() func(int, func()) {
-		l := new(lock.Raw)
-		return locked(l.Lock, l.Unlock)
-	}},
-	{"lock-irq", "lock.Raw: LockIRQ, UnlockIRQ", func() func(int, func()) {
-		l := new(lock.Raw)
-		return locked(l.LockIRQ, l.UnlockIRQ)
-	}},
+	{"rwlock", "lock.RW: RLock, RUnlock", with((*lock.RW).RLock, (*lock.RW).RUnlock)},
+	{"rwmutex", "sync.RWMutex: RLock, RUnlock", with((*sync.RWMutex).RLock, (*sync.RWMutex).RUnlock)},
+	{"mutex", "sync.Mutex: Lock, Unlock", with((*sync.Mutex).Lock, (*sync.Mutex).Unlock)},
+	{"lock", "lock.Raw: Lock, Unlock", with((*lock.Raw).Lock, (*lock.Raw).Unlock)},
+	{"lock-irq", "lock.Raw: LockIRQ, UnlockIRQ", with((*lock.Raw).LockIRQ, (*lock.Raw).UnlockIRQ)},
 	{"acqrel", "an atomic load, and a store", func() func(int, func()) {
 		var word atomic.Uint64
 		var v uint64
@@ -133,6 +106,38 @@ var readTypes = []readType{
 	{"clock", "the monotonic clock, twice", func() func(int, func()) {
 		return locked(func() { sys.Nanotime() }, func() { sys.Nanotime() })
 	}},
+}
+
+// written does n sections by empty, which has its loop written out, or each by
+// section if there is a delay.
+func written(empty func(n int), section func(delay func())) func() func(int, func()) {
+	return func() func(int, func()) {
+		return func(n int, delay func()) {
+			if delay == nil {
+				empty(n)
+				return
+			}
+			for range n {
+				section(delay)
+			}
+		}
+	}
+}
+
+// with is locked on a lock that is new for each run.
+func with[L any](begin, end func(*L)) func() func(int, func()) {
+	return func() func(int, func()) {
+		l := new(L)
+		return func(n int, delay func()) {
+			for range n {
+				begin(l)
+				if delay != nil {
+					delay()
+				}
+				end(l)
+			}
+		}
+	}
 }
 
 // locked does sections that two calls begin and end; the calls are part of the

@@ -175,12 +175,7 @@ func openObjects() (*rig[object], func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return g, func() error {
-		if err := g.close(); err != nil {
-			return err
-		}
-		return pages.Close()
-	}, nil
+	return g, kit.InOrder(g.close, pages.Close), nil
 }
 
 func openHot(*checker) (func() ([]float64, error), func() error, error) {

@@ -185,13 +185,18 @@ type Result struct {
 	Kfree  KfreeResult  `json:"kfree"`
 	Memory MemoryResult `json:"memory"`
 
-	FailSlab      uint64 `json:"failslab_injected"`
-	FailPageAlloc uint64 `json:"fail_page_alloc_injected"`
-	Delayed       uint64 `json:"delays_injected"`
+	Injected
 
 	Failures []Failure `json:"failures"`
 	Notes    []string  `json:"notes"`
 	Log      string    `json:"log,omitempty"` // of a failed process: the end of its stderr
+}
+
+// Injected counts what was injected.
+type Injected struct {
+	FailSlab      uint64 `json:"failslab_injected"`
+	FailPageAlloc uint64 `json:"fail_page_alloc_injected"`
+	Delayed       uint64 `json:"delays_injected"`
 }
 
 // KfreeResult is the FreeRCU part: objects.
@@ -246,7 +251,7 @@ func (s *session) result() *Result {
 		Stalls: s.stalls.Load(), StallReports: s.stallReports.Load(), Planted: s.planted.Load(),
 		FwdReaders: s.fwd.readers.Load(), FwdFloods: s.fwd.floods.Load(), FwdInvoked: s.fwd.invoked.Load(),
 		FwdLaundered: s.fwd.laundered.Load(), FwdMaxCBs: s.fwd.maxCBs.Load(),
-		FailSlab: fault.Slab.Injected() - s.slabFaults, FailPageAlloc: fault.Page.Injected() - s.pageFaults, Delayed: fault.Delayed(),
+		Injected: Injected{FailSlab: fault.Slab.Injected() - s.slabFaults, FailPageAlloc: fault.Page.Injected() - s.pageFaults, Delayed: fault.Delayed()},
 	}
 	r.Current = s.seen
 	if s.live.Load() >= poolSize {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"quiesce/cmd/quiesce/internal/kit/pinned"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 	"quiesce/preempt"
@@ -304,13 +305,9 @@ func run(c int, l *lock.Raw, op func()) {
 		op()
 		l.Unlock()
 	case inPreempt:
-		p := preempt.Disable()
-		op()
-		p.Enable()
+		pinned.Preempt(op)
 	case inIRQ:
-		s := preempt.DisableIRQ()
-		op()
-		s.Restore()
+		pinned.IRQ(op)
 	case inHardirq:
 		preempt.Hardirq(op)
 	case inSoftirq:
