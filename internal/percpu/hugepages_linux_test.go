@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"quiesce/internal/testkit"
 )
 
 // flagsAt returns the kernel's flags of the mapping that p lies in.
@@ -33,6 +35,9 @@ func flagsAt(t *testing.T, p unsafe.Pointer) string {
 // Where transparent_hugepage/enabled is "always", the first touch of a slot
 // would commit 2 MiB.
 func TestSlotsAreKeptOutOfHugePages(t *testing.T) {
+	if testkit.Emulated() {
+		t.Skip("an emulator keeps the advice to itself")
+	}
 	s := newSlots(t)
 	defer s.Release()
 	for name, p := range map[string]unsafe.Pointer{

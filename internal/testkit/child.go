@@ -18,6 +18,9 @@ const ChildEnv = "QUIESCE_TEST_CHILD"
 // the argument of go test's -exec.
 const execEnv = "QUIESCE_TEST_EXEC"
 
+// Emulated reports whether the tests run under an emulator of the processor.
+func Emulated() bool { return os.Getenv(execEnv) != "" }
+
 // Scenario returns the name of the scenario that this process runs, or "" if
 // it is not a child.
 func Scenario() string { return os.Getenv(ChildEnv) }
