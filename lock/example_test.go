@@ -31,15 +31,19 @@ func ExampleRaw() {
 	// 1
 }
 
-// A Spin is for data that tasks and softirqs share.
+// A Spin is for data that tasks and softirqs share. A task disables softirqs
+// before it locks: one that ran on its goroutine in between would wait for a
+// lock that its own task holds.
 func ExampleSpin() {
 	var mu lock.Spin
 	mu.Init("queue")
 	var queue []string
 
+	bh := preempt.DisableBH()
 	mu.Lock()
 	queue = append(queue, "task")
 	mu.Unlock()
+	bh.Restore()
 	preempt.Softirq(func() {
 		mu.Lock()
 		queue = append(queue, "softirq")
