@@ -9,6 +9,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/sys"
+	"quiesce/lockdep"
 	"quiesce/rcu"
 	"quiesce/slab"
 )
@@ -285,7 +286,10 @@ func TestRoutes(t *testing.T) {
 		squeezed.Release()
 		n := in.Counts()
 		share, queued := float64(n.Fallback)/many, float64(n.Deferred)/many
-		if share < c.least || share > c.most || queued != c.wait {
+		// What lies between 0 and 1 depends on the pace of the refills and of
+		// the frees, which lockdep's hooks change more than fiftyfold.
+		paced := lockdep.Tagged && c.least != c.most
+		if (share < c.least || share > c.most) && !paced || queued != c.wait {
 			t.Errorf("%s, %s callers: %.3f on the list and %.3f queued, want %.2f to %.2f and %.0f", c.name, c.kind, share, queued, c.least, c.most, c.wait)
 		}
 		end(t, in)
