@@ -15,9 +15,9 @@ import (
 // machine), it does so on a goroutine of its own, while barriers stop the world.
 const (
 	barrierUnsettled   = iota
-	barrierRegistering // stopTheWorld, for now
+	barrierRegistering // stopTheWorld, until register ends
 	barrierExpedited   // the kernel's command, membarrierExpedited
-	barrierStopWorld   // stopTheWorld, for good
+	barrierStopWorld   // stopTheWorld, from then on
 )
 
 var barrierKind atomic.Uint32
