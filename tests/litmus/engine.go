@@ -149,8 +149,13 @@ func (w *worker) loop() {
 		if w.stop.Load() {
 			return
 		}
-		if w.cfg.Updater.before != nil && w.grace {
-			w.cfg.Updater.before(w)
+		if before := w.cfg.Updater.before; before != nil {
+			if w.grace {
+				before(w)
+			}
+			// It may take longer than a whole pass: the others wait, or they
+			// would be done before this process begins.
+			w.barrier.wait()
 		}
 		w.from = sys.Nanotime()
 		w.pass()
