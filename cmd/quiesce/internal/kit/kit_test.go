@@ -71,7 +71,7 @@ func TestTheContextEndsAChild(t *testing.T) {
 		job         string
 		grace       time.Duration
 		code, until int
-	}{{"wait", time.Minute, 3, 2}, {"wait", 0, -1, 1}, {"deaf", 10 * time.Millisecond, -1, 1}} {
+	}{{"wait", time.Minute, 3, 2}, {"deaf", 0, -1, 1}, {"deaf", 10 * time.Millisecond, -1, 1}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		how := child(c.job)
 		how.Grace = c.grace
