@@ -145,10 +145,22 @@ func (m *Map[K, V]) freeSegments() {
 
 func (m *Map[K, V]) hash(k K) uint64 { return maphash.Comparable(m.seed, k) }
 
-func (m *Map[K, V]) bucket(h uint64) *bucket[V] {
+// bucket returns the bucket of a hash. A closed map has no segments, and the
+// check of the index, which there has to be, finds that: operations call bucket
+// before they pin or lock anything.
+func (m *Map[K, V]) bucket(h uint64, op string) *bucket[V] {
 	i := h & m.mask
 	per := uint64(m.perSegment())
+	if i/per >= uint64(len(m.segments)) {
+		panic(closedUse(op))
+	}
 	return (*bucket[V])(unsafe.Add(m.segments[i/per], i%per*8))
+}
+
+// closedUse is what an operation on a closed map panics with: a string, which
+// the runtime can print even where the caller is pinned.
+func closedUse(op string) string {
+	return "quiesce/rcuhash: " + op + " of a closed map"
 }
 
 // stripe returns the stripe of a hash. It is chosen by bits of the bucket's
@@ -181,7 +193,7 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
 	h := m.hash(k)
-	for n := m.bucket(h).LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
+	for n := m.bucket(h, "Get").LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
 		if m.is(n, h, &k) {
 			return &n.val
 		}
@@ -189,11 +201,10 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 	return nil
 }
 
-// findLocked returns the node of k and the link to it. If k is not in the map,
-// the node is nil and the link is the last one of the list. The stripe is
-// locked.
-func (m *Map[K, V]) findLocked(h uint64, k *K) (*bucket[V], *node[V]) {
-	link := m.bucket(h)
+// findLocked returns the node of k, whose bucket is link, and the link to it.
+// If k is not in the map, the node is nil and the link is the last one of the
+// list. The stripe is locked.
+func (m *Map[K, V]) findLocked(link *bucket[V], h uint64, k *K) (*bucket[V], *node[V]) {
 	for {
 		n := link.LoadProtected(true) // ord:link
 		if n == nil || m.is(n, h, k) {
@@ -232,6 +243,7 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 		return false
 	}
 	h := m.hash(k)
+	b := m.bucket(h, "Put")
 	n := (*node[V])(m.heap.Kmalloc(m.size(uint32(klen)), f))
 	if n == nil {
 		return false
@@ -245,7 +257,7 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 	}
 	s := m.stripe(h)
 	s.mu.LockIRQ()
-	link, old := m.findLocked(h, &k)
+	link, old := m.findLocked(b, h, &k)
 	if old != nil {
 		n.next.Store(old.next.LoadProtected(true)) // ord:link
 	} else {
@@ -263,9 +275,10 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 // Context: any.
 func (m *Map[K, V]) Delete(k K) bool {
 	h := m.hash(k)
+	b := m.bucket(h, "Delete")
 	s := m.stripe(h)
 	s.mu.LockIRQ()
-	link, old := m.findLocked(h, &k)
+	link, old := m.findLocked(b, h, &k)
 	if old != nil {
 		link.Store(old.next.LoadProtected(true)) // old keeps its link for readers that are on it; ord:link
 		s.len.Add(-1)                            // ord:stat
@@ -294,7 +307,7 @@ func (m *Map[K, V]) Range(g rcu.Guard, fn func(k K, v *V) bool) {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
 	for i := range m.mask + 1 {
-		for n := m.bucket(i).LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
+		for n := m.bucket(i, "Range").LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
 			at := unsafe.Add(unsafe.Pointer(n), m.keyAt)
 			var k K
 			if m.str {
@@ -327,6 +340,7 @@ func (m *Map[K, V]) Len() int {
 //
 // Context: task; not pinned.
 func (m *Map[K, V]) Prepare(lens ...int) error {
+	m.bucket(0, "Prepare")
 	for _, l := range lens {
 		if err := m.heap.Prepare(m.size(uint32(l))); err != nil {
 			return fmt.Errorf("rcuhash: %w", err)
@@ -339,7 +353,10 @@ func (m *Map[K, V]) Prepare(lens ...int) error {
 // call is reclaimed.
 //
 // Context: task; not pinned, not in a read-side section.
-func (m *Map[K, V]) Barrier() { m.heap.Barrier() }
+func (m *Map[K, V]) Barrier() {
+	m.bucket(0, "Barrier")
+	m.heap.Barrier()
+}
 
 // Stats returns the statistics of the size classes that hold the nodes.
 //
@@ -347,7 +364,8 @@ func (m *Map[K, V]) Barrier() { m.heap.Barrier() }
 func (m *Map[K, V]) Stats() []slab.CacheStats { return m.heap.Stats() }
 
 // Close frees the nodes and the buckets. The caller must make sure that no
-// other goroutine uses the map, now or later. Close returns [ErrClosed] if the
+// other goroutine uses the map, now or later: an operation on a closed map
+// panics, except Len, which is 0, and Stats. Close returns [ErrClosed] if the
 // map is already closed, and an error that names the leaked nodes if it finds
 // any, which would be a bug of this package.
 //
@@ -357,7 +375,7 @@ func (m *Map[K, V]) Close() error {
 		return ErrClosed
 	}
 	for i := range m.mask + 1 {
-		b := m.bucket(i)
+		b := m.bucket(i, "Close")
 		for n := b.Swap(nil); n != nil; { // ord:link
 			next := n.next.LoadProtected(true) // ord:link
 			m.retire(n)
@@ -366,6 +384,9 @@ func (m *Map[K, V]) Close() error {
 	}
 	err := m.heap.Close()
 	m.freeSegments()
+	for i := range m.stripes {
+		m.stripes[i].len.Store(0) // ord:stat
+	}
 	if err != nil {
 		return fmt.Errorf("rcuhash: %w", err)
 	}

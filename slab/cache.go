@@ -113,6 +113,9 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	c.geometry = cut(max((size+unit-1)&^(unit-1), unit))
 	c.pages = cfg.pages
 	c.core = pages.CoreOf(cfg.pages)
+	if c.core.Closed() {
+		return fmt.Errorf("slab: cache %s: its allocator is closed", name)
+	}
 	c.base = c.core.Base
 	c.units = uint64(c.core.Size) >> unitShift
 	c.name = name

@@ -10,6 +10,25 @@ import (
 // that Close returns wraps it and names the cache.
 var ErrClosed = errors.New("already closed")
 
+// mustBeOpen panics if the cache is closed. Allocation and freeing need no such
+// call: admit finds out, on the slow path where a closed cache sends them.
+//
+// Context: any.
+func (c *cache) mustBeOpen() {
+	if c.closed.Load() { // ord:closed
+		panic("quiesce/slab: use of closed cache " + c.name)
+	}
+}
+
+// mustBeOpen panics if the Heap is closed.
+//
+// Context: any.
+func (h *Heap) mustBeOpen() {
+	if h.closed.Load() { // ord:closed
+		panic("quiesce/slab: use of closed Heap")
+	}
+}
+
 // LeakError is the error of Close on a cache whose objects were not all freed.
 type LeakError struct {
 	Cache   string

@@ -74,6 +74,9 @@ func (c *cache) freeRCUObject(p unsafe.Pointer) {
 // barrierChecked waits until everything that was given to freeRCU is
 // reclaimed, in each of the caches.
 func barrierChecked(caches ...*cache) {
+	for _, c := range caches {
+		c.mustBeOpen()
+	}
 	mightSleep("slab: Barrier")
 	for _, c := range caches {
 		c.barrier()
@@ -82,6 +85,9 @@ func barrierChecked(caches ...*cache) {
 
 // shrinkChecked returns cached free memory of each cache to its allocator.
 func shrinkChecked(caches ...*cache) {
+	for _, c := range caches {
+		c.mustBeOpen()
+	}
 	mightSleep("slab: Shrink")
 	for _, c := range caches {
 		c.drainRCU()

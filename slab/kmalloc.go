@@ -47,9 +47,11 @@ func classSize(i int) uintptr {
 type Heap struct {
 	pages *page.Allocator
 	core  *pages.Core                    // of pages
-	mu    lock.Mutex                     // making a class
+	mu    lock.Mutex                     // making a class, and closing
 	class [classes]atomic.Pointer[cache] // by size class
 	owner sync.Map                       // pages.Meta.Owner → *cache, for frees
+
+	closed atomic.Bool // changes under mu; no class is made from then on
 }
 
 // NewHeap makes a Heap that takes its pages from a.
@@ -60,27 +62,37 @@ func NewHeap(a *page.Allocator) *Heap {
 }
 
 // cacheFor returns the cache of a class and makes it if need be. It returns nil
-// if there is none and f does not allow to make it.
+// if there is none and f does not allow to make it, or it can't be made.
 func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
 	if c := h.class[i].Load(); c != nil { // ord:publish
 		return c
 	}
+	h.mustBeOpen()
 	if !f.CanLock() {
 		return nil
 	}
+	c, _ := h.makeClass(i)
+	return c
+}
+
+// makeClass makes the cache of a class, unless there is one.
+//
+// Context: task; not pinned.
+func (h *Heap) makeClass(i int) (*cache, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.mustBeOpen()
 	if c := h.class[i].Load(); c != nil { // ord:publish
-		return c
+		return c, nil
 	}
 	size := classSize(i)
 	c := new(cache)
-	if c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages)}) != nil {
-		return nil
+	if err := c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages)}); err != nil {
+		return nil, err
 	}
 	h.owner.Store(c.id, c) // ord:publish
 	h.class[i].Store(c)    // ord:publish
-	return c
+	return c, nil
 }
 
 // Prepare makes the size classes for objects of these sizes, so that the first
@@ -88,12 +100,17 @@ func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
 //
 // Context: task; not pinned.
 func (h *Heap) Prepare(sizes ...int) error {
+	h.mustBeOpen()
 	for _, s := range sizes {
 		if s < 1 || s > maxSize {
 			return fmt.Errorf("slab: no size class for %d bytes", s)
 		}
-		if h.cacheFor(class(uintptr(s)), gfp.Kernel) == nil {
-			return fmt.Errorf("slab: no address space for the size class of %d bytes", s)
+		i := class(uintptr(s))
+		if h.class[i].Load() != nil { // ord:publish
+			continue
+		}
+		if _, err := h.makeClass(i); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -137,6 +154,7 @@ func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
 			return c.(*cache)
 		}
 	}
+	h.mustBeOpen()
 	if poisonOn {
 		poisonForeign(p, op)
 	}
@@ -206,6 +224,7 @@ func (h *Heap) KfreeRCUSized(p unsafe.Pointer, size int) {
 			return
 		}
 	}
+	h.mustBeOpen()
 	panic(fmt.Sprintf("quiesce/slab: KfreeRCUSized of %p: no object of %d bytes was ever allocated", p, size))
 }
 
@@ -264,12 +283,18 @@ func (h *Heap) caches() (all []*cache) {
 // Context: task; not pinned, not in a read-side section.
 //
 // Linux: kvfree_rcu_barrier.
-func (h *Heap) Barrier() { barrierChecked(h.caches()...) }
+func (h *Heap) Barrier() {
+	h.mustBeOpen()
+	barrierChecked(h.caches()...)
+}
 
 // Shrink returns cached free memory of every class to the page allocator.
 //
 // Context: task; not pinned.
-func (h *Heap) Shrink() { shrinkChecked(h.caches()...) }
+func (h *Heap) Shrink() {
+	h.mustBeOpen()
+	shrinkChecked(h.caches()...)
+}
 
 // Stats returns the figures of every class that was used, by size.
 //
@@ -282,11 +307,20 @@ func (h *Heap) Stats() (all []CacheStats) {
 }
 
 // Close closes the cache of every class, as Cache.Close does, and returns the
-// first error. The caller must make sure that no other goroutine uses the Heap,
-// now or later.
+// first error, or one that wraps [ErrClosed] if the Heap is already closed. The
+// caller must make sure that no other goroutine uses the Heap, now or later: an
+// operation on a closed Heap panics, except Stats and Validate.
 //
 // Context: task; not pinned, not in a read-side section.
-func (h *Heap) Close() error { return closeChecked(h.caches()...) }
+func (h *Heap) Close() error {
+	h.mu.Lock()
+	again := h.closed.Swap(true) // ord:closed
+	h.mu.Unlock()
+	if again {
+		return fmt.Errorf("slab: Heap: %w", ErrClosed)
+	}
+	return closeChecked(h.caches()...)
+}
 
 // std is made at start, so that its first user may be in a raw atomic context.
 var std = NewHeap(page.Default())

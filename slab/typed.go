@@ -132,7 +132,8 @@ func (c *Cache[T]) Stats() CacheStats { return c.c.readStats() }
 
 // Close waits until every object that was given to FreeRCU is free, and returns
 // all memory to the page allocator. The caller must make sure that no other
-// goroutine uses the cache, now or later.
+// goroutine uses the cache, now or later: an operation on a closed cache panics,
+// except Stats and Validate.
 //
 // The error is a [*LeakError] if there are objects that were not freed; their
 // slabs stay, so that a late user does no harm. It wraps [ErrClosed] if the

@@ -55,6 +55,9 @@ type Allocator interface {
 	// allocation's behalf. Linux: fs_reclaim_acquire, fs_reclaim_release.
 	MightReclaim()
 
+	// Closed reports whether the allocator is closed. Context: any.
+	Closed() bool
+
 	// LockZone takes the zone lock, for tests and demonstrations that need it
 	// contended.
 	LockZone()

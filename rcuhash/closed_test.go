@@ -1,0 +1,162 @@
+package rcuhash
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"quiesce/gfp"
+	"quiesce/internal/testkit"
+	"quiesce/lock"
+	"quiesce/page"
+	"quiesce/preempt"
+	"quiesce/rcu"
+)
+
+// closedOps are the operations that a closed map refuses, each with the name
+// that it gives in its panic.
+var closedOps = []struct {
+	name, says string
+	do         func(m *Map[string, int])
+}{
+	{"Get", "Get", func(m *Map[string, int]) {
+		g := rcu.ReadLock()
+		defer g.Unlock()
+		m.Get(g, "key")
+	}},
+	{"Range", "Range", func(m *Map[string, int]) {
+		g := rcu.ReadLock()
+		defer g.Unlock()
+		m.Range(g, func(string, *int) bool { return true })
+	}},
+	{"Put", "Put", func(m *Map[string, int]) { m.Put("key", 1) }},
+	{"PutFlags", "Put", func(m *Map[string, int]) { m.PutFlags("key", 1, gfp.NoLocks) }},
+	{"Delete", "Delete", func(m *Map[string, int]) { m.Delete("key") }},
+	{"Prepare", "Prepare", func(m *Map[string, int]) { _ = m.Prepare(3) }},
+	{"Barrier", "Barrier", func(m *Map[string, int]) { m.Barrier() }},
+}
+
+// closedContexts are the contexts in which a panic can be recovered.
+var closedContexts = []struct {
+	name string
+	in   func(fn func())
+}{
+	{"task", func(fn func()) { fn() }},
+	{"reader", func(fn func()) {
+		g := rcu.ReadLock()
+		defer g.Unlock()
+		fn()
+	}},
+	{"threaded handler", preempt.Threaded},
+}
+
+// pinnedContexts are those in which a panic ends the process.
+var pinnedContexts = []struct {
+	name string
+	in   func(fn func())
+}{
+	{"pinned", func(fn func()) {
+		p := preempt.Disable()
+		fn()
+		p.Enable()
+	}},
+	{"hard interrupt handler", preempt.Hardirq},
+	{"under a lock.Raw", func(fn func()) {
+		var mu lock.Raw
+		mu.LockIRQ()
+		fn()
+		mu.UnlockIRQ()
+	}},
+}
+
+func closedMap(t *testing.T) *Map[string, int] {
+	t.Helper()
+	a, err := page.New(page.Config{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New[string, int](100, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{"key", "other"} {
+		if !m.Put(k, 1) {
+			t.Fatal("no memory")
+		}
+	}
+	if err := errors.Join(m.Close(), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Every operation on a closed map is one panic that names the operation, and a
+// program that recovers it is as well as before: not pinned, no lock held, no
+// reader left behind.
+func TestUseOfAClosedMapPanicsAndTheProgramContinues(t *testing.T) {
+	for _, c := range closedContexts {
+		for _, op := range closedOps {
+			t.Run(c.name+"/"+op.name, func(t *testing.T) {
+				m := closedMap(t)
+				for range 2 {
+					testkit.Panics(t, func() { c.in(func() { op.do(m) }) }, "quiesce/rcuhash: "+op.says+" of a closed map")
+				}
+				if preempt.Atomic() {
+					t.Fatal("still pinned")
+				}
+				testkit.Within(t, "a grace period", testkit.Async(rcu.Synchronize))
+				runtime.GC()
+				other := newMap[string, int](t, 100, 0)
+				for range 256 { // a stripe left locked would be met
+					if other.Put("key", 2); !other.Delete("key") {
+						t.Error("another map lost its key")
+					}
+				}
+			})
+		}
+	}
+}
+
+// Where a panic can't be recovered, the process ends with the same sentence.
+func TestUseOfAClosedMapIsNamedWhereThePanicIsFatal(t *testing.T) {
+	if name := testkit.Scenario(); name != "" {
+		m := closedMap(t)
+		for _, c := range pinnedContexts {
+			for _, op := range closedOps {
+				if c.name+"/"+op.name == name {
+					c.in(func() { op.do(m) })
+				}
+			}
+		}
+		t.Fatal("still alive")
+	}
+	for _, c := range pinnedContexts {
+		if testing.Short() && c.name != "pinned" {
+			continue // a process each
+		}
+		for _, op := range closedOps {
+			t.Run(c.name+"/"+op.name, func(t *testing.T) {
+				out, err := testkit.OfTest(t, c.name+"/"+op.name).Output()
+				if err == nil || !strings.Contains(out, "panic: quiesce/rcuhash: "+op.says+" of a closed map") {
+					t.Errorf("%v\n%s", err, out)
+				}
+			})
+		}
+	}
+}
+
+func TestAClosedMapIsEmpty(t *testing.T) {
+	m := closedMap(t)
+	if n := m.Len(); n != 0 {
+		t.Errorf("Len is %d", n)
+	}
+	for _, s := range m.Stats() {
+		if s.Out != 0 || s.Bytes != 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+	if err := m.Close(); !errors.Is(err, ErrClosed) {
+		t.Errorf("the second Close: %v", err)
+	}
+}
