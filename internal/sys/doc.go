@@ -1,7 +1,8 @@
 // Package sys holds everything that depends on the internals of the Go runtime or
 // on the operating system: the pin that makes a section raw atomic, membarrier,
-// address-range reservation and the calls that commit and discard memory. No
-// other package uses go:linkname or makes a system call.
+// goroutines that inherit nothing (spawn.go), address-range reservation and the
+// calls that commit and discard memory. No other package uses go:linkname or
+// makes a system call.
 //
 // # Pinning
 //

@@ -10,8 +10,8 @@ import (
 )
 
 // What this package takes from the runtime without a promise of Go's: procPin,
-// procUnpin, procyield, nanotime, entersyscallblock and exitsyscall by
-// linkname, the descriptor of a goroutine (G), and the place of the
+// procUnpin, procyield, nanotime, entersyscallblock, exitsyscall and time's
+// resetTimer by linkname, the descriptor of a goroutine (G), and the place of the
 // goroutine's number in it (Goid). The tests of the module passed with these
 // minor versions of Go 1.
 const (
@@ -20,8 +20,8 @@ const (
 )
 
 // careful is true on a version of Go that nothing was proved on. The package then
-// avoids what it can: a sleep is an ordinary system call, and a goroutine's number
-// is read from its trace. Immutable.
+// avoids what it can: a sleep is an ordinary system call, a goroutine's number is
+// read from its trace, and Go is a go statement. Immutable.
 var careful = !provedOn(runtime.Version())
 
 // provedOn reports whether version, from runtime.Version, is one that the package

@@ -3,6 +3,7 @@ package sys
 import (
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -73,6 +74,9 @@ func TestTheCarefulPaths(t *testing.T) {
 	for start := Nanotime(); Nanotime()-start < 1_000_000; {
 		Sleep(1_000_000)
 	}
+	var ran atomic.Bool
+	Go(func() { ran.Store(true) })
+	within(t, "start", ran.Load)
 	goidAt = 0
 	if at := findGoid(); at != 0 {
 		t.Errorf("findGoid() = %d on an unproved version, want 0", at)
