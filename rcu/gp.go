@@ -121,7 +121,7 @@ func driveLocked() {
 	gp.pinned = gp.pinned[:0]
 	ps := runtime.GOMAXPROCS(0)
 	if ps > percpu.MaxP {
-		panic("quiesce/rcu: more Ps than there are slots for: GOMAXPROCS is above 65536")
+		panic("quiesce/rcu: more Ps than there are slots for: GOMAXPROCS is above 8192")
 	}
 	for id := range ps { // 5
 		c := percpu.Of(id)

@@ -33,6 +33,10 @@ type CPU struct {
 // aligns to 32 bytes only.
 var room [(MaxP + 1) * Line]byte
 
+// mask keeps a P's number in range without a bounds check, which would be a
+// panic in a pinned section. Package rcu refuses more Ps.
+const mask = MaxP - 1
+
 // cpus is the first whole Line of room. Immutable.
 var cpus = unsafe.Pointer(&room[-uintptr(unsafe.Pointer(&room))%Line])
 

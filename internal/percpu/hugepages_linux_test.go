@@ -49,3 +49,5 @@ func TestSlotsAreKeptOutOfHugePages(t *testing.T) {
 		}
 	}
 }
+
+func ptr(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }

@@ -78,7 +78,7 @@ func TestSlotsOfTwoPsNeverShareALine(t *testing.T) {
 			t.Fatalf("slots %d and %d share a line", id, id+1)
 		}
 	}
-	if first, last := uintptr(unsafe.Pointer(s.At(0))), uintptr(unsafe.Pointer(s.At(MaxP-1))); last-first != (MaxP-1)*Line {
+	if first, last := uintptr(unsafe.Pointer(s.At(0))), uintptr(unsafe.Pointer(s.At(MaxP-1))); last-first != (MaxP-1)*pitch {
 		t.Errorf("slot %d is %d bytes from slot 0", MaxP-1, last-first)
 	}
 	s.At(MaxP - 1).n = 1 // reserved and accessible
@@ -133,7 +133,7 @@ func TestReleaseThenInitGivesZeroedSlots(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s.At(0) != base {
-			t.Errorf("round %d: Init reserved new address space although a range of the size was free", round)
+			t.Errorf("round %d: Init took a new column although one of the width was free", round)
 		}
 	}
 	s.Release()

@@ -1,0 +1,18 @@
+//go:build race
+
+package percpu
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// At returns the slot of P id, which is the number of a P that exists or
+// existed. The race detector would take a plain load of rows for a
+// race.
+func (s *Slots[T]) At(id int) *T {
+	if uintptr(id) >= atomic.LoadUintptr(&rows) { // ord:rows
+		id = openRow(id) // returns id, so that it needs no place on the stack
+	}
+	return (*T)(unsafe.Add(s.base, uintptr(id)*pitch))
+}

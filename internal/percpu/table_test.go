@@ -1,0 +1,103 @@
+package percpu
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+)
+
+// wide is a slot of five lines.
+type wide struct{ n [5 * Line / 8]uint64 }
+
+func TestColumnsNeverOverlap(t *testing.T) {
+	var narrow []*Slots[slot]
+	var broad []*Slots[wide]
+	owner := map[uintptr]string{} // of each line of row 0
+	claim := func(p unsafe.Pointer, n int, who string) {
+		for i := range n {
+			line := uintptr(p)/Line + uintptr(i)
+			if other := owner[line]; other != "" {
+				t.Fatalf("line %#x belongs to %s and %s", line*Line, other, who)
+			}
+			owner[line] = who
+		}
+	}
+	for range 1500 { // more than a table has
+		s, w := newSlots(t), new(Slots[wide])
+		if err := w.Init(); err != nil {
+			t.Fatal(err)
+		}
+		narrow, broad = append(narrow, s), append(broad, w)
+		claim(unsafe.Pointer(s.At(0)), 1, "a narrow one")
+		claim(unsafe.Pointer(w.At(0)), 5, "a wide one")
+		if d := uintptr(unsafe.Pointer(w.At(3))) - uintptr(unsafe.Pointer(w.At(2))); d != pitch {
+			t.Fatalf("slots 2 and 3 are %d bytes apart, want %d", d, pitch)
+		}
+	}
+	for i := range narrow {
+		narrow[i].Release()
+		broad[i].Release()
+	}
+}
+
+// A column is not used again before it is released, and a released one belongs
+// to nobody but those that are released.
+func TestReleasedSlotsShareAColumnOfTheirOwn(t *testing.T) {
+	a, b := newSlots(t), newSlots(t)
+	a.Release()
+	b.Release()
+	if a.At(1) != b.At(1) {
+		t.Error("two released Slots have different slots")
+	}
+	for range 10 {
+		s := newSlots(t)
+		defer s.Release()
+		if s.At(1) == a.At(1) {
+			t.Fatal("live Slots have the column of the released ones")
+		}
+	}
+}
+
+// Rows are opened when a P is first seen, and tables are added at the same
+// time: no column that was handed out may have a closed row.
+func TestRowsOpenWhileTablesAreAdded(t *testing.T) {
+	var all sync.Map
+	var made atomic.Int32
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := range 150 {
+				s := new(Slots[[pitch / Line / 2][Line]byte]) // half a table
+				if err := s.Init(); err != nil {
+					t.Error(err)
+					return
+				}
+				s.At(0)[0][0] = 1
+				all.Store(made.Add(1), s)
+				// The newest of all, by the highest P that anybody has seen.
+				if x, ok := all.Load(made.Load()); ok {
+					id := min(int(wanted.Load())+rand.IntN(2), MaxP-1)
+					if i%3 == 0 {
+						id = min(id*2, MaxP/2)
+					}
+					_ = x.(*Slots[[pitch / Line / 2][Line]byte]).At(id)[1][0] // faults if the row is closed
+				}
+				s.Register(0)
+				defer s.Release()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestFollowOpensTheRowsOfAllPs(t *testing.T) {
+	s := newSlots(t)
+	defer s.Release()
+	before := atomic.LoadUintptr(&rows)
+	Follow()
+	if r := atomic.LoadUintptr(&rows); r != before {
+		t.Errorf("Follow opened rows %d to %d although GOMAXPROCS is below", before, r)
+	}
+}
