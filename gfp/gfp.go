@@ -16,7 +16,8 @@
 // In a raw atomic context (preempt.Disable, lock.Raw held, interrupts off,
 // preempt.Hardirq) that ends the process. NoLocks is the flag that P. McKenney
 // asked for in "Raw spinlocks and memory allocation" (LKML, July 2020): the
-// request is served from what this P has cached, or returns nil at once.
+// request is served from what this P has cached, or by a lock that happens to be
+// free, or returns nil at once; a goroutine then sees to it that the next is served.
 package gfp
 
 import "strings"
@@ -29,7 +30,7 @@ const (
 	mayWait Flags = 1 << iota
 	mayReserve
 
-	// NoLocks: take no lock that can sleep; return nil rather than that.
+	// NoLocks: wait for no lock that can sleep; return nil rather than that.
 	// It wins over Kernel: such a request never sleeps. The kernel's proposed
 	// __GFP_NO_LOCKS.
 	NoLocks

@@ -135,6 +135,17 @@ func (l *Raw) acquireIRQ() {
 	l.irq, l.off = true, s
 }
 
+//go:norace
+func (l *Raw) tryAcquireIRQ() bool {
+	s := pin.DisableIRQ()
+	if !l.tryAcquire() {
+		s.Restore()
+		return false
+	}
+	l.irq, l.off = true, s
+	return true
+}
+
 // UnlockIRQ releases a lock taken by [Raw.LockIRQ]. Deferred Hardirq handlers
 // run now.
 //

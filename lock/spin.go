@@ -85,7 +85,32 @@ func (l *Spin) LockIRQ() {
 	l.raw.acquireIRQ()
 }
 
-// UnlockIRQ releases a lock taken by [Spin.LockIRQ].
+// TryLockIRQ is [Spin.TryLock] for a lock that others take by [Spin.LockIRQ]:
+// with preempt_rt=0 interrupts stay disabled until [Spin.UnlockIRQ].
+//
+// Context: any.
+//
+// Linux: spin_trylock_irqsave.
+func (l *Spin) TryLockIRQ() bool {
+	how := depcheck.Try
+	if preempt.RT() {
+		if !l.mu.TryLock() {
+			return false
+		}
+	} else {
+		if !l.raw.tryAcquireIRQ() {
+			return false
+		}
+		how |= depcheck.Pins2
+	}
+	if depcheck.Enabled() {
+		depcheck.HardirqsOff()
+		l.raw.dep.Acquire(depcheck.Spin, how)
+	}
+	return true
+}
+
+// UnlockIRQ releases a lock taken by [Spin.LockIRQ] or [Spin.TryLockIRQ].
 //
 // Linux: spin_unlock_irqrestore.
 func (l *Spin) UnlockIRQ() {

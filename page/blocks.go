@@ -50,20 +50,26 @@ func (a *Allocator) allocBlocks(order, want int, f gfp.Flags, out *[maxBatch]uin
 // lock.
 func (a *Allocator) allocCharged(order, want int, f gfp.Flags, pinned bool, out *[maxBatch]uint32) (n int, shortfall int64, added uint32) {
 	z := &a.zone
-	z.lock.LockIRQ()
+	a.lockMerged()
 	defer z.lock.UnlockIRQ()
 	added = a.core.Added.Load() // ord:frontier
 	if a.closed.Load() {        // ord:gate
 		return 0, -1, added
 	}
-	a.mergeDeferredLocked()
+	n, shortfall = a.takeBlocksLocked(order, want, f, pinned, out)
+	return n, shortfall, added
+}
+
+// takeBlocksLocked is allocCharged under the zone lock. With populated it takes
+// only blocks that have memory, and charges nothing.
+func (a *Allocator) takeBlocksLocked(order, want int, f gfp.Flags, populated bool, out *[maxBatch]uint32) (n int, shortfall int64) {
 	for n < min(want, maxBatch) {
 		k := order
 		var page uint32
-		if pinned || a.granule > order {
+		if populated || a.granule > order {
 			page = a.pickLocked(order, true)
 		}
-		if page == 0 && !pinned {
+		if page == 0 && !populated {
 			k = max(order, a.granule)
 			page = a.pickLocked(k, false)
 		}
@@ -84,7 +90,7 @@ func (a *Allocator) allocCharged(order, want int, f gfp.Flags, pinned bool, out 
 		out[n] = page
 		n++
 	}
-	return n, shortfall, added
+	return n, shortfall
 }
 
 // populate gives memory to blocks from allocCharged, adjacent ones in one call,

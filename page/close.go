@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"quiesce/internal/sys"
 )
 
 // ErrClosed is wrapped by the error of Close on an allocator that is already
@@ -38,8 +40,7 @@ func (a *Allocator) Shrink() int64 {
 		return 0
 	}
 	a.flushLists()
-	a.zone.lock.LockIRQ()
-	a.mergeDeferredLocked()
+	a.lockMerged()
 	want := a.zone.freePop.Load() * Size // a bound: others may free and allocate; ord:zone
 	a.zone.lock.UnlockIRQ()
 	var got int64
@@ -59,6 +60,7 @@ func (a *Allocator) Shrink() int64 {
 // [ErrClosed]. No goroutine may use the allocator during or after a Close that
 // succeeds: Alloc returns nil then, and Free panics. Context: task; not pinned.
 func (a *Allocator) Close() error {
+	a.waitIdle()
 	a.grow.Lock()
 	defer a.grow.Unlock()
 	if a.closed.Load() { // ord:gate
@@ -68,8 +70,7 @@ func (a *Allocator) Close() error {
 	defer a.takers.Unlock()
 	a.revokeLocked()
 	a.collectLocked()
-	a.zone.lock.LockIRQ()
-	a.mergeDeferredLocked()
+	a.lockMerged()
 	used := int64(a.core.Added.Load()) - a.zone.freePages.Load() - 1 // ord:frontier,zone
 	a.closed.Store(used == 0)                                        // under the lock: no block leaves the buddy any more; ord:gate
 	a.zone.lock.UnlockIRQ()
@@ -82,6 +83,14 @@ func (a *Allocator) Close() error {
 	a.zone.resident.Store(0) // ord:zone
 	a.slots.Release()
 	return nil
+}
+
+// waitIdle waits for the allocator's goroutines, which may have pages in hand.
+// Without users no new ones start.
+func (a *Allocator) waitIdle() {
+	for i := 0; a.merging.Load() || a.stocking.running.Load(); i++ { // ord:wake-zone,wake-stock
+		sys.RelaxUnpinned(i)
+	}
 }
 
 // users names the Reclaimers that have a name.

@@ -9,21 +9,50 @@ import (
 // Deferred frees: blocks that were freed where the zone lock could not be
 // taken. The stack's head and its length are in Allocator.
 
-// mergeDeferredLocked moves the deferred frees into the buddy. The lock is the
-// zone's.
-func (a *Allocator) mergeDeferredLocked() {
-	if a.deferred.Load() == 0 { // ord:defer
-		return
+// mergeBatch is how many deferred blocks one hold of the zone lock merges: at
+// some 50 ns each a few microseconds.
+const mergeBatch = 64
+
+// mergeDeferredLocked moves up to mergeBatch deferred frees into the buddy, and
+// reports whether there are more. What was taken off the stack and not merged
+// yet is at zone.rest. The lock is the zone's.
+func (a *Allocator) mergeDeferredLocked() (more bool) {
+	z := &a.zone
+	if z.rest == 0 {
+		if a.deferred.Load() == 0 { // ord:defer
+			return false
+		}
+		z.rest = a.deferred.Swap(0) // ord:defer
 	}
 	var n int64
-	for page := a.deferred.Swap(0); page != 0; { // ord:defer
+	page := z.rest
+	for range mergeBatch {
+		if page == 0 {
+			break
+		}
 		m := a.meta(page)
 		next, order := m.Link, pages.Order(m.Read())
 		a.freeBlockLocked(page, order, 1<<order)
 		n += 1 << order
 		page = next
 	}
-	a.deferredPages.Add(-n) // ord:stat
+	z.rest = page
+	a.deferredPages.Add(-n)                    // ord:stat
+	return page != 0 || a.deferred.Load() != 0 // ord:defer
+}
+
+// lockMerged takes the zone lock, and merges in holds of one batch each what was
+// deferred before the call.
+func (a *Allocator) lockMerged() {
+	left := a.deferredPages.Load() / mergeBatch // blocks are at least a page; ord:stat
+	for {
+		a.zone.lock.LockIRQ()
+		if !a.mergeDeferredLocked() || left < 0 {
+			return
+		}
+		left--
+		a.zone.lock.UnlockIRQ()
+	}
 }
 
 // deferBound is the number of deferred pages above which a goroutine starts
@@ -57,8 +86,7 @@ func (a *Allocator) pushDeferred(first, last uint32, n int64) {
 // mergeLoop merges deferred frees until the stack is short. At most one runs.
 func (a *Allocator) mergeLoop() {
 	for {
-		a.zone.lock.LockIRQ()
-		a.mergeDeferredLocked()
+		a.lockMerged()
 		a.zone.lock.UnlockIRQ()
 		a.merging.Store(false) // ord:wake-zone
 		fault.Delay("wake-zone")

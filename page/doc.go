@@ -76,7 +76,8 @@
 // # Allocation paths
 //
 //	Alloc ─ order ≤ 3: this P's list ────────── pinned for a few stores, no atomics
-//	  ├ NoLocks: nil                            no lock, no system call
+//	  ├ NoLocks: try the zone lock for a batch that has memory; else nil, and
+//	  │    a goroutine populates blocks for the next (stock.go)
 //	  ├ zone lock: deferred frees into the buddy, then a batch out of it
 //	  │    populated blocks first; else charge, unlock, populate
 //	  │    nothing free: grow; limit reached: scavenge, retry

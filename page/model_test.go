@@ -72,6 +72,7 @@ func TestModel(t *testing.T) {
 				a.Shrink()
 				checkZone(t, a)
 			}
+			a.waitIdle()
 			if s := a.Stats(); s.InUse != int64(len(owner))*Size ||
 				s.Resident != s.Metadata+Size+s.InUse+s.OnLists+s.Deferred+s.FreePopulated ||
 				s.Limit > 0 && s.Peak > s.Limit || s.Resident > s.Peak {

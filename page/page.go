@@ -74,6 +74,7 @@ type Allocator struct {
 	deferred      atomic.Uint32 // head of the stack of deferred frees, through Meta.Link
 	deferredPages atomic.Int64  // pages on it
 	merging       atomic.Bool   // mergeLoop runs
+	stocking      stocking      // see stock.go
 
 	zone zone
 

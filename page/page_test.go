@@ -50,6 +50,7 @@ func newGranule(t testing.TB, c Config, granule int) *Allocator {
 // to be lost: everything is free, without memory and coalesced.
 func checkEmpty(t testing.TB, a *Allocator) {
 	t.Helper()
+	a.waitIdle()
 	a.Shrink()
 	s := a.Stats()
 	granule := int64(1) << a.granule

@@ -239,8 +239,7 @@ func (a *Allocator) addSectionsLocked(n uint32, f gfp.Flags) error {
 	}
 	cost := int64(n) * sectionMeta
 	for {
-		z.lock.LockIRQ()
-		a.mergeDeferredLocked()
+		a.lockMerged()
 		shortfall := int64(-1)
 		if a.roomLocked(cost+Size<<a.granule, f) {
 			shortfall = a.chargeLocked(cost)
@@ -286,8 +285,7 @@ func (a *Allocator) scavenge(bytes int64) (got int64) {
 	z := &a.zone
 	var chain uint32
 	var moved int64 // pages
-	z.lock.LockIRQ()
-	a.mergeDeferredLocked()
+	a.lockMerged()
 	for shortfall := bytes; shortfall > 0; {
 		page := a.victimLocked(shortfall)
 		if page == 0 {

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"quiesce/gfp"
-	"quiesce/internal/pages"
-	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
 
@@ -76,11 +74,7 @@ func (a *Allocator) askReclaimers(need int64) {
 // reclaim. Linux: __alloc_pages_slowpath.
 func (a *Allocator) allocOrReclaim(order int, f gfp.Flags) uint32 {
 	if !f.CanLock() {
-		race.Disable()
-		a.count.refusals.Add(1) // ord:stat
-		race.Enable()
-		a.warn(order, f)
-		return 0
+		return a.allocTry(order, f)
 	}
 	if f.CanSleep() {
 		f = a.checkMaySleep(f)
@@ -110,17 +104,7 @@ func (a *Allocator) allocZone(order, want int, f gfp.Flags) uint32 {
 	if n == 0 {
 		return 0
 	}
-	a.meta(blocks[0]).Set(pages.InUse, order, 0)
-	if n == 1 {
-		return blocks[0]
-	}
-	for _, page := range blocks[1:n] {
-		a.meta(page).Set(pages.Cached, order, 0)
-	}
-	for _, page := range a.stock(blocks[1:n], order) { // no room: this may be another P by now
-		a.pushDeferred(page, page, 1<<order)
-	}
-	return blocks[0]
+	return a.handOut(blocks[:n], order)
 }
 
 // Pauses between two rounds of reclaim, in ns. Untuned.

@@ -46,6 +46,7 @@ import (
 type zone struct {
 	lock  lock.Spin
 	lists [kinds][MaxOrder + 1]uint32 // protected by lock: first block, or 0
+	rest  uint32                      // protected by lock: deferred blocks, off their stack
 
 	blocks    [MaxOrder + 1]atomic.Int64
 	resident  atomic.Int64 // bytes charged

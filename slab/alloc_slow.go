@@ -58,6 +58,11 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 	if in == 0 || c.sheaf(in).n == 0 {
 		c.putEmpty(s, in)
 		in = c.full.pop(c)
+		if !f.CanLock() && c.full.n.Load() < c.stock.sheaves.Load()/2 { // ord:hint
+			race.Enable()
+			c.requestStock()
+			race.Disable()
+		}
 	}
 	if in != 0 {
 		off := c.install(s, in)
@@ -66,12 +71,10 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 		return c.pointer(off)
 	}
 	s.exit()
-	if !f.CanLock() {
-		c.refused(f)
-		race.Enable()
-		return nil
-	}
 	race.Enable()
+	if !f.CanLock() {
+		return c.refillTry(f)
+	}
 	return c.refill(f)
 }
 
@@ -107,28 +110,29 @@ func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
 
 // tryRefill fills a sheaf from the slabs, at most one of them new.
 func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
-	pf := f&gfp.Atomic | gfp.NoWarn // refill waits and warns
-	e := c.empty.pop(c)
-	if e == 0 {
-		e = c.newSheaf(c.pages.Alloc(0, pf|pages.Unseen))
-	}
+	f = f&(gfp.Atomic|gfp.NoLocks) | gfp.NoWarn // refill waits and warns
 	var one [1]uint32
-	dst := one[:]
-	if e != 0 {
-		dst = c.sheaf(e).obj[:c.sheafCap]
-		if race.Enabled {
-			dst = make([]uint32, c.sheafCap)
-		}
+	e, fresh, dst := c.emptySheaf(f)
+	if e == 0 {
+		dst = one[:]
 	}
-	c.mu.LockIRQ()
-	n := c.takeObjectsLocked(dst)
-	c.mu.UnlockIRQ()
+	if !f.CanLock() { // maybe pinned: a shorter hold
+		dst = dst[:min(len(dst), tryBatch)]
+	}
+	n := 0
+	if c.lockOrTry(f) {
+		n = c.takeObjectsLocked(dst)
+		c.mu.UnlockIRQ()
+	}
 	if n == 0 {
-		if p := c.pages.Alloc(c.order, pf); p != nil {
-			c.mu.LockIRQ()
-			c.addSlabLocked(p)
-			n = c.takeObjectsLocked(dst)
-			c.mu.UnlockIRQ()
+		if p := c.pages.Alloc(c.order, f); p != nil {
+			if !c.lockOrTry(f) {
+				c.pages.Free(p, c.order)
+			} else {
+				c.addSlabLocked(p)
+				n = c.takeObjectsLocked(dst)
+				c.mu.UnlockIRQ()
+			}
 		}
 	}
 	if e == 0 {
@@ -137,16 +141,32 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 		}
 		return c.pointer(one[0])
 	}
-	// Pops go from the end: reverse the order, so that addresses rise.
-	for i, j := 0, n-1; i < j; i, j = i+1, j-1 {
-		dst[i], dst[j] = dst[j], dst[i]
-	}
-	c.sheaf(e).fill(dst, n)
 	if n == 0 {
-		c.empty.push(c, e)
+		if fresh && !f.CanLock() {
+			c.dropSheaf(e) // this P's list had it, and has it for others
+		} else {
+			c.empty.push(c, e)
+		}
 		return c.fromDepot()
 	}
+	c.sheaf(e).fill(dst, n)
 	return c.useSheaf(e)
+}
+
+// emptySheaf finds or makes an empty sheaf, and returns 0 if there is no memory
+// for one. The objects for it go to dst, and from there into it by fill.
+func (c *cache) emptySheaf(f gfp.Flags) (e num, fresh bool, dst []uint32) {
+	if e = c.empty.pop(c); e == 0 {
+		e, fresh = c.newSheaf(c.pages.Alloc(0, f|pages.Unseen)), true
+	}
+	switch {
+	case e == 0:
+	case race.Enabled:
+		dst = make([]uint32, c.sheafCap)
+	default:
+		dst = c.sheaf(e).obj[:c.sheafCap]
+	}
+	return e, fresh, dst
 }
 
 // useSheaf allocates from a filled sheaf of the caller's and leaves it where

@@ -26,7 +26,6 @@ type cache struct {
 	core      *pages.Core // of pages
 	name      string
 	id        uint32 // pages.Meta.Owner of its slabs
-	depotMax  int32  // sheaves
 	keepEmpty int    // slabs
 	onReclaim func([]uint32)
 	_         [percpu.Line]byte
@@ -41,10 +40,12 @@ type cache struct {
 	reclaiming, draining, toppingUp, toppingUpForWorker atomic.Bool
 	workers                                             atomic.Int32 // goroutines that have not ended
 
+	stock       stock        // see stock.go
 	topUpWanted atomic.Bool  // empty sheaves are wanted
 	topUpSize   atomic.Int32 // sheaves that the last top-up made
 	waiters     atomic.Int32 // allocations that wait for memory
 	sheaves     atomic.Int32 // pages that are sheaves
+	depotMax    atomic.Int32 // sheaves; only Reserve changes it
 	lastReclaim atomic.Int64 // when Reclaim was called last
 	closed      atomic.Bool
 	poison      poison // empty in plain builds
@@ -124,7 +125,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 		c.sheafCap = uint32(min(int(c.sheafCap), cfg.sheaf))
 	}
 	perSheaf := int64(c.sheafCap) * int64(c.size)
-	c.depotMax = int32(min(max(cfg.depot/perSheaf, 1), 1<<20))
+	c.depotMax.Store(int32(min(max(cfg.depot/perSheaf, 1), 1<<20))) // ord:hint
 	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
 	c.allocBits, c.pendBits, c.waitBits = c.core.AllocBits, c.core.PendBits, c.core.WaitBits
 	c.mu.Init("slab.mu")

@@ -9,6 +9,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/pages"
+	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/preempt"
 )
@@ -53,6 +54,7 @@ func TestNoLocksInARawAtomicContextReturnsNilAndTheChainReclaims(t *testing.T) {
 }
 
 func noLocks(t *testing.T) {
+	testkit.Procs(t, 1) // whoever would help a refused allocation runs later
 	a := newPages(t, 0)
 	var back atomic.Int64
 	c := newTest[cell](t, a, withHook(func(offs []uint32) { back.Add(int64(len(offs))) }))
@@ -63,6 +65,8 @@ func noLocks(t *testing.T) {
 	for c.Alloc(gfp.NoLocks|gfp.NoWarn) != nil { // leaked, as are the pages: the process ends soon
 	}
 	for a.Alloc(0, gfp.NoLocks|gfp.NoWarn) != nil {
+	}
+	for c.c.empty.pop(&c.c) != 0 { // the last array
 	}
 	c.FreeRCU(first)
 	chained := c.Stats // not now: it takes a lock

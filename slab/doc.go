@@ -81,8 +81,9 @@
 // None runs when nothing is pending. A cache's reclaim worker starts when a
 // sheaf is pushed; its drain starts when an RCU sheaf is installed, takes
 // partly filled sheaves every few milliseconds, and ends when it finds none.
-// A third makes empty sheaves during a flood. They wait by system call, and do
-// not run user code.
+// A third makes empty sheaves during a flood, and a fourth full ones after an
+// allocation with gfp.NoLocks was refused (stock.go). They wait by system call,
+// and do not run user code.
 //
 // # Memory and its limits
 //
@@ -103,8 +104,8 @@
 // It is part of the tree in docs/design/lock-order.md, which a test checks against what
 // lockdep observes, with the locks of poison builds. Pages are freed under
 // cache.mu, for which page takes no lock. It is taken with interrupts off,
-// because handlers may allocate. No slow path of FreeRCU or Free takes any
-// lock.
+// because handlers may allocate. No slow path of FreeRCU or Free waits for a
+// lock; for the page of an empty sheaf they may try page's zone lock.
 //
 // # Which misuse is detected
 //

@@ -49,6 +49,7 @@ type Heap struct {
 	core  *pages.Core                    // of pages
 	mu    lock.Mutex                     // making a class, and closing
 	class [classes]atomic.Pointer[cache] // by size class
+	asked atomic.Uint64                  // size classes that are being made for a gfp.NoLocks request, a bit each
 	owner sync.Map                       // pages.Meta.Owner → *cache, for frees
 
 	closed atomic.Bool // changes under mu; no class is made from then on
@@ -69,6 +70,7 @@ func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
 	}
 	h.mustBeOpen()
 	if !f.CanLock() {
+		h.requestClass(i)
 		return nil
 	}
 	c, _ := h.makeClass(i)
@@ -95,6 +97,20 @@ func (h *Heap) makeClass(i int) (*cache, error) {
 	return c, nil
 }
 
+// requestClass has a size class made and stocked. Context: any.
+func (h *Heap) requestClass(i int) {
+	bit := uint64(1) << i
+	if h.asked.Load()&bit != 0 || h.asked.Or(bit)&bit != 0 { // ord:publish
+		return
+	}
+	go func() {
+		if c := h.cacheFor(i, gfp.Kernel); c != nil {
+			c.requestStock()
+		}
+		h.asked.And(^bit) // ord:publish
+	}()
+}
+
 // Prepare makes the size classes for objects of these sizes, so that the first
 // allocation of such a size may come from a raw atomic context.
 //
@@ -118,8 +134,9 @@ func (h *Heap) Prepare(sizes ...int) error {
 
 // Kmalloc returns size bytes, aligned to 16. It returns nil if there is no
 // memory, or if size is less than 1 or more than 2 MiB. The first allocation of
-// a size class makes its cache, which takes a lock: call Prepare first if it is
-// to come from a raw atomic context.
+// a size class makes its cache, which takes a lock: with [gfp.NoLocks] it
+// returns nil and has the cache made, so call Prepare first if that one must
+// not fail.
 //
 // Context: as the flags say, see package gfp; with [gfp.NoLocks] any.
 //

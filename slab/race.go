@@ -113,10 +113,14 @@ func (s *sheaf) copied() []uint32 {
 }
 
 // fill sets the number of objects, after dst was filled with them: the
-// sheaf's own array or, in race builds, a copy.
+// sheaf's own array or, in race builds, a copy. Pops go from the end, so it
+// reverses their order, for addresses that rise.
 //
 //go:norace
 func (s *sheaf) fill(dst []uint32, n int) {
+	for i, j := 0, n-1; i < j; i, j = i+1, j-1 {
+		dst[i], dst[j] = dst[j], dst[i]
+	}
 	if race.Enabled {
 		for i := range n { // copy() would show itself to the detector
 			s.obj[i] = dst[i]

@@ -63,7 +63,7 @@ func (c *cache) spawn(fn func()) {
 
 // hasWork reports whether there is something for the reclaim worker to do.
 func (c *cache) hasWork() bool {
-	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax || c.poison.pending() // ord:wake-reclaim
+	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax.Load() || c.poison.pending() // ord:wake-reclaim,hint
 }
 
 func (c *cache) reclaimWorker() {
@@ -110,7 +110,7 @@ func (c *cache) passLocked(expedited bool) {
 	c.disposeAll(sheaves)
 	c.freeChainedLocked(slabs)
 	c.poison.gracePeriodEnded()
-	c.trimDepot(c.depotMax)
+	c.trimDepot(c.depotMax.Load()) // ord:hint
 }
 
 // collectLocked takes everything that waits for a grace period: the first of
@@ -168,7 +168,7 @@ func (c *cache) dispose(n num) {
 		return
 	}
 	// Under pressure pages are wanted, unless it is this cache's objects.
-	keep := c.full.n.Load() < c.depotMax && (c.waiters.Load() > 0 || !c.pressed()) // ord:hint
+	keep := c.full.n.Load() < c.depotMax.Load() && (c.waiters.Load() > 0 || !c.pressed()) // ord:hint
 	if s.n > 0 && keep {
 		c.stats.reused.Add(uint64(s.n)) // ord:stat
 		if c.handedOver++; c.handedOver%checkEvery == 0 {
@@ -211,7 +211,7 @@ func (c *cache) checkSheaf(s *sheaf) {
 //
 //go:norace
 func (c *cache) checkDepot() {
-	if c.full.n.Load() > c.depotMax { // ord:hint
+	if c.full.n.Load() > c.depotMax.Load() { // ord:hint
 		c.startReclaim()
 	}
 }
@@ -275,5 +275,7 @@ func (c *cache) Reclaim(int64) {
 	if c.hasWork() {
 		c.startReclaim()
 	}
-	c.shrink()
+	if c.stock.reserving.Load() == 0 { // ord:hint
+		c.shrink()
+	}
 }

@@ -10,6 +10,13 @@ var pageMutants = []mutant{
 		killer: killer{pkg: "page", tests: "TestNoLocksIsServedFromTheListOrNilUnderAHeldZoneLock", dies: "schedule: holding locks"},
 	},
 	{
+		name:   "page-refusal-starts-no-stocking",
+		breaks: "a refused request has the next one served",
+		file:   "page/stock.go", in: "Allocator.allocTry",
+		edits:  []edit{{before: `a.requestStock(order)`, after: ``}},
+		killer: killer{pkg: "page", tests: "TestARefusedRawPageAllocationIsServedLater"},
+	},
+	{
 		name:   "page-limit-not-checked",
 		breaks: "the memory limit is a promise",
 		file:   "page/zone.go", in: "Allocator.chargeLocked",
@@ -19,7 +26,7 @@ var pageMutants = []mutant{
 	{
 		name:   "page-populated-before-charged",
 		breaks: "memory is charged before it is populated",
-		file:   "page/blocks.go", in: "Allocator.allocCharged",
+		file:   "page/blocks.go", in: "Allocator.takeBlocksLocked",
 		edits:  []edit{{before: `shortfall = a.chargeLocked(missing)`, after: "shortfall = 0\ndefer a.chargeLocked(missing)"}},
 		killer: killer{pkg: "page", tests: "TestLimitIsReachableAndPopulatedMemoryMovesBetweenOrders|TestModel"},
 	},

@@ -211,8 +211,15 @@ var slabMutants = []mutant{
 		name:   "NoLocks-takes-a-lock",
 		breaks: "gfp.NoLocks takes no lock that can sleep",
 		file:   "slab/alloc_slow.go", in: "cache.allocFurther",
-		edits:  []edit{{before: `if !f.CanLock() { c.refused(f)`, after: `if false { c.refused(f)`}},
+		edits:  []edit{{before: `if !f.CanLock() { return`, after: `if false { return`}},
 		killer: killer{pkg: "slab", tests: "TestNoLocksTakesNoLockOfTheCache", dies: "schedule: holding locks"},
+	},
+	{
+		name:   "NoLocks-makes-no-class",
+		breaks: "a refused request has the next one served",
+		file:   "slab/kmalloc.go", in: "Heap.cacheFor",
+		edits:  []edit{{before: `h.requestClass(i)`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestTheFirstRawKmallocOfAClassHasItMade"},
 	},
 	{
 		name:   "FreeRCU-allocates-under-locks",

@@ -1,0 +1,167 @@
+package slab
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/fault"
+	"quiesce/internal/race"
+)
+
+// Allocations with gfp.NoLocks that find nothing cached. They may be pinned, so
+// they try the cache's lock, which others hold for some microseconds at a
+// time, and the page allocator, which does the same. One that is refused, or
+// that leaves the depot half empty, has a goroutine put filled sheaves into the
+// depot, twice as many each time. So a program that allocates in raw atomic
+// contexts only is refused at first, and not from then on. Linux:
+// kmalloc_nolock's trylock, and the refill of kfree_rcu's page cache from work.
+
+// stock is the state of that goroutine.
+type stock struct {
+	running atomic.Bool
+	wanted  atomic.Bool
+	sheaves atomic.Int32 // what the depot is filled up to; 0 before the first
+
+	reserving atomic.Int32 // calls of Reserve: what the depot has is not to be reclaimed
+}
+
+const (
+	// stockBytes bounds the objects that a round puts into the depot, which
+	// may be bounded lower. Untuned.
+	stockBytes = 4 << 20
+	// tryBatch is how many objects a request that may be pinned takes out of
+	// slabs at once, at some 5 ns each.
+	tryBatch = 256
+)
+
+// ErrNoMemory is wrapped by the error of Reserve when there is not enough memory.
+var ErrNoMemory = errors.New("no memory")
+
+// lockOrTry takes mu, waiting for it if the flags allow that.
+func (c *cache) lockOrTry(f gfp.Flags) bool {
+	if !f.CanLock() {
+		return c.mu.TryLockIRQ()
+	}
+	c.mu.LockIRQ()
+	return true
+}
+
+// refillTry is refill for a request that must not wait for a lock.
+func (c *cache) refillTry(f gfp.Flags) unsafe.Pointer {
+	p := c.tryRefill(f)
+	if p == nil {
+		race.Disable()
+		c.refused(f)
+		race.Enable()
+		c.requestStock()
+	}
+	return p
+}
+
+// requestStock has the depot filled. Context: any.
+func (c *cache) requestStock() {
+	race.Disable()
+	c.stock.wanted.Store(true) // ord:wake-stock
+	race.Enable()
+	if claim(&c.stock.running) { // ord:wake-stock
+		c.spawn(c.stockWorker)
+	}
+}
+
+func (c *cache) stockWorker() {
+	st := &c.stock
+	for {
+		for st.wanted.Swap(false) { // ord:wake-stock
+			perSheaf := int64(c.sheafCap) * int64(c.size)
+			most := min(max(int32(stockBytes/perSheaf), 1), c.depotMax.Load()) // ord:hint
+			n := max(min(2*st.sheaves.Load(), most), 1)                        // ord:hint
+			st.sheaves.Store(n)                                                // ord:hint
+			c.fillDepot(n)
+		}
+		st.running.Store(false) // ord:wake-stock
+		fault.Delay("wake-stock")
+		if !st.wanted.Load() || !st.running.CompareAndSwap(false, true) { // ord:wake-stock
+			return
+		}
+	}
+}
+
+// fillDepot adds filled sheaves until the depot has n, and reports whether
+// it has. Others may take some all the while. Context: task; not pinned.
+func (c *cache) fillDepot(n int32) bool {
+	for range n {
+		if c.full.n.Load() >= n || c.closed.Load() || !c.fillOne() { // ord:hint,closed
+			break
+		}
+	}
+	return c.full.n.Load() >= n // ord:hint
+}
+
+// fillOne adds a full sheaf to the depot. If it gets less than a sheaf of
+// objects, it adds what it got and returns false.
+func (c *cache) fillOne() bool {
+	const f = gfp.NoWait | gfp.NoWarn
+	e, _, dst := c.emptySheaf(f)
+	if e == 0 {
+		return false
+	}
+	n := 0
+	for n < len(dst) {
+		c.mu.LockIRQ()
+		k := c.takeObjectsLocked(dst[n:min(n+tryBatch, len(dst))])
+		c.mu.UnlockIRQ()
+		if n += k; k > 0 {
+			continue
+		}
+		p := c.pages.Alloc(c.order, f)
+		if p == nil {
+			break
+		}
+		c.mu.LockIRQ()
+		c.addSlabLocked(p)
+		c.mu.UnlockIRQ()
+	}
+	if n == 0 {
+		c.empty.push(c, e)
+	} else {
+		c.sheaf(e).fill(dst, n)
+		c.full.push(c, e)
+	}
+	return n == len(dst)
+}
+
+// Reserve puts free objects into the depot until there are n, and has the depot
+// keep that many: the next n allocations find them in any context, those with
+// [gfp.NoLocks] included. They serve every allocation; Shrink, and other users
+// of the memory once it is short, may take them. The error wraps [ErrNoMemory].
+//
+// Context: task; not pinned. It may wait, as an allocation with [gfp.Kernel].
+//
+// Linux: mempool_create, kmem_cache_prefill_sheaf.
+func (c *Cache[T]) Reserve(n int) error { return c.c.reserve(n) }
+
+func (c *cache) reserve(n int) error {
+	mightSleep("slab: Reserve")
+	sheaves := (int64(max(n, 0)) + int64(c.sheafCap) - 1) / int64(c.sheafCap)
+	if sheaves > 1<<20 {
+		return fmt.Errorf("slab: cache %s: Reserve(%d): %w", c.name, n, ErrNoMemory)
+	}
+	for {
+		old := c.depotMax.Load()                                                     // ord:hint
+		if old >= int32(sheaves) || c.depotMax.CompareAndSwap(old, int32(sheaves)) { // ord:hint
+			break
+		}
+	}
+	c.stock.reserving.Add(1)        // ord:hint
+	defer c.stock.reserving.Add(-1) // ord:hint
+	var w waiter
+	for !c.fillDepot(int32(sheaves)) {
+		if !w.retryAfterReclaim(c) {
+			return fmt.Errorf("slab: cache %s: Reserve(%d): %w", c.name, n, ErrNoMemory)
+		}
+	}
+	return nil
+}
