@@ -45,7 +45,7 @@ func (a *Allocator) Shrink() int64 {
 	a.zone.lock.UnlockIRQ()
 	var got int64
 	for got < want {
-		n := a.scavenge(min(want-got, openStep))
+		n := a.scavenge(min(want-got, scavengeStep))
 		if n == 0 {
 			break
 		}

@@ -33,14 +33,16 @@
 //
 // # Regions
 //
-// Five address ranges are reserved, for data of size S:
+// Five address ranges are reserved, for data of size S, which begins at a
+// multiple of the largest block:
 //
 //	data     page 0 │ handed out, free, on lists …│ open, not added │ no access
 //	         0      4096                     frontier            opened       S
 //	metas    32 bytes a page    one pages.Meta for each page
 //	bits ×3  32 bytes a page    one bit for each 16 bytes: alloc, pend, wait
 //
-// Opening changes access rights in steps of 64 MiB and costs no memory. A
+// Opening changes access rights in steps of 2 MiB and costs no memory, but for
+// a process that locks its memory, which pays for a step. A
 // section's metadata (16 KiB) is charged and populated when the section is
 // added; its pages when a block first leaves the buddy, or leaves it again after
 // scavenging. Page 0 is never handed out, is populated and stays zero: it is

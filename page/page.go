@@ -148,6 +148,7 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 		a.slots.Release()
 		return fail("no address space: %w", err)
 	}
+	rng.name(c.Name)
 	a.rng = rng
 	a.core.Base, a.core.Metas = rng.data, rng.meta
 	a.core.AllocBits, a.core.PendBits, a.core.WaitBits = rng.bits[0], rng.bits[1], rng.bits[2]

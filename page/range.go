@@ -24,9 +24,10 @@ type region struct {
 	small  bool    // immutable; huge pages are kept out, because a limit counts pages
 }
 
-// openStep is the most that is opened at a time. Each step costs a system call
-// and, on systems that charge accessible memory, a charge for 64 MiB. Untuned.
-const openStep = 64 << 20
+// openStep is the least that is opened at a time; five system calls each time.
+// What is open and has no memory is locked by mlockall, counted by RLIMIT_DATA
+// and vm.overcommit_memory=2, and committed by Windows. Untuned.
+const openStep = 2 << 20
 
 const bitsRatio = Size / pages.BitBytes // bytes of data for a byte of each bitmap
 
@@ -90,7 +91,8 @@ func getRegion(size uintptr, small bool) (*region, error) {
 }
 
 // reserve takes the address space of all parts, except for the data of race
-// builds.
+// builds. The data is the first and begins where the largest block may begin,
+// so that blocks are aligned to their size and not only within the range.
 func reserve(parts [5]part) (unsafe.Pointer, error) {
 	total := uintptr(0)
 	for i, part := range parts {
@@ -98,7 +100,21 @@ func reserve(parts [5]part) (unsafe.Pointer, error) {
 			total += part.size
 		}
 	}
-	return sys.Reserve(total)
+	const align = Size << MaxOrder
+	p, err := sys.Reserve(total + align)
+	return unsafe.Add(p, -uintptr(p)&(align-1)), err
+}
+
+// name gives the ranges a name in the system's list of mappings.
+func (r *region) name(allocator string) {
+	for i, part := range r.parts(r.size) {
+		switch {
+		case i > 0:
+			sys.Name(*part.base, part.size, "quiesce: metadata of "+allocator)
+		case !race.Enabled:
+			sys.Name(*part.base, part.size, "quiesce: pages of "+allocator)
+		}
+	}
 }
 
 type part struct {
@@ -161,7 +177,7 @@ func drop(p unsafe.Pointer, n uintptr) {
 
 // recycle returns the region to the pool. No block is in use.
 func (a *Allocator) recycle() {
-	for a.scavenge(openStep) > 0 {
+	for a.scavenge(scavengeStep) > 0 {
 	}
 	if added := a.core.Added.Load(); added > 0 { // ord:frontier
 		a.rng.dropMeta(0, added)
@@ -277,6 +293,10 @@ func (a *Allocator) addSectionsLocked(n uint32, f gfp.Flags) error {
 	}
 	return nil
 }
+
+// scavengeStep bounds the blocks that are in transit at a time when as many as
+// possible are scavenged. Untuned.
+const scavengeStep = 64 << 20
 
 // scavenge returns memory of free blocks to the system until that makes bytes,
 // or there is no more. It takes the zone lock, and discards outside of it.

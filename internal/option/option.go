@@ -40,6 +40,7 @@ var Table = []Option{
 	{"preempt_rt", "0 or 1", "1", "1: spin locks sleep, as in the kernel's PREEMPT_RT. 0: they spin, pinned.", "all: `preempt`", isBool},
 	{"membarrier", "0 or 1", "1", "0: do not use the system call membarrier; grace periods stop the world.", "all: `internal/sys`", isBool},
 	{"limit", "bytes", "0", "Limit of the default page allocator, in populated bytes; 0: none.", "all: `page`", isBytes},
+	{"coredump", "0 or 1", "1", "0: keep pages, their metadata and per-P slots out of core dumps (Linux).", "all: `internal/sys`", isBool},
 	{"failslab", faultForm, "0", "How often an allocation fails beyond this P's main sheaf.", "all: `slab`", isFault},
 	{"fail_page_alloc", faultForm, "0", "How often a page allocation fails.", "all: `page`", isFault},
 	{"lockdep", "0 or 1", "0; 1 with `-tags lockdep`", "1: check every acquisition, context and wait at run time.", "all: `lockdep`", isBool},

@@ -68,6 +68,7 @@ func addTable() (unsafe.Pointer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no address space for the slots of %d Ps: %w", size, err)
 	}
+	sys.Name(p, size*pitch, "quiesce: per-P slots")
 	if most == 0 {
 		most = size
 	}

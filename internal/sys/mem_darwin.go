@@ -7,6 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const noReserve = unix.MAP_NORESERVE
+
 // Populate commits [p, p+size) so that no later access faults.
 func Populate(p unsafe.Pointer, size uintptr) error {
 	touch(p, size)

@@ -7,6 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Linux counts no memory for what is reserved, except where
+// vm.overcommit_memory is 2: there it counts what is open.
+const noReserve = unix.MAP_NORESERVE
+
 // Populate commits [p, p+size) so that no later access faults.
 func Populate(p unsafe.Pointer, size uintptr) error {
 	err := unix.Madvise(unsafe.Slice((*byte)(p), size), unix.MADV_POPULATE_WRITE)
@@ -19,5 +23,10 @@ func Populate(p unsafe.Pointer, size uintptr) error {
 
 // Discard returns the memory of [p, p+size); it reads as zero afterwards.
 func Discard(p unsafe.Pointer, size uintptr) error {
-	return os.NewSyscallError("madvise", unix.Madvise(unsafe.Slice((*byte)(p), size), unix.MADV_DONTNEED))
+	b := unsafe.Slice((*byte)(p), size)
+	err := unix.Madvise(b, unix.MADV_DONTNEED)
+	if err == unix.EINVAL { // mlockall
+		err = unix.Madvise(b, unix.MADV_DONTNEED_LOCKED) // since Linux 5.18
+	}
+	return os.NewSyscallError("madvise", err)
 }

@@ -11,20 +11,11 @@ import (
 
 // Reserve takes size bytes of address space with no access and no memory.
 func Reserve(size uintptr) (unsafe.Pointer, error) {
-	return mmap(size, unix.PROT_NONE)
-}
-
-// ReserveOpen takes size bytes of address space that read as zero and get
-// memory page by page when first written.
-func ReserveOpen(size uintptr) (unsafe.Pointer, error) {
-	return mmap(size, unix.PROT_READ|unix.PROT_WRITE)
-}
-
-func mmap(size uintptr, prot int) (unsafe.Pointer, error) {
-	p, err := unix.MmapPtr(-1, 0, nil, size, prot, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	p, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE|noReserve)
 	if err != nil {
 		return nil, os.NewSyscallError("mmap", err)
 	}
+	reserved(p, size)
 	return p, nil
 }
 

@@ -12,12 +12,6 @@ func Reserve(size uintptr) (unsafe.Pointer, error) {
 	return alloc(nil, size, windows.MEM_RESERVE, windows.PAGE_NOACCESS)
 }
 
-// ReserveOpen takes size bytes of address space that read as zero. Windows
-// charges them against the commit limit at once.
-func ReserveOpen(size uintptr) (unsafe.Pointer, error) {
-	return alloc(nil, size, windows.MEM_RESERVE|windows.MEM_COMMIT, windows.PAGE_READWRITE)
-}
-
 // Open makes [p, p+size) of a reserved range readable and writable.
 func Open(p unsafe.Pointer, size uintptr) error {
 	_, err := alloc(p, size, windows.MEM_COMMIT, windows.PAGE_READWRITE)

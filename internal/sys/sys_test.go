@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"errors"
 	"testing"
 	"unsafe"
 
@@ -48,7 +49,19 @@ func TestReservedRangeIsOpenedPopulatedAndDiscarded(t *testing.T) {
 			}
 			return p, err
 		}},
-		{"ReserveOpen", func() (unsafe.Pointer, error) { return ReserveOpen(size) }},
+		{"Reserve+OpenPinned", func() (unsafe.Pointer, error) {
+			p, err := Reserve(size)
+			if err == nil && !CanOpenPinned {
+				return p, Open(p, size)
+			}
+			ProcPin()
+			ok := OpenPinned(p, size)
+			ProcUnpin()
+			if err == nil && !ok {
+				err = errors.New("OpenPinned failed")
+			}
+			return p, err
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := c.get()

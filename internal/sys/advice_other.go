@@ -7,3 +7,9 @@ import "unsafe"
 // SmallPages keeps transparent huge pages out of [p, p+size). Only Linux
 // has them.
 func SmallPages(p unsafe.Pointer, size uintptr) error { return nil }
+
+// Name gives [p, p+size) a name in the system's list of mappings. Only Linux
+// has names.
+func Name(p unsafe.Pointer, size uintptr, name string) {}
+
+func reserved(unsafe.Pointer, uintptr) {}
