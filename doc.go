@@ -20,11 +20,11 @@
 //	…
 //	sessions.Put("7f3a", Session{User: 7})
 //
-//	g := rcu.ReadLock() // no lock, no shared write
-//	if s := sessions.Get(g, "7f3a"); s != nil {
-//		fmt.Println(s.User) // in place, not copied
-//	}
-//	g.Unlock() // s must not be used any more
+//	rcu.Read(func(g rcu.Guard) { // no lock, no shared write
+//		if s := sessions.Get(g, "7f3a"); s != nil {
+//			fmt.Println(s.User) // in place, not copied
+//		}
+//	}) // s must not be used any more
 //
 // # Rules
 //

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/lockdep"
 	"quiesce/page"
@@ -115,9 +116,15 @@ func TestAGuardReleasedTwiceOrNever(t *testing.T) {
 	r := collect(t)
 	g := rcu.ReadLock()
 	g.Unlock()
-	g.Unlock()
+	testkit.Panics(t, g.Unlock, "unlocked before")
 	r.want(t, "a second Unlock", lockdep.UnlockBalance)
-	rcu.Synchronize() // the second Unlock was not counted as another reader's end
+	lockdep.Reset()
+	g = rcu.ReadLock()
+	same := g
+	g.Unlock()
+	same.Unlock()
+	r.want(t, "an Unlock of a copy", lockdep.UnlockBalance)
+	rcu.Synchronize() // no second Unlock was not counted as another reader's end
 
 	lockdep.Reset()
 	var lost rcu.Guard

@@ -29,15 +29,15 @@ func ReadLockBH() GuardBH {
 }
 
 // Guard returns the guard of the section, for functions that take one as proof.
-// Do not unlock it.
-func (g GuardBH) Guard() Guard { return g.g }
+// It can't be unlocked.
+func (g *GuardBH) Guard() Guard { return g.g.lend() }
 
 // Unlock ends the section. Softirq calls that it deferred run now, outside the
 // section. It must be called exactly once, on the goroutine that called
-// ReadLockBH.
+// ReadLockBH. It panics where [Guard.Unlock] does.
 //
 // Linux: rcu_read_unlock_bh.
-func (g GuardBH) Unlock() {
+func (g *GuardBH) Unlock() {
 	g.g.Unlock()
 	g.bh.Restore()
 }

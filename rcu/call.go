@@ -1,43 +1,48 @@
 package rcu
 
 import (
-	"sync"
 	"sync/atomic"
 
-	"quiesce/internal/depcheck"
-	"quiesce/internal/fault"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 )
 
 // Callbacks are kept in arrays, one list of arrays per shard. They are Go funcs,
-// so the arrays live on the Go heap; allocating one while pinned is allowed.
+// so the arrays live on the Go heap. The worker returns an array to its shard
+// when its callbacks have run. Where the shard has none, Call allocates one before
+// it takes the lock: pinned callers spin for it.
 const (
 	shards    = 64  // with more Ps than this, Ps share shards
-	arraySize = 255 // callbacks in an array, 2 KB with the count
+	arraySize = 252 // callbacks in an array, 2 KB with the other fields
+	unusedMax = 2   // unused arrays of a shard. Untuned.
 )
 
 type array struct {
-	n    int // registered
-	done int // invoked; owned by the worker
+	next *array
+	home *shard // immutable
+	n    int    // registered
+	done int    // started; owned by the worker
 	fns  [arraySize]func()
 }
 
 // shard is the queue of one P, or of several. Its lock is held for a few stores.
 type shard struct {
-	mu   lock.Raw
-	full []*array // protected by mu
-	cur  *array   // protected by mu
-	race race.Clock
-	_    [64]byte
+	mu      lock.Raw
+	first   *array // registered callbacks, oldest first; protected by mu
+	last    *array // protected by mu
+	unused  *array // protected by mu
+	unusedN int    // protected by mu
+	race    race.Clock
+	_       [64]byte
 }
 
 type callbacks struct {
-	shard   [shards]shard
-	working atomic.Bool
-	queued  atomic.Uint64
-	invoked atomic.Uint64
+	shard    [shards]shard
+	working  atomic.Bool
+	queued   atomic.Uint64
+	invoked  atomic.Uint64
+	barriers atomic.Int64 // Barriers that wait
 }
 
 var calls callbacks
@@ -46,6 +51,12 @@ func init() {
 	for i := range calls.shard {
 		calls.shard[i].mu.Init("rcu.calls.mu")
 	}
+}
+
+// waiting returns the number of callbacks that have not started.
+func (c *callbacks) waiting() uint64 {
+	invoked := c.invoked.Load()                    // ord:stat
+	return max(c.queued.Load(), invoked) - invoked // ord:stat
 }
 
 // countInvoked adds n to the callbacks started.
@@ -60,8 +71,10 @@ func (c *callbacks) countInvoked(n uint64) {
 // Call runs fn after a grace period, on a worker goroutine that is not pinned.
 // It never sleeps. Callbacks registered on one P run in order of registration.
 //
-// fn may block and may call Call; while it blocks, no other callback runs. It
-// must not call [Barrier].
+// fn may block and may call Call; while it blocks, no other callback runs, and
+// after [StallTimeout] its name is logged. It must not call [Barrier]. In a bubble
+// of testing/synctest fn runs on a goroutine of its own in that bubble, in no
+// particular order.
 //
 // Context: any.
 //
@@ -72,6 +85,10 @@ func Call(fn func()) {
 	if fn == nil {
 		panic("quiesce/rcu: Call of a nil func")
 	}
+	if inBubble() {
+		callInBubble(fn)
+		return
+	}
 	id := sys.ProcPin()
 	s := &calls.shard[id%shards]
 	s.race.Merge()
@@ -79,151 +96,84 @@ func Call(fn func()) {
 	calls.queued.Add(1) // ord:stat
 	s.mu.LockIRQ()
 	sys.ProcUnpin()
-	s.addLocked(fn)
+	s.addAndUnlock(fn)
+	race.Enable()
+	startCalls()
+}
+
+// addAndUnlock appends a callback to the shard's queue. s.mu is locked with
+// interrupts off, and is unlocked on return.
+//
+//go:norace
+func (s *shard) addAndUnlock(fn func()) {
+	added := s.addLocked(fn, nil)
 	s.mu.UnlockIRQ()
-	race.Enable()
-	startCalls()
-}
-
-// addLocked appends a callback to the shard's queue. s.mu is locked.
-//
-//go:norace
-func (s *shard) addLocked(fn func()) {
-	if s.cur == nil || s.cur.n == arraySize {
-		if s.cur != nil {
-			s.full = append(s.full, s.cur)
-		}
-		s.cur = new(array)
+	for !added {
+		fresh := &array{home: s}
+		s.mu.LockIRQ()
+		added = s.addLocked(fn, fresh)
+		s.mu.UnlockIRQ()
 	}
-	s.cur.fns[s.cur.n] = fn
-	s.cur.n++
 }
 
-// startCalls starts the worker unless it runs.
+// addLocked appends a callback to the shard's queue, and returns false if it needs
+// an array for that. fresh is one, or nil. s.mu is locked.
 //
 //go:norace
-func startCalls() {
-	fault.Delay("wake-call")
+func (s *shard) addLocked(fn func(), fresh *array) bool {
+	if fresh != nil {
+		s.keepLocked(fresh)
+	}
+	if s.last == nil || s.last.n == arraySize {
+		a := s.unused
+		if a == nil {
+			return false
+		}
+		s.unused, a.next = a.next, nil
+		s.unusedN--
+		if s.last == nil {
+			s.first = a
+		} else {
+			s.last.next = a
+		}
+		s.last = a
+	}
+	s.last.fns[s.last.n] = fn
+	s.last.n++
+	return true
+}
+
+// keepLocked keeps an unused array, if there are few. s.mu is locked.
+//
+//go:norace
+func (s *shard) keepLocked(a *array) {
+	if s.unusedN < unusedMax {
+		a.next, s.unused = s.unused, a
+		s.unusedN++
+	}
+}
+
+// removeLocked removes and returns the registered callbacks. s.mu is locked.
+//
+//go:norace
+func (s *shard) removeLocked() (first, last *array) {
+	first, last = s.first, s.last
+	s.first, s.last = nil, nil
+	return first, last
+}
+
+// recycle returns an array whose callbacks have run to its shard, and the array
+// that came after it to the caller.
+//
+//go:norace
+func (a *array) recycle() (next *array) {
+	next = a.next
+	clear(a.fns[:a.n]) // callbacks that ended their goroutine are still there
+	a.n, a.done = 0, 0
 	race.Disable()
-	start := !calls.working.Load() && calls.working.CompareAndSwap(false, true) // ord:wake-call
+	a.home.mu.LockIRQ()
+	a.home.keepLocked(a)
+	a.home.mu.UnlockIRQ()
 	race.Enable()
-	if start {
-		go runCalls()
-	}
-}
-
-// runCalls is the worker: dequeue everything, wait for one grace period, run
-// everything.
-func runCalls() {
-	for {
-		for batch := dequeueCalls(); len(batch) > 0; batch = dequeueCalls() {
-			// The cookie is taken after the last callback was dequeued.
-			wait(snap(), false)
-			invoke(batch)
-		}
-		calls.working.Store(false) // ord:wake-call
-		fault.Delay("wake-call")
-		if !callsPending() || !calls.working.CompareAndSwap(false, true) { // ord:wake-call
-			return
-		}
-	}
-}
-
-// invoke runs a batch. If a callback ends its goroutine (by runtime.Goexit, as
-// testing's FailNow does), a new goroutine takes over the rest of the batch and
-// the work of the worker.
-func invoke(batch []*array) {
-	finished := false
-	defer func() {
-		if !finished {
-			go func() {
-				invoke(batch)
-				runCalls()
-			}()
-		}
-	}()
-	for _, a := range batch {
-		for a.done < a.n {
-			fn := a.fns[a.done]
-			a.fns[a.done] = nil
-			a.done++
-			calls.countInvoked(1)
-			fn()
-		}
-	}
-	finished = true
-}
-
-// dequeueCalls removes and returns all registered callbacks.
-//
-//go:norace
-func dequeueCalls() (batch []*array) {
-	for i := range calls.shard {
-		s := &calls.shard[i]
-		s.mu.LockIRQ()
-		full, cur := s.full, s.cur
-		s.full, s.cur = nil, nil
-		s.mu.UnlockIRQ()
-		s.race.Acquire()
-		batch = append(batch, full...)
-		if cur != nil {
-			batch = append(batch, cur)
-		}
-	}
-	return batch
-}
-
-// callsPending reports whether a callback is registered.
-//
-//go:norace
-func callsPending() bool {
-	for i := range calls.shard {
-		s := &calls.shard[i]
-		s.mu.LockIRQ()
-		p := s.cur != nil
-		s.mu.UnlockIRQ()
-		if p {
-			return true
-		}
-	}
-	return false
-}
-
-// Barrier waits until every callback that was registered before the call has
-// returned. It does not wait for slab's FreeRCU, which has barriers of its own.
-//
-// Context: task; not pinned, not in a read-side section, not in a callback.
-//
-// Linux: rcu_barrier.
-func Barrier() {
-	if depcheck.Enabled() {
-		mayWait("waiting for callbacks in rcu.Barrier")
-	}
-	var left atomic.Int32
-	// A locked mutex instead of a channel: the worker may be outside the
-	// caller's synctest bubble, and must not close a channel made inside it.
-	var done sync.Mutex
-	done.Lock()
-	left.Store(1) // ord:barrier
-	last := func() {
-		if left.Add(-1) == 0 { // ord:barrier
-			done.Unlock()
-		}
-	}
-	marker := func() {
-		calls.countInvoked(^uint64(0)) // the marker is not a user's callback
-		last()
-	}
-	// A marker after the last callback of every shard, empty ones included,
-	// because their callbacks may be running.
-	for i := range calls.shard {
-		left.Add(1) // ord:barrier
-		s := &calls.shard[i]
-		s.mu.LockIRQ()
-		s.addLocked(marker)
-		s.mu.UnlockIRQ()
-	}
-	startCalls()
-	last()
-	done.Lock()
+	return next
 }

@@ -1,12 +1,14 @@
 // Package rcu is read-copy update: readers that take no lock, and updaters that
 // wait until no reader can still see what they removed.
 //
-// A reader brackets its accesses with a guard. It never waits, whatever updaters
-// do:
+// A reader makes its accesses in a section. It never waits, whatever updaters do:
 //
-//	g := rcu.ReadLock()
-//	use(config.Load()) // an atomic.Pointer[Config]
-//	g.Unlock()
+//	rcu.Read(func(g rcu.Guard) {
+//		use(config.Load()) // an atomic.Pointer[Config]
+//	})
+//
+// [ReadLock] and [Guard.Unlock] bracket a section that is not a function's, and
+// cost a nanosecond less. Then every way out must Unlock, a panic included.
 //
 // An updater publishes a new version, waits for the readers that may still use
 // the old one, and then does with it what it likes:
@@ -60,6 +62,13 @@
 //	pinned exit        Nest--; QS++ when it was the outermost
 //	preemptible entry  i = index; Lock[i]++      both while pinned
 //	preemptible exit   Unlock[i]++               while pinned, on any P
+//
+// A guard carries i and whether it is to be unlocked, which Unlock clears in the
+// variable that it is called on: a second call, or one on a zero guard, panics
+// before it counts. A copy of the guard is a variable of its own. If both are
+// unlocked, more readers have left than entered. The driver finds that out when
+// no other reader makes up for it, and every wait for a grace period panics from
+// then on: some section may have lost its protection.
 //
 // # Design: grace periods
 //
@@ -122,17 +131,20 @@
 //
 // # Design: who runs what
 //
-// Synchronize drives grace periods on the caller's goroutine; callers that
-// arrive while one runs wait for the same ones (the mutex is the funnel).
-// Cookies of StartPoll are driven by a worker goroutine. Callbacks of Call run
-// on another, unpinned, in order of registration per P. Both start when there is
-// work and end when there is none. They wait by a system call, not by a timer,
-// which would belong to a synctest bubble.
+// Synchronize drives grace periods on the caller's goroutine. Callers that arrive
+// while one runs park in a queue, and leave it together when the driver has ended
+// their grace period; the driver leaves with its own, and makes one of those that
+// still wait the next driver. Cookies of StartPoll are driven by a worker
+// goroutine. Callbacks of Call run on another, unpinned, in order of registration
+// per P. Both start when there is work and end when there is none. They belong to
+// no synctest bubble (sys.Go), and callbacks of a bubble run inside it, on
+// goroutines of their own. Waiting for a reader is a system call, during which the
+// clock of a bubble stands still.
 //
 // The comments ord:tag at memory accesses name pairs of
 // docs/design/memory-ordering.md, in this package and those that it imports.
 //
-// Lock order: gp.mu → nothing. A callback shard's lock.Raw, taken with interrupts
+// Lock order: gp.mu → nothing. queue.mu → nothing. A callback shard's lock.Raw, taken with interrupts
 // off, → nothing. docs/design/lock-order.md has what comes before them.
 //
 // # The race detector

@@ -2,15 +2,15 @@ package rcu
 
 import (
 	"runtime"
+	"strconv"
 	"sync/atomic"
 
-	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
+	"quiesce/internal/stall"
 	"quiesce/internal/sys"
 	"quiesce/lock"
-	"quiesce/preempt"
 )
 
 // gp is the state of grace periods, except for seq.
@@ -21,6 +21,8 @@ var gp struct {
 	working   atomic.Bool   // the worker goroutine runs
 	pinned    []pinnedP     // Ps that the driver waits for; protected by mu
 	expedited atomic.Uint64 // statistics
+
+	broken string // why there will be no more of them; protected by mu
 }
 
 // pinnedP is a P that was in a pinned section when the grace period started.
@@ -29,84 +31,17 @@ type pinnedP struct {
 	qs uint64 // percpu.CPU.QS then
 }
 
-func init() { gp.mu.Init("rcu.gp.mu") }
-
-// wait returns when the grace period of c has ended. It drives as many grace
-// periods as that takes, which are at most two: one that may be running, and
-// the next.
-func wait(c Cookie, expedited bool) {
-	if depcheck.Enabled() && mayWait("waiting for a grace period") {
-		done := reported.Annotate(&reportedType)
-		defer done()
-	}
-	if preempt.Atomic() {
-		panic("quiesce/rcu: waiting for a grace period in a raw atomic context, which the grace period would wait for")
-	}
-	race.Disable() // neither the mutex nor its other holders order user code
-	waitHidden(c, expedited)
-	race.Enable()
-	race.GracePeriodSeen(uint64(c) / 2)
+func init() {
+	gp.mu.Init("rcu.gp.mu")
+	queue.mu.Init("rcu.queue.mu")
 }
 
-//go:norace
-func waitHidden(c Cookie, expedited bool) {
-	if expedited {
-		gp.expedited.Add(1)       // ord:stat
-		gp.expedite.Add(1)        // ord:hint
-		defer gp.expedite.Add(-1) // ord:hint
-	}
-	for !done(c) {
-		gp.mu.Lock()
-		if !done(c) {
-			driveLocked()
-		}
-		gp.mu.Unlock()
-	}
-}
-
-// startWorker makes the worker drive grace periods up to c. It may run pinned:
-// starting a goroutine is allowed there.
+// driveLocked runs one grace period. The numbers are the steps in doc.go. It
+// returns "", or why it left the grace period open and no other can ever end.
+// gp.mu is locked.
 //
 //go:norace
-func startWorker(c Cookie) {
-	race.Disable()
-	for {
-		t := gp.target.Load() // ord:wake-gp
-		if int64(t-uint64(c)) >= 0 {
-			break
-		}
-		if gp.target.CompareAndSwap(t, uint64(c)) { // ord:wake-gp
-			break
-		}
-	}
-	start := !done(c) && gp.working.CompareAndSwap(false, true) // ord:wake-gp
-	race.Enable()
-	if start {
-		go work()
-	}
-}
-
-// work is the worker: it drives grace periods until the highest cookie promised
-// has ended.
-func work() {
-	for {
-		for c := Cookie(gp.target.Load()); !done(c); c = Cookie(gp.target.Load()) { // ord:wake-gp
-			wait(c, false)
-		}
-		gp.working.Store(false) // ord:wake-gp
-		fault.Delay("wake-gp")
-		// A cookie may have arrived between the two lines above.
-		if done(Cookie(gp.target.Load())) || !gp.working.CompareAndSwap(false, true) { // ord:wake-gp
-			return
-		}
-	}
-}
-
-// driveLocked runs one grace period. The numbers are the steps in doc.go. gp.mu
-// is locked.
-//
-//go:norace
-func driveLocked() {
+func driveLocked() (broken string) {
 	wait := backoff{}
 	n := seq.Add(1)/2 + 1 // 1; ord:seq-start
 	race.GracePeriodBegan()
@@ -117,11 +52,14 @@ func driveLocked() {
 	sys.Membarrier() // 3, A; ord:nest,lock,unlock
 	fault.Delay("nest")
 	entries := sumLocks() // 4
+	if exceeds(exits[0], entries[0]) || exceeds(exits[1], entries[1]) {
+		return twice
+	}
 
 	gp.pinned = gp.pinned[:0]
 	ps := runtime.GOMAXPROCS(0)
 	if ps > percpu.MaxP {
-		panic("quiesce/rcu: more Ps than there are slots for: GOMAXPROCS is above 8192")
+		return "quiesce/rcu: more Ps than there are slots for: GOMAXPROCS is above " + strconv.Itoa(percpu.MaxP)
 	}
 	for id := range ps { // 5
 		c := percpu.Of(id)
@@ -132,14 +70,16 @@ func driveLocked() {
 		}
 	}
 
-	cur := index.Load()                 // 0 or 1; ord:index
-	if exits[cur^1] != entries[cur^1] { // 6
-		waitForReaders(cur^1, &wait)
+	cur := index.Load()                                                  // 0 or 1; ord:index
+	if exits[cur^1] != entries[cur^1] && !waitForReaders(cur^1, &wait) { // 6
+		return twice
 	}
 	if exits[cur] != entries[cur] { // 7
 		index.Store(cur ^ 1) // ord:index
 		fault.Delay("index")
-		waitForReaders(cur, &wait)
+		if !waitForReaders(cur, &wait) {
+			return twice
+		}
 	}
 
 	for len(gp.pinned) > 0 { // 8
@@ -152,98 +92,61 @@ func driveLocked() {
 		}
 		gp.pinned = left
 		if len(left) > 0 && wait.pause() {
-			reportPinned(left, wait.since())
+			reportPinned(left, &wait)
 		}
 	}
 
 	if !sys.ExitIsRelease {
 		sys.Membarrier() // 9, B; ord:qs
 	}
+	if wait.reports > 0 {
+		stall.End()
+	}
 	race.Enable()
 	race.GracePeriodEnded(n)
 	race.Disable()
 	fault.Delay("seq-end")
 	seq.Add(1) // 10; ord:seq-end
+	return ""
 }
 
+// twice says that more readers left than entered. An exit that is counted has its
+// entry counted, so some section ended twice.
+const twice = "quiesce/rcu: more Unlocks than ReadLocks: a Guard and a copy of it were both unlocked. " +
+	"What readers still used may have been freed"
+
+// exceeds reports whether count a is ahead of count b. Both may have wrapped.
+func exceeds(a, b uint64) bool { return int64(a-b) > 0 }
+
 // waitForReaders waits until the readers that entered with index j have left.
-// New readers use the other index, except those delayed with a stale one.
+// New readers use the other index, except those delayed with a stale one. It
+// returns false if more left than entered.
 //
 //go:norace
-func waitForReaders(j uint64, wait *backoff) {
+func waitForReaders(j uint64, wait *backoff) (ok bool) {
 	for {
 		// Readers may have left on Ps where no reader ever entered.
 		percpu.RaiseReaders(runtime.GOMAXPROCS(0))
 		// Check without the barrier first: a wrong answer costs only time.
-		if sumUnlocks()[j] == sumLocks()[j] {
+		if exits := sumUnlocks(); !exceeds(sumLocks()[j], exits[j]) {
 			exits := sumUnlocks()
 			fault.Delay("unlock")
 			sys.Membarrier() // ord:unlock
 			fault.Delay("lock")
-			if entries := sumLocks(); exits[j] == entries[j] {
-				return
+			switch entries := sumLocks(); {
+			case exits[j] == entries[j]:
+				return true
+			case exceeds(exits[j], entries[j]):
+				return false
 			}
 		}
 		if wait.pause() {
-			reportPreemptible(j, wait.since())
+			reportPreemptible(j, wait)
 		}
 		// They may even have left on Ps that are gone by now. That is rare, so
 		// each longer pause checks some of them.
-		if wait.n > spins+yields {
+		if wait.sleeps > 0 {
 			percpu.FindReaders(&wait.found)
 		}
 	}
 }
-
-// backoff is how the driver waits for a reader: it spins, then yields, then
-// sleeps.
-type backoff struct {
-	n        int
-	start    int64
-	reported bool // as a stall
-	found    int  // where the next FindReaders begins
-}
-
-// The steps of a wait. Untuned.
-const (
-	spins    = 30      // × 20 PAUSEs
-	yields   = 30      // runtime.Gosched
-	minSleep = 20_000  // ns
-	maxSleep = 500_000 // ns
-	expSleep = 20_000  // ns, expedited
-)
-
-// pause waits a moment. It returns true once, when the wait has lasted longer
-// than StallTimeout.
-//
-//go:norace
-func (b *backoff) pause() (stalled bool) {
-	if b.start == 0 {
-		b.start = sys.Nanotime()
-	}
-	b.n++
-	switch {
-	case b.n <= spins:
-		sys.Pause(20)
-		return false
-	case b.n <= spins+yields:
-		runtime.Gosched()
-		return false
-	}
-	ns := int64(maxSleep)
-	if k := b.n - spins - yields; k < 5 {
-		ns = minSleep << k
-	}
-	if gp.expedite.Load() > 0 { // ord:hint
-		ns = expSleep
-	}
-	sys.Sleep(ns)
-	if !b.reported && b.since() > int64(StallTimeout) {
-		b.reported = true
-		return true
-	}
-	return false
-}
-
-// since returns the length of the wait so far, in ns.
-func (b *backoff) since() int64 { return sys.Nanotime() - b.start }

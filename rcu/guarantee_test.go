@@ -268,7 +268,8 @@ func TestRA_ReaderThatCountsByAStaleIndexIsWaitedFor(t *testing.T) {
 		}
 		defer testkit.Within(t, "the grace period", done)
 	}
-	Guard{idx: stale}.Unlock()
+	g := Guard{idx: stale | guardLive}
+	g.Unlock()
 }
 
 // A transient P: readers only left there, so that it is above the mark that

@@ -13,10 +13,22 @@ import (
 // Guard is the token of a read-side critical section. Functions take it as proof
 // that their caller is in one. It carries what Unlock needs, so it may be
 // unlocked on another P, or by another goroutine (see [Guard.Adopt]).
+//
+// Unlock marks the variable that it is called on. A copy is not marked: unlock
+// the guard or its copy, never both.
 type Guard struct {
 	dep depcheck.Section // first, for depcheck.CheckGuard; empty but with -tags lockdep
-	idx uint64           // index of the counters; in race builds the epoch is above it
+	idx uint64           // the index of the counters and the bits below
 }
+
+// The bits of Guard.idx. The zero Guard has none of them.
+const (
+	guardIndex = 1 << 0 // which counters the reader entered with
+	guardLive  = 1 << 1 // ReadLock returned it and it was not unlocked
+	guardLent  = 1 << 2 // Read lent it
+	guardDone  = 1 << 3 // it was unlocked
+	guardEpoch = 4      // the bits from here on are the epoch, in race builds
+)
 
 // index selects the counters that new readers use: 0 or 1.
 var index atomic.Uint64
@@ -46,7 +58,7 @@ func ReadLock() Guard {
 	c.Lock[i&1]++ // ord:lock
 	fault.Delay("lock")
 	race.Enable()
-	i |= race.Enter() << 1
+	i |= race.Enter()<<guardEpoch | guardLive
 	sys.ProcUnpin()
 	if depcheck.Tagged {
 		return Guard{depcheck.Enter(depcheck.RCU), i}
@@ -68,7 +80,7 @@ func firstReadLock() Guard {
 	fault.Delay("index")
 	percpu.Of(id).Lock[i&1]++ // ord:lock
 	race.Enable()
-	i |= race.Enter() << 1
+	i |= race.Enter()<<guardEpoch | guardLive
 	sys.ProcUnpin()
 	sys.ProcUnpin()
 	if depcheck.Tagged {
@@ -77,21 +89,65 @@ func firstReadLock() Guard {
 	return Guard{idx: i}
 }
 
-// Unlock ends the section. It must be called exactly once.
+// Unlock ends the section. It must be called exactly once. It panics if the
+// guard is zero, was unlocked before, or was lent by [Read]; a section that ends
+// twice would let a grace period end while another reader is in its section.
 //
-// Context: any.
+// Context: any. In a raw atomic context its panic ends the process.
 //
 // Linux: rcu_read_unlock.
 //
 //go:norace
 //go:nosplit
-func (g Guard) Unlock() {
-	if depcheck.Tagged && !g.dep.Exit("rcu.Guard") {
-		return
+func (g *Guard) Unlock() {
+	i := g.idx
+	if i&(guardLive|guardLent) != guardLive {
+		g.badUnlock()
 	}
-	race.Exit(g.idx >> 1)
-	percpu.Pin().Unlock[g.idx&1]++ // ord:unlock
+	if depcheck.Tagged && !g.dep.Exit("rcu.Guard") {
+		return // a copy was unlocked before
+	}
+	g.idx = guardDone
+	race.Exit(i >> guardEpoch)
+	percpu.Pin().Unlock[i&guardIndex]++ // ord:unlock
 	sys.ProcUnpin()
+}
+
+// badUnlock panics.
+//
+//go:noinline
+func (g *Guard) badUnlock() {
+	switch {
+	case g.idx&guardLent != 0:
+		panic("quiesce/rcu: Unlock of a Guard that rcu.Read lent: the section ends when the function returns")
+	case g.idx&guardDone != 0:
+		if depcheck.Tagged {
+			g.dep.Exit("rcu.Guard") // reports it
+		}
+		panic("quiesce/rcu: Unlock of a Guard that was unlocked before")
+	}
+	panic("quiesce/rcu: Unlock of a zero Guard: only ReadLock makes one")
+}
+
+// Read calls fn in a read-side critical section, which ends when fn returns,
+// panics, or ends its goroutine. The guard is fn's for the length of the call:
+// fn must not keep it, and can't unlock it.
+//
+// Prefer Read to [ReadLock] where a panic may be recovered further up, as in a
+// handler of net/http: a section that a panic left open holds up every grace
+// period of the process from then on.
+//
+// Context: any.
+func Read(fn func(g Guard)) {
+	g := ReadLock()
+	defer g.Unlock()
+	fn(g.lend())
+}
+
+// lend returns a copy that can't be unlocked.
+func (g Guard) lend() Guard {
+	g.idx |= guardLent
+	return g
 }
 
 // sumUnlocks sums the exits of each index. An exit on a P above the high-water

@@ -8,62 +8,82 @@ import (
 
 	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
+	"quiesce/internal/stall"
 )
 
 // StallTimeout is how long a grace period may wait for a reader before the
-// reader is reported as a stall: once per grace period, through slog's default
-// logger. With -tags lockdep the report has the goroutine that has been in a
-// section for longest, and the stack at which that section began. Set
-// StallTimeout before the first grace period.
+// reader is reported as a stall, through slog's default logger: then, after
+// twice that time, and so on, at least every five minutes (or StallTimeout, if
+// that is longer). A report says what waits for the grace period. With -tags
+// lockdep it has the goroutine that has been in a section for longest, and the
+// stack at which that section began. A callback that runs for so long is
+// reported too. 0 or less turns the reports off. Set StallTimeout before the
+// first grace period.
 //
-// Without membarrier (see package sys) a pinned reader delays the stop of the
-// world that replaces it, before it can be reported.
+// Time for which the process was stopped, or its machine suspended, does not
+// count. Without membarrier (see package sys) a pinned reader delays the stop of
+// the world that replaces it, before it can be reported.
 //
 // Linux: rcu_cpu_stall_timeout.
 var StallTimeout = 10 * time.Second
 
 var stalls atomic.Uint64
 
-func reportPinned(ps []pinnedP, ns int64) {
+func reportPinned(ps []pinnedP, wait *backoff) {
 	for _, p := range ps {
-		report("pinned", p.id, 1, ns)
+		report("pinned", p.id, 1, wait)
 	}
 }
 
-// reportPreemptible reports readers of index j that have not left, and the P on
-// which most of them entered. Where a reader left on another P than it entered
-// on, one P's difference means nothing; the sum is right anyway.
+// reportPreemptible reports readers of index j that have not left. If they have by
+// now, there is nothing to report.
 //
 //go:norace
-func reportPreemptible(j uint64, ns int64) {
-	var sum int64
+func reportPreemptible(j uint64, wait *backoff) {
+	exits := sumUnlocks()[j] // first: readers that leave between the sums count
+	readers := int64(sumLocks()[j] - exits)
+	if readers <= 0 {
+		return
+	}
+	// The P on which most of them entered. A reader that left on another P than
+	// it entered on leaves a difference on both, and where that is seen, no P
+	// can be named.
 	p, most := -1, int64(0)
 	for id := range percpu.Readers() {
 		c := percpu.Of(id)
-		d := int64(atomic.LoadUint64(&c.Lock[j]) - atomic.LoadUint64(&c.Unlock[j])) // ord:stat
-		sum += d
-		if d > most {
-			p, most = id, d
+		switch d := int64(atomic.LoadUint64(&c.Lock[j]) - atomic.LoadUint64(&c.Unlock[j])); { // ord:stat
+		case d < 0:
+			most, p = 1<<62, -1
+		case d > most:
+			most, p = d, id
 		}
 	}
-	report("preemptible", p, sum, ns)
+	report("preemptible", p, readers, wait)
 }
 
 // report counts and logs a stall. It is hidden from the race detector: the
 // driver's goroutine orders no other, not even the one that it starts.
 //
 //go:norace
-func report(flavour string, p int, readers int64, ns int64) {
-	stalls.Add(1) // ord:stat
+func report(flavour string, p int, readers int64, wait *backoff) {
+	if wait.reports == 1 {
+		stalls.Add(1) // ord:stat
+	}
+	since := time.Duration(wait.waited)
+	stall.Begin("a "+flavour+" reader", since)
+	attrs := []slog.Attr{slog.String("flavour", flavour)}
+	if p >= 0 {
+		attrs = append(attrs, slog.Int("P", p))
+	}
+	attrs = append(attrs,
+		slog.Int64("readers", readers),
+		slog.Duration("since", since),
+		slog.Uint64("seq", seq.Load()), // ord:stat
+		slog.Uint64("callbacks_waiting", calls.waiting()),
+	)
 	// On a goroutine of its own: the log handler is user code, and may even
 	// wait for a grace period.
-	go logStall([]slog.Attr{
-		slog.String("flavour", flavour),
-		slog.Int("P", p),
-		slog.Int64("readers", readers),
-		slog.Duration("since", time.Duration(ns)),
-		slog.Uint64("seq", seq.Load()), // ord:stat
-	})
+	go logStall(attrs)
 }
 
 func logStall(attrs []slog.Attr) {
@@ -72,5 +92,6 @@ func logStall(attrs []slog.Attr) {
 			attrs = append(attrs, slog.Uint64("goroutine", g), slog.String("began", stack))
 		}
 	}
+	attrs = append(attrs, stall.Costs()...)
 	slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a reader holds up the grace period", attrs...)
 }

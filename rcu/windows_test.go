@@ -125,7 +125,7 @@ func TestRA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
 func TestRD_ExitOnAPThatIsGoneIsFound(t *testing.T) {
 	g := ReadLock()
 	gone := max(percpu.Readers(), runtime.GOMAXPROCS(0)) + 20
-	exits := &percpu.Of(gone).Unlock[g.idx&1]
+	exits := &percpu.Of(gone).Unlock[g.idx&guardIndex]
 	store(exits, load(exits)+1) // g.Unlock, as if on that P
 	testkit.Within(t, "the grace period", testkit.Async(Synchronize))
 }

@@ -9,13 +9,13 @@
 //	…
 //	sessions.Put("7f3a", Session{User: 7}) // any goroutine
 //
-//	g := rcu.ReadLock()
-//	if s := sessions.Get(g, "7f3a"); s != nil {
-//		fmt.Println(s.User) // s is valid and constant until g.Unlock
-//	}
-//	g.Unlock()
+//	rcu.Read(func(g rcu.Guard) {
+//		if s := sessions.Get(g, "7f3a"); s != nil {
+//			fmt.Println(s.User) // s is valid and constant in this function
+//		}
+//	})
 //
-// Copy out what you need after Unlock. To change a value, Put a new one.
+// Copy out what you need after it. To change a value, Put a new one.
 // [WithAllocator] bounds the map's memory: at the limit, Put returns false.
 //
 // # Design

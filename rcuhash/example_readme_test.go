@@ -19,11 +19,11 @@ func Example_readme() {
 		log.Fatal("no memory")
 	}
 
-	g := rcu.ReadLock() // begin reading: no lock, nothing shared is written
-	if s := sessions.Get(g, "7f3a"); s != nil {
-		fmt.Println("user", s.User) // in place, not copied
-	}
-	g.Unlock() // s must not be used any more
+	rcu.Read(func(g rcu.Guard) { // no lock, nothing shared is written
+		if s := sessions.Get(g, "7f3a"); s != nil {
+			fmt.Println("user", s.User) // in place, not copied
+		}
+	}) // s must not be used any more
 
 	fmt.Println("closed:", sessions.Close())
 	// Output:

@@ -184,7 +184,7 @@ var plumbingPrefixes = func() []string {
 	module, _, _ := strings.Cut(self, "internal/depcheck.")
 	return []string{
 		module + "internal/depcheck.", module + "lockdep.", module + "lock.(", module + "preempt.",
-		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
+		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.(*Guard).", module + "rcu.(*gpQueue).", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
 		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).checkMaySleep", module + "page.(*Allocator).mightReclaim",
 		module + "page.(*bridge).MightAlloc", module + "page.(*bridge).MightReclaim",
 		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).notSleeping", module + "slab.mightWait",

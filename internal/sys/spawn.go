@@ -56,6 +56,17 @@ func (a Alarm) Set(ns int64) {
 	race.Enable()
 }
 
+// Stop keeps the alarm from going off, unless it is about to.
+//
+// Context: any.
+//
+//go:norace
+func (a Alarm) Stop() {
+	race.Disable()
+	a.t.Stop()
+	race.Enable()
+}
+
 //go:linkname resetTimer time.resetTimer
 //go:noescape
 func resetTimer(t *time.Timer, when, period int64) bool

@@ -79,7 +79,7 @@ var fastPaths = []struct {
 	run    func() // once through the fast path; nil: allocation not tested
 }{
 	{quoted + `rcu\.ReadLock`, rcu.ReadLock, func() { g := rcu.ReadLock(); g.Unlock() }},
-	{quoted + `rcu\.Guard\.Unlock`, rcu.Guard.Unlock, nil},
+	{quoted + `rcu\.\(\*Guard\)\.Unlock`, (*rcu.Guard).Unlock, nil},
 	{quoted + `preempt\.Disable`, preempt.Disable, func() { p := preempt.Disable(); p.Enable() }},
 	{quoted + `preempt\.Pinned\.Enable`, preempt.Pinned.Enable, nil},
 	{quoted + `slab\.\(\*cache\)\.alloc`, nil, func() { objects.Free(objects.Alloc(gfp.NoWait)) }},

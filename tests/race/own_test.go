@@ -101,7 +101,8 @@ var own = []scenario{
 	{name: "softirqs and sections without them, all the time", run: func() {
 		busy(func(*slab.Cache[object], int) {
 			preempt.Softirq(func() {})
-			rcu.ReadLockBH().Unlock()
+			g := rcu.ReadLockBH()
+			g.Unlock()
 		})
 	}, frames: ownFrames},
 	{name: "readers of an RW that write", run: func() {
@@ -124,7 +125,8 @@ var own = []scenario{
 			locks <- l         // not on the stack, whose memory is reused
 			n := 0
 			for range 500 {
-				rcu.ReadLock().Unlock()
+				g := rcu.ReadLock()
+				g.Unlock()
 				preempt.Disable().Enable()
 				s := preempt.DisableIRQ()
 				s.Restore()
@@ -148,7 +150,8 @@ var own = []scenario{
 		}()
 		before(func(*slab.Cache[object], []*object) {
 			for range 500 {
-				rcu.ReadLock().Unlock()
+				g := rcu.ReadLock()
+				g.Unlock()
 				preempt.Disable().Enable()
 				runtime.Gosched()
 			}

@@ -242,5 +242,6 @@ func enter(pinned bool) (leave func()) {
 	if pinned {
 		return preempt.Disable().Enable
 	}
-	return rcu.ReadLock().Unlock
+	g := rcu.ReadLock()
+	return g.Unlock
 }

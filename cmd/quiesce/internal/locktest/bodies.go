@@ -106,7 +106,8 @@ var rcuRows = []row{
 		b.event([]step{b.taking("S:A"), func(*bench) { rcu.Dereference(shared) }})
 	}},
 	{name: "Dereference after the guard's Unlock", verdicts: "t", kind: rcuUsage, body: func(*bench) {
-		rcu.ReadLock().Unlock()
+		g := rcu.ReadLock()
+		g.Unlock()
 		rcu.Dereference(shared)
 	}},
 	{name: "DereferenceProtected, lock held", verdicts: ".", body: protected(true)},
@@ -130,6 +131,7 @@ var rcuRows = []row{
 		elsewhere(func() { rcu.Dereference(shared); g.Unlock() })
 	}},
 	{name: "guard unlocked twice", verdicts: "t", kind: balance, body: func(*bench) {
+		defer func() { recover() }() // the second one panics as well
 		g := rcu.ReadLock()
 		g.Unlock()
 		g.Unlock()
