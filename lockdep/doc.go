@@ -9,7 +9,8 @@
 //
 //	QUIESCE=lockdep=1 ./server           # on in any build: locks, contexts, waits
 //	go test -tags lockdep ./...          # sees readers and fast paths too
-//	QUIESCE=panic_on_report=1 go test …  # the first report ends the process
+//
+// Elsewhere in a test binary the first report ends the run.
 //
 // Reports go to slog's default logger, or to the function of [SetReporter]. A
 // program annotates a lock of its own with a [Map], and a function that may block

@@ -258,6 +258,9 @@ func (m *fuzzed[T]) barrier() {
 func (m *fuzzed[T]) close() {
 	m.unlockAll()
 	n := len(m.live)
+	if n > 0 {
+		defer unreported()()
+	}
 	err := m.c.Close()
 	if n == 0 && err != nil {
 		m.t.Fatal(err)

@@ -6,9 +6,9 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"quiesce/internal/option"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
+	"quiesce/internal/report"
 	"quiesce/internal/sys"
 )
 
@@ -45,10 +45,6 @@ const (
 
 var reporter atomic.Pointer[func(*Report)]
 
-// panicOnReport ends the program with the first report while there is no
-// reporter: QUIESCE=panic_on_report=1.
-var panicOnReport = option.Bool("panic_on_report")
-
 // SetReporter makes lockdep call fn with every report until restore is called, in
 // place of a record of slog's default logger at level ERROR. fn runs on the
 // goroutine at fault, or on a goroutine of its own where that one is pinned. It
@@ -67,15 +63,16 @@ func (r *Report) deliver() {
 		(*fn)(r)
 	} else {
 		slog.LogAttrs(context.Background(), slog.LevelError, r.Text)
-		r.panicIfAsked()
+		r.untaken()
 	}
 	r.state.Store(delivered)
 }
 
-// panicIfAsked ends the program if QUIESCE=panic_on_report=1 asks for that.
-func (r *Report) panicIfAsked() {
-	if panicOnReport && r.Kind != TableFull {
-		panic("quiesce/lockdep: QUIESCE=panic_on_report: " + r.Kind)
+// untaken is called after a report was written because there is no reporter. It
+// may end the program.
+func (r *Report) untaken() {
+	if r.Kind != TableFull {
+		report.Untaken("lockdep", r.Kind)
 	}
 }
 
@@ -125,7 +122,7 @@ func (r *request) deliverSlow() {
 			// twice is better than not at all.
 			rep.state.Store(delivered)
 			print(rep.Text, "\n")
-			rep.panicIfAsked()
+			rep.untaken()
 		default:
 			keepUndelivered(rep)
 		}

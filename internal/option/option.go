@@ -45,7 +45,7 @@ var Table = []Option{
 	{"fail_page_alloc", faultForm, "0", "How often a page allocation fails.", "all: `page`", isFault},
 	{"lockdep", "0 or 1", "0; 1 with `-tags lockdep`", "1: check every acquisition, context and wait at run time.", "all: `lockdep`", isBool},
 	{"prove_raw_lock_nesting", "0 or 1", "1", "0: a `lock.Spin` under a `lock.Raw` is no error, as where spin locks spin.", "all, with lockdep on: `lockdep`", isBool},
-	{"panic_on_report", "0 or 1", "0", "1: the first report that no reporter takes panics.", "all, with lockdep on: `lockdep`; `-tags poison`, `-asan`: `slab`", isBool},
+	{"panic_on_report", "0 or 1", "0; in a test binary see what it does", "1: the first report that no reporter takes panics. 0: it does not. Neither, in a test binary: it ends the run, with status 1.", "all, with lockdep on: `lockdep`; `-tags poison`, `-asan`: `slab`", isBool},
 	{"guard", "count", "1000", "One allocation in so many gets a page of its own that faults after the free; 1: all, 0: none.", "`-tags poison`: `slab`", isCount},
 	{"quarantine", "bytes", "1M", "Bytes of freed objects that each cache keeps from reuse; 0: none.", "`-tags poison`, `-asan`: `slab`", isBytes},
 	{"delay", delayForm, "5:50us", "How many in 1000 tagged operations are delayed, and for how long at most.", "`-tags delay`: all", isDelay},

@@ -51,6 +51,7 @@ type Child struct {
 	Args     []string
 	Env      []string      // added to this process's environment; the last of a name counts
 	Timeout  time.Duration // Output ends the child after it; 0: 30 s
+	TestRun  bool          // reports end the child as they end a test run; otherwise it is a program that may break rules
 }
 
 // OfTest describes a child that runs the calling test, from its beginning if t
@@ -71,7 +72,21 @@ func (c Child) Command(ctx context.Context) *exec.Cmd {
 	args = append(args, c.Args...)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(append(os.Environ(), ChildEnv+"="+c.Scenario), c.Env...)
+	if options := lastOf(cmd.Env, "QUIESCE="); !c.TestRun && !strings.Contains(options, "panic_on_report=") {
+		cmd.Env = append(cmd.Env, "QUIESCE="+strings.Join([]string{options, "panic_on_report=0"}, ","))
+	}
 	return cmd
+}
+
+// lastOf returns the rest of the last element that begins with prefix: the last
+// of a name counts.
+func lastOf(env []string, prefix string) (rest string) {
+	for _, e := range env {
+		if r, ok := strings.CutPrefix(e, prefix); ok {
+			rest = r
+		}
+	}
+	return rest
 }
 
 // Output runs the child and returns what it wrote. The error is not nil if the

@@ -49,6 +49,32 @@ func TestAChildRunsUnderTheEmulatorToo(t *testing.T) {
 	}
 }
 
+// A report ends a test run, but not a child, which may break rules on purpose.
+func TestAChildIsNoTestRun(t *testing.T) {
+	for _, c := range []struct {
+		environment, env string
+		testRun          bool
+		want             string
+	}{
+		{"", "", false, ",panic_on_report=0"},
+		{"limit=1M", "", false, "limit=1M,panic_on_report=0"},
+		{"limit=1M", "guard=1", false, "guard=1,panic_on_report=0"},
+		{"limit=1M", "guard=1,panic_on_report=1", false, "guard=1,panic_on_report=1"},
+		{"panic_on_report=1", "", false, "panic_on_report=1"},
+		{"limit=1M", "", true, "limit=1M"},
+		{"limit=1M", "guard=1", true, "guard=1"},
+	} {
+		t.Setenv("QUIESCE", c.environment)
+		child := Child{TestRun: c.testRun}
+		if c.env != "" {
+			child.Env = []string{"QUIESCE=" + c.env}
+		}
+		if got := lastOf(child.Command(context.Background()).Env, "QUIESCE="); got != c.want {
+			t.Errorf("%q, %q, a test run %v: QUIESCE=%s, want %s", c.environment, c.env, c.testRun, got, c.want)
+		}
+	}
+}
+
 func TestProcsIsRestored(t *testing.T) {
 	old := runtime.GOMAXPROCS(0)
 	t.Run("inner", func(t *testing.T) {
