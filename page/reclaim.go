@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/stall"
 	"quiesce/internal/sys"
 )
 
@@ -160,6 +161,9 @@ func (a *Allocator) warn(order int, f gfp.Flags) {
 	if last != 0 && now-last < warnEvery || !a.warned.CompareAndSwap(last, now) { // ord:hint
 		return
 	}
-	go slog.Warn("page: allocation failed", "allocator", a.name, "order", order, "flags", f.String(),
-		"resident", a.zone.resident.Load(), "limit", a.limit) // ord:stat
+	go func() {
+		slog.Warn("page: allocation failed", append([]any{"allocator", a.name, "order", order, "flags", f.String(),
+			"resident", a.zone.resident.Load(), "limit", a.limit}, // ord:stat
+			stall.Attrs()...)...)
+	}()
 }

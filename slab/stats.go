@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"quiesce/gfp"
+	"quiesce/internal/stall"
 	"quiesce/internal/sys"
 	"quiesce/page"
 )
@@ -93,5 +94,15 @@ func (c *cache) failed(f gfp.Flags) {
 	if last != 0 && now-last < 10e9 || !lastWarning.CompareAndSwap(last, now) { // ord:hint
 		return
 	}
-	go slog.Warn("slab: allocation failed", "cache", c.name, "size", int(c.size), "flags", f.String())
+	go c.warn(f)
+}
+
+// warn logs a failed allocation: who wanted what, whose limit it was, and what
+// waits for a grace period.
+func (c *cache) warn(f gfp.Flags) {
+	a := c.pages.Stats()
+	slog.Warn("slab: allocation failed", append([]any{"cache", c.name, "size", int(c.size), "flags", f.String(),
+		"allocator", a.Name, "resident", a.Resident, "limit", a.Limit,
+		"pending_sheaves", c.pending.n.Load()}, // ord:stat
+		stall.Attrs()...)...)
 }
