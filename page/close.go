@@ -95,7 +95,7 @@ func (a *Allocator) waitIdle() {
 
 // users names the Reclaimers that have a name.
 func (a *Allocator) users() (names []string) {
-	for _, r := range a.reclaimersNow() {
+	for r := range a.registered() {
 		if s, ok := r.(fmt.Stringer); ok {
 			names = append(names, s.String())
 		}

@@ -82,7 +82,7 @@ type Allocator struct {
 	grow   lock.Mutex // held to move the frontier; see range.go
 
 	reclaimMu  lock.Mutex // protects changes of reclaimers
-	reclaimers atomic.Pointer[[]Reclaimer]
+	reclaimers reclaimers
 	reclaiming depcheck.Map // not a lock: Reclaimers run; see check.go
 	warned     atomic.Int64 // sys.Nanotime of the last failure warning
 

@@ -2,7 +2,6 @@ package page
 
 import (
 	"log/slog"
-	"slices"
 	"time"
 
 	"quiesce/gfp"
@@ -28,33 +27,6 @@ type Reclaimer interface {
 	Reclaim(need int64)
 }
 
-// AddReclaimer registers r with the allocator. Context: task; not pinned.
-func (a *Allocator) AddReclaimer(r Reclaimer) {
-	a.reclaimMu.Lock()
-	defer a.reclaimMu.Unlock()
-	rs := append(slices.Clone(a.reclaimersNow()), r)
-	a.reclaimers.Store(&rs) // ord:publish
-}
-
-// RemoveReclaimer unregisters r. Calls that have begun may still run. Context:
-// task; not pinned.
-func (a *Allocator) RemoveReclaimer(r Reclaimer) {
-	a.reclaimMu.Lock()
-	defer a.reclaimMu.Unlock()
-	rs := slices.Clone(a.reclaimersNow())
-	if i := slices.Index(rs, r); i >= 0 {
-		rs = slices.Delete(rs, i, i+1)
-	}
-	a.reclaimers.Store(&rs) // ord:publish
-}
-
-func (a *Allocator) reclaimersNow() []Reclaimer {
-	if rs := a.reclaimers.Load(); rs != nil { // ord:publish
-		return *rs
-	}
-	return nil
-}
-
 // reclaimOnce asks for memory once: the Reclaimers, then the Ps' lists. Context:
 // task; not pinned, no locks held.
 func (a *Allocator) reclaimOnce(need int64) {
@@ -66,7 +38,7 @@ func (a *Allocator) reclaimOnce(need int64) {
 func (a *Allocator) askReclaimers(need int64) {
 	done := a.beginReclaim()
 	defer done()
-	for _, r := range a.reclaimersNow() {
+	for r := range a.registered() {
 		r.Reclaim(need)
 	}
 }

@@ -2,6 +2,7 @@ package page
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -160,7 +161,7 @@ func TestReclaimersAreAskedUnpinnedAndTheirMemoryIsUsed(t *testing.T) {
 		t.Fatalf("%p after %d calls", p, calls)
 	}
 	a.RemoveReclaimer(r)
-	if n := len(a.reclaimersNow()); n != 0 {
+	if n := len(slices.Collect(a.registered())); n != 0 {
 		t.Errorf("%d reclaimers", n)
 	}
 	a.Free(p, 1)

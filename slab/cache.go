@@ -58,8 +58,7 @@ type cache struct {
 	taken  []num      // protected by takeMu
 
 	reclaimMu  lock.Mutex
-	waiting    [chainBatch]uint32 // protected by reclaimMu, as are the next three
-	offs       [512]uint32        // freeChainedLocked's: it escapes, and freeing must not allocate
+	batch      *chainBatch // what waits for a grace period of the chain; protected by reclaimMu, as are the next two
 	chainRest  uint32
 	handedOver int // sheaves
 }

@@ -77,15 +77,19 @@ func (c *cache) afterChaining(off uint32, ok bool) {
 	c.startReclaim()
 }
 
-// takeChainLocked moves the pending bits of up to chainBatch slabs to the
-// waiting bitmap and returns the number of slabs; they are in c.waiting.
+// takeChainLocked moves the pending bits of up to chainSlabs slabs to the
+// waiting bitmap and returns the number of slabs; they are in c.batch.
 // reclaimMu is held.
 func (c *cache) takeChainLocked() int {
 	if c.chainRest == 0 {
 		c.chainRest = c.chain.Swap(0) // ord:chain-head
 	}
+	if c.chainRest == 0 {
+		return 0
+	}
+	c.batch = getChainBatch()
 	n := 0
-	for c.chainRest != 0 && n < len(c.waiting) {
+	for c.chainRest != 0 && n < chainSlabs {
 		head := c.chainRest
 		m := c.core.Meta(head)
 		any := false
@@ -105,7 +109,7 @@ func (c *cache) takeChainLocked() int {
 			}
 		}
 		if any {
-			c.waiting[n] = head
+			c.batch.slabs[n] = head
 			n++
 		} else {
 			// Its bits were taken before it was pushed. It may have become
@@ -120,8 +124,11 @@ func (c *cache) takeChainLocked() int {
 // freeChainedLocked frees what the last takeChainLocked took: n slabs' objects,
 // whose grace period is over. reclaimMu is held.
 func (c *cache) freeChainedLocked(n int) {
-	offs := &c.offs
-	for _, head := range c.waiting[:n] {
+	if c.batch == nil {
+		return
+	}
+	offs := &c.batch.offs
+	for _, head := range c.batch.slabs[:n] {
 		k := 0
 		wait := c.words(c.waitBits, head)
 		for i, w := range wait {
@@ -137,6 +144,8 @@ func (c *cache) freeChainedLocked(n int) {
 		}
 		c.topUpFromWorker()
 	}
+	c.batch.put()
+	c.batch = nil
 }
 
 func (c *cache) freeWaited(offs []uint32) {
@@ -154,3 +163,26 @@ func (c *cache) freeWaited(offs []uint32) {
 	}
 	c.flushObjects(offs, &c.stats.chainFreed)
 }
+
+// chainBatch has the room that a pass over the chain needs. It is lent to one
+// cache at a time: most caches never chain an object.
+type chainBatch struct {
+	slabs [chainSlabs]uint32
+	offs  [512]uint32 // freeChainedLocked's
+}
+
+// spareBatch is a batch that no cache has. There is one from the start, so that
+// freeing does not depend on an allocation; only further passes at the same time
+// make more.
+var spareBatch atomic.Pointer[chainBatch]
+
+func init() { new(chainBatch).put() }
+
+func getChainBatch() *chainBatch {
+	if b := spareBatch.Swap(nil); b != nil { // ord:publish
+		return b
+	}
+	return new(chainBatch)
+}
+
+func (b *chainBatch) put() { spareBatch.Store(b) } // ord:publish

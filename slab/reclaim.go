@@ -26,9 +26,9 @@ const (
 	// emptyKeep bounds the empty sheaves that stay in the depot when the
 	// worker ends.
 	emptyKeep = 8
-	// chainBatch is how many slabs of the fallback chain share one grace
+	// chainSlabs is how many slabs of the fallback chain share one grace
 	// period; more take several.
-	chainBatch = 512
+	chainSlabs = 512
 )
 
 // claim reports whether the caller must start the worker that running guards.

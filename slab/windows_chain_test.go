@@ -59,7 +59,7 @@ func TestAnEmptySlabOnTheChainStaysASlab(t *testing.T) {
 // More slabs than one pass takes, and the same ones again.
 func TestALongChainIsFreedByOneBarrier(t *testing.T) {
 	c := newTest[[16384]byte](t, newPages(t, 0)) // two to a slab
-	ps := make([]*[16384]byte, 2*(2*chainBatch+10))
+	ps := make([]*[16384]byte, 2*(2*chainSlabs+10))
 	for round := range uint64(2) {
 		if n := c.AllocBulk(gfp.Kernel, ps); n != len(ps) {
 			t.Fatalf("%d objects of %d", n, len(ps))
