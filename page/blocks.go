@@ -89,6 +89,9 @@ func (a *Allocator) takeBlocksLocked(order, want int, f gfp.Flags, populated boo
 		}
 		out[n] = page
 		n++
+		if k > order {
+			break // what is beyond the order serves the next request
+		}
 	}
 	return n, shortfall
 }

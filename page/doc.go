@@ -157,7 +157,8 @@
 // memory is populated; it is lowered after memory was discarded. Blocks on
 // lists, deferred and handed out are populated, so that no pinned path faults
 // its way past the limit. The range is kept free of huge pages, so that a
-// populated page is a charged page. What is not charged: the slots (640 bytes
+// populated page is a charged page; with [Config].HugePages 2 MiB are populated,
+// charged and discarded at a time, so that it is one there too. What is not charged: the slots (640 bytes
 // for each P that ever ran) and the Allocator itself.
 //
 // Without a limit huge pages are left to the system's setting, and Resident

@@ -167,3 +167,54 @@ func exhaustOrder(a *Allocator, order int) (ps []unsafe.Pointer) {
 		ps = append(ps, p)
 	}
 }
+
+// With HugePages the limit stays exact: what the system gives is 2 MiB at a
+// time, and so is what is charged.
+func TestHugePagesAreCharged(t *testing.T) {
+	const limit = 64 << 20
+	a := newTest(t, Config{Limit: limit, HugePages: true})
+	check := func(when string) {
+		t.Helper()
+		s := a.Stats()
+		if has := residentNow(t, a); has > s.Resident || s.Resident > limit {
+			t.Fatalf("%s: %d KiB have memory, %d are charged, limit %d", when, has>>10, s.Resident>>10, int64(limit)>>10)
+		}
+		if data := s.Resident - s.Metadata; data%(Size<<MaxOrder) != 0 {
+			t.Fatalf("%s: %d KiB of pages are charged, which are no huge pages", when, data>>10)
+		}
+	}
+	check("new")
+	if !race.Enabled && !testkit.Emulated() {
+		if m := mapping(t, a.core.Base); !strings.Contains(m.flags, "hg ") {
+			t.Errorf("pages: flags %s without hg (MADV_HUGEPAGE)", m.flags)
+		}
+		if m := mapping(t, a.core.Metas); !strings.Contains(m.flags, "nh ") {
+			t.Errorf("metadata: flags %s without nh (MADV_NOHUGEPAGE)", m.flags)
+		}
+	}
+	one := a.Alloc(0, gfp.Kernel)
+	check("one page")
+	if got := a.Stats().Resident; got > 3<<20 {
+		t.Errorf("one page: %d KiB resident, want one huge page and its metadata", got>>10)
+	}
+	for order := range MaxOrder + 1 {
+		a.flushLists() // what waits there keeps huge pages from being whole
+		ps := exhaustOrder(a, order)
+		check(fmt.Sprint("all in order ", order))
+		if got := int64(len(ps)) * Size << order; got < limit-(8<<20) {
+			t.Errorf("order %d: %d MiB of %d could be had", order, got>>20, limit>>20)
+		}
+		for i, p := range ps {
+			a.Free(p, order)
+			if i%1000 == 0 {
+				check("while freeing")
+			}
+		}
+	}
+	a.Free(one, 0)
+	a.Shrink()
+	check("shrunk")
+	if got := a.Stats().Resident - a.Stats().Metadata; got != Size<<MaxOrder {
+		t.Errorf("%d KiB of pages after Shrink, want those of page 0", got>>10)
+	}
+}

@@ -45,6 +45,11 @@ type Config struct {
 	// where the race detector watches the range, it is at most 256 MiB, and by
 	// default four times the Limit but at least 16 MiB.
 	Reserve int64
+	// HugePages has the pages populated, charged and returned to the system 2 MiB
+	// at a time, in huge pages where Linux has any. Programs that use most
+	// of what they populate gain from it; those that need little, or whose Limit
+	// is a few megabytes, pay for it. Other systems populate 2 MiB at a time too.
+	HugePages bool
 	// ReclaimTimeout is how long a gfp.Kernel allocation waits for memory before
 	// it returns nil. 0 means one second.
 	ReclaimTimeout time.Duration
@@ -62,6 +67,7 @@ type Allocator struct {
 	limit     int64 // 0: none
 	watermark int64 // bytes below the limit that need gfp.Atomic
 	granule   int   // order of the smallest block that can be populated or discarded
+	group     int   // binary logarithm of the sections that are added at a time
 	cap       [listOrders]uint32
 	batch     [listOrders]uint32
 
@@ -109,7 +115,16 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 		c.Reserve = raceReserve(c)
 	}
 	granule = max(granule, 0)
-	floor := int64(sectionMeta+Size) << granule
+	group := granule // whole system pages of metadata
+	huge := asTheSystem
+	if c.Limit > 0 {
+		huge = smallPages
+	}
+	if c.HugePages {
+		huge, granule = hugePages, max(granule, MaxOrder)
+		group = max(group, granule-sectionShift)
+	}
+	floor := int64(sectionMeta)<<group + Size<<granule
 	fail := func(format string, args ...any) (*Allocator, error) {
 		return nil, fmt.Errorf("page: allocator %s: "+format, append([]any{c.Name}, args...)...)
 	}
@@ -127,10 +142,10 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	case c.ReclaimTimeout < 0:
 		return fail("ReclaimTimeout is negative: %v", c.ReclaimTimeout)
 	}
-	unit := uintptr(section*Size) << granule
+	unit := uintptr(section*Size) << group
 	size := (uintptr(c.Reserve) + unit - 1) &^ (unit - 1)
 
-	a := &Allocator{name: c.Name, limit: c.Limit, granule: granule}
+	a := &Allocator{name: c.Name, limit: c.Limit, granule: granule, group: group}
 	a.core.Size, a.core.Timeout = size, c.ReclaimTimeout
 	a.core.Allocator = (*bridge)(a)
 	a.watermark = watermark(c.Limit)
@@ -143,7 +158,7 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	if err := a.slots.Init(); err != nil {
 		return fail("no address space for the page lists: %w", err)
 	}
-	rng, err := getRegion(size, c.Limit > 0)
+	rng, err := getRegion(size, huge)
 	if err != nil {
 		a.slots.Release()
 		return fail("no address space: %w", err)

@@ -21,8 +21,18 @@ type region struct {
 	bits   [3]unsafe.Pointer
 	size   uintptr // bytes of data; immutable
 	opened uintptr // bytes of data that are accessible, with their metadata; grow lock
-	small  bool    // immutable; huge pages are kept out, because a limit counts pages
+	huge   huge    // immutable
 }
+
+// huge says which data lies in huge pages. Metadata does only as the system
+// has it.
+type huge int
+
+const (
+	asTheSystem huge = iota
+	smallPages       // none, because a limit counts pages
+	hugePages        // all, where there are any
+)
 
 // openStep is the least that is opened at a time; five system calls each time.
 // What is open and has no memory is locked by mlockall, counted by RLIMIT_DATA
@@ -47,11 +57,11 @@ func newRegionPool() *regionPool {
 
 // getRegion returns a region of at least size bytes: the smallest, and of those
 // the latest, in the pool, or else a new one.
-func getRegion(size uintptr, small bool) (*region, error) {
+func getRegion(size uintptr, huge huge) (*region, error) {
 	regions.Lock()
 	best := -1
 	for i, r := range regions.free {
-		if r.small == small && r.size >= size && (best < 0 || r.size <= regions.free[best].size) {
+		if r.huge == huge && r.size >= size && (best < 0 || r.size <= regions.free[best].size) {
 			best = i
 		}
 	}
@@ -68,7 +78,7 @@ func getRegion(size uintptr, small bool) (*region, error) {
 	// One reservation for all of it, so that there is either all of it or
 	// nothing. A reservation is never undone, and a part alone is of no use: it
 	// would only take address space from a smaller region and from the Go heap.
-	r := &region{size: size, small: small}
+	r := &region{size: size, huge: huge}
 	parts := r.parts(size)
 	p, err := reserve(parts)
 	if err != nil {
@@ -79,7 +89,10 @@ func getRegion(size uintptr, small bool) (*region, error) {
 			r.data = raceMemory(part.size)
 			continue
 		}
-		if small {
+		switch {
+		case huge == hugePages && part.base == &r.data:
+			sys.HugePages(p, part.size)
+		case huge != asTheSystem:
 			if err := sys.SmallPages(p, part.size); err != nil {
 				return nil, err
 			}
@@ -246,7 +259,7 @@ func (a *Allocator) growTo(order int, f gfp.Flags, seen uint32) bool {
 // without memory. The lock is grow.
 func (a *Allocator) addSectionsLocked(n uint32, f gfp.Flags) error {
 	z := &a.zone
-	group := uint32(1) << a.granule // whole system pages of metadata
+	group := uint32(1) << a.group
 	n = (n + group - 1) &^ (group - 1)
 	from := a.core.Added.Load() // ord:frontier
 	to := from + n<<sectionShift
@@ -283,6 +296,9 @@ func (a *Allocator) addSectionsLocked(n uint32, f gfp.Flags) error {
 	z.metadata.Add(cost)   // ord:stat
 	a.core.Added.Store(to) // ord:frontier
 	for page := from; page < to; page += section {
+		if page < 1<<a.granule && page+section <= 1<<a.granule {
+			continue // of the block of page 0
+		}
 		if page == 0 { // without the block of page 0
 			for order := a.granule; order < sectionShift; order++ {
 				a.freeBlockLocked(1<<order, order, 0)

@@ -91,7 +91,7 @@ const (
 // not pinned, no locks held.
 func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
 	need := int64(Size) << order
-	least := int64(sectionMeta+Size) << a.granule
+	least := int64(sectionMeta)<<a.group + Size<<a.granule
 	if a.limit > 0 && !f.CanReserve() && need > a.limit-a.watermark-least || need > a.limit-least && a.limit > 0 {
 		return 0 // waiting can't help
 	}

@@ -20,6 +20,11 @@ func SmallPages(p unsafe.Pointer, size uintptr) error {
 	return os.NewSyscallError("madvise", err)
 }
 
+// HugePages asks for transparent huge pages in [p, p+size).
+func HugePages(p unsafe.Pointer, size uintptr) {
+	_ = unix.Madvise(unsafe.Slice((*byte)(p), size), unix.MADV_HUGEPAGE) // EINVAL: the kernel has none
+}
+
 // Name gives [p, p+size) a name in /proc/self/maps, where the kernel can.
 func Name(p unsafe.Pointer, size uintptr, name string) {
 	name = strings.Map(func(r rune) rune {
