@@ -130,7 +130,5 @@ func (c *cache) shrink() {
 	}
 	c.trimDepot(0)
 	c.dropEmptySheaves(0)
-	c.mu.LockIRQ()
-	c.dropEmptySlabsLocked()
-	c.mu.UnlockIRQ()
+	c.dropEmptySlabs()
 }
