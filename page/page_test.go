@@ -383,3 +383,14 @@ func TestLargeSystemPages(t *testing.T) {
 		checkEmpty(t, a)
 	}
 }
+
+func TestAnAllocatorSaysWhatItWasMadeWith(t *testing.T) {
+	a, err := New(Config{Reserve: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if a.Range() < 8<<20 || a.ReclaimTimeout() != time.Second {
+		t.Errorf("a range of %d bytes, a timeout of %v", a.Range(), a.ReclaimTimeout())
+	}
+}

@@ -1,6 +1,9 @@
 package page
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // counters count what doesn't go through the lists.
 type counters struct {
@@ -42,6 +45,14 @@ type Stats struct {
 	Reclaims  uint64 // rounds of reclaim by gfp.Kernel allocations
 	Scavenged uint64 // bytes of free blocks returned to the system
 }
+
+// Range returns the size of the allocator's address range in bytes: its
+// Config.Reserve, or what the system granted. Context: any.
+func (a *Allocator) Range() uintptr { return a.core.Size }
+
+// ReclaimTimeout returns the allocator's Config.ReclaimTimeout, with the default
+// filled in. Context: any.
+func (a *Allocator) ReclaimTimeout() time.Duration { return a.core.Timeout }
 
 // Stats returns the allocator's figures. It takes no lock, so figures that
 // change at that moment need not fit together. Context: any.
