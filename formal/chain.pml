@@ -377,7 +377,7 @@ active proctype reclaimer()
 	bool wait[3];
 #ifdef BARRIER
 	pushed1;
-	/* revokeAllLocked: a pusher that may be on the way is waited for. */
+	/* revokeLocked: a pusher that may be on the way is waited for. */
 	MEMBARRIER(2);
 	mem[BUSY(0)] == 0;
 	mem[BUSY(1)] == 0;

@@ -5,7 +5,7 @@
  * CPU 0 and 1: makers of work, twice each: publish it, then check the flag
  * CPU 2 and 3: the worker, in up to two incarnations at a time
  *
- *   (default)  work is pushed: the reclaim worker of slab, rcu's callbacks
+ *   (default)  work is pushed: the service of slab, rcu's callbacks
  *   -DDRAIN    work is a sheaf in a slot, to which the slot's owner may add
  *              without a check of the flag: the drain of slab
  *   -DPOLL     work is a cookie that is higher than the highest so far: the
@@ -14,7 +14,7 @@
 #define NCPU	4
 #define NSB	2
 
-#define FLAG	0		/* reclaiming, draining, working */
+#define FLAG	0		/* running, reclaiming, draining, working */
 #define WORK(c)	(1 + (c))	/* what CPU c has published (POLL: target is WORK(0)) */
 #define TARGET	WORK(0)
 #define NLOC	3

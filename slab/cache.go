@@ -8,6 +8,7 @@ import (
 
 	"quiesce/internal/pages"
 	"quiesce/internal/percpu"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 	"quiesce/page"
@@ -36,12 +37,17 @@ type cache struct {
 	pending stack // closed RCU sheaves
 	chain   atomic.Uint32
 
-	// The goroutines that run, one of each at most.
-	reclaiming, draining, toppingUp, toppingUpForWorker atomic.Bool
-	workers                                             atomic.Int32 // goroutines that have not ended
+	// The service has the cache; service.go.
+	reclaiming, draining, topUpWanted, asked atomic.Bool
+	links                                    links
+	made                                     race.Clock   // what the cache was made of
+	workers                                  atomic.Int32 // holders of references
+	drainEvery                               atomic.Int64 // ns between two drains
+	drainAt                                  int64        // the service's, while draining is set
+	drainedIn                                uint64       // round of the last drain; protected by takers.mu, as are the next two
+	tookSheaves, tookObjects                 int          // by it
 
 	stock       stock        // see stock.go
-	topUpWanted atomic.Bool  // empty sheaves are wanted
 	topUpSize   atomic.Int32 // sheaves that the last top-up made
 	waiters     atomic.Int32 // allocations that wait for memory
 	sheaves     atomic.Int32 // pages that are sheaves
@@ -54,11 +60,9 @@ type cache struct {
 	mu    lock.Spin
 	slabs slabs // protected by mu
 
-	takeMu lock.Mutex // one taker at a time
-	taken  []num      // protected by takeMu
-
 	reclaimMu  lock.Mutex
-	batch      *chainBatch // what waits for a grace period of the chain; protected by reclaimMu, as are the next two
+	collected  batch       // protected by reclaimMu, as are the next three
+	batch      *chainBatch // what of the chain is in collected
 	chainRest  uint32
 	handedOver int // sheaves
 }
@@ -128,7 +132,6 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
 	c.allocBits, c.pendBits, c.waitBits = c.core.AllocBits, c.core.PendBits, c.core.WaitBits
 	c.mu.Init("slab.mu")
-	c.takeMu.Init("slab.takeMu")
 	c.reclaimMu.Init("slab.reclaimMu")
 	if err := c.slots.Init(); err != nil {
 		return fmt.Errorf("slab: cache %s: %w", name, err)
@@ -144,9 +147,15 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 var lastID atomic.Uint32
 
 // barrier waits until everything given to freeRCU before is reclaimed.
-func (c *cache) barrier() {
-	c.drainRCU()
-	c.reclaimOnce(true)
+func (c *cache) barrier() { barrier([]*cache{c}) }
+
+// barrier does it for several caches: they share the membarriers, and, because
+// all of their cookies are older than the first wait, the grace period.
+func barrier(cs []*cache) {
+	drain(cs)
+	for _, c := range cs {
+		c.reclaimOnce(true)
+	}
 }
 
 // String names the cache in the error of an allocator that is closed before it.
@@ -160,6 +169,8 @@ func (c *cache) close() error {
 	c.barrier()
 	c.shrink()
 	for c.workers.Load() > 0 { // ord:closed
+		startService() // and it lets go of the cache
+		startTopUp()
 		sys.Sleep(100_000)
 	}
 	c.barrier()

@@ -87,7 +87,9 @@ func (c *cache) takeChainLocked() int {
 	if c.chainRest == 0 {
 		return 0
 	}
-	c.batch = getChainBatch()
+	if c.batch == nil { // nothing was left of the last one
+		c.batch = getChainBatch()
+	}
 	n := 0
 	for c.chainRest != 0 && n < chainSlabs {
 		head := c.chainRest

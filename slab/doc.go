@@ -32,7 +32,7 @@
 //
 //	FreeRCU(obj)   pinned: store the offset in this P's RCU sheaf
 //	sheaf full     take it out of the slot, take a grace-period cookie, push it
-//	               on the pending stack, start the reclaim worker; put an empty
+//	               on the pending stack, let the service know; put an empty
 //	               sheaf in its place: this P's reserve, the depot, a page with
 //	               NoLocks. If there is none: the object goes on the fallback chain
 //	cookie ended   the sheaf goes whole into the depot: its objects are the next
@@ -53,6 +53,9 @@
 // swapped out only after
 //
 //	swap; membarrier; wait until busy was seen 0; (arm64: membarrier)
+//
+// which it does for the slots of many caches at once (revoke.go), because the
+// membarrier is what it costs.
 //
 // The membarrier splits the owner's operations in two: one whose busy is not
 // yet visible loads the number after the swap, and finds the sentinel; one
@@ -76,14 +79,26 @@
 // was unlinked before that, so the grace period it names began later than any
 // unlinking. The fallback chain's cookie is taken after its bits were moved.
 //
-// # Goroutines
+// # The service
 //
-// None runs when nothing is pending. A cache's reclaim worker starts when a
-// sheaf is pushed; its drain starts when an RCU sheaf is installed, takes
-// partly filled sheaves every few milliseconds, and ends when it finds none.
-// A third makes empty sheaves during a flood, and a fourth full ones after an
-// allocation with gfp.NoLocks was refused (stock.go). They wait by system call,
-// and do not run user code.
+// No goroutine runs when nothing is pending. When there is work, one does it
+// for all caches of the process (service.go): it takes partly filled RCU
+// sheaves, of all caches in one go, waits for one grace period for all that is
+// pending, and disposes of it. It does so at once when memory is short or much
+// is pending, and otherwise every 10 to 40 ms: less often for a cache whose
+// sheaves come out nearly empty. Between two turns there is no goroutine, but
+// an alarm. A second goroutine makes empty sheaves during a flood, and a third
+// full ones after an allocation with gfp.NoLocks was refused (stock.go). They
+// wait by system call, run no user code, and have neither the pprof labels nor
+// the synctest bubble of whoever started them.
+//
+// The state that the service and a caller of Barrier share is one batch of a
+// cache: what was taken off its queues and waits for a grace period, under
+// reclaimMu. The service waits without the mutex, for the youngest cookie of all
+// batches. A caller of Barrier that finds a batch waits for its cookie and
+// disposes of it; the service then finds none. So Barrier never waits for the
+// service, and all that came before it is freed when it returns: it was in a
+// slot and is taken by the drain, or pending, or in the batch.
 //
 // # Memory and its limits
 //
@@ -96,10 +111,10 @@
 //
 //	Heap.mu                  the creation of a size class's cache
 //	  (page: reclaimMu)
-//	cache.reclaimMu          one reclaimer at a time: worker, Barrier, Close
+//	cache.reclaimMu          one reclaimer at a time: service, Barrier, Close
 //	  (rcu: gp.mu)
 //	  cache.mu (lock.Spin)   slabs and their bitmaps
-//	cache.takeMu             one taker at a time; no lock is taken under it
+//	takers.mu                one taker at a time; no lock is taken under it
 //
 // It is part of the tree in docs/design/lock-order.md, which a test checks against what
 // lockdep observes, with the locks of poison builds. Pages are freed under

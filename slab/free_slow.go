@@ -65,7 +65,7 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 		atomic.StoreUint32(&s.reserve, c.empty.pop(c)) // ord:slot
 	}
 	if out != 0 {
-		c.closeSheaf(out)
+		c.closeSheaf(out, rcu.GetState()) // ord:cookie
 	}
 	ok := in != 0 || c.chainObject(off)
 	s.exit()
@@ -76,19 +76,19 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 		c.startDrain()
 	}
 	if out != 0 {
-		c.startReclaim()
+		c.sheafClosed()
 	}
 }
 
-// closeSheaf gives a sheaf of the caller's its cookie, after the last object
-// went in, and pushes it on the pending stack.
+// closeSheaf gives a sheaf of the caller's its cookie, which was taken after the
+// last object went in, and pushes it on the pending stack.
 //
 //go:norace
-func (c *cache) closeSheaf(n num) {
+func (c *cache) closeSheaf(n num, cookie rcu.Cookie) {
 	m := c.sheaf(n)
-	c.stats.arrays.Add(uint64(m.n)) // ord:stat
-	fault.Delay("cookie")
-	m.cookie = rcu.GetState() // ord:cookie
+	c.stats.arrays.Add(uint64(m.n))                 // ord:stat
+	service.pending.Add(int64(m.n) * int64(c.size)) // ord:hint
+	m.cookie = cookie                               // ord:cookie
 	fault.Delay("cookie")
 	c.pending.push(c, n)
 }

@@ -63,13 +63,25 @@ func letReclaim() { time.Sleep(30 * time.Millisecond) }
 
 const sharing = 300 * time.Millisecond
 
-// workers counts the goroutines of this package that run.
+// workers counts the goroutines of this package that run, and the alarm that is
+// set to start one.
 func workers() int {
+	n := serviceGoroutines()
+	if service.wakeAt.Load() != 0 {
+		n++
+	}
+	return n
+}
+
+// serviceGoroutines counts the goroutines of this package.
+func serviceGoroutines() (n int) {
 	buf := make([]byte, 1<<20)
-	n := 0
 	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(g, "(*cache).spawn") { // its own frame, or who created it
-			n++
+		for _, frame := range []string{"slab.serve(", "slab.makeSheaves(", "(*cache).spawn", "sys.runStarts("} {
+			if strings.Contains(g, frame) { // its own frame, or what created it
+				n++
+				break
+			}
 		}
 	}
 	return n

@@ -78,9 +78,7 @@ func barrierChecked(caches ...*cache) {
 		c.mustBeOpen()
 	}
 	mightSleep("slab: Barrier")
-	for _, c := range caches {
-		c.barrier()
-	}
+	barrier(caches)
 }
 
 // shrinkChecked returns cached free memory of each cache to its allocator.

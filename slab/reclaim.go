@@ -1,8 +1,6 @@
 package slab
 
 import (
-	"sync/atomic"
-
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
@@ -10,78 +8,34 @@ import (
 	"quiesce/rcu"
 )
 
-// The reclaim worker and everything that runs in its place. Pending sheaves
-// and chained objects end their grace period in reclaimOnce alone, under
-// reclaimMu. A caller that gets the mutex knows that whatever an earlier
-// holder took is done.
+// Reclaim: what happens to pending sheaves and chained objects after their grace
+// period. They are collected, and disposed of when the youngest cookie of them
+// is done, under reclaimMu; the service waits in between without it. A caller
+// that gets the mutex finds in collected what an earlier holder left, and knows
+// that everything else that it took is done.
 
 const (
-	// paceNs is how long the worker lets sheaves gather before it starts a
-	// grace period, unless memory is short. It bounds the worker's share of
-	// a processor; at 8 ns to an object 25,000 of them gather. Untuned.
-	paceNs = 200_000
 	// checkEvery is the sampling interval: one handed-over sheaf in checkEvery
 	// is checked against the bitmap.
 	checkEvery = 32
-	// emptyKeep bounds the empty sheaves that stay in the depot when the
-	// worker ends.
+	// emptyKeep bounds the empty sheaves that stay in the depot when a cache
+	// has nothing more to reclaim.
 	emptyKeep = 8
 	// chainSlabs is how many slabs of the fallback chain share one grace
 	// period; more take several.
 	chainSlabs = 512
 )
 
-// claim reports whether the caller must start the worker that running guards.
-// The go statement itself must stay visible to the race detector: it orders
-// the worker after its maker.
-//
-//go:norace
-func claim(running *atomic.Bool) bool {
-	race.Disable()
-	ok := !running.Load() && running.CompareAndSwap(false, true) // ord:wake-reclaim,wake-drain,wake-topup
-	race.Enable()
-	return ok
+// batch is what waits for a grace period in a cache, taken off its queues.
+type batch struct {
+	first    num        // sheaves, linked
+	slabs    int        // of the chain; they are in cache.batch
+	youngest rcu.Cookie // of them all; 0: the batch is empty
 }
 
-func (c *cache) startReclaim() {
-	if claim(&c.reclaiming) { // ord:wake-reclaim
-		c.spawn(c.reclaimWorker)
-	}
-}
-
-// spawn starts one of the cache's goroutines. Close waits for their very last
-// step: a worker that has announced its end still checks the slots once.
-func (c *cache) spawn(fn func()) {
-	race.Disable()
-	c.workers.Add(1) // ord:closed
-	race.Enable()
-	go func() {
-		fn()
-		c.workers.Add(-1) // ord:closed
-	}()
-}
-
-// hasWork reports whether there is something for the reclaim worker to do.
+// hasWork reports whether there is something to reclaim.
 func (c *cache) hasWork() bool {
 	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax.Load() || c.poison.pending() // ord:wake-reclaim,hint
-}
-
-func (c *cache) reclaimWorker() {
-	for {
-		for c.hasWork() {
-			hurry := c.waiters.Load() > 0 // ord:hint
-			if !hurry {
-				sys.Sleep(paceNs)
-			}
-			c.reclaimOnce(hurry)
-		}
-		c.endTopUp()
-		c.reclaiming.Store(false) // ord:wake-reclaim
-		fault.Delay("wake-reclaim")
-		if !c.hasWork() || !c.reclaiming.CompareAndSwap(false, true) { // ord:wake-reclaim
-			return
-		}
-	}
 }
 
 // reclaimOnce waits for the grace periods of all that is pending now, and
@@ -91,48 +45,73 @@ func (c *cache) reclaimWorker() {
 func (c *cache) reclaimOnce(expedited bool) {
 	c.reclaimMu.Lock()
 	defer c.reclaimMu.Unlock()
-	for more := true; more; more = c.chainRest != 0 {
-		c.passLocked(expedited)
+	for left := true; left; {
+		// The service may have left a batch, or the rest of a chain: they come
+		// first, and what is pending now needs passes of its own.
+		left = c.collected.youngest != 0 || c.chainRest != 0
+		for more := true; more; {
+			more = c.passLocked(expedited)
+		}
 	}
 }
 
-// passLocked is one grace period's worth of reclaimOnce. reclaimMu is held.
-func (c *cache) passLocked(expedited bool) {
+// passLocked is one grace period's worth of reclaimOnce. It returns whether the
+// chain is longer. reclaimMu is held.
+func (c *cache) passLocked(expedited bool) (more bool) {
 	c.topUpFromWorker()
-	sheaves, slabs, youngest := c.collectLocked()
+	waitFor(c.collectLocked(), expedited)
+	return c.disposeLocked()
+}
+
+// waitFor waits for a grace period, which is 0 if nothing waits for one.
+func waitFor(youngest rcu.Cookie, expedited bool) {
 	switch {
-	case youngest == 0: // nothing waits
+	case youngest == 0:
 	case expedited:
 		rcu.CondSynchronizeExpedited(youngest)
 	default:
 		rcu.CondSynchronize(youngest)
 	}
-	c.disposeAll(sheaves)
-	c.freeChainedLocked(slabs)
-	c.poison.gracePeriodEnded()
-	c.trimDepot(c.depotMax.Load()) // ord:hint
 }
 
-// collectLocked takes everything that waits for a grace period: the first of
-// the pending sheaves, which are linked, and the number of slabs that
-// takeChainLocked took. It returns the youngest cookie of them all, or 0 if
-// there is nothing.
+// collectLocked takes everything that waits for a grace period, unless something
+// was taken before and is not disposed of yet. It returns the youngest cookie of
+// what is collected, or 0 if there is nothing. reclaimMu is held.
 //
 //go:norace
-func (c *cache) collectLocked() (first num, slabs int, youngest rcu.Cookie) {
-	first = c.pending.takeAll()
-	slabs = c.takeChainLocked()
-	for n := first; n != 0; n = c.sheaf(n).link() { // ord:stack
-		youngest = max(youngest, c.sheaf(n).cookie) // none is 0
+func (c *cache) collectLocked() rcu.Cookie {
+	b := &c.collected
+	if b.youngest != 0 {
+		return b.youngest
 	}
-	if slabs > 0 {
+	b.first = c.pending.takeAll()
+	b.slabs = c.takeChainLocked()
+	for n := b.first; n != 0; n = c.sheaf(n).link() { // ord:stack
+		b.youngest = max(b.youngest, c.sheaf(n).cookie) // none is 0
+	}
+	if b.slabs > 0 {
 		fault.Delay("cookie")
-		youngest = rcu.GetState() // after the bits were moved; ord:cookie
+		b.youngest = rcu.GetState() // after the bits were moved; ord:cookie
 	}
 	if c.poison.takePending() {
-		youngest = max(youngest, rcu.GetState()) // ord:cookie
+		b.youngest = max(b.youngest, rcu.GetState()) // ord:cookie
 	}
-	return first, slabs, youngest
+	return b.youngest
+}
+
+// disposeLocked disposes of what was collected, whose grace period is over, and
+// of what the depot has too much of. It returns whether the chain is longer than
+// what was taken. reclaimMu is held.
+//
+//go:norace
+func (c *cache) disposeLocked() (more bool) {
+	b := c.collected
+	c.collected = batch{}
+	c.disposeAll(b.first)
+	c.freeChainedLocked(b.slabs)
+	c.poison.gracePeriodEnded()
+	c.trimDepot(c.depotMax.Load()) // ord:hint
+	return c.chainRest != 0
 }
 
 // disposeAll disposes of linked sheaves.
@@ -140,8 +119,9 @@ func (c *cache) collectLocked() (first num, slabs int, youngest rcu.Cookie) {
 //go:norace
 func (c *cache) disposeAll(first num) {
 	for n := first; n != 0; {
-		next := c.sheaf(n).link() // ord:stack
-		c.pending.n.Add(-1)       // ord:hint
+		next := c.sheaf(n).link()                                 // ord:stack
+		c.pending.n.Add(-1)                                       // ord:hint
+		service.pending.Add(-int64(c.sheaf(n).n) * int64(c.size)) // ord:hint
 		c.dispose(n)
 		c.topUpFromWorker()
 		n = next
@@ -207,7 +187,7 @@ func (c *cache) checkSheaf(s *sheaf) {
 	}
 }
 
-// checkDepot has the worker trim the depot after a free filled it.
+// checkDepot has the service trim the depot after a free filled it.
 //
 //go:norace
 func (c *cache) checkDepot() {

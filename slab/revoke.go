@@ -1,43 +1,92 @@
 package slab
 
 import (
-	"slices"
 	"sync/atomic"
 
 	"quiesce/internal/fault"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
+	"quiesce/lock"
+	"quiesce/rcu"
 )
 
 // Revoking: how a taker gets the sheaves in the Ps' slots, and those who do it:
 // the drain, which takes RCU sheaves that do not fill, and shrink. doc.go has
 // the protocol.
+//
+// The membarriers are what it costs, so many caches share them. A goroutine that
+// wants caches drained asks for it and then takes takers.mu: its holder drains
+// what was asked for by then. It begins with the number of its round, by a
+// read-modify-write; so a round with a higher number than a caller read before
+// it asked began after that, and has done the caller's work.
 
-// revokeAllLocked is the taker's half of revoking: two rounds, so that sheaves
+var takers struct {
+	mu    lock.Mutex    // one taker at a time; no lock is taken under it
+	begun atomic.Uint64 // rounds
+	asks  queue         // caches to be drained: asked is set
+	batch []*cache      // the holder's, protected by mu, as is the next one
+	taken []takenFrom   // what revokeLocked took
+}
+
+func init() { takers.mu.Init("slab.takers.mu") }
+
+// takenFrom is a sheaf that was in a slot of the cache.
+type takenFrom struct {
+	c *cache
+	n num
+}
+
+// revokeLocked is the taker's half of revoking: two rounds, so that sheaves
 // that a slow path had in hand during the first are found by the second. The
-// sheaves are in c.taken afterwards. takeMu is held.
-func (c *cache) revokeAllLocked(grab func(*slot)) {
-	c.taken = c.taken[:0]
+// sheaves are in takers.taken afterwards. takers.mu is held.
+//
+//go:norace
+func revokeLocked(cs []*cache, grab func(*cache, *slot)) {
+	takers.taken = takers.taken[:0]
 	for range 2 {
-		used := c.slots.Used()
-		for id := range used {
-			grab(c.slots.At(id))
+		for _, c := range cs {
+			used := c.slots.Used()
+			for id := range used {
+				grab(c, c.slots.At(id))
+			}
 		}
 		fault.Delay("slot-busy")
 		sys.Membarrier() // ord:slot-busy
-		for id := range used {
-			waitIdle(c.slots.At(id))
+		for _, c := range cs {
+			for id := range c.slots.Used() {
+				waitIdle(c.slots.At(id))
+			}
 		}
-	}
-	if !sys.ExitIsRelease {
-		sys.Membarrier() // ord:slot-exit
+		if !sys.ExitIsRelease {
+			sys.Membarrier() // ord:slot-exit
+		}
 	}
 }
 
-// grab swaps a sheaf out of a slot.
+// grab swaps a sheaf out of a slot. The load spares the owner of an empty field
+// the loss of its cache line; a sheaf that comes after it was in hand, and is
+// the second round's.
+//
+//go:norace
 func (c *cache) grab(field *uint32) {
-	if n := atomic.SwapUint32(field, 0); n != 0 { // ord:slot-busy,slot
-		c.taken = append(c.taken, n)
+	if atomic.LoadUint32(field) == 0 { // ord:slot-busy,slot
+		return
 	}
+	if n := atomic.SwapUint32(field, 0); n != 0 { // ord:slot-busy,slot
+		takers.taken = append(takers.taken, takenFrom{c, n})
+	}
+}
+
+//go:norace
+func grabRCU(c *cache, s *slot) { c.grab(&s.rcu) }
+
+// grabFree takes the sheaves that no grace period holds.
+//
+//go:norace
+func grabFree(c *cache, s *slot) {
+	c.grab(&s.main)
+	c.grab(&s.spare)
+	c.grab(&s.reserve)
 }
 
 // waitIdle returns once the slot's owner was seen outside of an operation. An
@@ -48,30 +97,6 @@ func (c *cache) grab(field *uint32) {
 func waitIdle(s *slot) {
 	for i := 0; atomic.LoadUint32(&s.busy) != 0; i++ { // ord:slot-busy,slot-exit
 		sys.RelaxUnpinned(i)
-	}
-}
-
-// drainNs is how often partly filled RCU sheaves are taken. An object waits
-// twice that at most, plus pace and grace period.
-const drainNs = 5_000_000
-
-func (c *cache) startDrain() {
-	if claim(&c.draining) { // ord:wake-drain
-		c.spawn(c.drainWorker)
-	}
-}
-
-func (c *cache) drainWorker() {
-	for {
-		sys.Sleep(drainNs)
-		if c.drainRCU() > 0 {
-			continue
-		}
-		c.draining.Store(false) // ord:wake-drain
-		fault.Delay("wake-drain")
-		if !c.anyRCU() || !c.draining.CompareAndSwap(false, true) { // ord:wake-drain
-			return
-		}
 	}
 }
 
@@ -87,29 +112,92 @@ func (c *cache) anyRCU() bool {
 	return false
 }
 
-// drainRCU takes every P's RCU sheaf and makes it pending. It returns the
-// number of sheaves taken.
+// drain takes every P's RCU sheaf of the caches and makes it pending. The
+// callers see to the reclaim.
 //
 // Context: task; not pinned.
 //
 //go:norace
-func (c *cache) drainRCU() int {
-	c.takeMu.Lock()
-	defer c.takeMu.Unlock()
-	c.revokeAllLocked(func(s *slot) { c.grab(&s.rcu) })
-	n := len(c.taken)
-	filled := false
-	for _, t := range c.taken {
-		if c.sheaf(t).n == 0 {
-			c.empty.push(c, t)
+func drain(cs []*cache) {
+	if len(cs) == 0 {
+		return
+	}
+	race.Disable()                // neither the mutex nor its other holders order user code
+	before := takers.begun.Add(0) // ord:drain-ask
+	for _, c := range cs {
+		if !c.asked.Load() && c.asked.CompareAndSwap(false, true) { // ord:drain-ask
+			takers.asks.push(c)
+		}
+	}
+	takers.mu.Lock()
+	round := takers.begun.Add(1) // ord:drain-ask
+	batch := takers.asks.takeAll(takers.batch[:0])
+	for _, c := range batch {
+		c.asked.Store(false) // ord:drain-ask
+		c.drainedIn = round
+	}
+	for _, c := range cs { // those of which the caller that set asked was too slow
+		if c.drainedIn <= before {
+			c.drainedIn = round
+			batch = append(batch, c)
+		}
+	}
+	if len(batch) > 0 {
+		fault.Delay("drain-ask")
+		for _, c := range batch {
+			c.tookSheaves, c.tookObjects = 0, 0
+		}
+		revokeLocked(batch, grabRCU)
+		closeTakenLocked()
+	}
+	clear(batch)
+	takers.batch = batch
+	takers.mu.Unlock()
+	race.Enable()
+}
+
+// closeTakenLocked makes the sheaves pending that were taken. They share a
+// cookie, which is younger than all that they hold. takers.mu is held.
+//
+//go:norace
+func closeTakenLocked() {
+	fault.Delay("cookie")
+	cookie := rcu.GetState() // after the last object of them all; ord:cookie
+	for i, t := range takers.taken {
+		takers.taken[i].c = nil
+		t.c.tookSheaves++
+		n := t.c.sheaf(t.n).n
+		if n == 0 {
+			t.c.empty.push(t.c, t.n)
 			continue
 		}
-		c.closeSheaf(t)
-		filled = true
+		t.c.tookObjects += int(n)
+		t.c.closeSheaf(t.n, cookie)
 	}
-	if filled {
+}
+
+// lastDrain returns what the last drain of the cache found.
+//
+//go:norace
+func (c *cache) lastDrain() (sheaves, objects int) {
+	race.Disable()
+	takers.mu.Lock()
+	sheaves, objects = c.tookSheaves, c.tookObjects
+	takers.mu.Unlock()
+	race.Enable()
+	return sheaves, objects
+}
+
+// drainRCU drains the cache, has what it found reclaimed at once, and returns
+// the number of sheaves.
+//
+// Context: task; not pinned.
+func (c *cache) drainRCU() int {
+	drain([]*cache{c})
+	if c.hasWork() { // by whoever drained it
 		c.startReclaim()
 	}
+	n, _ := c.lastDrain()
 	return n
 }
 
@@ -117,18 +205,27 @@ func (c *cache) drainRCU() int {
 // that become empty.
 func (c *cache) shrink() {
 	c.poison.memoryShort()
-	c.takeMu.Lock()
-	c.revokeAllLocked(func(s *slot) {
-		c.grab(&s.main)
-		c.grab(&s.spare)
-		c.grab(&s.reserve)
-	})
-	taken := slices.Clone(c.taken)
-	c.takeMu.Unlock()
-	for _, n := range taken { // may panic over a double free, so without locks
+	for _, n := range c.takeFree() { // may panic over a double free, so without locks
 		c.flush(n, &c.stats.flushed)
 	}
 	c.trimDepot(0)
 	c.dropEmptySheaves(0)
 	c.dropEmptySlabs()
+}
+
+// takeFree takes the sheaves in the cache's slots that no grace period holds.
+//
+//go:norace
+func (c *cache) takeFree() []num {
+	race.Disable()
+	takers.mu.Lock()
+	revokeLocked([]*cache{c}, grabFree)
+	free := make([]num, 0, len(takers.taken))
+	for i, t := range takers.taken {
+		free = append(free, t.n)
+		takers.taken[i].c = nil
+	}
+	takers.mu.Unlock()
+	race.Enable()
+	return free
 }

@@ -94,7 +94,7 @@ func (c *cache) failed(f gfp.Flags) {
 	if last != 0 && now-last < 10e9 || !lastWarning.CompareAndSwap(last, now) { // ord:hint
 		return
 	}
-	go c.warn(f)
+	sys.Go(func() { c.warn(f) })
 }
 
 // warn logs a failed allocation: who wanted what, whose limit it was, and what

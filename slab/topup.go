@@ -6,7 +6,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/pages"
-	"quiesce/internal/race"
+	"quiesce/internal/sys"
 )
 
 // Topping up: empty sheaves are made before a flood of FreeRCU needs them.
@@ -21,62 +21,78 @@ const (
 	topUpMost  = 2048
 )
 
+// topUps are the caches that want empty sheaves: topUpWanted is set. One
+// goroutine makes them, and for a moment a second one: topUpFromWorker.
+var topUps struct {
+	queue
+	running, runningForWorker atomic.Bool
+}
+
 // requestTopUp has empty sheaves made, because a slow path found few in the
 // depot. With the sheaves that are left, or pages from this P's list, the slow
 // paths may last until they are there, and the fallback chain stays empty.
 //
 // Context: any.
 func (c *cache) requestTopUp() {
-	race.Disable()
-	c.topUpWanted.Store(true) // ord:wake-topup
-	race.Enable()
-	c.startTopUp(&c.toppingUp)
-}
-
-// startTopUp starts a goroutine that tops up, unless the one that running
-// guards is under way.
-func (c *cache) startTopUp(running *atomic.Bool) bool {
-	if !claim(running) { // ord:wake-topup
-		return false
+	if claim(&c.topUpWanted) { // ord:wake-topup
+		c.hold()
+		topUps.push(c)
 	}
-	c.spawn(func() {
-		for c.topUp() {
-		}
-		running.Store(false) // ord:wake-topup
-	})
-	return true
+	startTopUp()
 }
 
-// topUpFromWorker is called by the reclaim worker between two sheaves. The
-// goroutine of requestTopUp may have no P to run on while worker and flooder
-// have them, so the worker yields its P to one of its own. It does not allocate
-// itself: freeing must not wait for the allocator's locks.
+func startTopUp() {
+	if claim(&topUps.running) { // ord:wake-topup
+		sys.Go(func() { makeSheaves(&topUps.running) })
+	}
+}
+
+// topUpFromWorker is called by the reclaimer between two sheaves. The goroutine
+// of requestTopUp may have no P to run on while service and flooder have them,
+// so the reclaimer yields its P to another one. It does not allocate itself:
+// freeing must not wait for the allocator's locks.
 func (c *cache) topUpFromWorker() {
-	if c.topUpWanted.Load() && c.startTopUp(&c.toppingUpForWorker) { // ord:wake-topup
+	if c.topUpWanted.Load() && claim(&topUps.runningForWorker) { // ord:wake-topup
+		sys.Go(func() { makeSheaves(&topUps.runningForWorker) })
 		runtime.Gosched()
 	}
 }
 
-// topUp makes empty sheaves if they are wanted, more each time, until the
-// reclaim worker ends.
-func (c *cache) topUp() bool {
-	if !c.topUpWanted.Load() || !c.topUpWanted.Swap(false) { // ord:wake-topup
-		return false
+// makeSheaves makes empty sheaves for the caches that want them, until none
+// does.
+func makeSheaves(running *atomic.Bool) {
+	for {
+		for cs := topUps.takeAll(nil); len(cs) > 0; cs = topUps.takeAll(cs[:0]) {
+			for _, c := range cs {
+				c.topUpWanted.Store(false) // ord:wake-topup
+				if !c.closed.Load() {      // ord:closed
+					c.topUp()
+				}
+				c.release()
+			}
+		}
+		running.Store(false)                                        // ord:wake-topup
+		if topUps.empty() || !running.CompareAndSwap(false, true) { // ord:wake-topup
+			return
+		}
 	}
+}
+
+// topUp makes empty sheaves, more each time, until the cache's reclaim ends.
+func (c *cache) topUp() {
 	want := min(max(topUpFirst, c.topUpSize.Load()*4), topUpMost) // ord:hint
 	c.topUpSize.Store(want)                                       // ord:hint
 	for range want {
 		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn|pages.Unseen))
 		if n == 0 {
-			return false
+			return
 		}
 		c.empty.push(c, n)
 	}
-	return true
 }
 
 // endTopUp frees the empty sheaves that top-ups made, except emptyKeep: the
-// reclaim worker ends.
+// cache has nothing more to reclaim.
 func (c *cache) endTopUp() {
 	c.topUpSize.Store(0) // ord:hint
 	c.dropEmptySheaves(emptyKeep)

@@ -50,13 +50,13 @@ func TestTheCookieBelongsToTheLastObjectOfASheaf(t *testing.T) {
 	var r reclaimed
 	c := newTest[cell](t, newPages(t, 0), r.hook())
 	first, last := unsafe.Pointer(c.Alloc(gfp.Kernel)), unsafe.Pointer(c.Alloc(gfp.Kernel))
-	c.c.takeMu.Lock() // no drain between the two
+	takers.mu.Lock() // no drain between the two
 	c.c.freeRCU(first)
 	rcu.Synchronize()
 	rcu.Synchronize()
 	g := farReader()
 	c.c.freeRCU(last)
-	c.c.takeMu.Unlock()
+	takers.mu.Unlock()
 	c.c.drainRCU()
 	r.checkWaits(t, c, g, last, "the last object of a sheaf was reclaimed by the grace period of the first", first)
 }
@@ -201,12 +201,12 @@ func TestASheafThatComesWhenTheReclaimWorkerEndsIsReclaimed(t *testing.T) {
 			r.at[c.c.unitOf(p)].Store(false)
 		}
 		first, second := filledSheaf(t, &c.c, p), filledSheaf(t, &c.c, q)
-		c.c.closeSheaf(first)
+		c.c.closeSheaf(first, rcu.GetState())
 		c.c.startReclaim()
 		for c.c.empty.n.Load() > many-100 {
 			sys.Pause(1)
 		}
-		c.c.closeSheaf(second)
+		c.c.closeSheaf(second, rcu.GetState())
 		if c.c.empty.n.Load() > emptyKeep { // the worker is at it still
 			hits++
 		}

@@ -40,7 +40,7 @@ const (
 	perSlab    = slabBytes / objectSize
 	pageBytes  = 4096
 	depotSize  = 4 << 20 // slab's depotBytes
-	drainEvery = 5e6     // slab's drainNs
+	drainEvery = 5e6     // of the order of slab's drainFirst
 	quantum    = 10e6    // Go's scheduler preempts a goroutine after that long
 	starving   = 1e6     // sync.Mutex hands over directly after that long
 )

@@ -1,0 +1,314 @@
+//go:build !poison && !asan
+
+// Poison builds keep an account of every object, which these tests bypass.
+
+package slab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/pprof"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
+	"quiesce/rcu"
+)
+
+// The service: one for all caches.
+
+// threads is the number of the process's threads, 0 where that is not known.
+func threads() int {
+	ts, _ := os.ReadDir("/proc/self/task")
+	return len(ts)
+}
+
+// use is what the service takes while n caches are each given an object to free
+// every millisecond or two.
+type use struct {
+	goroutines, threads int
+	membarriers         uint64
+	turns               int64
+}
+
+func useOf(t *testing.T, n int) (u use) {
+	t.Helper()
+	a := newPages(t, 0)
+	var cs []*Cache[cell]
+	for i := range n {
+		c, err := NewCache[cell](fmt.Sprintf("many-%d", i), WithAllocator(a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cs = append(cs, c)
+	}
+	feed := func(d time.Duration) {
+		for range testkit.During(d) {
+			for _, c := range cs {
+				c.FreeRCU(c.Alloc(gfp.Kernel))
+			}
+			u.goroutines = max(u.goroutines, serviceGoroutines())
+			time.Sleep(time.Millisecond)
+		}
+	}
+	feed(200 * time.Millisecond) // the intervals grow
+	u.goroutines = 0
+	membarriers, turns := sys.Membarriers(), service.turns.Load()
+	feed(time.Second)
+	u.membarriers, u.turns, u.threads = sys.Membarriers()-membarriers, service.turns.Load()-turns, threads()
+	for _, c := range cs {
+		mustClose(t, c)
+	}
+	mustClose(t, a)
+	return u
+}
+
+// Neither goroutines nor membarriers nor wake-ups grow with the number of
+// caches. The bounds are those of a drain every drainMost, with some air.
+func TestManyCachesCostWhatTwoDo(t *testing.T) {
+	eventually(t, "workers of other tests end", func() bool { return workers() == 0 })
+	few, many := useOf(t, 2), useOf(t, 64)
+	t.Logf("2 caches: %+v; 64: %+v", few, many)
+	for _, u := range []use{few, many} {
+		if u.goroutines > 2 {
+			t.Errorf("%d goroutines, want 2 at most", u.goroutines)
+		}
+		if u.turns > 60 {
+			t.Errorf("%d turns a second, want 60 at most", u.turns)
+		}
+		if u.membarriers > 400 {
+			t.Errorf("%d membarriers a second, want 400 at most", u.membarriers)
+		}
+	}
+	if many.threads > few.threads+4 {
+		t.Errorf("%d threads with 2 caches, %d with 64", few.threads, many.threads)
+	}
+}
+
+// inTheService frees an object and calls fn while the service reclaims it.
+func inTheService(t *testing.T, fn func()) {
+	t.Helper()
+	var entered, leave atomic.Bool
+	var year atomic.Int64
+	c := newTest[cell](t, newPages(t, 0), withHook(func([]uint32) {
+		year.Store(int64(time.Now().Year()))
+		entered.Store(true)
+		for !leave.Load() {
+			sys.Sleep(100_000)
+		}
+	}))
+	c.FreeRCU(c.Alloc(gfp.Kernel))
+	c.c.drainRCU()
+	for !entered.Load() {
+		sys.Sleep(100_000)
+	}
+	fn()
+	if year.Load() == 2000 {
+		t.Error("the service has the clock of a caller's bubble")
+	}
+	leave.Store(true)
+	closeAll(t, c)
+}
+
+func TestTheServiceHasNoLabels(t *testing.T) {
+	pprof.Do(context.Background(), pprof.Labels("tenant", "alice"), func(context.Context) {
+		inTheService(t, func() {
+			var text strings.Builder
+			if err := pprof.Lookup("goroutine").WriteTo(&text, 1); err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, g := range strings.Split(text.String(), "\n\n") {
+				if strings.Contains(g, "slab.serve") {
+					found = true
+					if strings.Contains(g, "alice") {
+						t.Errorf("the service has the labels of a caller:\n%s", g)
+					}
+				}
+			}
+			if !found {
+				t.Errorf("the service is in no profile:\n%s", text.String())
+			}
+		})
+	})
+}
+
+// The bubble ends although the service, which was started in it, is at work
+// outside.
+func TestTheServiceIsInNoBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { inTheService(t, func() {}) })
+
+	var entered, leave atomic.Bool
+	c := newTest[cell](t, newPages(t, 0), withHook(func([]uint32) {
+		entered.Store(true)
+		for !leave.Load() {
+			sys.Sleep(100_000)
+		}
+	}))
+	synctest.Test(t, func(*testing.T) {
+		c.FreeRCU(c.Alloc(gfp.Kernel))
+		c.c.drainRCU()
+		for !entered.Load() {
+			sys.Sleep(100_000)
+		}
+	})
+	if leave.Load() {
+		t.Error("the bubble waited for the service")
+	}
+	leave.Store(true)
+	closeAll(t, c)
+}
+
+// An alarm that is set inside a bubble goes off by the real clock.
+func TestASheafOfABubbleIsDrainedInTime(t *testing.T) {
+	eventually(t, "workers of other tests end", func() bool { return workers() == 0 })
+	var back atomic.Int64
+	c := newTest[cell](t, newPages(t, 0), withHook(func(offs []uint32) { back.Add(int64(len(offs))) }))
+	synctest.Test(t, func(*testing.T) { c.FreeRCU(c.Alloc(gfp.Kernel)) })
+	eventually(t, "reclaim of the object", func() bool { return back.Load() == 1 })
+	closeAll(t, c)
+}
+
+// The last step of the service's goroutine is to look whether a turn is wanted.
+func TestATurnThatIsWantedWhenTheServiceEndsIsMade(t *testing.T) {
+	testkit.AtLeastProcs(t, 2)
+	var r reclaimed
+	c := newTest[cell](t, newPages(t, 0), r.hook())
+	for try := range 1000 {
+		p := unsafe.Pointer(c.Alloc(gfp.Kernel))
+		off := uint32(c.c.unitOf(p))
+		turns := service.turns.Load()
+		startService()
+		for service.turns.Load() == turns { // it ends in a moment
+		}
+		sys.Pause(uint32(try % 60))
+		c.c.afterChaining(off, c.c.chainObject(off))
+		eventually(t, fmt.Sprintf("reclaim, try %d", try), func() bool { return r.is(&c.c, p) })
+		r.at[off].Store(false)
+	}
+	closeAll(t, c)
+}
+
+// More slabs than one turn takes.
+func TestALongChainIsFreedByTheService(t *testing.T) {
+	c := newTest[[16384]byte](t, newPages(t, 0)) // two to a slab
+	ps := make([]*[16384]byte, 2*(2*chainSlabs+10))
+	if n := c.AllocBulk(gfp.Kernel, ps); n != len(ps) {
+		t.Fatalf("%d objects of %d", n, len(ps))
+	}
+	c.c.reclaimMu.Lock()
+	for _, p := range ps {
+		off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+		c.c.afterChaining(off, c.c.chainObject(off))
+	}
+	c.c.reclaimMu.Unlock()
+	eventually(t, "the whole chain is freed", func() bool { return c.Stats().FallbackFreed == uint64(len(ps)) })
+	closeAll(t, c)
+}
+
+// The service has collected a sheaf, and a part of the chain, and waits for a
+// reader, when more comes and Barrier is called.
+func TestBarrierWaitsForWhatCameAfterTheServiceCollected(t *testing.T) {
+	var r reclaimed
+	c := newTest[cell](t, newPages(t, 0), r.hook())
+	early, late := unsafe.Pointer(c.Alloc(gfp.Kernel)), unsafe.Pointer(c.Alloc(gfp.Kernel))
+	g := farReader()
+	c.c.freeRCU(early)
+	c.c.drainRCU()
+	eventually(t, "the service collects", func() bool {
+		c.c.reclaimMu.Lock()
+		defer c.c.reclaimMu.Unlock()
+		return c.c.collected.youngest != 0
+	})
+	c.c.freeRCU(late)
+	done := testkit.Async(c.Barrier)
+	letReclaim()
+	if testkit.IsClosed(done) || r.is(&c.c, early) {
+		t.Error("reclaimed while a reader was inside")
+	}
+	g.Unlock()
+	<-done
+	if !r.is(&c.c, early) || !r.is(&c.c, late) {
+		t.Error("not reclaimed by Barrier")
+	}
+	closeAll(t, c)
+}
+
+// Another caller has announced that it asks for the cache to be drained, and did
+// not get any further.
+func TestADrainDoesNotRelyOnASlowCaller(t *testing.T) {
+	c := newTest[cell](t, newPages(t, 0))
+	c.c.asked.Store(true)
+	c.c.freeRCU(unsafe.Pointer(c.Alloc(gfp.Kernel)))
+	if n := c.c.drainRCU(); n != 1 {
+		t.Errorf("%d sheaves taken, want 1", n)
+	}
+	takers.asks.push(&c.c) // the slow caller
+	c.Barrier()
+	closeAll(t, c)
+}
+
+// A drain of many caches issues the membarriers of one.
+func TestCachesShareTheMembarriersOfADrain(t *testing.T) {
+	var caches []*cache
+	var cs []*Cache[cell]
+	a := newPages(t, 0)
+	for i := range 20 {
+		c, _ := NewCache[cell](fmt.Sprintf("shared-%d", i), WithAllocator(a))
+		cs, caches = append(cs, c), append(caches, &c.c)
+		c.c.draining.Store(true)   // the service leaves it alone
+		c.c.reclaiming.Store(true) // likewise
+		c.c.freeRCU(unsafe.Pointer(c.Alloc(gfp.Kernel)))
+	}
+	eventually(t, "workers of other tests end", func() bool { return workers() == 0 })
+	before := sys.Membarriers()
+	drain(caches)
+	if n := sys.Membarriers() - before; n > 4 {
+		t.Errorf("%d membarriers for 20 caches, want 2, or 4 where an exit is no release", n)
+	}
+	for _, c := range caches {
+		if n, objects := c.lastDrain(); n != 1 || objects != 1 {
+			t.Errorf("%d sheaves with %d objects taken, want 1 and 1", n, objects)
+		}
+	}
+	before = rcu.ReadStats().GracePeriods
+	barrier(caches)
+	if n := rcu.ReadStats().GracePeriods - before; n > 2 {
+		t.Errorf("%d grace periods for a barrier of 20 caches, want 1 or 2", n)
+	}
+	for _, c := range cs {
+		mustClose(t, c)
+	}
+	mustClose(t, a)
+}
+
+func TestNothingIsLeftOfAClosedCache(t *testing.T) {
+	a := newPages(t, 0)
+	for range 50 {
+		c := newTest[cell](t, a)
+		c.FreeRCU(c.Alloc(gfp.Kernel))
+		mustClose(t, c)
+		if n := c.c.workers.Load(); n != 0 {
+			t.Errorf("%d references to a closed cache", n)
+		}
+	}
+	mustClose(t, a)
+	eventually(t, "workers end", func() bool { return workers() == 0 })
+	for what, cs := range map[string][]*cache{
+		"armed": service.armed[:cap(service.armed)], "due": service.due[:cap(service.due)],
+		"work": service.work[:cap(service.work)], "batch": takers.batch[:cap(takers.batch)],
+	} {
+		for _, c := range cs {
+			if c != nil && c.closed.Load() {
+				t.Errorf("a closed cache is in %s", what)
+			}
+		}
+	}
+}
