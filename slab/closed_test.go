@@ -47,6 +47,7 @@ var closedOps = []struct {
 	{"FreeRCU", func(s closed) { s.c.FreeRCU(s.p) }},
 	{"Barrier", func(s closed) { s.c.Barrier() }},
 	{"Shrink", func(s closed) { s.c.Shrink() }},
+	{"Reserve", func(s closed) { _ = s.c.Reserve(3) }},
 	{"Kmalloc", func(s closed) { s.h.Kmalloc(60, quietly) }},
 	{"Kmalloc of a new class", func(s closed) { s.h.Kmalloc(500, quietly) }},
 	{"Krealloc of nil", func(s closed) { s.h.Krealloc(nil, 60, quietly) }},

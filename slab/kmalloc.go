@@ -77,13 +77,16 @@ func (h *Heap) cacheFor(i int, f gfp.Flags) *cache {
 	return c
 }
 
-// makeClass makes the cache of a class, unless there is one.
+// makeClass makes the cache of a class, unless there is one or the Heap is
+// closed.
 //
 // Context: task; not pinned.
 func (h *Heap) makeClass(i int) (*cache, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.mustBeOpen()
+	if h.closed.Load() { // ord:closed
+		return nil, fmt.Errorf("slab: Heap: %w", ErrClosed)
+	}
 	if c := h.class[i].Load(); c != nil { // ord:publish
 		return c, nil
 	}
@@ -104,7 +107,7 @@ func (h *Heap) requestClass(i int) {
 		return
 	}
 	go func() {
-		if c := h.cacheFor(i, gfp.Kernel); c != nil {
+		if c, err := h.makeClass(i); err == nil { // closed by now: nobody's call to panic over
 			c.requestStock()
 		}
 		h.asked.And(^bit) // ord:publish

@@ -3,6 +3,7 @@
 package slab
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"quiesce/internal/sys"
@@ -22,13 +23,13 @@ func guardFault(addr, pc uintptr, access int) {
 	if off&(2*g.page-1) >= g.page && i+1 < uintptr(len(g.slots)) {
 		before, after := &g.slots[i], &g.slots[i+1]
 		toBefore := off & (g.page - 1)
-		begin := uintptr(after.begin.Load())
-		if begin != 0 && begin-addr < toBefore || before.begin.Load() == 0 {
+		begin := uintptr(now(&after.begin))
+		if begin != 0 && begin-addr < toBefore || now(&before.begin) == 0 {
 			i++
 		}
 	}
 	s := &g.slots[i]
-	begin, size, how := uintptr(s.begin.Load()), uintptr(s.size.Load()), s.how.Load()
+	begin, size, how := uintptr(now(&s.begin)), uintptr(now(&s.size)), *(*uint32)(unsafe.Pointer(&s.how))
 	sys.WriteRaw(rule)
 	switch {
 	case begin == 0:
@@ -56,19 +57,19 @@ func guardFault(addr, pc uintptr, access int) {
 		sys.WriteRaw(rule)
 		return
 	}
-	if text := s.allocText.Load(); text != nil {
+	if text := textNow(&s.allocText); text != nil {
 		sys.WriteRaw("\nAllocated by goroutine ")
-		rawNumber(uintptr(s.allocG.Load()), 10)
+		rawNumber(uintptr(now(&s.allocG)), 10)
 		sys.WriteRaw(":\n")
 		sys.WriteRaw(*text)
 	}
-	if text := s.freeText.Load(); text != nil && how != 0 {
+	if text := textNow(&s.freeText); text != nil && how != 0 {
 		if how == 2 {
 			sys.WriteRaw("\nIts grace period has ended and it was freed. Given to FreeRCU by goroutine ")
 		} else {
 			sys.WriteRaw("\nFreed by goroutine ")
 		}
-		rawNumber(uintptr(s.freeG.Load()), 10)
+		rawNumber(uintptr(now(&s.freeG)), 10)
 		sys.WriteRaw(":\n")
 		sys.WriteRaw(*text)
 	}
@@ -95,12 +96,23 @@ func guardFault(addr, pc uintptr, access int) {
 	sys.WriteRaw(", ")
 	rawNumber(begin+size, 16)
 	sys.WriteRaw(") of cache ")
-	if name := s.name.Load(); name != nil {
+	if name := textNow(&s.name); name != nil {
 		sys.WriteRaw(*name)
 	}
 	sys.WriteRaw("\nIt is a guarded object: its page is its own, and protected.\n")
 	sys.WriteRaw(rule)
 }
+
+// now and textNow read what is atomic by plain loads: in race builds the atomics
+// are calls that need more stack than a signal handler has.
+//
+//go:nosplit
+//go:norace
+func now(a *atomic.Uint64) uint64 { return *(*uint64)(unsafe.Pointer(a)) }
+
+//go:nosplit
+//go:norace
+func textNow(a *atomic.Pointer[string]) *string { return *(**string)(unsafe.Pointer(a)) }
 
 // rawNumber writes a number on a signal stack.
 //

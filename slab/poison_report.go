@@ -3,7 +3,6 @@
 package slab
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -335,44 +334,48 @@ func (c *poison) leaks() (guarded int) {
 	return guarded
 }
 
-// patterns are pages of each byte, for fill and differs.
-var patterns = func() (p [256][]byte) {
-	for _, b := range []byte{0, byteFresh, byteNew, byteQuarantine, byteFree, byteZone, bytePad} {
-		p[b] = bytes.Repeat([]byte{b}, page.Size)
-	}
-	return p
-}()
-
 // fill and differs touch memory that no user owns, which the race detector need
-// not see.
+// not see. They are loops of plain accesses, because the runtime's functions
+// (copy, clear, bytes.Equal) report what they do to the detector themselves,
+// wherever they are called.
+
+// fill writes b to n bytes.
 //
 //go:norace
+//go:nosplit
 func fill(p unsafe.Pointer, n uintptr, b byte) {
-	s := unsafe.Slice((*byte)(p), n)
-	for len(s) > 0 {
-		s = s[copy(s, patterns[b]):]
+	word := uint64(b) * 0x0101010101010101
+	i := uintptr(0)
+	for ; i < n && (uintptr(p)+i)&7 != 0; i++ {
+		*(*byte)(unsafe.Add(p, i)) = b
+	}
+	for ; i+8 <= n; i += 8 {
+		*(*uint64)(unsafe.Add(p, i)) = word
+	}
+	for ; i < n; i++ {
+		*(*byte)(unsafe.Add(p, i)) = b
 	}
 }
 
 // differs returns the first and the last byte of n that are not b, or -1.
 //
 //go:norace
+//go:nosplit
 func differs(p unsafe.Pointer, n uintptr, b byte) (first, last int) {
-	s, want := unsafe.Slice((*byte)(p), n), patterns[b]
+	word := uint64(b) * 0x0101010101010101
 	first, last = -1, -1
-	for i := 0; i < len(s); i += len(want) {
-		part := s[i:min(i+len(want), len(s))]
-		if bytes.Equal(part, want[:len(part)]) {
+	for i := uintptr(0); i < n; {
+		if (uintptr(p)+i)&7 == 0 && i+8 <= n && *(*uint64)(unsafe.Add(p, i)) == word {
+			i += 8
 			continue
 		}
-		for j, x := range part {
-			if x != b {
-				if first < 0 {
-					first = i + j
-				}
-				last = i + j
+		if *(*byte)(unsafe.Add(p, i)) != b {
+			if first < 0 {
+				first = int(i)
 			}
+			last = int(i)
 		}
+		i++
 	}
 	return first, last
 }

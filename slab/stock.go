@@ -144,6 +144,7 @@ func (c *cache) fillOne() bool {
 func (c *Cache[T]) Reserve(n int) error { return c.c.reserve(n) }
 
 func (c *cache) reserve(n int) error {
+	c.mustBeOpen()
 	mightSleep("slab: Reserve")
 	sheaves := (int64(max(n, 0)) + int64(c.sheafCap) - 1) / int64(c.sheafCap)
 	if sheaves > 1<<20 {
