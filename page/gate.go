@@ -71,6 +71,9 @@ func (a *Allocator) setGateLocked() {
 // counts as what it simulates: an empty list, or memory that is used up.
 func (a *Allocator) admit(order int, f gfp.Flags) bool {
 	if a.gate.Load()&gateClosed != 0 { // ord:gate
+		if a.core.Unmade != nil {
+			a.warn(order, f)
+		}
 		return false
 	}
 	if !fault.Page.Fail(Size << order) {

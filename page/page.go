@@ -40,8 +40,9 @@ type Config struct {
 	// metadata. It is at most 64 GiB, the largest range. 0 means no limit.
 	Limit int64
 	// Reserve is the size of the address range in bytes, rounded up to a
-	// multiple of 512 KiB. It is at most 64 GiB; 0 means 64 GiB. Address space
-	// costs no memory, but counts in the process's virtual size. In race builds,
+	// multiple of 512 KiB. It is at most 64 GiB; 0 means 64 GiB, or what limits
+	// of the process leave (RLIMIT_AS, RLIMIT_DATA), which is logged. Address
+	// space costs no memory, but counts in the process's virtual size. In race builds,
 	// where the race detector watches the range, it is at most 256 MiB, and by
 	// default four times the Limit but at least 16 MiB.
 	Reserve int64
@@ -98,7 +99,11 @@ type Allocator struct {
 // New makes an allocator. It reserves the address range, and populates page 0
 // and the metadata of the first 128 pages. Context: task; not pinned.
 func New(c Config) (*Allocator, error) {
-	return newAllocator(c, bits.Len(uint(os.Getpagesize()/Size))-1)
+	granule := bits.Len(uint(os.Getpagesize()/Size)) - 1
+	if c.Reserve == 0 && !race.Enabled {
+		return newInRoom(c, granule)
+	}
+	return newAllocator(c, granule)
 }
 
 func newAllocator(c Config, granule int) (*Allocator, error) {
@@ -150,11 +155,7 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	a.core.Allocator = (*bridge)(a)
 	a.watermark = watermark(c.Limit)
 	a.sizeLists()
-	a.zone.lock.Init("page.zone")
-	a.takers.Init("page.takers")
-	a.grow.Init("page.grow")
-	a.reclaimMu.Init("page.reclaimers")
-	a.reclaiming.Init("page.reclaim of " + c.Name)
+	a.initLocks()
 	if err := a.slots.Init(); err != nil {
 		return fail("no address space for the page lists: %w", err)
 	}
@@ -174,6 +175,14 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	}
 	a.register()
 	return a, nil
+}
+
+func (a *Allocator) initLocks() {
+	a.zone.lock.Init("page.zone")
+	a.takers.Init("page.takers")
+	a.grow.Init("page.grow")
+	a.reclaimMu.Init("page.reclaimers")
+	a.reclaiming.Init("page.reclaim of " + a.name)
 }
 
 // watermark returns the reserve of a limit: the last 1/64 (untuned), or nothing
@@ -196,18 +205,14 @@ func Default() *Allocator { return defaultAllocator }
 
 func newDefault() *Allocator {
 	c := Config{Name: "default", Limit: option.Bytes("limit")}
-	for c.Reserve = maxReserve; ; c.Reserve /= 4 { // RLIMIT_AS may leave less
-		a, err := New(c)
-		if err == nil {
-			return a
-		}
-		if c.Reserve <= 64<<20 {
-			if c.Limit != 0 {
-				option.Reject("limit", err.Error())
-			}
-			panic("quiesce/" + err.Error())
-		}
+	a, err := New(c)
+	switch {
+	case err == nil:
+		return a
+	case c.Limit != 0 && !refused(err):
+		option.Reject("limit", err.Error())
 	}
+	return unmade(c, err)
 }
 
 // Alloc returns 1<<order pages, aligned to their size. It returns nil if no

@@ -120,6 +120,9 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	if c.core.Closed() {
 		return fmt.Errorf("slab: cache %s: its allocator is closed", name)
 	}
+	if err := c.core.Unmade; err != nil {
+		return fmt.Errorf("slab: cache %s: %w", name, err)
+	}
 	c.base = c.core.Base
 	c.units = uint64(c.core.Size) >> unitShift
 	c.name = name

@@ -1,10 +1,14 @@
 package slab
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
+	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/internal/race"
 )
 
@@ -41,4 +45,24 @@ func TestACacheThatIsNotUsedCostsLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Where the process has no address space, what is made says so, and what
+// allocates gets nothing.
+func TestNoCacheWithoutAnAllocator(t *testing.T) {
+	a := newPages(t, 0)
+	defer mustClose(t, a)
+	pages.CoreOf(a).Unmade = errors.New("no address space")
+	if _, err := NewCache[[48]byte]("nowhere", WithAllocator(a)); err == nil || !strings.Contains(err.Error(), "no address space") {
+		t.Errorf("NewCache: %v", err)
+	}
+	h := NewHeap(a)
+	if p := h.Kmalloc(64, gfp.Kernel|gfp.NoWarn); p != nil {
+		t.Error("Kmalloc has memory from nowhere")
+	}
+	if p := h.Kmalloc(64, gfp.NoWait|gfp.NoLocks|gfp.NoWarn); p != nil {
+		t.Error("Kmalloc with NoLocks has memory from nowhere")
+	}
+	eventually(t, "the end of the attempt to make the class", func() bool { return h.asked.Load() == 0 })
+	mustClose(t, h)
 }

@@ -31,6 +31,8 @@ type Core struct {
 	// to the page's holder, start as zero and are not touched by the allocator.
 	AllocBits, PendBits, WaitBits unsafe.Pointer
 
+	Unmade error // why there is no memory at all; nil: there is
+
 	Timeout time.Duration // how long a gfp.Kernel allocation waits for memory
 	Allocator
 }

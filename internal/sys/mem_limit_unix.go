@@ -2,16 +2,63 @@
 
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // AddressLimit returns the most address space that the process may have in
 // bytes, or 0 if that is not limited.
 func AddressLimit() uint64 { return limit(unix.RLIMIT_AS) }
+
+// AddressLeft returns how much more address space the process may have, if that
+// is limited.
+func AddressLeft() (bytes uint64, limited bool) { return left(unix.RLIMIT_AS) }
+
+// DataLeft returns how much more writable memory the process may have, if that
+// is limited.
+func DataLeft() (bytes uint64, limited bool) { return left(unix.RLIMIT_DATA) }
+
+// Limits names the limits of the process's address space, for logs and errors.
+func Limits() string {
+	var s []string
+	for _, l := range []struct {
+		which int
+		name  string
+	}{{unix.RLIMIT_AS, "RLIMIT_AS"}, {unix.RLIMIT_DATA, "RLIMIT_DATA"}} {
+		if bytes := limit(l.which); bytes > 0 {
+			s = append(s, fmt.Sprintf("%s is %d KiB", l.name, bytes>>10))
+		}
+	}
+	if len(s) == 0 {
+		return "none"
+	}
+	return strings.Join(s, ", ")
+}
 
 func limit(which int) uint64 {
 	var l unix.Rlimit
 	if unix.Getrlimit(which, &l) != nil || uint64(l.Cur) >= 1<<46 { // infinity, or as good as that
 		return 0
 	}
-	return uint64(l.Cur)
+	return max(uint64(l.Cur), 1)
+}
+
+func left(which int) (bytes uint64, limited bool) {
+	l := limit(which)
+	return l - min(l, inUse(which)), l > 0
+}
+
+// noRoom names the limits in the error of a system call that was refused memory
+// or address space.
+func noRoom(call string, err error) error {
+	if err == unix.ENOMEM {
+		if l := Limits(); l != "none" {
+			return fmt.Errorf("%w (%s)", os.NewSyscallError(call, err), l)
+		}
+	}
+	return os.NewSyscallError(call, err)
 }

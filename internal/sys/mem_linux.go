@@ -2,6 +2,8 @@ package sys
 
 import (
 	"os"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -29,4 +31,19 @@ func Discard(p unsafe.Pointer, size uintptr) error {
 		err = unix.Madvise(b, unix.MADV_DONTNEED_LOCKED) // since Linux 5.18
 	}
 	return os.NewSyscallError("madvise", err)
+}
+
+// inUse returns how much of a limited resource the process has.
+func inUse(which int) (bytes uint64) {
+	b, err := os.ReadFile("/proc/self/statm")
+	f := strings.Fields(string(b))
+	if err != nil || len(f) < 6 {
+		return 0
+	}
+	n := f[0] // all, in pages
+	if which == unix.RLIMIT_DATA {
+		n = f[5] // data and stack
+	}
+	pages, _ := strconv.ParseUint(n, 10, 64)
+	return pages * uint64(os.Getpagesize())
 }
