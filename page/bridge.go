@@ -21,8 +21,12 @@ var _ pages.Allocator = (*bridge)(nil)
 
 func (b *bridge) FreeUnseen(p unsafe.Pointer) { (*Allocator)(b).freeUnseen(p) }
 func (b *bridge) Reclaim(need int64)          { (*Allocator)(b).reclaimOnce(need) }
-func (b *bridge) MightAlloc(flags uint32)     { (*Allocator)(b).mightAlloc(gfp.Flags(flags)) }
-func (b *bridge) MightReclaim()               { (*Allocator)(b).mightReclaim() }
-func (b *bridge) Closed() bool                { return b.closed.Load() } // ord:gate
-func (b *bridge) LockZone()                   { b.zone.lock.LockIRQ() }
-func (b *bridge) UnlockZone()                 { b.zone.lock.UnlockIRQ() }
+func (b *bridge) MemoryCame(c pages.Source)   { (*Allocator)(b).memoryCame(c) }
+func (b *bridge) Wait(c pages.Source, order int, need int64, try func() bool) bool {
+	return (*Allocator)(b).wait(c, order, need, try)
+}
+func (b *bridge) MightAlloc(flags uint32) { (*Allocator)(b).mightAlloc(gfp.Flags(flags)) }
+func (b *bridge) MightReclaim()           { (*Allocator)(b).mightReclaim() }
+func (b *bridge) Closed() bool            { return b.closed.Load() } // ord:gate
+func (b *bridge) LockZone()               { b.zone.lock.LockIRQ() }
+func (b *bridge) UnlockZone()             { b.zone.lock.UnlockIRQ() }

@@ -4,6 +4,7 @@ import (
 	"quiesce/internal/fault"
 	"quiesce/internal/pages"
 	"quiesce/internal/race"
+	"quiesce/internal/sys"
 )
 
 // Deferred frees: blocks that were freed where the zone lock could not be
@@ -77,9 +78,13 @@ func (a *Allocator) pushDeferred(first, last uint32, n int64) {
 		}
 	}
 	start := a.deferredPages.Add(n) > deferBound && a.merging.CompareAndSwap(false, true) // ord:wake-zone
+	waiters := a.core.Waiters.Load() > 0                                                  // ord:wait
 	race.Enable()
 	if start {
-		go a.mergeLoop()
+		sys.Go(a.mergeLoop)
+	}
+	if waiters {
+		a.memoryCame(nil)
 	}
 }
 

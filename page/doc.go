@@ -83,8 +83,8 @@
 //	  ├ zone lock: deferred frees into the buddy, then a batch out of it
 //	  │    populated blocks first; else charge, unlock, populate
 //	  │    nothing free: grow; limit reached: scavenge, retry
-//	  ├ not Kernel: nil
-//	  └ Kernel: all Ps' lists, Reclaimers, a pause; again until ReclaimTimeout
+//	  ├ not Kernel: the lists of Ps that are gone; else nil
+//	  └ Kernel: wait for memory, see below
 //
 // In a raw atomic context (preempt.Atomic) a request without NoLocks still
 // takes the zone lock: if another goroutine holds it, with preempt_rt=1 the
@@ -97,24 +97,19 @@
 // them into the buddy. When the stack is long a goroutine does it; it ends when
 // the stack is short, so that nothing runs when idle.
 //
-// # Waiting for memory: who waits where
+// # Waiting for memory
 //
 // Only gfp.Kernel waits, always on the goroutine that allocates, and never with
-// a lock of this module held. There are two loops, and a request is in one of
-// them only:
-//
-//	page.Allocator.reclaim    callers of Alloc here
-//	slab's waiter             objects: its requests for pages carry no
-//	                          permission to wait, so Alloc returns nil to it at once
-//
-// Both make the same round: flush what is cached near by (the Ps' page lists;
-// the cache's own pending sheaves), call every Reclaimer, try again, and sleep
-// between two rounds, from 50 µs (slab: 10 µs) doubling up to 1 ms. Every cache
-// is a Reclaimer of its allocator, so either loop frees what all caches can
-// spare. Both give up and return nil when [Config].ReclaimTimeout has passed.
-// Neither waits for an RCU reader beyond that: a caller inside a read-side
-// section holds up the grace period that would free memory, and gets nil.
-// A request that would not fit an otherwise empty allocator gets nil at once.
+// a lock of this module held. Callers of Alloc and of slab's caches wait in one
+// queue (wait.go), in which one of them at a time makes rounds of reclaim for
+// all (rounds.go): the Ps' page lists, grace periods, empty slabs, depots, the
+// program's Reclaimers, and at last the Ps' sheaves. Freed memory wakes the
+// first in line whom it may serve. A request gets nil when
+// [Config].ReclaimTimeout has passed without progress: since it came, or since
+// another was served. Nobody waits for an RCU reader beyond that: a caller
+// inside a read-side section holds up the grace period that would free memory,
+// and gets nil. A request that would not fit an otherwise empty allocator gets
+// nil at once.
 //
 // # Revoking
 //

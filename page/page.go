@@ -51,8 +51,9 @@ type Config struct {
 	// of what they populate gain from it; those that need little, or whose Limit
 	// is a few megabytes, pay for it. Other systems populate 2 MiB at a time too.
 	HugePages bool
-	// ReclaimTimeout is how long a gfp.Kernel allocation waits for memory before
-	// it returns nil. 0 means one second.
+	// ReclaimTimeout is how long a gfp.Kernel allocation waits for memory without
+	// progress before it returns nil: since it began, or since another that
+	// waited was served. 0 means one second.
 	ReclaimTimeout time.Duration
 	// Name is the allocator's name in errors, panics and logs. "" means "page".
 	Name string
@@ -87,6 +88,11 @@ type Allocator struct {
 
 	takers lock.Mutex // held to revoke lists; see lists.go
 	grow   lock.Mutex // held to move the frontier; see range.go
+
+	queue queue // who waits for memory; see wait.go
+
+	sheavesTaken atomic.Int64 // when the caches were last asked for their Ps' sheaves
+	turn         atomic.Int32 // which cache is asked first
 
 	reclaimMu  lock.Mutex // protects changes of reclaimers
 	reclaimers reclaimers
@@ -151,7 +157,7 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	size := (uintptr(c.Reserve) + unit - 1) &^ (unit - 1)
 
 	a := &Allocator{name: c.Name, limit: c.Limit, granule: granule, group: group}
-	a.core.Size, a.core.Timeout = size, c.ReclaimTimeout
+	a.core.Size, a.core.Timeout, a.core.Limit = size, c.ReclaimTimeout, c.Limit
 	a.core.Allocator = (*bridge)(a)
 	a.watermark = watermark(c.Limit)
 	a.sizeLists()

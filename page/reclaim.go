@@ -13,11 +13,13 @@ import (
 //
 // A gfp.Kernel allocation that finds no memory calls Reclaim, on its own
 // goroutine, not pinned and with no lock of this package held. Reclaim should
-// expedite grace periods, free what it can towards need bytes, and return. It
-// must not allocate with gfp.Kernel from the same allocator, nor wait for a
-// lock under which another goroutine does: lockdep reports both. Several
-// goroutines may call it at a time, and its time counts towards
-// [Config].ReclaimTimeout.
+// free about need bytes, by FreeRCU as well, and return; if several Reclaimers
+// are registered each is asked for its share. It is asked when there is nothing
+// left that is cached or waits for a grace period, so what it frees may be what
+// the program would rather keep. It must not allocate with gfp.Kernel from the
+// same allocator, nor wait for a lock under which another goroutine does:
+// lockdep reports both. One goroutine calls it at a time. Others that wait for
+// memory keep their own time while it runs.
 //
 // Implementations must be comparable; use pointers. If a Reclaimer is also a
 // [fmt.Stringer], errors name it.
@@ -25,22 +27,6 @@ import (
 // Linux: shrinker.
 type Reclaimer interface {
 	Reclaim(need int64)
-}
-
-// reclaimOnce asks for memory once: the Reclaimers, then the Ps' lists. Context:
-// task; not pinned, no locks held.
-func (a *Allocator) reclaimOnce(need int64) {
-	a.count.reclaims.Add(1) // ord:stat
-	a.askReclaimers(need)
-	a.flushLists()
-}
-
-func (a *Allocator) askReclaimers(need int64) {
-	done := a.beginReclaim()
-	defer done()
-	for r := range a.registered() {
-		r.Reclaim(need)
-	}
 }
 
 // allocOrReclaim is Alloc past the lists: from the zone, and for gfp.Kernel with
@@ -57,8 +43,15 @@ func (a *Allocator) allocOrReclaim(order int, f gfp.Flags) uint32 {
 		want = int(a.batch[order])
 	}
 	page := a.allocZone(order, want, f)
-	if page == 0 && f.CanSleep() {
-		page = a.reclaim(order, f)
+	switch {
+	case page != 0:
+	case f.CanSleep():
+		a.wait(nil, order, Size<<order, func() bool {
+			page = a.allocZone(order, 1, f)
+			return page != 0
+		})
+	case a.takeGone():
+		page = a.allocZone(order, want, f)
 	}
 	if page == 0 {
 		a.count.failures.Add(1) // ord:stat
@@ -78,45 +71,6 @@ func (a *Allocator) allocZone(order, want int, f gfp.Flags) uint32 {
 		return 0
 	}
 	return a.handOut(blocks[:n], order)
-}
-
-// Pauses between two rounds of reclaim, in ns. Untuned.
-const (
-	firstPause = 50_000
-	lastPause  = 1_000_000
-)
-
-// reclaim tries to get memory until the timeout: from all Ps' lists, from the
-// Reclaimers, and by waiting for other goroutines to free some. Context: task;
-// not pinned, no locks held.
-func (a *Allocator) reclaim(order int, f gfp.Flags) uint32 {
-	need := int64(Size) << order
-	least := int64(sectionMeta)<<a.group + Size<<a.granule
-	if a.limit > 0 && !f.CanReserve() && need > a.limit-a.watermark-least || need > a.limit-least && a.limit > 0 {
-		return 0 // waiting can't help
-	}
-	deadline := sys.Nanotime() + int64(a.core.Timeout)
-	for pause := int64(firstPause); ; pause = min(2*pause, lastPause) {
-		a.count.reclaims.Add(1) // ord:stat
-		if n, _, _ := a.listed(); n > 0 {
-			a.flushLists()
-			if page := a.allocZone(order, 1, f); page != 0 {
-				return page
-			}
-		}
-		a.askReclaimers(need)
-		if n, _, _ := a.listed(); n > 0 {
-			a.flushLists() // Reclaimers free to this P's list
-		}
-		if page := a.allocZone(order, 1, f); page != 0 {
-			return page
-		}
-		left := deadline - sys.Nanotime()
-		if left <= 0 || a.closed.Load() { // ord:gate
-			return 0
-		}
-		sys.Sleep(min(pause, left))
-	}
 }
 
 // warnEvery is the least time between two warnings about failures, in ns.

@@ -7,6 +7,7 @@ import (
 	"quiesce/internal/fault"
 	"quiesce/internal/pages"
 	"quiesce/internal/race"
+	"quiesce/internal/sys"
 )
 
 // Allocations with gfp.NoLocks past this P's list. Such a request may be
@@ -100,7 +101,7 @@ func (a *Allocator) requestStock(order int) {
 		st.wanted.Or(1 << order) // ord:wake-stock
 	}
 	if !st.running.Load() && st.running.CompareAndSwap(false, true) { // ord:wake-stock
-		go a.stockLoop()
+		sys.Go(a.stockLoop)
 	}
 }
 

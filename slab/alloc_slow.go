@@ -96,16 +96,18 @@ func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
 	if f.CanSleep() {
 		f = c.checkMaySleep(f)
 	}
-	var w waiter
-	for {
-		if p := c.tryRefill(f); p != nil {
-			return p
-		}
-		if !f.CanSleep() || !w.retryAfterReclaim(c) {
-			c.failed(f)
-			return nil
-		}
+	p := c.tryRefill(f)
+	switch {
+	case p != nil:
+	case f.CanSleep():
+		p = c.wait(f)
+	case c.takeGone():
+		p = c.tryRefill(f)
 	}
+	if p == nil {
+		c.failed(f)
+	}
+	return p
 }
 
 // tryRefill fills a sheaf from the slabs, at most one of them new.

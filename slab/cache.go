@@ -68,10 +68,11 @@ type cache struct {
 }
 
 type config struct {
-	pages *page.Allocator
-	depot int64
-	sheaf int
-	hook  func([]uint32)
+	pages    *page.Allocator
+	depot    int64
+	depotSet bool
+	sheaf    int
+	hook     func([]uint32)
 }
 
 // Option is a setting of NewCache.
@@ -82,11 +83,14 @@ type Option func(*config)
 func WithAllocator(a *page.Allocator) Option { return func(c *config) { c.pages = a } }
 
 // WithDepot bounds the free objects that the depot keeps for reuse, in bytes.
-// The default is 4 MiB.
-func WithDepot(bytes int64) Option { return func(c *config) { c.depot = bytes } }
+// The default is 4 MiB, or 1/64 of the page allocator's limit if that is less.
+func WithDepot(bytes int64) Option {
+	return func(c *config) { c.depot, c.depotSet = bytes, true }
+}
 
 // WithSheaf bounds the number of objects in a sheaf. The default, which is also
-// the maximum, is what fits into a page and into 128 KiB of objects.
+// the maximum, is what fits into a page and into 128 KiB of objects, or into
+// 1/512 of the page allocator's limit if that is less.
 func WithSheaf(objects int) Option { return func(c *config) { c.sheaf = objects } }
 
 const (
@@ -98,7 +102,7 @@ const (
 const maxSize = page.Size << page.MaxOrder
 
 func (c *cache) init(name string, size uintptr, opts []Option) error {
-	cfg := config{depot: depotBytes}
+	var cfg config
 	for _, o := range opts {
 		o(&cfg)
 	}
@@ -127,6 +131,14 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	c.units = uint64(c.core.Size) >> unitShift
 	c.name = name
 	c.onReclaim = cfg.hook
+	if limit := c.core.Limit; limit > 0 { // what is cached must be a small part of it
+		c.sheafCap = min(c.sheafCap, max(uint32(max(limit/512, page.Size)/int64(c.size)), 1))
+		if !cfg.depotSet {
+			cfg.depot = min(depotBytes, limit/64)
+		}
+	} else if !cfg.depotSet {
+		cfg.depot = depotBytes
+	}
 	if cfg.sheaf > 0 {
 		c.sheafCap = uint32(min(int(c.sheafCap), cfg.sheaf))
 	}

@@ -103,9 +103,10 @@
 // # Memory and its limits
 //
 // Sheaves hold cacheBytes of objects at most, and the depot depotBytes, so
-// large objects are not hoarded. A gfp.Kernel allocation at the page
-// allocator's limit drains this cache, waits for its grace periods, and asks
-// the others for memory, until page.Config.ReclaimTimeout.
+// large objects are not hoarded; with a limit, both hold less than a small part
+// of it. A gfp.Kernel allocation at the page allocator's limit waits in that
+// allocator's queue: package page says who gives up what there, pressure.go what
+// a cache does.
 //
 // # Lock order
 //

@@ -42,6 +42,7 @@ func (c *cache) freeSlow(s *slot, off uint32) {
 	race.Enable()
 	if out != 0 {
 		c.full.push(c, out)
+		c.memoryCame()
 		c.checkDepot()
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/pages"
+	"quiesce/internal/sys"
 	"quiesce/lock"
 	"quiesce/page"
 )
@@ -106,12 +107,12 @@ func (h *Heap) requestClass(i int) {
 	if h.asked.Load()&bit != 0 || h.asked.Or(bit)&bit != 0 { // ord:publish
 		return
 	}
-	go func() {
+	sys.Go(func() {
 		if c, err := h.makeClass(i); err == nil { // closed by now: nobody's call to panic over
 			c.requestStock()
 		}
 		h.asked.And(^bit) // ord:publish
-	}()
+	})
 }
 
 // Prepare makes the size classes for objects of these sizes, so that the first

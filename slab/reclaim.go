@@ -4,7 +4,6 @@ import (
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
-	"quiesce/page"
 	"quiesce/rcu"
 )
 
@@ -110,6 +109,7 @@ func (c *cache) disposeLocked() (more bool) {
 	c.disposeAll(b.first)
 	c.freeChainedLocked(b.slabs)
 	c.poison.gracePeriodEnded()
+	c.memoryCame()
 	c.trimDepot(c.depotMax.Load()) // ord:hint
 	return c.chainRest != 0
 }
@@ -123,6 +123,7 @@ func (c *cache) disposeAll(first num) {
 		c.pending.n.Add(-1)                                       // ord:hint
 		service.pending.Add(-int64(c.sheaf(n).n) * int64(c.size)) // ord:hint
 		c.dispose(n)
+		c.memoryCame()
 		c.topUpFromWorker()
 		n = next
 	}
@@ -206,56 +207,5 @@ func (c *cache) trimDepot(most int32) {
 		}
 		c.flush(n, &c.stats.flushed)
 		c.topUpFromWorker()
-	}
-}
-
-// waiter is an allocation that waits for memory.
-type waiter struct{ start, sleep int64 }
-
-// retryAfterReclaim tries to free memory and then sleeps briefly. It returns
-// false once the allocator's ReclaimTimeout has passed. This cache's own
-// pending objects are hurried along first; if that is not enough, every
-// Reclaimer of the allocator is asked. It never waits for a reader beyond the
-// timeout.
-func (w *waiter) retryAfterReclaim(c *cache) bool {
-	now := sys.Nanotime()
-	first := w.start == 0
-	if first {
-		w.start, w.sleep = now, 10_000
-	} else if now-w.start >= int64(c.core.Timeout) {
-		return false
-	}
-	c.waiters.Add(1)        // ord:hint
-	defer c.waiters.Add(-1) // ord:hint
-	c.poison.memoryShort()
-	c.drainRCU()
-	if c.hasWork() {
-		c.startReclaim()
-	}
-	if w.sleep > 50_000 {
-		c.core.Reclaim(int64(page.Size) << c.order)
-	}
-	sys.Sleep(w.sleep)
-	w.sleep = min(w.sleep*2, 1_000_000)
-	return true
-}
-
-// Reclaim frees memory on behalf of another allocation. It implements
-// page.Reclaimer and does not wait for readers.
-func (c *cache) Reclaim(int64) {
-	// close sets closed and then waits for workers, so it either waits for
-	// this call or this call sees it.
-	c.workers.Add(1)        // ord:closed
-	defer c.workers.Add(-1) // ord:closed
-	if c.closed.Load() {    // ord:closed
-		return
-	}
-	c.lastReclaim.Store(sys.Nanotime()) // ord:hint
-	c.drainRCU()
-	if c.hasWork() {
-		c.startReclaim()
-	}
-	if c.stock.reserving.Load() == 0 { // ord:hint
-		c.shrink()
 	}
 }

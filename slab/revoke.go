@@ -11,8 +11,8 @@ import (
 )
 
 // Revoking: how a taker gets the sheaves in the Ps' slots, and those who do it:
-// the drain, which takes RCU sheaves that do not fill, and shrink. doc.go has
-// the protocol.
+// the drain, which takes RCU sheaves that do not fill, and pressure.go. doc.go
+// has the protocol.
 //
 // The membarriers are what it costs, so many caches share them. A goroutine that
 // wants caches drained asks for it and then takes takers.mu: its holder drains
@@ -201,31 +201,28 @@ func (c *cache) drainRCU() int {
 	return n
 }
 
-// shrink flushes every sheaf that no grace period holds, and frees the slabs
-// that become empty.
-func (c *cache) shrink() {
-	c.poison.memoryShort()
-	for _, n := range c.takeFree() { // may panic over a double free, so without locks
-		c.flush(n, &c.stats.flushed)
-	}
-	c.trimDepot(0)
-	c.dropEmptySheaves(0)
-	c.dropEmptySlabs()
-}
-
 // takeFree takes the sheaves in the cache's slots that no grace period holds.
 //
 //go:norace
 func (c *cache) takeFree() []num {
 	race.Disable()
 	takers.mu.Lock()
-	revokeLocked([]*cache{c}, grabFree)
+	free := c.takeFreeLocked(grabFree)
+	takers.mu.Unlock()
+	race.Enable()
+	return free
+}
+
+// takeFreeLocked takes the sheaves that grab takes out of the cache's slots.
+// takers.mu is held.
+//
+//go:norace
+func (c *cache) takeFreeLocked(grab func(*cache, *slot)) []num {
+	revokeLocked([]*cache{c}, grab)
 	free := make([]num, 0, len(takers.taken))
 	for i, t := range takers.taken {
 		free = append(free, t.n)
 		takers.taken[i].c = nil
 	}
-	takers.mu.Unlock()
-	race.Enable()
 	return free
 }

@@ -235,9 +235,9 @@ func (c *cache) sheafClosed() {
 	}
 }
 
-// short reports whether memory is short: an allocation of the cache waits, or
-// one of another user of the allocator did a moment ago.
-func (c *cache) short() bool { return c.waiters.Load() > 0 || c.pressed() } // ord:hint
+// short reports whether memory is short: an allocation waits for some, or did a
+// moment ago.
+func (c *cache) short() bool { return c.core.Waiters.Load() > 0 || c.pressed() } // ord:wait
 
 // nextDrain is when the cache should be drained next: at a multiple of its
 // interval, so that caches of one interval, and their powers of two, share it.

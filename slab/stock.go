@@ -158,11 +158,9 @@ func (c *cache) reserve(n int) error {
 	}
 	c.stock.reserving.Add(1)        // ord:hint
 	defer c.stock.reserving.Add(-1) // ord:hint
-	var w waiter
-	for !c.fillDepot(int32(sheaves)) {
-		if !w.retryAfterReclaim(c) {
-			return fmt.Errorf("slab: cache %s: Reserve(%d): %w", c.name, n, ErrNoMemory)
-		}
+	if c.fillDepot(int32(sheaves)) ||
+		c.core.Wait(c, c.order, c.needed(), func() bool { return c.fillDepot(int32(sheaves)) }) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("slab: cache %s: Reserve(%d): %w", c.name, n, ErrNoMemory)
 }

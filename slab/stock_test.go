@@ -141,3 +141,15 @@ func TestReserveSaysWhatItCouldNotGet(t *testing.T) {
 	}
 	mustClose(t, c, a)
 }
+
+// A class that was asked for is not made for a Heap that is closed by then.
+func TestAHeapMayBeClosedWhileAClassIsBeingMade(t *testing.T) {
+	for range 50 {
+		a := newPages(t, 0)
+		h := NewHeap(a)
+		for _, size := range []int{16, 200, 5000} {
+			h.Kfree(h.Kmalloc(size, gfp.NoLocks|gfp.NoWarn))
+		}
+		mustClose(t, h)
+	}
+}

@@ -18,13 +18,14 @@ const (
 )
 
 // Core is the memory of an allocator, for package slab. All fields but Added
-// are immutable once the allocator is made.
+// and Waiters are immutable once the allocator is made.
 type Core struct {
 	Base  unsafe.Pointer // address of page 0
 	Size  uintptr        // bytes of the range
 	Metas unsafe.Pointer // the Metas, one a page
 
-	Added atomic.Uint32 // the frontier: pages below it have metadata
+	Added   atomic.Uint32 // the frontier: pages below it have metadata
+	Waiters atomic.Int32  // gfp.Kernel requests that wait for memory: see Wait
 
 	// Three bitmaps over the whole range, one bit for 16 bytes: the bit's
 	// number is the offset from Base divided by 16. The bits of a page belong
@@ -33,7 +34,8 @@ type Core struct {
 
 	Unmade error // why there is no memory at all; nil: there is
 
-	Timeout time.Duration // how long a gfp.Kernel allocation waits for memory
+	Timeout time.Duration // how long a gfp.Kernel allocation waits without progress
+	Limit   int64         // bytes; 0: none
 	Allocator
 }
 
@@ -43,10 +45,19 @@ type Allocator interface {
 	// FreeUnseen is Free of a page that was allocated with Unseen. Outside of
 	// race builds it is Free. Context: any.
 	FreeUnseen(p unsafe.Pointer)
-	// Reclaim asks all parties for memory once: the Reclaimers, then the Ps'
-	// lists. An owner that waits for memory in its own way calls it between
-	// two tries. Context: task; not pinned, no locks held.
+	// Reclaim takes all that is cached, by all Sources and on the Ps' lists,
+	// and asks the Reclaimers for need bytes. Context: task; not pinned, no
+	// locks held.
 	Reclaim(need int64)
+	// Wait has a request wait its turn for memory, until try reports that it
+	// has some, and returns false if there was no progress for too long. What
+	// would help is an object of the cache, or a block of the order; need is
+	// how many bytes a Reclaimer is asked for. Context: task; not pinned, no
+	// locks held.
+	Wait(cache Source, order int, need int64, try func() bool) bool
+	// MemoryCame has a waiter try again, because objects of the cache were
+	// freed. Call it after that, if Waiters is not 0 then. Context: any.
+	MemoryCame(cache Source)
 
 	// MightAlloc checks, while lockdep is on, what an allocation with these
 	// gfp.Flags may do, whether or not this one does it. It is for Alloc in
@@ -66,6 +77,29 @@ type Allocator interface {
 	// UnlockZone releases the zone lock that LockZone took.
 	UnlockZone()
 }
+
+// A Source is a Reclaimer of this module: a cache, which an allocator's waiters
+// ask stage by stage. Context of all methods: task; not pinned, no locks held.
+type Source interface {
+	// Hurry makes what waits for a grace period come back soon, and reports
+	// whether there is any.
+	Hurry() (pending bool)
+	// Release frees what the stage allows, until that made need bytes of
+	// pages, and returns how many it made.
+	Release(stage Stage, need int64) int64
+}
+
+// A Stage says what a Source gives up, the cheapest first.
+type Stage int
+
+const (
+	// Empties are slabs without objects, and arrays without any.
+	Empties Stage = iota
+	// Depots are free objects that no P has.
+	Depots
+	// Sheaves are the Ps' own: their owners come by a slow path for new ones.
+	Sheaves
+)
 
 // CoreOf returns the Core of an allocator, which is a *page.Allocator. Package
 // page sets it when it is initialized.

@@ -17,6 +17,13 @@ var pageMutants = []mutant{
 		killer: killer{pkg: "page", tests: "TestARefusedRawPageAllocationIsServedLater"},
 	},
 	{
+		name:   "page-refused-though-others-are-served",
+		breaks: "a request is refused for lack of progress",
+		file:   "page/wait.go", in: "Allocator.expire",
+		edits:  []edit{{before: `since = max(since, q.progress.Load())`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestNobodyIsRefusedWhileOthersAreServed"},
+	},
+	{
 		name:   "page-limit-not-checked",
 		breaks: "the memory limit is a promise",
 		file:   "page/zone.go", in: "Allocator.chargeLocked",

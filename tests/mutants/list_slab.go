@@ -259,8 +259,8 @@ var slabMutants = []mutant{
 	{
 		name:   "Kernel-waits-without-end",
 		breaks: "gfp.Kernel gives up after ReclaimTimeout",
-		file:   "slab/reclaim.go", in: "waiter.retryAfterReclaim",
-		edits:  []edit{{before: `now-w.start >= int64(c.core.Timeout)`, after: `false`}},
+		file:   "page/wait.go", in: "Allocator.expire",
+		edits:  []edit{{before: `d > 0 && !closed`, after: `true`}},
 		killer: killer{pkg: "slab", tests: "TestAtTheLimitKernelWaitsAndOthersDoNot", hangs: true, limit: 8 * time.Second},
 	},
 	{
