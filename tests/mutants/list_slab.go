@@ -65,7 +65,10 @@ var slabMutants = []mutant{
 		name:   "sheaves-of-gone-Ps-ignored",
 		breaks: "what is in the sheaves of a P that is gone is found",
 		file:   "slab/revoke.go", in: "revokeLocked",
-		edits:  []edit{{before: `used := c.slots.Used()`, after: `used := min(c.slots.Used(), runtime.GOMAXPROCS(0))`}},
+		edits: []edit{
+			{before: `used := c.slots.Used()`, after: `used := min(c.slots.Used(), runtime.GOMAXPROCS(0))`},
+			{before: `"sync/atomic"`, after: "\"runtime\"\n\"sync/atomic\"", in: "file"},
+		},
 		killer: killer{pkg: "slab", tests: "TestATakerFindsTheSheafOfAPThatIsGone"},
 	},
 	{
