@@ -83,6 +83,10 @@ func (c *cache) refused(f gfp.Flags) {
 
 var lastWarning atomic.Int64
 
+func init() {
+	stall.AddCost(func() slog.Attr { return slog.Int64("deferred_bytes", service.pending.Load()) }) // ord:stat
+}
+
 // failed counts an allocation that found no memory and logs it, at most once
 // in ten seconds, from a goroutine of its own: the caller may be pinned.
 func (c *cache) failed(f gfp.Flags) {

@@ -21,7 +21,7 @@ func TestAFailedAllocationNamesTheLimitAndTheStall(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		for _, part := range []string{"slab: allocation failed", "cache=lines", "allocator=sessions", "limit=2097152", "pending_sheaves=",
-			"a preemptible reader has held up the grace period for"} {
+			"a preemptible reader has held up the grace period for", "rcu: stall: a reader holds up", "deferred_bytes="} {
 			if !strings.Contains(out, part) {
 				t.Errorf("%q is not in\n%s", part, out)
 			}
@@ -47,6 +47,8 @@ func TestAFailedAllocationNamesTheLimitAndTheStall(t *testing.T) {
 	for p := c.Alloc(gfp.Kernel); p != nil; p = c.Alloc(gfp.Kernel) {
 		c.FreeRCU(p)
 	}
-	testkit.Eventually(t, 10*time.Second, "the warning", func() bool { return strings.Contains(sink.String(), "slab: allocation failed") })
+	testkit.Eventually(t, 10*time.Second, "the warning", func() bool {
+		return strings.Contains(sink.String(), "slab: allocation failed") && strings.Contains(sink.String(), "rcu: stall")
+	})
 	print(sink.String())
 }
