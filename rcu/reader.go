@@ -31,7 +31,7 @@ const (
 )
 
 // index selects the counters that new readers use: 0 or 1.
-var index atomic.Uint64
+var index alone
 
 // ReadLock begins a read-side critical section. The goroutine stays
 // preemptible. Blocking inside the section is tolerated, but it delays every

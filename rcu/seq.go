@@ -3,6 +3,7 @@ package rcu
 import (
 	"sync/atomic"
 
+	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 )
 
@@ -10,7 +11,15 @@ import (
 type Cookie uint64 // the value of seq that marks the end of the grace period
 
 // seq is odd while a grace period runs. Only the driver changes it.
-var seq atomic.Uint64
+var seq alone
+
+// alone is a word that shares no line with another variable: every reader on
+// every P loads index, and every closed sheaf writes seq.
+type alone struct {
+	_ [percpu.Line]byte
+	atomic.Uint64
+	_ [percpu.Line]byte
+}
 
 // snap returns the cookie of the first grace period that begins after all
 // earlier stores of the caller. The read-modify-write orders those stores

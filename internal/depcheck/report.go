@@ -131,7 +131,11 @@ func (r *request) deliverSlow() {
 
 // undelivered counts the tasks that have a report whose delivery did not end in
 // time.
-var undelivered atomic.Int32
+var undelivered struct {
+	_ [128]byte // every release reads it
+	atomic.Int32
+	_ [128]byte
+}
 
 // keepUndelivered keeps a report that is not delivered yet for the end of the
 // pinned section.

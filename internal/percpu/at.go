@@ -7,7 +7,7 @@ import "unsafe"
 // At returns the slot of P id, which is the number of a P that exists or
 // existed.
 func (s *Slots[T]) At(id int) *T {
-	if uintptr(id) >= rows { // ord:rows
+	if uintptr(id) >= hot.rows { // ord:rows
 		id = openRow(id) // returns id, so that it needs no place on the stack
 	}
 	return (*T)(unsafe.Add(s.base, uintptr(id)*pitch))

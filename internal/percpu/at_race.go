@@ -11,7 +11,7 @@ import (
 // existed. The race detector would take a plain load of rows for a
 // race.
 func (s *Slots[T]) At(id int) *T {
-	if uintptr(id) >= atomic.LoadUintptr(&rows) { // ord:rows
+	if uintptr(id) >= atomic.LoadUintptr(&hot.rows) { // ord:rows
 		id = openRow(id) // returns id, so that it needs no place on the stack
 	}
 	return (*T)(unsafe.Add(s.base, uintptr(id)*pitch))

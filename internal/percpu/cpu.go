@@ -37,7 +37,8 @@ var room [(MaxP + 1) * Line]byte
 // panic in a pinned section. Package rcu refuses more Ps.
 const mask = MaxP - 1
 
-// cpus is the first whole Line of room. Immutable.
+// cpus is the first whole Line of room. Immutable. It has no line to itself, as
+// hot has: one node more in Pin, and preempt.Disable would not be inlined.
 var cpus = unsafe.Pointer(&room[-uintptr(unsafe.Pointer(&room))%Line])
 
 func init() {

@@ -34,7 +34,7 @@
 // # Ps that appear later
 //
 // A P's number may be used by a goroutine that is pinned before anybody hears
-// of it: runtime.GOMAXPROCS has no hook. So At compares the number with rows, a
+// of it: runtime.GOMAXPROCS has no hook. So At compares the number with rows (hot.rows), a
 // branch in place of a mask, and its slow half opens more rows of every table.
 // Rows for all processors of the machine are open from the start, so only a
 // program that raises GOMAXPROCS above that comes there, once each time that

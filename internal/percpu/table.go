@@ -24,8 +24,14 @@ const (
 var (
 	// most is the number of rows that a table has. The first table sets it.
 	most uintptr
-	// rows and wanted only grow, up to most; see doc.go. rows is on the fast paths.
-	rows   uintptr
+	// hot is what every use of a slot reads. It shares no line with a variable
+	// that is written more often.
+	hot struct {
+		_    [Line]byte
+		rows uintptr // that are open, see doc.go; only grows, up to most
+		_    [Line]byte
+	}
+	// wanted only grows, up to most, and before rows.
 	wanted atomic.Uintptr
 	tables struct {
 		n  atomic.Int32 // those below are published
@@ -90,7 +96,7 @@ func addTable() (unsafe.Pointer, error) {
 // Context: task; not pinned.
 func Follow() {
 	ps := uintptr(runtime.GOMAXPROCS(0))
-	if ps <= atomic.LoadUintptr(&rows) || tables.n.Load() == 0 || ps > most { // ord:rows
+	if ps <= atomic.LoadUintptr(&hot.rows) || tables.n.Load() == 0 || ps > most { // ord:rows
 		return
 	}
 	_ = openRows(ps, func(p unsafe.Pointer, size uintptr) bool { return sys.Open(p, size) == nil })
@@ -107,7 +113,7 @@ func openRow(id int) int {
 			return id
 		}
 	}
-	have := atomic.LoadUintptr(&rows) // ord:rows
+	have := atomic.LoadUintptr(&hot.rows) // ord:rows
 	panic("quiesce/percpu: GOMAXPROCS was raised above " + strconv.Itoa(int(have)) +
 		", and there is no memory or address space for the slots of more Ps; set it before the program starts")
 }
@@ -126,8 +132,8 @@ func openRows(n uintptr, open func(unsafe.Pointer, uintptr) bool) bool {
 
 func raiseRows(to uintptr) {
 	for {
-		r := atomic.LoadUintptr(&rows)                             // ord:rows
-		if r >= to || atomic.CompareAndSwapUintptr(&rows, r, to) { // ord:rows
+		r := atomic.LoadUintptr(&hot.rows)                             // ord:rows
+		if r >= to || atomic.CompareAndSwapUintptr(&hot.rows, r, to) { // ord:rows
 			return
 		}
 	}

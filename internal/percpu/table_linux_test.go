@@ -41,7 +41,7 @@ func resident(t *testing.T) (kib int) {
 	t.Helper()
 	page := os.Getpagesize()
 	for i := range tables.n.Load() {
-		size := rows * pitch
+		size := hot.rows * pitch
 		vec := make([]byte, size/uintptr(page))
 		_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(tables.at[i]), size, uintptr(ptr(vec)))
 		if errno != 0 {
@@ -98,7 +98,7 @@ func TestLockedMemoryIsOneRowForEachP(t *testing.T) {
 	for range 500 {
 		newSlots(t).At(0).n = 1
 	}
-	ps := int(rows)
+	ps := int(hot.rows)
 	if got, most := status(t, "VmRSS")-before, ps*pitch>>10+16<<10; got > most { // the Go heap grows too
 		t.Errorf("500 Slots for %d Ps have %d KiB of memory, want at most %d", ps, got, most)
 	}

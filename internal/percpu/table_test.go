@@ -95,9 +95,9 @@ func TestRowsOpenWhileTablesAreAdded(t *testing.T) {
 func TestFollowOpensTheRowsOfAllPs(t *testing.T) {
 	s := newSlots(t)
 	defer s.Release()
-	before := atomic.LoadUintptr(&rows)
+	before := atomic.LoadUintptr(&hot.rows)
 	Follow()
-	if r := atomic.LoadUintptr(&rows); r != before {
+	if r := atomic.LoadUintptr(&hot.rows); r != before {
 		t.Errorf("Follow opened rows %d to %d although GOMAXPROCS is below", before, r)
 	}
 }

@@ -36,9 +36,11 @@ var barrierKind atomic.Uint32
 // have missed the caller's store. formal/funnel.pml has the model, and that
 // mistake as a mutant.
 var funnel struct {
+	_     [128]byte    // written by every barrier
 	turn  sync.RWMutex // write-locked by the leader; the callers that wait for it are readers, woken all at once
 	begun atomic.Uint64
 	ended atomic.Uint64
+	_     [128]byte
 }
 
 // Membarrier makes every thread of this process that runs Go code pass a
