@@ -16,6 +16,7 @@ import (
 func Barrier() {
 	if depcheck.Enabled() {
 		mayWait("waiting for callbacks in rcu.Barrier")
+		depcheck.MightWaitForCallbacks()
 	}
 	calls.barriers.Add(1)        // ord:stat
 	defer calls.barriers.Add(-1) // ord:stat

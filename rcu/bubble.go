@@ -3,6 +3,7 @@ package rcu
 import (
 	"time"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
@@ -52,6 +53,8 @@ func callInBubble(fn func()) {
 		defer bubbles.end(b)
 		wait(c, false)
 		calls.countInvoked(1)
+		depcheck.CallbackBegin()
+		defer depcheck.CallbackEnd()
 		fn()
 	}()
 }

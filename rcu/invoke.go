@@ -1,6 +1,7 @@
 package rcu
 
 import (
+	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
@@ -48,6 +49,7 @@ func (b *batch) invoke() {
 	defer func() {
 		watch.end()
 		if !finished {
+			depcheck.CallbackEnd()
 			go func() {
 				b.invoke()
 				runCalls()
@@ -59,7 +61,9 @@ func (b *batch) invoke() {
 		watch.set(a)
 		for fn := a.start(); fn != nil; fn = a.start() {
 			calls.countInvoked(1)
+			depcheck.CallbackBegin()
 			fn()
+			depcheck.CallbackEnd()
 			a.returned()
 		}
 		b.first = a.recycle()

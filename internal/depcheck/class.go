@@ -177,16 +177,37 @@ func plumbing(name string) bool {
 	return false
 }
 
+// outside reports whether a frame is of the program that uses the library, its
+// tests included.
+func outside(f runtime.Frame) bool {
+	if f.Function == "" || strings.HasPrefix(f.Function, "runtime.") {
+		return false
+	}
+	rest, ok := strings.CutPrefix(f.Function, libraryModule)
+	if !ok || strings.HasSuffix(f.File, "_test.go") {
+		return true
+	}
+	end := strings.IndexAny(rest, "./")
+	return end < 0 || !slices.Contains(libraryDirs, rest[:end])
+}
+
+var libraryDirs = []string{"gfp", "internal", "lock", "lockdep", "page", "preempt", "rcu", "rcuhash", "slab", "srcu"}
+
+// libraryModule is the module's path, whatever its name, with a slash.
+var libraryModule = func() string {
+	pc, _, _, _ := runtime.Caller(0)
+	module, _, _ := strings.Cut(runtime.FuncForPC(pc).Name(), "internal/depcheck.")
+	return module
+}()
+
 // plumbingPrefixes are these packages' functions, whatever the module's name.
 var plumbingPrefixes = func() []string {
-	pc, _, _, _ := runtime.Caller(0)
-	self := runtime.FuncForPC(pc).Name() // <module>/internal/depcheck.init.func1
-	module, _, _ := strings.Cut(self, "internal/depcheck.")
+	module := libraryModule
 	return []string{
 		module + "internal/depcheck.", module + "lockdep.", module + "lock.(", module + "preempt.",
 		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.(*Guard).", module + "rcu.(*gpQueue).", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
 		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).checkMaySleep", module + "page.(*Allocator).mightReclaim",
 		module + "page.(*bridge).MightAlloc", module + "page.(*bridge).MightReclaim",
-		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).notSleeping", module + "slab.mightWait",
+		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).checkMaySleep", module + "slab.mightSleep",
 	}
 }()

@@ -31,6 +31,7 @@ type part struct {
 const (
 	formText  = iota
 	formSite  // the user's innermost function, as name (file:line)
+	formUser  // the innermost function outside of the library, in the same way
 	formStack // all functions
 )
 
@@ -66,6 +67,8 @@ func (f *fault) report() *Report {
 			b.WriteString(p.text)
 		case formSite:
 			writeSite(&b, p.pcs)
+		case formUser:
+			writeUser(&b, p.pcs)
 		case formStack:
 			writeStack(&b, p.pcs)
 		}
@@ -93,7 +96,7 @@ func writeSite(b *strings.Builder, pcs []uintptr) {
 	for len(pcs) > 0 {
 		f, more := frames.Next()
 		if f.Function != "" && (!plumbing(f.Function) || !more) {
-			b.WriteString(shortName(f.Function) + " (" + baseName(f.File) + ":" + strconv.Itoa(f.Line) + ")")
+			writeFrame(b, f)
 			return
 		}
 		if !more {
@@ -101,6 +104,24 @@ func writeSite(b *strings.Builder, pcs []uintptr) {
 		}
 	}
 	b.WriteString("an unknown place")
+}
+
+// writeUser writes the innermost function outside of the library, or as writeSite
+// does if there is none.
+func writeUser(b *strings.Builder, pcs []uintptr) {
+	frames := runtime.CallersFrames(pcs)
+	for more := len(pcs) > 0; more; {
+		var f runtime.Frame
+		if f, more = frames.Next(); outside(f) {
+			writeFrame(b, f)
+			return
+		}
+	}
+	writeSite(b, pcs)
+}
+
+func writeFrame(b *strings.Builder, f runtime.Frame) {
+	b.WriteString(shortName(f.Function) + " (" + baseName(f.File) + ":" + strconv.Itoa(f.Line) + ")")
 }
 
 func baseName(file string) string { return file[strings.LastIndexByte(file, '/')+1:] }

@@ -71,14 +71,18 @@ func Suspicious(skip int, what string) {
 	}
 }
 
-// CheckGuard reports the use of an rcu.Guard that has been unlocked. It is for
+// CheckGuard reports the use of an rcu.Guard that has been unlocked, or that
+// ReadLock did not make. It is for
 // functions that take a guard as proof, in builds with -tags lockdep. guard points
 // to an rcu.Guard, which this package can't name; its Section comes first. skip
 // is the number of frames between the caller of CheckGuard and the line to blame.
 //
 //go:noinline
 func CheckGuard(skip int, guard unsafe.Pointer) {
-	if !(*Section)(guard).Open() {
+	switch s := (*Section)(guard); {
+	case s.Zero():
+		Suspicious(skip+1, "use of a zero rcu.Guard, which proves nothing: only ReadLock makes one")
+	case !s.Open():
 		Suspicious(skip+1, "use of an rcu.Guard after its Unlock")
 	}
 }

@@ -1,6 +1,8 @@
 package depcheck
 
 import (
+	"runtime"
+	"slices"
 	"strconv"
 )
 
@@ -19,14 +21,25 @@ func (r *request) isNew(kind string, a, b, c uint64) bool {
 	return first
 }
 
-// place identifies where a stack was recorded.
+// place identifies the place in the program that a stack leads to: the innermost
+// one outside of the library, whose own callers of a hook are few. For a stack
+// of the library's alone it is the innermost of all.
 //
 //go:norace
 func place(pcs []uintptr) uint64 {
 	if len(pcs) == 0 {
 		return 0
 	}
-	return uint64(pcs[0])
+	frames := runtime.CallersFrames(slices.Clone(pcs)) // a copy: requests stay on the stack
+	for {
+		f, more := frames.Next()
+		if outside(f) {
+			return mix(uint64(f.PC)) ^ uint64(f.Line)
+		}
+		if !more {
+			return uint64(pcs[0])
+		}
+	}
 }
 
 // reportWait: the wait type of the lock is higher than the context or a held lock
@@ -63,7 +76,7 @@ func (r *request) reportSleep(t *task, l limit, what string) {
 	}
 	nest, irqsOff, sections := t.atomicity()
 	f.say("\nBUG: sleeping function called from invalid context at ")
-	f.stack(r.pcs[:r.n], formSite)
+	f.stack(r.pcs[:r.n], formUser)
 	f.say("\n", what, "\n",
 		"in_atomic(): ", strconv.Itoa(int(bit(nest > 0))), ", irqs_disabled(): ", strconv.Itoa(int(bit(irqsOff))), ", ", gname(r.goid), "\n",
 		"preempt_count: ", strconv.FormatUint(nest, 16), ", expected: 0\n",
@@ -335,7 +348,7 @@ func (r *request) reportRCU(t *task, what string) {
 	}
 	f := r.open(SuspiciousRCU)
 	f.banner("WARNING: suspicious RCU usage")
-	f.stack(r.pcs[:r.n], formSite)
+	f.stack(r.pcs[:r.n], formUser)
 	f.say(" ", what, "\n\nother info that might help us debug this:\n\nrcu_scheduler_active = 2, debug_locks = 1\n")
 	if t != nil {
 		f.context(t)

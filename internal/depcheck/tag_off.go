@@ -9,6 +9,9 @@ const Tagged = false
 // Section identifies a read-side or pinned section.
 type Section struct{}
 
+// Zero reports whether Enter did not make the section.
+func (Section) Zero() bool { return false }
+
 // Enter begins a section of a type that is made for sections.
 func Enter(*SectionType) Section { return Section{} }
 

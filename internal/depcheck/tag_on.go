@@ -11,16 +11,25 @@ import (
 // pinned sections and allocations that never leave their fast paths.
 const Tagged = true
 
-// Section identifies a read-side or pinned section. The zero value is one that
-// lockdep does not know.
+// Section identifies a read-side or pinned section. The zero value is no section.
 type Section struct{ id uint64 }
+
+// unknown is the number of a section that began while lockdep was off, or that
+// a table had no room for.
+const unknown = ^uint64(0)
+
+// Zero reports whether Enter did not make the section.
+func (s Section) Zero() bool { return s.id == 0 }
+
+// known reports whether lockdep may know the section.
+func (s Section) known() bool { return s.id != 0 && s.id != unknown && Enabled() }
 
 // Enter begins a section of a type that is made for sections.
 //
 //go:norace
 func Enter(ty *SectionType) Section {
 	if !Enabled() {
-		return Section{}
+		return Section{unknown}
 	}
 	var r request
 	r.record(1)
@@ -35,6 +44,9 @@ func Enter(ty *SectionType) Section {
 		t.mu.unlock()
 	}
 	r.end()
+	if r.h.id == 0 {
+		return Section{unknown}
+	}
 	return Section{r.h.id}
 }
 
@@ -44,7 +56,7 @@ func Enter(ty *SectionType) Section {
 //
 //go:norace
 func (s Section) Exit(name string) bool {
-	if s.id == 0 || !Enabled() {
+	if !s.known() {
 		return true
 	}
 	var r request
@@ -85,7 +97,7 @@ func (s Section) exitElsewhere(name string) bool {
 //
 //go:norace
 func (s Section) Adopt() {
-	if s.id == 0 || !Enabled() {
+	if !s.known() {
 		return
 	}
 	var r request
@@ -109,7 +121,7 @@ func (s Section) Adopt() {
 //
 //go:norace
 func (s Section) Open() bool {
-	if s.id == 0 || !Enabled() {
+	if !s.known() {
 		return true
 	}
 	var r request
