@@ -87,9 +87,9 @@ func (a *Allocator) warn(order int, f gfp.Flags) {
 	if last != 0 && now-last < warnEvery || !a.warned.CompareAndSwap(last, now) { // ord:hint
 		return
 	}
-	go func() {
+	sys.Go(func() {
 		slog.Warn("page: allocation failed", append([]any{"allocator", a.name, "order", order, "flags", f.String(),
 			"resident", a.zone.resident.Load(), "limit", a.limit, "range", a.core.Size}, // ord:stat
 			stall.Attrs()...)...)
-	}()
+	})
 }

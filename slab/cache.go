@@ -38,16 +38,17 @@ type cache struct {
 	chain   atomic.Uint32
 
 	// The service has the cache; service.go.
-	reclaiming, draining, topUpWanted, asked atomic.Bool
-	links                                    links
-	made                                     race.Clock   // what the cache was made of
-	workers                                  atomic.Int32 // holders of references
-	drainEvery                               atomic.Int64 // ns between two drains
-	drainAt                                  int64        // the service's, while draining is set
-	drainedIn                                uint64       // round of the last drain; protected by takers.mu, as are the next two
-	tookSheaves, tookObjects                 int          // by it
+	reclaiming, draining, supplying, asked atomic.Bool
+	links                                  links
+	made                                   race.Clock   // what the cache was made of
+	workers                                atomic.Int32 // holders of references
+	drainEvery                             atomic.Int64 // ns between two drains
+	drainAt                                int64        // the service's, while draining is set
+	drainedIn                              uint64       // round of the last drain; protected by takers.mu, as are the next two
+	tookSheaves, tookObjects               int          // by it
 
 	stock       stock        // see stock.go
+	topUpWanted atomic.Bool  // empty sheaves are wanted
 	topUpSize   atomic.Int32 // sheaves that the last top-up made
 	waiters     atomic.Int32 // allocations that wait for memory
 	sheaves     atomic.Int32 // pages that are sheaves
@@ -185,7 +186,7 @@ func (c *cache) close() error {
 	c.shrink()
 	for c.workers.Load() > 0 { // ord:closed
 		startService() // and it lets go of the cache
-		startTopUp()
+		startSupply()
 		sys.Sleep(100_000)
 	}
 	c.barrier()

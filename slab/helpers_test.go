@@ -77,7 +77,7 @@ func workers() int {
 func serviceGoroutines() (n int) {
 	buf := make([]byte, 1<<20)
 	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		for _, frame := range []string{"slab.serve(", "slab.makeSheaves(", "(*cache).spawn", "sys.runStarts("} {
+		for _, frame := range []string{"slab.serve(", "slab.supply(", "(*cache).spawn", "sys.runStarts("} {
 			if strings.Contains(g, frame) { // its own frame, or what created it
 				n++
 				break

@@ -99,7 +99,7 @@ type queue struct {
 }
 
 func init() {
-	service.drains.link, service.reclaims.link, topUps.link, takers.asks.link = 0, 1, 2, 3
+	service.drains.link, service.reclaims.link, supplies.link, takers.asks.link = 0, 1, 2, 3
 	service.alarm = sys.NewAlarm(alarmed)
 }
 
@@ -153,7 +153,7 @@ func (q *queue) empty() bool {
 //go:norace
 func claim(flag *atomic.Bool) bool {
 	race.Disable()
-	ok := !flag.Load() && flag.CompareAndSwap(false, true) // ord:wake-reclaim,wake-drain,wake-topup,wake-service
+	ok := !flag.Load() && flag.CompareAndSwap(false, true) // ord:wake-reclaim,wake-drain,wake-supply,wake-service
 	race.Enable()
 	return ok
 }

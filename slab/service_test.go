@@ -219,6 +219,9 @@ func TestBarrierWaitsForWhatCameAfterTheServiceCollected(t *testing.T) {
 	var r reclaimed
 	c := newTest[cell](t, newPages(t, 0), r.hook())
 	early, late := unsafe.Pointer(c.Alloc(gfp.Kernel)), unsafe.Pointer(c.Alloc(gfp.Kernel))
+	for range 2 { // for the two, which might take the chain
+		c.c.empty.push(&c.c, filledSheaf(t, &c.c))
+	}
 	g := farReader()
 	c.c.freeRCU(early)
 	c.c.drainRCU()
@@ -245,8 +248,10 @@ func TestBarrierWaitsForWhatCameAfterTheServiceCollected(t *testing.T) {
 // not get any further.
 func TestADrainDoesNotRelyOnASlowCaller(t *testing.T) {
 	c := newTest[cell](t, newPages(t, 0))
+	p := unsafe.Pointer(c.Alloc(gfp.Kernel))
+	c.c.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which might take the chain
 	c.c.asked.Store(true)
-	c.c.freeRCU(unsafe.Pointer(c.Alloc(gfp.Kernel)))
+	c.c.freeRCU(p)
 	if n := c.c.drainRCU(); n != 1 {
 		t.Errorf("%d sheaves taken, want 1", n)
 	}
@@ -265,7 +270,9 @@ func TestCachesShareTheMembarriersOfADrain(t *testing.T) {
 		cs, caches = append(cs, c), append(caches, &c.c)
 		c.c.draining.Store(true)   // the service leaves it alone
 		c.c.reclaiming.Store(true) // likewise
-		c.c.freeRCU(unsafe.Pointer(c.Alloc(gfp.Kernel)))
+		p := unsafe.Pointer(c.Alloc(gfp.Kernel))
+		c.c.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which might take the chain
+		c.c.freeRCU(p)
 	}
 	eventually(t, "workers of other tests end", func() bool { return workers() == 0 })
 	before := sys.Membarriers()

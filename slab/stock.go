@@ -7,7 +7,6 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
-	"quiesce/internal/fault"
 	"quiesce/internal/race"
 )
 
@@ -19,9 +18,8 @@ import (
 // contexts only is refused at first, and not from then on. Linux:
 // kmalloc_nolock's trylock, and the refill of kfree_rcu's page cache from work.
 
-// stock is the state of that goroutine.
+// stock is what a cache wants of that goroutine, which is supply's.
 type stock struct {
-	running atomic.Bool
 	wanted  atomic.Bool
 	sheaves atomic.Int32 // what the depot is filled up to; 0 before the first
 
@@ -62,31 +60,16 @@ func (c *cache) refillTry(f gfp.Flags) unsafe.Pointer {
 }
 
 // requestStock has the depot filled. Context: any.
-func (c *cache) requestStock() {
-	race.Disable()
-	c.stock.wanted.Store(true) // ord:wake-stock
-	race.Enable()
-	if claim(&c.stock.running) { // ord:wake-stock
-		c.spawn(c.stockWorker)
-	}
-}
+func (c *cache) requestStock() { c.requestSupply(&c.stock.wanted) }
 
-func (c *cache) stockWorker() {
-	st := &c.stock
-	for {
-		for st.wanted.Swap(false) { // ord:wake-stock
-			perSheaf := int64(c.sheafCap) * int64(c.size)
-			most := min(max(int32(stockBytes/perSheaf), 1), c.depotMax.Load()) // ord:hint
-			n := max(min(2*st.sheaves.Load(), most), 1)                        // ord:hint
-			st.sheaves.Store(n)                                                // ord:hint
-			c.fillDepot(n)
-		}
-		st.running.Store(false) // ord:wake-stock
-		fault.Delay("wake-stock")
-		if !st.wanted.Load() || !st.running.CompareAndSwap(false, true) { // ord:wake-stock
-			return
-		}
-	}
+// fillStock fills the depot, with twice as many sheaves as the last time.
+// Context: task; not pinned.
+func (c *cache) fillStock() {
+	perSheaf := int64(c.sheafCap) * int64(c.size)
+	most := min(max(int32(stockBytes/perSheaf), 1), c.depotMax.Load()) // ord:hint
+	n := max(min(2*c.stock.sheaves.Load(), most), 1)                   // ord:hint
+	c.stock.sheaves.Store(n)                                           // ord:hint
+	c.fillDepot(n)
 }
 
 // fillDepot adds filled sheaves until the depot has n, and reports whether

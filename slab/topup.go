@@ -5,7 +5,9 @@ import (
 	"sync/atomic"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/internal/pages"
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
 
@@ -21,9 +23,10 @@ const (
 	topUpMost  = 2048
 )
 
-// topUps are the caches that want empty sheaves: topUpWanted is set. One
-// goroutine makes them, and for a moment a second one: topUpFromWorker.
-var topUps struct {
+// supplies are the caches that want sheaves, empty ones or full ones (stock.go):
+// supplying is set. One goroutine makes them for all caches, and for a moment a
+// second one: topUpFromWorker.
+var supplies struct {
 	queue
 	running, runningForWorker atomic.Bool
 }
@@ -33,17 +36,27 @@ var topUps struct {
 // paths may last until they are there, and the fallback chain stays empty.
 //
 // Context: any.
-func (c *cache) requestTopUp() {
-	if claim(&c.topUpWanted) { // ord:wake-topup
-		c.hold()
-		topUps.push(c)
+func (c *cache) requestTopUp() { c.requestSupply(&c.topUpWanted) }
+
+// requestSupply sets the flag of what is wanted, and has it made.
+//
+//go:norace
+func (c *cache) requestSupply(wanted *atomic.Bool) {
+	race.Disable()
+	if !wanted.Load() { // ord:wake-supply
+		wanted.Store(true) // ord:wake-supply
 	}
-	startTopUp()
+	race.Enable()
+	if claim(&c.supplying) { // ord:wake-supply
+		c.hold()
+		supplies.push(c)
+	}
+	startSupply()
 }
 
-func startTopUp() {
-	if claim(&topUps.running) { // ord:wake-topup
-		sys.Go(func() { makeSheaves(&topUps.running) })
+func startSupply() {
+	if claim(&supplies.running) { // ord:wake-supply
+		sys.Go(func() { supply(&supplies.running) })
 	}
 }
 
@@ -52,27 +65,33 @@ func startTopUp() {
 // so the reclaimer yields its P to another one. It does not allocate itself:
 // freeing must not wait for the allocator's locks.
 func (c *cache) topUpFromWorker() {
-	if c.topUpWanted.Load() && claim(&topUps.runningForWorker) { // ord:wake-topup
-		sys.Go(func() { makeSheaves(&topUps.runningForWorker) })
+	if c.topUpWanted.Load() && claim(&supplies.runningForWorker) { // ord:wake-supply
+		sys.Go(func() { supply(&supplies.runningForWorker) })
 		runtime.Gosched()
 	}
 }
 
-// makeSheaves makes empty sheaves for the caches that want them, until none
-// does.
-func makeSheaves(running *atomic.Bool) {
+// supply makes sheaves for the caches that want them, until none does.
+func supply(running *atomic.Bool) {
 	for {
-		for cs := topUps.takeAll(nil); len(cs) > 0; cs = topUps.takeAll(cs[:0]) {
+		for cs := supplies.takeAll(nil); len(cs) > 0; cs = supplies.takeAll(cs[:0]) {
 			for _, c := range cs {
-				c.topUpWanted.Store(false) // ord:wake-topup
-				if !c.closed.Load() {      // ord:closed
-					c.topUp()
+				c.supplying.Store(false) // ord:wake-supply
+				fault.Delay("wake-supply")
+				if !c.closed.Load() { // ord:closed
+					if c.topUpWanted.Swap(false) { // ord:wake-supply
+						c.topUp()
+					}
+					if c.stock.wanted.Swap(false) { // ord:wake-supply
+						c.fillStock()
+					}
 				}
 				c.release()
 			}
 		}
-		running.Store(false)                                        // ord:wake-topup
-		if topUps.empty() || !running.CompareAndSwap(false, true) { // ord:wake-topup
+		running.Store(false) // ord:wake-supply
+		fault.Delay("wake-supply")
+		if supplies.empty() || !running.CompareAndSwap(false, true) { // ord:wake-supply
 			return
 		}
 	}
