@@ -77,11 +77,12 @@ func TestLimitIsReachableAndPopulatedMemoryMovesBetweenOrders(t *testing.T) {
 func TestKernelWaitsForMemoryThatAnotherGoroutineFrees(t *testing.T) {
 	a := newTest(t, Config{Limit: 2 << 20, ReclaimTimeout: 20 * time.Second})
 	ps := exhaust(a)
-	go func() {
+	freed := testkit.Async(func() {
 		time.Sleep(20 * time.Millisecond)
 		a.Free(ps[0], 0)
-	}()
+	})
 	p := a.Alloc(0, gfp.Kernel)
+	<-freed
 	if p == nil {
 		t.Fatal("nil")
 	}
