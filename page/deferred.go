@@ -79,7 +79,11 @@ func (a *Allocator) pushDeferred(first, last uint32, n int64) {
 	}
 	start := a.deferredPages.Add(n) > deferBound && a.merging.CompareAndSwap(false, true) // ord:wake-zone
 	waiters := a.core.Waiters.Load() > 0                                                  // ord:wait
+	scavenge := a.claimScavenger()
 	race.Enable()
+	if scavenge {
+		sys.Go(a.scavengeLoop)
+	}
 	if start {
 		sys.Go(a.mergeLoop)
 	}
@@ -93,6 +97,9 @@ func (a *Allocator) mergeLoop() {
 	for {
 		a.lockMerged()
 		a.zone.lock.UnlockIRQ()
+		if a.claimScavenger() {
+			sys.Go(a.scavengeLoop)
+		}
 		a.merging.Store(false) // ord:wake-zone
 		fault.Delay("wake-zone")
 		if a.deferredPages.Load() <= deferBound || !a.merging.CompareAndSwap(false, true) { // ord:wake-zone

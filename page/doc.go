@@ -27,7 +27,8 @@
 //	section    128 pages, which get their metadata together
 //	frontier   pages below it belong to sections that were added; the rest of
 //	           the range is address space only
-//	scavenge   return the memory of free blocks to the system
+//	scavenge   return the memory of free blocks to the system: at the limit, by
+//	           Shrink, and some seconds after a peak (scavenge.go)
 //	slot       one P's page lists
 //	taker      a goroutine that takes the pages on other Ps' lists
 //

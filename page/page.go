@@ -83,6 +83,7 @@ type Allocator struct {
 	deferredPages atomic.Int64  // pages on it
 	merging       atomic.Bool   // mergeLoop runs
 	stocking      stocking      // see stock.go
+	scavenging    atomic.Bool   // scavengeLoop runs
 
 	zone zone
 

@@ -104,6 +104,13 @@ var pageMutants = []mutant{
 		killer: killer{pkg: "page", tests: "TestPinnedNoWaitTakesOnlyPopulatedBlocks"},
 	},
 	{
+		name:   "page-scavenger-not-started",
+		breaks: "memory goes back to the system after a peak",
+		file:   "page/scavenge.go", in: "Allocator.claimScavenger",
+		edits:  []edit{{before: `a.zone.freePop.Load() > scavengeKeep/Size`, after: `false`}},
+		killer: killer{pkg: "page", tests: "TestMemoryGoesBackToTheSystemAfterAPeak"},
+	},
+	{
 		name:   "page-drain-without-end",
 		breaks: "nothing runs when idle",
 		file:   "page/deferred.go", in: "Allocator.mergeLoop",
