@@ -82,10 +82,11 @@ func idle(t *testing.T, a *Allocator) {
 	for i := 0; ; i++ {
 		buf := make([]byte, 1<<20)
 		stacks := string(buf[:runtime.Stack(buf, true)])
-		if !strings.Contains(stacks, "mergeLoop") && !a.merging.Load() {
+		if !strings.Contains(stacks, "mergeLoop") && !a.merging.Load() &&
+			!strings.Contains(stacks, "scavengeLoop") && !a.scavenging.Load() {
 			return
 		}
-		if i > 1000 {
+		if i > 20_000 { // the scavenger has some seconds
 			t.Fatal("a goroutine stays:\n" + stacks)
 		}
 		time.Sleep(time.Millisecond)
