@@ -177,11 +177,19 @@ func TestASheafOfABubbleIsDrainedInTime(t *testing.T) {
 }
 
 // The last step of the service's goroutine is to look whether a turn is wanted.
+// The test plays the service first, which has looked and is about to end.
 func TestATurnThatIsWantedWhenTheServiceEndsIsMade(t *testing.T) {
 	testkit.AtLeastProcs(t, 2)
+	eventually(t, "the service ends", func() bool { return claim(&service.running) })
+	startService()
+	if !resume() {
+		t.Fatal("the service ends although a turn is wanted")
+	}
+	serve()
+
 	var r reclaimed
 	c := newTest[cell](t, newPages(t, 0), r.hook())
-	for try := range 1000 {
+	for try := range 300 {
 		p := unsafe.Pointer(c.Alloc(gfp.Kernel))
 		off := uint32(c.c.unitOf(p))
 		turns := service.turns.Load()

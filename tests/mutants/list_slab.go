@@ -124,7 +124,7 @@ var slabMutants = []mutant{
 		name:   "drain-relies-on-a-slow-caller",
 		breaks: "a drain finds what was freed before",
 		file:   "slab/revoke.go", in: "drain",
-		edits:  []edit{{before: `if c.drainedIn <= before {`, after: `if false {`}},
+		edits:  []edit{{before: `if c.drainedIn <= before {`, after: `if c.drainedIn > before {`}},
 		killer: killer{pkg: "slab", tests: "TestADrainDoesNotRelyOnASlowCaller"},
 	},
 	// Revoking.
