@@ -39,11 +39,11 @@ func TestAFailedAllocationNamesTheLimitAndTheStall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	func() {
+	testkit.Elsewhere(func() {
 		defer func() { recover() }()
 		rcu.ReadLock() // and nothing unlocks it
 		panic("the handler's own")
-	}()
+	})
 	for p := c.Alloc(gfp.Kernel); p != nil; p = c.Alloc(gfp.Kernel) {
 		c.FreeRCU(p)
 	}
