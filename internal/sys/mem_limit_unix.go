@@ -12,11 +12,11 @@ import (
 
 // AddressLimit returns the most address space that the process may have in
 // bytes, or 0 if that is not limited.
-func AddressLimit() uint64 { return limit(unix.RLIMIT_AS) }
+func AddressLimit() uint64 { return limit(rlimitAS) }
 
 // AddressLeft returns how much more address space the process may have, if that
 // is limited.
-func AddressLeft() (bytes uint64, limited bool) { return left(unix.RLIMIT_AS) }
+func AddressLeft() (bytes uint64, limited bool) { return left(rlimitAS) }
 
 // DataLeft returns how much more writable memory the process may have, if that
 // is limited.
@@ -28,7 +28,7 @@ func Limits() string {
 	for _, l := range []struct {
 		which int
 		name  string
-	}{{unix.RLIMIT_AS, "RLIMIT_AS"}, {unix.RLIMIT_DATA, "RLIMIT_DATA"}} {
+	}{{rlimitAS, "RLIMIT_AS"}, {unix.RLIMIT_DATA, "RLIMIT_DATA"}} {
 		if bytes := limit(l.which); bytes > 0 {
 			s = append(s, fmt.Sprintf("%s is %d KiB", l.name, bytes>>10))
 		}

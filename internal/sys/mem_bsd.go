@@ -1,3 +1,5 @@
+//go:build darwin || freebsd || netbsd || openbsd
+
 package sys
 
 import (
@@ -7,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const noReserve = unix.MAP_NORESERVE
+const noReserve = 0 // nothing is counted for what is reserved
 
 // Populate commits [p, p+size) so that no later access faults.
 func Populate(p unsafe.Pointer, size uintptr) error {

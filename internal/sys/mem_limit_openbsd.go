@@ -1,0 +1,3 @@
+package sys
+
+const rlimitAS = -1 // this system has no limit of address space
