@@ -61,6 +61,8 @@ func reportPreemptible(j uint64, wait *backoff) {
 	report("preemptible", p, readers, wait)
 }
 
+var readerOf = map[string]string{"pinned": "a pinned reader", "preemptible": "a preemptible reader"}
+
 // report counts and logs a stall. It is hidden from the race detector: the
 // driver's goroutine orders no other, not even the one that it starts.
 //
@@ -70,7 +72,7 @@ func report(flavour string, p int, readers int64, wait *backoff) {
 		stalls.Add(1) // ord:stat
 	}
 	since := time.Duration(wait.waited)
-	stall.Begin("a "+flavour+" reader", since)
+	stall.Begin(readerOf[flavour], since)
 	attrs := []slog.Attr{slog.String("flavour", flavour)}
 	if p >= 0 {
 		attrs = append(attrs, slog.Int("P", p))
