@@ -35,7 +35,7 @@ const (
 // allocTry serves a request that must not wait for a lock. Context: any.
 func (a *Allocator) allocTry(order int, f gfp.Flags) uint32 {
 	// Hidden code (package race) must not take a lock that others take visibly.
-	if !race.Enabled || f&pages.Unseen == 0 {
+	if f&pages.ListOnly == 0 && (!race.Enabled || f&pages.Unseen == 0) {
 		if page := a.tryZone(order, f); page != 0 {
 			return page
 		}

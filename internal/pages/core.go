@@ -127,3 +127,8 @@ func (c *Core) Meta(page uint32) *Meta {
 
 // Opened is the number of pages, from 0, that have metadata. Context: any.
 func (c *Core) Opened() uint32 { return c.Added.Load() } // ord:frontier
+
+// ListOnly is a gfp.Flags bit for a request with gfp.NoLocks that looks at this
+// P's list and no further: it tries no lock and asks for no stock. Tests and
+// measurements use up a list with it.
+const ListOnly = 1 << 30

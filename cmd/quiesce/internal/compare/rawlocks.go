@@ -45,7 +45,6 @@ var Conversions = []Conversion{
 	{"page.Allocator.grow", "lock.Mutex", false, "madvise and mprotect under it: the frontier moves"},
 	{"page.Allocator.takers", "lock.Mutex", false, "membarrier, and a wait for other Ps, under it"},
 	{"page.Allocator.reclaimMu", "lock.Mutex", false, "changes of the list of reclaimers allocate"},
-	{"slab.cache.takeMu", "lock.Mutex", false, "membarrier, and a wait for other Ps, under it"},
 	{"slab.cache.reclaimMu", "lock.Mutex", false, "a grace period passes under it"},
 	{"slab.Heap.mu", "lock.Mutex", false, "a size class is made under it: reserves address space"},
 }

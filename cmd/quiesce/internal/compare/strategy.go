@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/page"
 	"quiesce/slab"
 )
@@ -236,7 +237,7 @@ func (s *Squeezed) Take() {
 		s.Release()
 	}
 	for len(s.held) < cap(s.held) {
-		p := s.in.pages.Alloc(0, noLocksPage)
+		p := s.in.pages.Alloc(0, noLocksPage|pages.ListOnly)
 		if p == nil {
 			return
 		}
