@@ -100,9 +100,11 @@ func (m *fuzzed) remove(i int) fuzzBlock {
 	return b
 }
 
+var foreign [Size]byte
+
 // misuse frees what must not be freed, which must panic and change nothing.
 func (m *fuzzed) misuse(kind int) {
-	p, order := unsafe.Add(m.a.core.Base, -Size), 0 // foreign
+	p, order := unsafe.Pointer(&foreign), 0
 	if len(m.blocks) > 0 {
 		b := m.blocks[0]
 		switch kind {

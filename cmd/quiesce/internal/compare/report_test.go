@@ -109,7 +109,9 @@ func TestAReportHasEveryCell(t *testing.T) {
 	}
 	for _, h := range rep.Hot {
 		if h.Died != "" {
-			if h.Strategy != "array" || !h.RT || h.Caller == "plain" || !strings.Contains(h.Died, "holding locks") {
+			// At times the runtime dies over its own message, again and again.
+			text := strings.Contains(h.Died, "holding locks") || strings.Contains(h.Died, "fatal error: fatal error: fatal error")
+			if h.Strategy != "array" || !h.RT || h.Caller == "plain" || !text {
 				t.Errorf("%+v died of %s", h.Where, h.Died)
 			}
 			continue

@@ -80,9 +80,10 @@ func newArray(in *Instance) (engine, error) {
 }
 
 // newNoLocks is the mail's proposal: where an allocation would take the zone's
-// lock it returns nil, and the object goes on the list.
+// lock it returns nil, and the object goes on the list. The library's own NoLocks
+// has become more than that: it tries the lock, and mends a refusal.
 func newNoLocks(in *Instance) (engine, error) {
-	return newBatcher(in, zone{in, noLocksPage}), nil
+	return newBatcher(in, zone{in, noLocksPage | pages.ListOnly}), nil
 }
 
 // detect is alternative 1. That a caller is pinned is known here from the word
