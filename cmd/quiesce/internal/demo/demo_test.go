@@ -97,7 +97,8 @@ func TestAShortRunTakesEveryWay(t *testing.T) {
 		if name == "reused" && slab.PoisonEnabled {
 			continue // objects go into the quarantine, not from hand to hand
 		}
-		if n == 0 || n > math.MaxUint64/2 {
+		mayBe := strings.HasPrefix(name, "refused") // there need not be any: waiters take turns, and NoLocks mends itself
+		if n == 0 && !mayBe || n > math.MaxUint64/2 {
 			t.Errorf("%s: %d", name, n)
 		}
 	}
