@@ -15,7 +15,7 @@ import (
 //
 //	enter      join the queue, then try once more
 //	lead       the first that finds nobody leading makes rounds of reclaim
-//	           (reclaim.go), sleeps between them, and refuses those whose time
+//	           (rounds.go), sleeps between them, and refuses those whose time
 //	           is up; it tries after every step
 //	park       all others block until memory is freed or they shall lead
 //	leave      with memory, or refused; the next in line is woken, and leads if
@@ -23,7 +23,7 @@ import (
 //
 // # No wake-up is lost
 //
-// Whoever frees memory first makes it available, by an atomic operation or
+// A goroutine that frees memory first makes it available, by an atomic operation or
 // under a lock, and then loads Core.Waiters; a waiter first counts itself there
 // and then tries. All of these are sequentially consistent, so either the
 // waiter finds the memory or the other sees the waiter, and nudges the first in
@@ -44,7 +44,7 @@ import (
 // # The lock
 //
 // It is held pinned, for a walk over the queue at most, and is taken in any
-// context and under any lock: whoever frees memory takes it. A semaphore is
+// context and under any lock: every free takes it. A semaphore is
 // released outside of it.
 
 // waiter is a request that waits for memory.
@@ -77,7 +77,7 @@ type queue struct {
 	first, last *waiter      // protected by held, as is led
 	led         bool         // somebody leads
 	progress    atomic.Int64 // when a waiter was served last
-	asking      atomic.Bool  // Reclaimers run; see reclaim.go
+	asking      atomic.Bool  // Reclaimers run; see rounds.go
 	fruitless   atomic.Int32 // rounds since a waiter was served
 }
 
@@ -116,7 +116,7 @@ func (a *Allocator) enter(w *waiter) {
 	fault.Delay("wait")
 }
 
-// removeLocked takes a waiter out of the queue.
+// removeWaiterLocked takes a waiter out of the queue.
 //
 //go:norace
 func (a *Allocator) removeWaiterLocked(w *waiter) {

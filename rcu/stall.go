@@ -9,6 +9,7 @@ import (
 	"quiesce/internal/depcheck"
 	"quiesce/internal/percpu"
 	"quiesce/internal/stall"
+	"quiesce/internal/sys"
 )
 
 // StallTimeout is how long a grace period may wait for a reader before the
@@ -83,9 +84,9 @@ func report(flavour string, p int, readers int64, wait *backoff) {
 		slog.Uint64("seq", seq.Load()), // ord:stat
 		slog.Uint64("callbacks_waiting", calls.waiting()),
 	)
-	// On a goroutine of its own: the log handler is user code, and may even
-	// wait for a grace period.
-	go logStall(attrs)
+	// On a goroutine of its own, and of no bubble: the log handler is user code,
+	// and may even wait for a grace period.
+	sys.Go(func() { logStall(attrs) })
 }
 
 func logStall(attrs []slog.Attr) {

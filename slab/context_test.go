@@ -54,7 +54,7 @@ func TestNoLocksInARawAtomicContextReturnsNilAndTheChainReclaims(t *testing.T) {
 }
 
 func noLocks(t *testing.T) {
-	testkit.Procs(t, 1) // whoever would help a refused allocation runs later
+	testkit.Procs(t, 1) // a goroutine that would help a refused allocation runs later
 	a := newPages(t, 0)
 	var back atomic.Int64
 	c := newTest[cell](t, a, withHook(func(offs []uint32) { back.Add(int64(len(offs))) }))

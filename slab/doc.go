@@ -88,8 +88,9 @@
 // is pending, and otherwise every 10 to 40 ms: less often for a cache whose
 // sheaves come out nearly empty. Between two turns there is no goroutine, but
 // an alarm. A second goroutine makes empty sheaves during a flood, and full ones
-// after an allocation with gfp.NoLocks was refused (stock.go). They wait by system call, run no user code, and have neither the pprof labels nor
-// the synctest bubble of whoever started them.
+// after an allocation with gfp.NoLocks was refused (stock.go). They wait by
+// system call, run no user code, and have neither the pprof labels nor the
+// synctest bubble of the caller that started them.
 //
 // The state that the service and a caller of Barrier share is one batch of a
 // cache: what was taken off its queues and waits for a grace period, under

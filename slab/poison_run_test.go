@@ -63,7 +63,7 @@ func runWrongProgram(name string) {
 }
 
 // A test run with a report fails, whatever recovers panics, and whether the
-// program goes on or not. With QUIESCE=panic_on_report=0 and with a reporter
+// program continues or not. With QUIESCE=panic_on_report=0 and with a reporter
 // it is left alone.
 func TestAReportFailsTheTestRun(t *testing.T) {
 	if scenario := testkit.Scenario(); scenario != "" {

@@ -194,7 +194,7 @@ func (c *cache) lastDrain() (sheaves, objects int) {
 // Context: task; not pinned.
 func (c *cache) drainRCU() int {
 	drain([]*cache{c})
-	if c.hasWork() { // by whoever drained it
+	if c.hasWork() { // whichever caller drained it
 		c.startReclaim()
 	}
 	n, _ := c.lastDrain()

@@ -1,7 +1,7 @@
 package depcheck
 
 // callbacks is no lock, but takes part in lock orders. It is held while a
-// callback of rcu.Call runs, and whoever waits for callbacks takes and releases
+// callback of rcu.Call runs, and a caller that waits for callbacks takes and releases
 // it, whether there are any or not. So a lock that a callback takes comes after
 // it, a lock that is held over rcu.Barrier comes before it, and a lock that is
 // both closes a circle: the Barrier would wait for a callback that waits for its

@@ -3,7 +3,7 @@
 //
 // A report is only text, and go test shows no text of a package that passes.
 // So in a test binary such a report ends the run: every report is a failure,
-// whatever goroutine it is on and whoever recovers panics there.
+// whatever goroutine it is on, and even where panics are recovered.
 package report
 
 import (

@@ -71,7 +71,7 @@ func Membarrier() {
 // lead makes a barrier. The caller holds funnel.turn.
 func lead() {
 	if barrierKind.Load() == barrierUnsettled { // ord:funnel
-		go register()
+		Go(register)
 	}
 	n := funnel.begun.Add(1)                    // ord:funnel
 	if barrierKind.Load() != barrierExpedited { // ord:funnel
