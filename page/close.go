@@ -86,9 +86,10 @@ func (a *Allocator) Close() error {
 }
 
 // waitIdle waits for the allocator's goroutines, which may have pages in hand.
-// Without users no new ones start.
+// Without users no new ones start, but that the one that stocks may start the one
+// that merges: in this order.
 func (a *Allocator) waitIdle() {
-	for i := 0; a.merging.Load() || a.stocking.running.Load(); i++ { // ord:wake-zone,wake-stock
+	for i := 0; a.stocking.running.Load() || a.merging.Load(); i++ { // ord:wake-stock,wake-zone
 		sys.RelaxUnpinned(i)
 	}
 }

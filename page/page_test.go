@@ -74,9 +74,13 @@ func checkEmpty(t testing.TB, a *Allocator) {
 }
 
 // checkZone walks all pages below the frontier and checks the identities of
-// zone.
+// zone. They hold at rest: it waits for the goroutines that stock and merge, and
+// keeps the scavenger, which may go on for seconds, from discarding.
 func checkZone(t testing.TB, a *Allocator) {
 	t.Helper()
+	a.waitIdle()
+	a.grow.Lock()
+	defer a.grow.Unlock()
 	a.core.LockZone()
 	defer a.core.UnlockZone()
 	var freePages, freePop, pop int64
