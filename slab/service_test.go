@@ -35,8 +35,8 @@ func threads() int {
 // every millisecond or two.
 type use struct {
 	goroutines, most, threads int // most: in one sample; goroutines: in nine of ten
-	membarriers         uint64
-	turns               int64
+	membarriers               uint64
+	turns                     int64
 }
 
 func useOf(t *testing.T, n int) (u use) {
