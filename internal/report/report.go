@@ -7,10 +7,10 @@
 package report
 
 import (
-	"flag"
 	"os"
 
 	"quiesce/internal/option"
+	"quiesce/internal/sys"
 )
 
 // Untaken is called after a report was written that no reporter took. It panics
@@ -23,16 +23,12 @@ func Untaken(pkg, headline string) {
 	switch {
 	case value == "1":
 		panic("quiesce/" + pkg + ": QUIESCE=panic_on_report: " + headline)
-	case !set && inTest():
+	case !set && sys.InTest:
 		// The builtin works while pinned, where os.Stderr does not.
 		print("quiesce: the report above ends this test run; slabtest.Check and lockdeptest.Check make a report a test's failure, and with QUIESCE=panic_on_report=0 it is none\n")
 		os.Exit(1)
 	}
 }
-
-// inTest reports whether this is a test binary that runs. Package testing, which
-// the library does not import, registers its flags at the start.
-func inTest() bool { return flag.Lookup("test.v") != nil }
 
 // Validate checks every object of every cache that is open, and reports what
 // it finds. Package slab sets it in builds that can.

@@ -2,15 +2,28 @@ package sys
 
 import (
 	"os"
+	"runtime/debug"
 	"strings"
 )
 
-// InTest reports whether the program is a test binary: go test names it so, or
-// passes it flags that only test binaries have. Package testing would answer
-// for certain, but importing it would give every program its flags. Immutable.
-var InTest = inTest(os.Args)
+// InTest reports whether the program is a test binary: its build information,
+// its name or its flags say so. Package testing would answer for certain, but
+// importing it would give every program its flags. Immutable.
+var InTest = inTest(builtFrom(), os.Args)
 
-func inTest(args []string) bool {
+// builtFrom returns the path of the program's main package, if the linker noted
+// it. That of a test binary ends in .test, whatever its file is called.
+func builtFrom() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Path
+	}
+	return ""
+}
+
+func inTest(path string, args []string) bool {
+	if strings.HasSuffix(path, ".test") {
+		return true
+	}
 	if len(args) == 0 {
 		return false
 	}
