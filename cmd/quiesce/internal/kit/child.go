@@ -82,8 +82,10 @@ type Exit struct {
 	Log  *Log  // what it wrote to stderr, and to stdout other than messages
 }
 
-// afterQuit is how long a child has to print its stacks.
-const afterQuit = 5 * time.Second
+// afterQuit is how long a child has to print its stacks, once it was sent Quit or
+// met a fatal error. A runtime that dies pinned, or with locks held, may hang
+// over its own message.
+const afterQuit = 3 * time.Second
 
 // process is a running child.
 type process struct {
@@ -154,8 +156,10 @@ func (p *process) end(log *Log) Exit {
 // returns true restarts the child's limit. The error says why there is no
 // process.
 func Ask[M any](ctx context.Context, c Child, order any, got func(M) (restart bool)) (Exit, error) {
-	log := &Log{}
 	cmd := exec.Command(c.Command[0], c.Command[1:]...)
+	log := &Log{fatal: func() {
+		time.AfterFunc(afterQuit, func() { cmd.Process.Kill() }) // an error if it has ended
+	}}
 	cmd.Stderr = log
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -45,6 +45,9 @@ func childMain(job string) int {
 	case "deaf":
 		fmt.Println(`{"n":1}`)
 		time.Sleep(time.Minute)
+	case "dying":
+		fmt.Fprint(os.Stderr, "fatal error: schedule: holding locks\n")
+		time.Sleep(time.Minute)
 	}
 	return 0
 }
@@ -88,6 +91,16 @@ func TestAChildBeyondItsLimitIsKilled(t *testing.T) {
 	c.Limit = 200 * time.Millisecond
 	e, err := Ask(t.Context(), c, nil, func(message) bool { return true })
 	if err != nil || !e.Late || e.Code != -1 {
+		t.Errorf("%v, %+v", err, e)
+	}
+}
+
+// The runtime hangs at times when it dies.
+func TestAChildThatHangsOverAFatalErrorIsKilled(t *testing.T) {
+	c := child("dying")
+	c.Limit = time.Hour
+	e, err := Ask(t.Context(), c, nil, func(message) bool { return false })
+	if err != nil || e.Late || e.Code != -1 || e.Log.Cause() != "schedule: holding locks" {
 		t.Errorf("%v, %+v", err, e)
 	}
 }

@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"bytes"
 	"strings"
 	"sync"
 )
@@ -10,6 +11,9 @@ type Log struct {
 	mu   sync.Mutex
 	head []byte
 	last []byte
+
+	// fatal is called when the runtime says that it ends the program.
+	fatal func()
 }
 
 const logBytes = 32 << 10 // of each
@@ -18,6 +22,10 @@ func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(b)
+	if l.fatal != nil && bytes.Contains(b, []byte("fatal error: ")) {
+		l.fatal()
+		l.fatal = nil
+	}
 	k := min(logBytes-len(l.head), n)
 	l.head = append(l.head, b[:k]...)
 	l.last = append(l.last, b[k:]...)
