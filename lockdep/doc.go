@@ -29,7 +29,8 @@
 //	inconsistent state       a class both irq-safe and irq-unsafe
 //	irq inversion, order     an irq-safe class before an irq-unsafe one, over any number of steps
 //	sleeping function        MightSleep, and the library's own waits, where nothing may sleep
-//	suspicious RCU usage     a dereference outside of a section, a wait for readers inside of one
+//	suspicious RCU usage     a dereference outside of a section, a wait for readers inside of one,
+//	                         a slab.Pointer to the Go heap
 //	unlock balance           a release of what is not held, or is held by another goroutine
 //	held lock initialised    Init of a lock that is held
 //	still has locks held     a goroutine that ended with a lock, or with a guard not unlocked

@@ -100,6 +100,7 @@ func getRegion(size uintptr, huge huge) (*region, error) {
 		*part.base = p
 		p = unsafe.Add(p, part.size)
 	}
+	pages.AddRange(r.data, size)
 	return r, nil
 }
 

@@ -1,10 +1,13 @@
 package slab
 
 import (
+	"fmt"
+	"reflect"
 	"sync/atomic"
 	"unsafe"
 
 	"quiesce/internal/depcheck"
+	"quiesce/internal/pages"
 )
 
 // Pointer is a link from one off-heap object to another. It holds an address
@@ -47,18 +50,31 @@ func (p *Pointer[T]) LoadProtected(held bool) *T {
 // Linux: rcu_dereference_raw.
 func (p *Pointer[T]) LoadRaw() *T { return address[T](p.p.Load()) } // ord:link
 
-// Store sets the pointer.
+// Store sets the pointer. Builds with -tags poison or -tags lockdep report a v
+// that is neither nil nor in the range of an allocator, for this and the next
+// two.
 //
 // Linux: rcu_assign_pointer.
-func (p *Pointer[T]) Store(v *T) { p.p.Store(uintptr(unsafe.Pointer(v))) } // ord:link
+func (p *Pointer[T]) Store(v *T) {
+	if linksChecked {
+		checkLink(unsafe.Pointer(v), reflect.TypeFor[T](), "Store")
+	}
+	p.p.Store(uintptr(unsafe.Pointer(v))) // ord:link
+}
 
 // Swap sets the pointer and returns the old one.
 func (p *Pointer[T]) Swap(v *T) *T {
+	if linksChecked {
+		checkLink(unsafe.Pointer(v), reflect.TypeFor[T](), "Swap")
+	}
 	return address[T](p.p.Swap(uintptr(unsafe.Pointer(v)))) // ord:link
 }
 
 // CompareAndSwap sets the pointer to v if it is old.
 func (p *Pointer[T]) CompareAndSwap(old, v *T) bool {
+	if linksChecked {
+		checkLink(unsafe.Pointer(v), reflect.TypeFor[T](), "CompareAndSwap")
+	}
 	return p.p.CompareAndSwap(uintptr(unsafe.Pointer(old)), uintptr(unsafe.Pointer(v))) // ord:link
 }
 
@@ -66,3 +82,27 @@ func (p *Pointer[T]) CompareAndSwap(old, v *T) bool {
 // not the garbage collector's, so the round trip is safe; the detour through
 // the variable's address says so to vet.
 func address[T any](u uintptr) *T { return *(**T)(unsafe.Pointer(&u)) }
+
+// linksChecked says whether this build checks what a Pointer is set to.
+const linksChecked = poisonOn || depcheck.Tagged
+
+// checkLink reports a pointer to memory that is none of the package's. A
+// pointer into an object is right: what is linked may be a field. What the
+// program does afterwards is as in other builds.
+//
+//go:noinline
+func checkLink(v unsafe.Pointer, t reflect.Type, op string) {
+	if v == nil || pages.InRange(v) {
+		return
+	}
+	op = fmt.Sprintf("slab.Pointer[%v].%s", t, op)
+	const why = "The address is in no allocator's range: it is of the Go heap, a stack or a global.\n" +
+		"The garbage collector does not follow a slab.Pointer, and frees what only that points to.\n" +
+		"Allocate the object with Cache.Alloc or Kmalloc, or link Go objects by an atomic.Pointer\n" +
+		"and load it with rcu.Dereference."
+	if poisonOn {
+		poisonLink(v, op, why)
+		return
+	}
+	depcheck.Suspicious(2, fmt.Sprintf("suspicious rcu_assign_pointer() usage: %s of addr %#x\n%s", op, uintptr(v), why))
+}

@@ -226,6 +226,14 @@ func (c *poison) reportMisuse(what, op string, p unsafe.Pointer, by track) {
 	writeReport(reportHeader(what, fmt.Sprintf("%s of addr %#x", op, uintptr(p)), by) + describeAddr(p))
 }
 
+// poisonLink reports a Pointer to memory that is none of the package's. why is
+// what follows the stack.
+//
+//go:noinline
+func poisonLink(p unsafe.Pointer, op, why string) {
+	writeReport(reportHeader("invalid-pointer", fmt.Sprintf("%s of addr %#x", op, uintptr(p)), callerTrack()) + "\n" + why + "\n")
+}
+
 // poisonForeign reports a pointer that belongs to no cache.
 func poisonForeign(p unsafe.Pointer, op string) {
 	writeReport(reportHeader("invalid-free", fmt.Sprintf("%s of addr %#x", op, uintptr(p)), callerTrack()) + describeAddr(p))

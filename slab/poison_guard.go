@@ -10,6 +10,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/option"
+	"quiesce/internal/pages"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 	"quiesce/preempt"
@@ -87,6 +88,7 @@ func newGuards() *guardPool {
 	if err != nil {
 		return g
 	}
+	pages.AddRange(mem, guardSlots*2*g.page)
 	g.mem, g.base, g.every = mem, uintptr(mem), uint64(every)
 	g.slots = make([]guardSlot, guardSlots)
 	g.free = make([]uint32, guardSlots)

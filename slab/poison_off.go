@@ -64,6 +64,8 @@ func poisonOwner(unsafe.Pointer) *cache { return nil }
 
 func poisonForeign(unsafe.Pointer, string) {}
 
+func poisonLink(unsafe.Pointer, string, string) {}
+
 // slotOf returns the place that an object takes in its slab: lead bytes before
 // it, pitch bytes in all.
 func slotOf(size uintptr) (lead, pitch uintptr) { return 0, size }

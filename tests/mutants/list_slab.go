@@ -39,6 +39,23 @@ var slabMutants = []mutant{
 		},
 		killer: killer{pkg: "slab", tests: "TestChainedWhileTheChainIsTakenWaitsForItsOwnGracePeriod"},
 	},
+	{
+		name:   "link-to-a-guarded-object-reported",
+		breaks: "no build reports a link to memory of the package",
+		file:   "slab/poison_guard.go", in: "newGuards",
+		edits: []edit{
+			{before: `pages.AddRange(mem, guardSlots*2*g.page)`, after: ``},
+			{before: `"quiesce/internal/pages"`, after: ``, in: "file"},
+		},
+		killer: killer{pkg: "slab", flags: []string{"-tags=poison"}, tests: "TestALinkToMemoryOfThePackageIsSilent"},
+	},
+	{
+		name:   "compare-and-swap-of-a-link-unchecked",
+		breaks: "a build with checks reports a link to Go's memory",
+		file:   "slab/pointer.go", in: "Pointer.CompareAndSwap",
+		edits:  []edit{{before: `if linksChecked`, after: `if false`}},
+		killer: killer{pkg: "slab", flags: []string{"-tags=lockdep"}, tests: "TestALinkToGoMemoryFailsTheTestRunOfABuildWithChecks"},
+	},
 	// Barrier, Close, and what they have to find.
 	{
 		name:   "barrier-does-not-drain",
