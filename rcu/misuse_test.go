@@ -16,7 +16,7 @@ func TestAGuardIsUnlockedOnce(t *testing.T) {
 	defer depcheck.SetReporter(func(*depcheck.Report) {})() // lockdep reports it too
 	g := ReadLock()
 	g.Unlock()
-	testkit.Panics(t, g.Unlock, "quiesce/rcu", "unlocked before")
+	testkit.Panics(t, g.Unlock, "quiesce/rcu: Unlock", "unlocked before")
 	testkit.Panics(t, g.Unlock, "unlocked before")
 	testkit.Within(t, "the grace period", testkit.Async(before))
 }
@@ -44,7 +44,7 @@ func TestADeferredSecondUnlockPanicsAndDoesNotCount(t *testing.T) {
 
 func TestAZeroGuardCannotBeUnlocked(t *testing.T) {
 	var g Guard
-	testkit.Panics(t, g.Unlock, "quiesce/rcu", "zero Guard")
+	testkit.Panics(t, g.Unlock, "quiesce/rcu: Unlock", "zero Guard")
 	var bh GuardBH
 	testkit.Panics(t, bh.Unlock, "zero Guard")
 }
@@ -84,7 +84,7 @@ func TestReadProtectsUntilTheFunctionReturns(t *testing.T) {
 
 func TestALentGuardCannotBeUnlocked(t *testing.T) {
 	Read(func(g Guard) {
-		testkit.Panics(t, g.Unlock, "quiesce/rcu", "lent")
+		testkit.Panics(t, g.Unlock, "quiesce/rcu: Unlock", "lent")
 		h := g
 		testkit.Panics(t, h.Unlock, "lent")
 	})

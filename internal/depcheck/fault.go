@@ -126,6 +126,10 @@ func writeFrame(b *strings.Builder, f runtime.Frame) {
 
 func baseName(file string) string { return file[strings.LastIndexByte(file, '/')+1:] }
 
+// frameWidth is from where a frame's function is written without the path of
+// its package, which its file tells: 80 columns less what is around it.
+const frameWidth = 80 - len("  (...)")
+
 // writeStack writes a stack as Go's traces have it.
 func writeStack(b *strings.Builder, pcs []uintptr) {
 	frames := runtime.CallersFrames(pcs)
@@ -134,7 +138,11 @@ func writeStack(b *strings.Builder, pcs []uintptr) {
 		f, more := frames.Next()
 		user = user || !plumbing(f.Function)
 		if user && f.Function != "" && f.Function != "runtime.goexit" {
-			b.WriteString("  " + f.Function + "(...)\n        " + f.File + ":" + strconv.Itoa(f.Line) + "\n")
+			name := f.Function
+			if len(name) > frameWidth {
+				name = shortName(name)
+			}
+			b.WriteString("  " + name + "(...)\n        " + f.File + ":" + strconv.Itoa(f.Line) + "\n")
 		}
 		if !more {
 			break

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -71,17 +72,30 @@ func (s *seed) say(format string, args ...any) {
 	fmt.Fprintf(s.w, format+"\n", args...)
 }
 
-// exhaust empties the page lists of the P that the caller is pinned to, until
-// an allocation would need the zone's lock.
-func (s *seed) exhaust() {
+// take allocates pages until it gets none, and reports whether it got any.
+func (s *seed) take(f gfp.Flags) (any bool) {
 	for len(s.taken) < cap(s.taken) {
-		p := s.pages.Alloc(0, gfp.NoLocks|gfp.NoWarn)
+		p := s.pages.Alloc(0, f|gfp.NoWarn)
 		if p == nil {
-			return
+			break
 		}
-		s.taken = append(s.taken, p)
+		s.taken, any = append(s.taken, p), true
+	}
+	return any
+}
+
+// exhaust takes what the zone has, so that nobody refills the Ps' lists. The
+// goroutine that does so after a refusal may have pages in hand, for less than
+// a millisecond.
+func (s *seed) exhaust() {
+	for s.take(gfp.Atomic) {
+		time.Sleep(time.Millisecond)
 	}
 }
+
+// exhaustLists empties the lists of the P that the caller is pinned to: from
+// then on an allocation needs the zone's lock.
+func (s *seed) exhaustLists() { s.take(gfp.Atomic | gfp.NoLocks) }
 
 func (s *seed) release() {
 	for _, p := range s.taken {
@@ -93,8 +107,9 @@ func (s *seed) release() {
 // kfreeRCU asks for an array of 512 pointers as the mail's kfree_rcu does, with
 // a raw spinlock held and the caches exhausted, and reports whether it got one.
 func (s *seed) kfreeRCU(f gfp.Flags) (got bool) {
-	s.raw.Lock()
 	s.exhaust()
+	s.raw.Lock()
+	s.exhaustLists()
 	array := s.pages.Alloc(0, f|gfp.NoWarn)
 	if array != nil {
 		s.pages.Free(array, 0)
@@ -113,7 +128,7 @@ misses. An array is a page, and the page comes from the allocator.
 1. kfree_rcu() under a raw spinlock, the allocator's caches exhausted
 `)
 	reports, panicked := observe(func() { s.kfreeRCU(gfp.NoWait) })
-	s.say(`   lock.Raw held; %d pages later (gfp.NoLocks) this P's lists are empty.
+	s.say(`   lock.Raw held; %d pages later this P's lists are empty, and the zone is.
    page.Alloc(0, gfp.NoWait): the lists are empty, so it takes the zone's lock,
    a normal spinlock, which on -rt (preempt_rt=1) may sleep where nothing may.`, len(s.taken))
 	s.release()
@@ -156,8 +171,9 @@ a few extra cache misses, but making good (if expensive) forward progress."
 3. slab.Cache.FreeRCU, the caches exhausted
 `)
 	reports, panicked = observe(func() {
-		s.raw.Lock()
 		s.exhaust()
+		s.raw.Lock()
+		s.exhaustLists()
 		s.objects.FreeRCU(s.old)
 		s.raw.Unlock()
 	})
@@ -171,7 +187,8 @@ a few extra cache misses, but making good (if expensive) forward progress."
 	case len(reports) != 0:
 		return fmt.Errorf("FreeRCU is reported%s", texts(reports))
 	case queued.Fallback != 1 || queued.RCUArrays != 0 || done.FallbackFreed != 1:
-		return fmt.Errorf("the object went elsewhere than to the fallback: %+v, then %+v", queued, done)
+		return fmt.Errorf("the object did not go to the fallback: %d objects did, %d arrays wait; then %d of the fallback were reclaimed",
+			queued.Fallback, queued.RCUArrays, done.FallbackFreed)
 	}
 	s.say(`   lock.Raw held: there is no array, so the object is on the fallback chain: %d.
    Its links are in the slab's metadata: no memory was needed, no lock was taken
