@@ -25,8 +25,9 @@ func (b *bridge) MemoryCame(c pages.Source)   { (*Allocator)(b).memoryCame(c) }
 func (b *bridge) Wait(c pages.Source, order int, need int64, try func() bool) bool {
 	return (*Allocator)(b).wait(c, order, need, try)
 }
-func (b *bridge) MightAlloc(flags uint32) { (*Allocator)(b).mightAlloc(gfp.Flags(flags)) }
-func (b *bridge) MightReclaim()           { (*Allocator)(b).mightReclaim() }
-func (b *bridge) Closed() bool            { return b.closed.Load() } // ord:gate
-func (b *bridge) LockZone()               { b.zone.lock.LockIRQ() }
-func (b *bridge) UnlockZone()             { b.zone.lock.UnlockIRQ() }
+func (b *bridge) RanLow(bytes int64, maySleep bool) { (*Allocator)(b).ranLow(bytes, maySleep) }
+func (b *bridge) MightAlloc(flags uint32)           { (*Allocator)(b).mightAlloc(gfp.Flags(flags)) }
+func (b *bridge) MightReclaim()                     { (*Allocator)(b).mightReclaim() }
+func (b *bridge) Closed() bool                      { return b.closed.Load() } // ord:gate
+func (b *bridge) LockZone()                         { b.zone.lock.LockIRQ() }
+func (b *bridge) UnlockZone()                       { b.zone.lock.UnlockIRQ() }

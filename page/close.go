@@ -86,10 +86,10 @@ func (a *Allocator) Close() error {
 }
 
 // waitIdle waits for the allocator's goroutines, which may have pages in hand.
-// Without users no new ones start, but that the one that stocks may start the one
-// that merges: in this order.
+// Without users no new ones start, but that each may start those after it: in
+// this order.
 func (a *Allocator) waitIdle() {
-	for i := 0; a.stocking.running.Load() || a.merging.Load(); i++ { // ord:wake-stock,wake-zone
+	for i := 0; a.background.running.Load() || a.stocking.running.Load() || a.merging.Load(); i++ { // ord:wake-background,wake-stock,wake-zone
 		sys.RelaxUnpinned(i)
 	}
 }

@@ -98,6 +98,13 @@
 // them into the buddy. When the stack is long a goroutine does it; it ends when
 // the stack is short, so that nothing runs when idle.
 //
+// # Memory ahead of need
+//
+// An allocation that leaves little room below the limit starts a goroutine that
+// makes a round of reclaim (background.go), and those with gfp.Kernel ask the
+// Reclaimers for what is missing then, each in proportion to what it takes. The
+// goroutine ends after the round.
+//
 // # Waiting for memory
 //
 // Only gfp.Kernel waits, always on the goroutine that allocates, and never with

@@ -68,6 +68,7 @@ type Allocator struct {
 	name      string
 	limit     int64 // 0: none
 	watermark int64 // bytes below the limit that need gfp.Atomic
+	low, high int64 // room at which background reclaim starts and ends; 0: there is none
 	granule   int   // order of the smallest block that can be populated or discarded
 	group     int   // binary logarithm of the sections that are added at a time
 	cap       [listOrders]uint32
@@ -84,6 +85,7 @@ type Allocator struct {
 	merging       atomic.Bool   // mergeLoop runs
 	stocking      stocking      // see stock.go
 	scavenging    atomic.Bool   // scavengeLoop runs
+	background    background    // see background.go
 
 	zone zone
 
@@ -161,6 +163,7 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	a.core.Size, a.core.Timeout, a.core.Limit = size, c.ReclaimTimeout, c.Limit
 	a.core.Allocator = (*bridge)(a)
 	a.watermark = watermark(c.Limit)
+	a.setMarks()
 	a.sizeLists()
 	a.initLocks()
 	if err := a.slots.Init(); err != nil {

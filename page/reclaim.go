@@ -9,14 +9,16 @@ import (
 	"quiesce/internal/sys"
 )
 
-// A Reclaimer frees cached memory when an allocator has none left.
+// A Reclaimer frees cached memory when an allocator has none left, or soon will
+// have none.
 //
-// A gfp.Kernel allocation that finds no memory calls Reclaim, on its own
-// goroutine, not pinned and with no lock of this package held. Reclaim should
-// free about need bytes, by FreeRCU as well, and return; if several Reclaimers
-// are registered each is asked for its share. It is asked when there is nothing
-// left that is cached or waits for a grace period, so what it frees may be what
-// the program would rather keep. It must not allocate with gfp.Kernel from the
+// A gfp.Kernel allocation calls Reclaim, on its own goroutine, not pinned and
+// with no lock of this package held: one that finds no memory, and from a Limit of
+// 4 MiB up one that leaves little, so that the next ones need not wait. Reclaim
+// should free about need bytes, by FreeRCU as well, and return; if several
+// Reclaimers are registered each is asked for its share. It is asked for what is
+// missing beyond what is cached or waits for a grace period, so what it frees
+// may be what the program would rather keep. It must not allocate with gfp.Kernel from the
 // same allocator, nor wait for a lock under which another goroutine does:
 // lockdep reports both. One goroutine calls it at a time. Others that wait for
 // memory keep their own time while it runs.
@@ -43,6 +45,7 @@ func (a *Allocator) allocOrReclaim(order int, f gfp.Flags) uint32 {
 		want = int(a.batch[order])
 	}
 	page := a.allocZone(order, want, f)
+	a.ranLow(int64(want)*Size<<order, f.CanSleep())
 	switch {
 	case page != 0:
 	case f.CanSleep():

@@ -50,6 +50,7 @@ func (a *Allocator) wait(cache pages.Source, order int, need int64, try func() b
 	}
 	w := &waiter{cache: cache, order: order, need: need, most: 8 * need}
 	a.enter(w)
+	a.count.waits.Add(1)                  // ord:stat
 	defer func() { a.leave(w, served) }() // Reclaimers may panic
 	for {
 		if try() {

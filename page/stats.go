@@ -12,6 +12,8 @@ type counters struct {
 	failures  atomic.Uint64
 	refusals  atomic.Uint64
 	reclaims  atomic.Uint64
+	waits     atomic.Uint64
+	ahead     atomic.Uint64
 	scavenged atomic.Uint64
 }
 
@@ -42,7 +44,9 @@ type Stats struct {
 	Frees     uint64 // blocks freed
 	Failures  uint64 // allocations that returned nil because there was no memory
 	Refusals  uint64 // gfp.NoLocks allocations that returned nil
+	Waits     uint64 // gfp.Kernel allocations, of objects as well, that had to wait for memory
 	Reclaims  uint64 // rounds of reclaim by gfp.Kernel allocations
+	Ahead     uint64 // rounds of reclaim in the background, so that allocations need not wait
 	Scavenged uint64 // bytes of free blocks returned to the system
 }
 
@@ -68,7 +72,9 @@ func (a *Allocator) Stats() Stats { // ord:stat
 		Frees:     a.count.frees.Load(),
 		Failures:  a.count.failures.Load(),
 		Refusals:  a.count.refusals.Load(),
+		Waits:     a.count.waits.Load(),
 		Reclaims:  a.count.reclaims.Load(),
+		Ahead:     a.count.ahead.Load(),
 		Scavenged: a.count.scavenged.Load(),
 	}
 	if a.closed.Load() {

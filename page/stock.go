@@ -74,6 +74,7 @@ func (a *Allocator) tryZone(order int, f gfp.Flags) uint32 {
 	if left < a.stocking.pages.Load()/2 { // ord:hint
 		a.requestStock(order)
 	}
+	a.ranLow(int64(n)*Size<<order, false)
 	a.count.allocs.Add(1) // ord:stat
 	return a.handOut(blocks[:n], order)
 }

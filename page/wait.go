@@ -262,6 +262,31 @@ func (a *Allocator) memoryCame(cache pages.Source) {
 	w.wake()
 }
 
+// leadForNobody has background reclaim lead, unless somebody waits or leads.
+//
+//go:norace
+func (q *queue) leadForNobody() bool {
+	p := q.lock()
+	ok := q.first == nil && !q.led
+	if ok {
+		q.led = true
+	}
+	q.unlock(p)
+	return ok
+}
+
+// endLead follows leadForNobody. A waiter that came in between leads.
+//
+//go:norace
+func (a *Allocator) endLead() {
+	q := &a.queue
+	p := q.lock()
+	q.led = false
+	lead := q.leaderLocked()
+	q.unlock(p)
+	lead.wake()
+}
+
 // setAway says that w runs code that may block, or has returned from it. Others
 // lead for that long.
 //

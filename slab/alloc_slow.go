@@ -68,6 +68,7 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 		off := c.install(s, in)
 		s.exit()
 		race.Enable()
+		c.checkStock(int64(c.sheafCap), int64(c.full.n.Load())*int64(c.sheafCap), f) // ord:hint
 		return c.pointer(off)
 	}
 	s.exit()
@@ -112,6 +113,7 @@ func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
 
 // tryRefill fills a sheaf from the slabs, at most one of them new.
 func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
+	asked := f
 	f = f&(gfp.Atomic|gfp.NoLocks) | gfp.NoWarn // refill waits and warns
 	var one [1]uint32
 	e, fresh, dst := c.emptySheaf(f)
@@ -121,9 +123,10 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 	if !f.CanLock() { // maybe pinned: a shorter hold
 		dst = dst[:min(len(dst), tryBatch)]
 	}
-	n := 0
+	n, left := 0, int64(0)
 	if c.lockOrTry(f) {
 		n = c.takeObjectsLocked(dst)
+		left = c.freeLocked()
 		c.mu.UnlockIRQ()
 	}
 	if n == 0 {
@@ -137,6 +140,7 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 			}
 		}
 	}
+	defer c.checkStock(int64(n), left, asked) // with no sheaf in hand
 	if e == 0 {
 		if n == 0 {
 			return c.fromDepot()

@@ -47,16 +47,18 @@ type cache struct {
 	drainedIn                              uint64       // round of the last drain; protected by takers.mu, as are the next two
 	tookSheaves, tookObjects               int          // by it
 
-	stock       stock        // see stock.go
-	topUpWanted atomic.Bool  // empty sheaves are wanted
-	topUpSize   atomic.Int32 // sheaves that the last top-up made
-	waiters     atomic.Int32 // allocations that wait for memory
-	sheaves     atomic.Int32 // pages that are sheaves
-	depotMax    atomic.Int32 // sheaves; only Reserve changes it
-	lastReclaim atomic.Int64 // when Reclaim was called last
-	closed      atomic.Bool
-	poison      poison // empty in plain builds
-	stats       counters
+	stock          stock        // see stock.go
+	topUpWanted    atomic.Bool  // empty sheaves are wanted
+	topUpSize      atomic.Int32 // sheaves that the last top-up made
+	waiters        atomic.Int32 // allocations that wait for memory
+	ranLowAt       atomic.Int64 // when it had few free objects left; see pressure.go
+	sheaves        atomic.Int32 // pages that are sheaves
+	depotMax       atomic.Int32 // sheaves; only Reserve changes it
+	pendingObjects atomic.Int64 // in closed sheaves
+	lastReclaim    atomic.Int64 // when Reclaim was called last
+	closed         atomic.Bool
+	poison         poison // empty in plain builds
+	stats          counters
 
 	mu    lock.Spin
 	slabs slabs // protected by mu

@@ -88,6 +88,7 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 func (c *cache) closeSheaf(n num, cookie rcu.Cookie) {
 	m := c.sheaf(n)
 	c.stats.arrays.Add(uint64(m.n))                 // ord:stat
+	c.pendingObjects.Add(int64(m.n))                // ord:hint
 	service.pending.Add(int64(m.n) * int64(c.size)) // ord:hint
 	m.cookie = cookie                               // ord:cookie
 	fault.Delay("cookie")

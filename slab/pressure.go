@@ -23,7 +23,7 @@ func (c *cache) wait(f gfp.Flags) (p unsafe.Pointer) {
 	defer c.waiters.Add(-1) // ord:hint
 	c.core.Wait(c, c.order, c.needed(), func() bool {
 		if p = c.alloc(nil, f, lookFast); p == nil { // a waiter before may have filled this P's sheaf
-			p = c.tryRefill(f)
+			p = c.tryRefill(f &^ gfp.Kernel)
 		}
 		return p != nil
 	})
@@ -63,6 +63,38 @@ func (c *cache) Hurry() (pending bool) {
 		c.startReclaim()
 	}
 	return c.reclaiming.Load() // ord:wake-reclaim
+}
+
+// Stock implements pages.Source.
+func (c *cache) Stock() (s pages.Stock) {
+	if !c.begin() {
+		return s
+	}
+	defer c.release()
+	c.mu.LockIRQ()
+	n := c.freeLocked()
+	c.mu.UnlockIRQ()
+	n += int64(c.full.n.Load()) * int64(c.sheafCap)                  // ord:hint
+	if t := c.ranLowAt.Load(); t != 0 && sys.Nanotime()-t < lowFor { // ord:hint
+		s.Lack = max(int64(c.sheafCap)-n, 0) * int64(c.size)
+	}
+	s.Free = n * int64(c.size)
+	s.Pending = max(c.pendingObjects.Load(), 0) * int64(c.size) // ord:hint
+	return s
+}
+
+// lowFor is for how long a cache that ran low counts as such, in ns: one that
+// nobody allocates from any more lacks nothing. Untuned.
+const lowFor = 10_000_000
+
+// checkStock follows an allocation that took objects from the depot or the slabs:
+// if it left less than half a sheaf, and there is little room below the limit,
+// memory is reclaimed before the next ones need it. Context: as f says.
+func (c *cache) checkStock(took, left int64, f gfp.Flags) {
+	if c.core.Limit > 0 && left < int64(c.sheafCap+1)/2 {
+		c.ranLowAt.Store(sys.Nanotime()) // ord:hint
+		c.core.RanLow(took*int64(c.size), f.CanSleep())
+	}
 }
 
 // Release implements pages.Source.

@@ -68,6 +68,45 @@ func TestASmallLimitDoesNotCollapse(t *testing.T) {
 	}
 }
 
+// A cache that ran low says what it lacks, and has memory reclaimed though nobody
+// waits for it.
+func TestACacheThatRunsLowHasMemoryReclaimed(t *testing.T) {
+	if poisonOn {
+		t.Skip("freed objects go through the quarantine")
+	}
+	a := newPages(t, 8<<20)
+	c := newTest[[1024]byte](t, a)
+	var ps []*[1024]byte
+	for p := c.Alloc(gfp.NoWait | gfp.NoWarn); p != nil; p = c.Alloc(gfp.NoWait | gfp.NoWarn) {
+		ps = append(ps, p)
+	}
+	c.c.ranLowAt.Store(1 << 62)
+	if s := c.c.Stock(); s.Free != 0 || s.Lack != int64(c.c.sheafCap)*1024 {
+		t.Errorf("a cache that has nothing: %+v", s)
+	}
+	c.c.ranLowAt.Store(0)
+	if s := c.c.Stock(); s.Lack != 0 {
+		t.Errorf("a cache that did not run low: %+v", s)
+	}
+	eventually(t, "a round ahead of need", func() bool {
+		if p := c.Alloc(gfp.NoWait | gfp.NoWarn); p != nil {
+			ps = append(ps, p)
+		}
+		return a.Stats().Ahead > 0
+	})
+	for _, p := range ps {
+		c.FreeRCU(p)
+	}
+	c.Barrier()
+	if s := c.c.Stock(); s.Pending != 0 {
+		t.Errorf("%d bytes pending after Barrier", s.Pending)
+	}
+	if n := a.Stats().Waits; n != 0 {
+		t.Errorf("%d allocations waited", n)
+	}
+	mustClose(t, c, a)
+}
+
 // Many that wait for the same memory are served one after the other, though that
 // takes longer than ReclaimTimeout, and none is refused.
 func TestNobodyIsRefusedWhileOthersAreServed(t *testing.T) {

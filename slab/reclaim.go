@@ -121,6 +121,7 @@ func (c *cache) disposeAll(first num) {
 	for n := first; n != 0; {
 		next := c.sheaf(n).link()                                 // ord:stack
 		c.pending.n.Add(-1)                                       // ord:hint
+		c.pendingObjects.Add(-int64(c.sheaf(n).n))                // ord:hint
 		service.pending.Add(-int64(c.sheaf(n).n) * int64(c.size)) // ord:hint
 		c.dispose(n)
 		c.memoryCame()

@@ -128,6 +128,11 @@ func (c *cache) takeObjectsLocked(dst []uint32) int {
 	return n
 }
 
+// freeLocked returns how many free objects the slabs have.
+func (c *cache) freeLocked() int64 {
+	return int64(c.slabs.count)*int64(c.perSlab) - int64(c.slabs.inuse)
+}
+
 // addSlabLocked makes a slab of a block of pages.
 func (c *cache) addSlabLocked(p unsafe.Pointer) {
 	race.SlabMade(p)

@@ -58,6 +58,11 @@ type Allocator interface {
 	// MemoryCame has a waiter try again, because objects of the cache were
 	// freed. Call it after that, if Waiters is not 0 then. Context: any.
 	MemoryCame(cache Source)
+	// RanLow has memory reclaimed, if there is little room below the limit, before
+	// allocations have to wait for it: a cache from which the caller took bytes
+	// has few free objects left, and its Stock says so. If the caller may sleep,
+	// RanLow calls Reclaimers. Context: any; as gfp.Kernel if it may sleep.
+	RanLow(bytes int64, maySleep bool)
 
 	// MightAlloc checks, while lockdep is on, what an allocation with these
 	// gfp.Flags may do, whether or not this one does it. It is for Alloc in
@@ -87,6 +92,15 @@ type Source interface {
 	// Release frees what the stage allows, until that made need bytes of
 	// pages, and returns how many it made.
 	Release(stage Stage, need int64) int64
+	// Stock returns what the cache has, apart from what Ps have.
+	Stock() Stock
+}
+
+// Stock is what a Source has, in bytes of objects.
+type Stock struct {
+	Free    int64
+	Pending int64 // they wait for a grace period
+	Lack    int64 // how many more it should have; 0 unless it ran low a moment ago
 }
 
 // A Stage says what a Source gives up, the cheapest first.

@@ -24,6 +24,27 @@ var pageMutants = []mutant{
 		killer: killer{pkg: "slab", tests: "TestNobodyIsRefusedWhileOthersAreServed"},
 	},
 	{
+		name:   "page-background-ends-without-a-second-look",
+		breaks: "no wake-up of background reclaim is missed",
+		file:   "page/background.go", in: "background.resume",
+		edits:  []edit{{before: `b.wanted.Load() && b.running.CompareAndSwap(false, true)`, after: `false`}},
+		killer: killer{pkg: "page", tests: "TestAWakeUpAtTheEndOfBackgroundReclaimIsNotLost"},
+	},
+	{
+		name:   "page-background-round-beside-waiters",
+		breaks: "one goroutine at a time makes rounds of reclaim",
+		file:   "page/background.go", in: "Allocator.backgroundRound",
+		edits:  []edit{{before: `!a.queue.leadForNobody()`, after: `a.queue.leadForNobody() && false`}},
+		killer: killer{pkg: "page", tests: "TestBackgroundReclaimAndWaitersTakeTurns"},
+	},
+	{
+		name:   "page-nobody-reclaims-ahead-of-need",
+		breaks: "allocations at the limit need not wait",
+		file:   "page/background.go", in: "Allocator.ranLow",
+		edits:  []edit{{before: `b.due.Load() > 0`, after: `false && b != nil`}},
+		killer: killer{pkg: "page", tests: "TestAllocationsAtTheLimitDoNotWait"},
+	},
+	{
 		name:   "page-limit-not-checked",
 		breaks: "the memory limit is a promise",
 		file:   "page/zone.go", in: "Allocator.chargeLocked",
