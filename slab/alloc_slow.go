@@ -65,10 +65,11 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 		}
 	}
 	if in != 0 {
+		took := int64(c.room(in))
 		off := c.install(s, in)
 		s.exit()
 		race.Enable()
-		c.checkStock(int64(c.sheafCap), int64(c.full.n.Load())*int64(c.sheafCap), f) // ord:hint
+		c.checkStock(took, int64(c.full.n.Load())*int64(c.sheafCap), f) // ord:hint
 		return c.pointer(off)
 	}
 	s.exit()
@@ -130,9 +131,10 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 		c.mu.UnlockIRQ()
 	}
 	if n == 0 {
-		if p := c.pages.Alloc(c.order, f); p != nil {
+		order := c.nextOrder()
+		if p := c.pages.Alloc(order, f); p != nil {
 			if !c.lockOrTry(f) {
-				c.pages.Free(p, c.order)
+				c.pages.Free(p, order)
 			} else {
 				c.addSlabLocked(p)
 				n = c.takeObjectsLocked(dst)
@@ -148,10 +150,10 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 		return c.pointer(one[0])
 	}
 	if n == 0 {
-		if fresh && !f.CanLock() {
+		if fresh && !f.CanLock() && !isSmall(e) {
 			c.dropSheaf(e) // this P's list had it, and has it for others
 		} else {
-			c.empty.push(c, e)
+			c.pushEmpty(e)
 		}
 		return c.fromDepot()
 	}
@@ -162,17 +164,31 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 // emptySheaf finds or makes an empty sheaf, and returns 0 if there is no memory
 // for one. The objects for it go to dst, and from there into it by fill.
 func (c *cache) emptySheaf(f gfp.Flags) (e num, fresh bool, dst []uint32) {
-	if e = c.empty.pop(c); e == 0 {
-		e, fresh = c.newSheaf(c.pages.Alloc(0, f|pages.Unseen)), true
+	if e = c.popEmpty(); e == 0 {
+		e, fresh = c.makeSheaf(f), true
 	}
+	return e, fresh, c.arrayOf(e)
+}
+
+// wholeSheaf is emptySheaf for objects that many allocations may want: it is a
+// page long in a young cache too.
+func (c *cache) wholeSheaf(f gfp.Flags) (e num, dst []uint32) {
+	if e = c.empty.pop(c); e == 0 {
+		e = c.newSheaf(c.pages.Alloc(0, f|pages.Unseen))
+	}
+	return e, c.arrayOf(e)
+}
+
+// arrayOf returns where a sheaf's objects go before fill is called: into its
+// own array or, in race builds, a copy.
+func (c *cache) arrayOf(e num) []uint32 {
 	switch {
 	case e == 0:
+		return nil
 	case race.Enabled:
-		dst = make([]uint32, c.sheafCap)
-	default:
-		dst = c.sheaf(e).obj[:c.sheafCap]
+		return make([]uint32, c.room(e))
 	}
-	return e, fresh, dst
+	return c.sheaf(e).obj[:c.sheaf(e).cap]
 }
 
 // useSheaf allocates from a filled sheaf of the caller's and leaves it where
@@ -194,7 +210,7 @@ func (c *cache) useSheaf(e num) unsafe.Pointer {
 	m.n--
 	off := m.obj[m.n]
 	if m.n == 0 {
-		c.empty.push(c, e)
+		c.pushEmpty(e)
 	} else {
 		c.full.push(c, e)
 	}

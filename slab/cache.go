@@ -26,16 +26,19 @@ type cache struct {
 	pages     *page.Allocator
 	core      *pages.Core // of pages
 	name      string
-	id        uint32 // pages.Meta.Owner of its slabs
-	keepEmpty int    // slabs
+	id        uint32      // pages.Meta.Owner of its slabs
+	small     *smallPages // the allocator's
+	keepEmpty int         // slabs
+	youngMost int64       // bytes of slabs: a cache with less is young
 	onReclaim func([]uint32)
 	_         [percpu.Line]byte
 
 	// The depot and the queues: lock-free.
-	full    stack // sheaves of allocatable objects
-	empty   stack // empty sheaves
-	pending stack // closed RCU sheaves
-	chain   atomic.Uint32
+	full       stack // sheaves of allocatable objects
+	empty      stack // empty sheaves, of a page each
+	emptySmall stack // and small ones
+	pending    stack // closed RCU sheaves
+	chain      atomic.Uint32
 
 	// The service has the cache; service.go.
 	reclaiming, draining, supplying, asked atomic.Bool
@@ -52,7 +55,8 @@ type cache struct {
 	topUpSize      atomic.Int32 // sheaves that the last top-up made
 	waiters        atomic.Int32 // allocations that wait for memory
 	ranLowAt       atomic.Int64 // when it had few free objects left; see pressure.go
-	sheaves        atomic.Int32 // pages that are sheaves
+	sheafBytes     atomic.Int64 // of all sheaves
+	slabBytes      atomic.Int64 // of all slabs; changes under mu only
 	depotMax       atomic.Int32 // sheaves; only Reserve changes it
 	pendingObjects atomic.Int64 // in closed sheaves
 	lastReclaim    atomic.Int64 // when Reclaim was called last
@@ -131,6 +135,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 		return fmt.Errorf("slab: cache %s: %w", name, err)
 	}
 	c.base = c.core.Base
+	c.small = smallPagesOf(c.core)
 	c.units = uint64(c.core.Size) >> unitShift
 	c.name = name
 	c.onReclaim = cfg.hook
@@ -148,6 +153,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	perSheaf := int64(c.sheafCap) * int64(c.size)
 	c.depotMax.Store(int32(min(max(cfg.depot/perSheaf, 1), 1<<20))) // ord:hint
 	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
+	c.youngMost = youngBytes
 	c.allocBits, c.pendBits, c.waitBits = c.core.AllocBits, c.core.PendBits, c.core.WaitBits
 	c.mu.Init("slab.mu")
 	c.reclaimMu.Init("slab.reclaimMu")

@@ -66,7 +66,7 @@ func noLocks(t *testing.T) {
 	}
 	for a.Alloc(0, gfp.NoLocks|gfp.NoWarn) != nil {
 	}
-	for c.c.empty.pop(&c.c) != 0 { // the last array
+	for c.c.popEmpty() != 0 { // the last array
 	}
 	c.FreeRCU(first)
 	chained := c.Stats // not now: it takes a lock

@@ -21,12 +21,12 @@
 // # Terms
 //
 // A slab is a block of pages cut into objects of one cache. A sheaf is an
-// array of objects, one page long; it holds 32-bit offsets into the range, in
-// units of 16 bytes. Each P has a main sheaf that serves Alloc and Free, a
-// spare one to follow it, and an RCU sheaf that collects FreeRCU's objects.
-// The depot keeps sheaves that no P has: full ones and empty ones. A free
-// object is never touched: what is known about it is in bitmaps out of line,
-// one bit per 16 bytes of the range.
+// array of objects, one page long, or 256 bytes in a cache of few objects; it
+// holds 32-bit offsets into the range, in units of 16 bytes. Each P has a main
+// sheaf that serves Alloc and Free, a spare one to follow it, and an RCU sheaf
+// that collects FreeRCU's objects. The depot keeps sheaves that no P has: full
+// ones and empty ones. A free object is never touched: what is known about it is
+// in bitmaps out of line, one bit per 16 bytes of the range.
 //
 // # The life of a freed object
 //
@@ -106,7 +106,9 @@
 // large objects are not hoarded; with a limit, both hold less than a small part
 // of it. A gfp.Kernel allocation at the page allocator's limit waits in that
 // allocator's queue: package page says who gives up what there, pressure.go what
-// a cache does.
+// a cache does. A cache with less than youngBytes of slabs is young, and saves
+// memory: its next slab is as small as can be, and its sheaves are (shape.go,
+// small.go).
 //
 // # Lock order
 //
@@ -116,12 +118,13 @@
 //	  (rcu: gp.mu)
 //	  cache.mu (lock.Spin)   slabs and their bitmaps
 //	takers.mu                one taker at a time; no lock is taken under it
+//	smallPages.mu (lock.Spin) the pages that small sheaves share; a leaf
 //
 // It is part of the tree in docs/design/lock-order.md, which a test checks against what
 // lockdep observes, with the locks of poison builds. Pages are freed under
 // cache.mu, for which page takes no lock. It is taken with interrupts off,
 // because handlers may allocate. No slow path of FreeRCU or Free waits for a
-// lock; for the page of an empty sheaf they may try page's zone lock.
+// lock; for an empty sheaf they may try smallPages.mu and page's zone lock.
 //
 // # Which misuse is detected
 //

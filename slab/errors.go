@@ -69,7 +69,7 @@ func (c *cache) misuse(off uint32) string {
 	p := c.pointer(off)
 	if head := c.head(off); head >= c.core.Opened() || c.core.Meta(head).Owner != c.id {
 		return fmt.Sprintf("quiesce/slab: foreign free of %p in cache %s: not an object of this cache", p, c.name)
-	} else if u := off - firstUnit(head); c.starts[u/64]&(1<<(u%64)) == 0 {
+	} else if u := off - firstUnit(head); c.shapeOfSlab(c.core.Meta(head)).starts[u/64]&(1<<(u%64)) == 0 {
 		return fmt.Sprintf("quiesce/slab: free of %p in cache %s: inside an object, not the start of an object", p, c.name)
 	}
 	return fmt.Sprintf("quiesce/slab: double free of %p in cache %s", p, c.name)

@@ -7,7 +7,6 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/fault"
 	"quiesce/internal/sys"
-	"quiesce/page"
 )
 
 // The three fast paths. They write racy words (slot.busy and the sheaf that
@@ -46,7 +45,7 @@ func (c *cache) alloc(got unsafe.Pointer, f gfp.Flags, round int) unsafe.Pointer
 	s := c.slots.At(sys.ProcPin())
 	s.busy = 1 // ord:slot-busy
 	fault.Delay("slot-busy")
-	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<page.Shift)) // ord:slot-busy
+	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<sheafShift)) // ord:slot-busy
 	n := m.n
 	if n == 0 {
 		s.busy = 0 // ord:slot-exit
@@ -79,7 +78,7 @@ func (c *cache) free(p unsafe.Pointer) {
 	s := c.slots.At(sys.ProcPin())
 	s.busy = 1 // ord:slot-busy
 	fault.Delay("slot-busy")
-	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<page.Shift)) // ord:slot-busy
+	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.main)<<sheafShift)) // ord:slot-busy
 	n := m.n
 	if n >= m.cap {
 		c.freeSlow(s, uint32(u))
@@ -108,7 +107,7 @@ func (c *cache) freeRCU(p unsafe.Pointer) {
 	s := c.slots.At(sys.ProcPin())
 	s.busy = 1 // ord:slot-busy
 	fault.Delay("slot-busy")
-	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.rcu)<<page.Shift)) // ord:slot-busy
+	m := (*sheaf)(unsafe.Add(c.base, uintptr(s.rcu)<<sheafShift)) // ord:slot-busy
 	n := m.n
 	if n >= m.cap {
 		c.freeRCUSlow(s, uint32(u))

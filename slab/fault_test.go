@@ -87,7 +87,7 @@ func TestFailNth_NoObjectIsLostWhicheverAllocationFails(t *testing.T) {
 	for misses < missesInARow && n < 2000 {
 		n++
 		failed := false
-		faultRun(t, 100, func() { fault.Nth(n) }, func() { failed = fault.Nth(0) })
+		faultRun(t, 250, func() { fault.Nth(n) }, func() { failed = fault.Nth(0) })
 		if t.Failed() {
 			t.Fatalf("when allocation %d failed", n)
 		}

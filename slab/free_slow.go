@@ -62,8 +62,8 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 		m := c.sheaf(in)
 		m.obj[0] = off
 		m.n = 1
-		atomic.StoreUint32(&s.rcu, in)                 // ord:slot
-		atomic.StoreUint32(&s.reserve, c.empty.pop(c)) // ord:slot
+		atomic.StoreUint32(&s.rcu, in)               // ord:slot
+		atomic.StoreUint32(&s.reserve, c.popEmpty()) // ord:slot
 	}
 	if out != 0 {
 		c.closeSheaf(out, rcu.GetState()) // ord:cookie

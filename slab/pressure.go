@@ -21,7 +21,7 @@ import (
 func (c *cache) wait(f gfp.Flags) (p unsafe.Pointer) {
 	c.waiters.Add(1)        // ord:hint
 	defer c.waiters.Add(-1) // ord:hint
-	c.core.Wait(c, c.order, c.needed(), func() bool {
+	c.core.Wait(c, c.nextOrder(), c.needed(), func() bool {
 		if p = c.alloc(nil, f, lookFast); p == nil { // a waiter before may have filled this P's sheaf
 			p = c.tryRefill(f &^ gfp.Kernel)
 		}
@@ -33,7 +33,7 @@ func (c *cache) wait(f gfp.Flags) (p unsafe.Pointer) {
 // needed is how much the program's Reclaimers are asked for first. A slab's worth
 // would be much of a small limit, and more than one object's comes with it.
 func (c *cache) needed() int64 {
-	slab := int64(page.Size) << c.order
+	slab := int64(page.Size) << c.nextOrder()
 	if c.core.Limit == 0 {
 		return slab
 	}
@@ -150,10 +150,7 @@ func (c *cache) begin() bool {
 
 // held returns the bytes of the cache's slabs and sheaves.
 func (c *cache) held() int64 {
-	c.mu.LockIRQ()
-	n := c.slabs.count
-	c.mu.UnlockIRQ()
-	return (int64(n)<<c.order + int64(c.sheaves.Load())) << page.Shift // ord:stat
+	return c.slabBytes.Load() + c.sheafBytes.Load() // ord:stat
 }
 
 // dropEmpties frees the pages of empty slabs, and of the depot's empty sheaves

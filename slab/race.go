@@ -91,10 +91,10 @@ func (c *cache) raceReclaimed(offs []uint32) {
 
 // raceDropSlab orders the caller, which frees the slab's pages, after those that
 // freed its objects.
-func (c *cache) raceDropSlab(head uint32) {
+func (c *cache) raceDropSlab(head, perSlab uint32) {
 	if race.Enabled {
 		p := c.pointer(firstUnit(head))
-		for i := range uintptr(c.perSlab) {
+		for i := range uintptr(perSlab) {
 			race.Collected(unsafe.Add(p, i*c.size))
 		}
 	}

@@ -146,7 +146,7 @@ func (c *cache) dispose(n num) {
 		c.stats.bulk.Add(uint64(s.n)) // ord:stat
 		c.poison.reclaimed(s.objects())
 		s.n = 0
-		c.empty.push(c, n)
+		c.pushEmpty(n)
 		return
 	}
 	// Under pressure pages are wanted, unless it is this cache's objects.

@@ -168,7 +168,7 @@ func closeTakenLocked() {
 		t.c.tookSheaves++
 		n := t.c.sheaf(t.n).n
 		if n == 0 {
-			t.c.empty.push(t.c, t.n)
+			t.c.pushEmpty(t.n)
 			continue
 		}
 		t.c.tookObjects += int(n)

@@ -10,7 +10,8 @@ import (
 	"quiesce/rcu"
 )
 
-// sheaf is the layout of a page that holds objects. The owner of the sheaf
+// sheaf is the layout of memory that holds objects: a page, or less (small.go),
+// of which obj is a shorter part then. The owner of the sheaf
 // owns all fields; next also belongs to the stack that the sheaf is on.
 type sheaf struct {
 	next   atomic.Uint32
@@ -26,19 +27,29 @@ type sheaf struct {
 const (
 	unitShift = 4 // offsets count 16-byte units
 	unit      = 1 << unitShift
-	sheafMax  = (page.Size - 64) / 4
+	sheafMax  = (page.Size - sheafHead) / 4
+	sheafHead = 64 // bytes before obj
+
+	// sheafShift: sheaves begin at multiples of 256 bytes.
+	sheafShift = 8
 
 	// cacheBytes bounds the objects of one sheaf; 1008 objects of 64 B are
 	// 63 KB. Untuned.
 	cacheBytes = 128 << 10
 )
 
-// num names a sheaf: its page's number in the range. 0 is the sentinel.
+// num names a sheaf: where it is in the range, in units of 256 bytes. 0 is the
+// sentinel.
 type num = uint32
 
 func (c *cache) sheaf(n num) *sheaf {
-	return (*sheaf)(unsafe.Add(c.base, uintptr(n)<<page.Shift))
+	return (*sheaf)(unsafe.Add(c.base, uintptr(n)<<sheafShift))
 }
+
+// room returns how many objects fit into a sheaf.
+//
+//go:norace
+func (c *cache) room(n num) uint32 { return c.sheaf(n).cap }
 
 func (s *sheaf) full() bool { return s.n == s.cap }
 
@@ -144,16 +155,29 @@ func (c *cache) newSheaf(p unsafe.Pointer) num {
 	if p == nil {
 		return 0
 	}
-	race.Disable()
-	n := c.core.PageOf(p)
-	s := c.sheaf(n)
-	s.n, s.cap = 0, c.sheafCap
-	c.sheaves.Add(1) // ord:stat
-	race.Enable()
+	n := c.core.PageOf(p) * places
+	c.initSheaf(n, sheafMax, page.Size)
 	return n
 }
 
+// initSheaf makes memory an empty sheaf of up to most objects.
+//
+//go:norace
+func (c *cache) initSheaf(n num, most uint32, bytes int64) {
+	race.Disable()
+	s := c.sheaf(n)
+	s.n, s.cap = 0, min(c.sheafCap, most)
+	c.sheafBytes.Add(bytes) // ord:stat
+	race.Enable()
+}
+
+// dropSheaf frees an empty sheaf's memory. A small one takes a lock.
 func (c *cache) dropSheaf(n num) {
-	c.sheaves.Add(-1) // ord:stat
+	if isSmall(n) {
+		c.sheafBytes.Add(-smallSize) // ord:stat
+		c.dropSmall(n)
+		return
+	}
+	c.sheafBytes.Add(-page.Size) // ord:stat
 	c.core.FreeUnseen(unsafe.Pointer(c.sheaf(n)))
 }

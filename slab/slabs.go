@@ -10,7 +10,7 @@ import (
 	"quiesce/page"
 )
 
-// Slabs. A slab is a block of pages of the cache's order, named by its first
+// Slabs. A slab is a block of pages (shape.go has its order), named by its first
 // page, its head. Its metadata is that of its head (pages.Meta: Owner, InUse,
 // Next, Prev, Chained), found by address arithmetic because blocks are aligned
 // to their size. An object's allocation bit is bit number "offset in units" of
@@ -27,59 +27,9 @@ type slabs struct {
 	empty   uint32 // first of its list
 	empties int    // slabs on empty
 	count   int    // slabs
+	objects int    // in slabs and out
 	inuse   int    // objects out of their slabs
 }
-
-// geometry is how a cache cuts its slabs. Immutable.
-type geometry struct {
-	size     uintptr  // of an object, a multiple of unit
-	order    int      // of a slab
-	perSlab  uint32   // objects
-	starts   []uint64 // by bitmap word of a slab: the bits where objects begin
-	sheafCap uint32
-}
-
-// minSlab is the least size of a slab of small objects: 8 pages, the largest
-// block that page keeps on per-P lists. Untuned.
-const minSlab = 32 << 10
-
-// cut chooses the slab order for objects of size bytes: the lowest order, from
-// minSlab up, that wastes no more than an eighth, or else the one that wastes
-// least.
-func cut(size uintptr) geometry {
-	g := geometry{size: size}
-	lead, pitch := slotOf(size)
-	best := uintptr(1) << 62
-	for order := range page.MaxOrder + 1 {
-		b := uintptr(page.Size) << order
-		n := b / pitch
-		if n == 0 || b < minSlab && order < page.MaxOrder {
-			continue
-		}
-		waste := (b - n*pitch) << 10 / b // of 1024
-		if waste < best {
-			best, g.order, g.perSlab = waste, order, uint32(n)
-		}
-		if waste <= 128 {
-			break
-		}
-	}
-	g.starts = make([]uint64, (page.Size<<g.order)/unit/64)
-	for i := range uintptr(g.perSlab) {
-		u := (i*pitch + lead) / unit
-		g.starts[u/64] |= 1 << (u % 64)
-	}
-	g.sheafCap = uint32(min(max(cacheBytes/size, 1), sheafMax))
-	return g
-}
-
-// head returns the first page of the slab that would hold the unit off.
-func (c *cache) head(off uint32) uint32 {
-	return off >> (page.Shift - unitShift) &^ (1<<c.order - 1)
-}
-
-// firstUnit returns where the slab that begins at page head starts, in units.
-func firstUnit(head uint32) uint32 { return head << (page.Shift - unitShift) }
 
 // word returns the word of a bitmap that holds the bit of unit off.
 func word(bitmap unsafe.Pointer, off uint32) *uint64 {
@@ -88,7 +38,7 @@ func word(bitmap unsafe.Pointer, off uint32) *uint64 {
 
 // words returns the part of a bitmap that belongs to the slab.
 func (c *cache) words(bitmap unsafe.Pointer, head uint32) []uint64 {
-	return unsafe.Slice(word(bitmap, firstUnit(head)), len(c.starts))
+	return unsafe.Slice(word(bitmap, firstUnit(head)), len(c.shapeOfSlab(c.core.Meta(head)).starts))
 }
 
 // takeObjectsLocked moves objects out of slabs into dst, partly used slabs
@@ -107,8 +57,9 @@ func (c *cache) takeObjectsLocked(dst []uint32) int {
 		m := c.core.Meta(head)
 		c.unlinkLocked(head, m)
 		had := n
-		for i, w := range c.words(c.allocBits, head) {
-			free := c.starts[i] &^ w
+		alloc, starts := c.words(c.allocBits, head), c.shapeOfSlab(m).starts
+		for i, w := range alloc {
+			free := starts[i] &^ w
 			for free != 0 && n < len(dst) {
 				b := bits.TrailingZeros64(free)
 				free &= free - 1
@@ -116,7 +67,7 @@ func (c *cache) takeObjectsLocked(dst []uint32) int {
 				dst[n] = firstUnit(head) + uint32(i*64+b)
 				n++
 			}
-			c.words(c.allocBits, head)[i] = w
+			alloc[i] = w
 			if n == len(dst) {
 				break
 			}
@@ -130,20 +81,23 @@ func (c *cache) takeObjectsLocked(dst []uint32) int {
 
 // freeLocked returns how many free objects the slabs have.
 func (c *cache) freeLocked() int64 {
-	return int64(c.slabs.count)*int64(c.perSlab) - int64(c.slabs.inuse)
+	return int64(c.slabs.objects - c.slabs.inuse)
 }
 
 // addSlabLocked makes a slab of a block of pages.
 func (c *cache) addSlabLocked(p unsafe.Pointer) {
 	race.SlabMade(p)
 	head := c.core.PageOf(p)
-	for i := range uint32(1) << c.order {
+	s := c.shapeOfSlab(c.core.Meta(head))
+	for i := range uint32(1) << s.order {
 		m := c.core.Meta(head + i)
 		m.Owner, m.InUse, m.Next, m.Prev = c.id, 0, 0, 0
 		atomic.StoreUint32(&m.Chained, 0) // ord:chain-slab
 	}
 	c.linkLocked(head, c.core.Meta(head))
 	c.slabs.count++
+	c.slabs.objects += int(s.perSlab)
+	c.slabBytes.Add(page.Size << s.order) // ord:hint
 	c.poison.slabMade(head)
 }
 
@@ -162,18 +116,24 @@ func (c *cache) bulkFreeLocked(offs []uint32) (bad uint32, ok bool) {
 	for _, off := range offs {
 		// As in allocatedLocked, with the loads shared: this loop is what a cold
 		// flood waits for.
-		head := c.head(off)
+		head, perSlab := pageAt(off, c.order), c.perSlab
 		if head >= opened {
 			return off, false
 		}
 		m := c.core.Meta(head)
+		if !c.usual(m) {
+			if head, m = c.youngHead(off); m == nil {
+				return off, false
+			}
+			perSlab = c.young.perSlab
+		}
 		w, bit := word(c.allocBits, off), uint64(1)<<(off&63)
-		if m.Owner != c.id || *w&bit == 0 {
+		if *w&bit == 0 {
 			return off, false
 		}
 		*w &^= bit
 		c.slabs.inuse--
-		if m.InUse == c.perSlab || m.InUse == 1 { // it changes lists
+		if m.InUse == perSlab || m.InUse == 1 { // it changes lists
 			c.unlinkLocked(head, m)
 			m.InUse--
 			c.linkLocked(head, m)
@@ -186,9 +146,10 @@ func (c *cache) bulkFreeLocked(offs []uint32) (bad uint32, ok bool) {
 }
 
 // shedSlabLocked frees a slab's pages if it is empty, enough others are, and it
-// is not on the fallback chain.
+// is not on the fallback chain. A cache that has grown keeps no young one.
 func (c *cache) shedSlabLocked(head uint32, m *pages.Meta) {
-	if m.InUse == 0 && c.slabs.empties > c.keepEmpty && atomic.LoadUint32(&m.Chained) == 0 { // ord:chain-slab
+	enough := c.slabs.empties > c.keepEmpty || !c.isYoung() && c.shapeOfSlab(m) == &c.young
+	if m.InUse == 0 && enough && atomic.LoadUint32(&m.Chained) == 0 { // ord:chain-slab
 		c.dropSlabLocked(head, m)
 	}
 }
@@ -198,11 +159,14 @@ func (c *cache) dropSlabLocked(head uint32, m *pages.Meta) {
 	c.poison.slabDropped(head)
 	c.unlinkLocked(head, m)
 	c.slabs.count--
-	c.raceDropSlab(head)
-	for i := range uint32(1) << c.order {
+	s := c.shapeOfSlab(m)
+	c.slabs.objects -= int(s.perSlab)
+	c.slabBytes.Add(-page.Size << s.order) // ord:hint
+	c.raceDropSlab(head, s.perSlab)
+	for i := range uint32(1) << s.order {
 		c.core.Meta(head + i).Owner = 0
 	}
-	c.pages.Free(c.pointer(firstUnit(head)), c.order)
+	c.pages.Free(c.pointer(firstUnit(head)), s.order)
 }
 
 // One hold of mu frees at most so many objects, or slabs: cold, an object is two
@@ -247,7 +211,7 @@ func (c *cache) listOf(m *pages.Meta) *uint32 {
 	switch m.InUse {
 	case 0:
 		return &c.slabs.empty
-	case c.perSlab:
+	case c.shapeOfSlab(m).perSlab:
 		return nil
 	}
 	return &c.slabs.partial
@@ -298,7 +262,7 @@ func (c *cache) flush(n num, count *atomic.Uint64) {
 	s := c.sheaf(n)
 	c.flushObjects(s.objects(), count)
 	s.n = 0
-	c.empty.push(c, n)
+	c.pushEmpty(n)
 }
 
 // flushObjects is kfree_bulk; it panics over misuse.

@@ -5,7 +5,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
-	"quiesce/internal/pages"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
@@ -66,10 +65,10 @@ func (c *cache) admit(s *slot) {
 func (c *cache) putEmpty(s *slot, n num) {
 	switch {
 	case n == 0:
-	case atomic.LoadUint32(&s.spare) == 0: // ord:slot
+	case atomic.LoadUint32(&s.spare) == 0 && (!isSmall(n) || c.isYoung()): // ord:slot
 		atomic.StoreUint32(&s.spare, n) // ord:slot
 	default:
-		c.empty.push(c, n)
+		c.pushEmpty(n)
 	}
 }
 
@@ -78,8 +77,8 @@ func (c *cache) putEmpty(s *slot, n num) {
 //
 //go:norace
 func (c *cache) getEmpty() num {
-	n := c.empty.pop(c)
-	if c.empty.n.Load() <= c.topUpSize.Load()/2 { // ord:hint
+	n := c.popEmpty()
+	if c.empties() <= c.topUpSize.Load()/2 { // ord:hint
 		race.Enable()
 		c.requestTopUp()
 		race.Disable()
@@ -87,5 +86,5 @@ func (c *cache) getEmpty() num {
 	if n != 0 {
 		return n
 	}
-	return c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoLocks|gfp.NoWarn|pages.Unseen))
+	return c.makeSheaf(gfp.NoWait | gfp.NoLocks | gfp.NoWarn)
 }

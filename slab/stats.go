@@ -58,17 +58,17 @@ func (c *cache) readStats() CacheStats {
 		SheafCap:      int(c.sheafCap),
 		Slabs:         count,
 		Out:           out + c.poison.guardedOut(),
-		Bytes:         int64(count)<<(page.Shift+c.order) + int64(c.sheaves.Load())<<page.Shift, // ord:stat
-		RCUArrays:     c.stats.arrays.Load(),                                                    // ord:stat
-		Reused:        c.stats.reused.Load(),                                                    // ord:stat
-		Bulk:          c.stats.bulk.Load(),                                                      // ord:stat
-		Fallback:      c.stats.fallback.Load(),                                                  // ord:stat
-		FallbackFreed: c.stats.chainFreed.Load(),                                                // ord:stat
-		Flushed:       c.stats.flushed.Load(),                                                   // ord:stat
-		Refusals:      c.stats.refusals.Load(),                                                  // ord:stat
-		Failures:      c.stats.failures.Load(),                                                  // ord:stat
-		Pending:       int(c.pending.n.Load()),                                                  // ord:stat
-		Depot:         int(c.full.n.Load()),                                                     // ord:stat
+		Bytes:         c.held(),
+		RCUArrays:     c.stats.arrays.Load(),     // ord:stat
+		Reused:        c.stats.reused.Load(),     // ord:stat
+		Bulk:          c.stats.bulk.Load(),       // ord:stat
+		Fallback:      c.stats.fallback.Load(),   // ord:stat
+		FallbackFreed: c.stats.chainFreed.Load(), // ord:stat
+		Flushed:       c.stats.flushed.Load(),    // ord:stat
+		Refusals:      c.stats.refusals.Load(),   // ord:stat
+		Failures:      c.stats.failures.Load(),   // ord:stat
+		Pending:       int(c.pending.n.Load()),   // ord:stat
+		Depot:         int(c.full.n.Load()),      // ord:stat
 	}
 }
 

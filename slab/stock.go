@@ -87,7 +87,7 @@ func (c *cache) fillDepot(n int32) bool {
 // objects, it adds what it got and returns false.
 func (c *cache) fillOne() bool {
 	const f = gfp.NoWait | gfp.NoWarn
-	e, _, dst := c.emptySheaf(f)
+	e, dst := c.wholeSheaf(f)
 	if e == 0 {
 		return false
 	}
@@ -99,7 +99,7 @@ func (c *cache) fillOne() bool {
 		if n += k; k > 0 {
 			continue
 		}
-		p := c.pages.Alloc(c.order, f)
+		p := c.pages.Alloc(c.nextOrder(), f)
 		if p == nil {
 			break
 		}
@@ -108,7 +108,7 @@ func (c *cache) fillOne() bool {
 		c.mu.UnlockIRQ()
 	}
 	if n == 0 {
-		c.empty.push(c, e)
+		c.pushEmpty(e)
 	} else {
 		c.sheaf(e).fill(dst, n)
 		c.full.push(c, e)
@@ -142,7 +142,7 @@ func (c *cache) reserve(n int) error {
 	c.stock.reserving.Add(1)        // ord:hint
 	defer c.stock.reserving.Add(-1) // ord:hint
 	if c.fillDepot(int32(sheaves)) ||
-		c.core.Wait(c, c.order, c.needed(), func() bool { return c.fillDepot(int32(sheaves)) }) {
+		c.core.Wait(c, c.nextOrder(), c.needed(), func() bool { return c.fillDepot(int32(sheaves)) }) {
 		return nil
 	}
 	return fmt.Errorf("slab: cache %s: Reserve(%d): %w", c.name, n, ErrNoMemory)

@@ -6,7 +6,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
-	"quiesce/internal/pages"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
@@ -21,7 +20,16 @@ import (
 const (
 	topUpFirst = 32
 	topUpMost  = 2048
+	topUpSpare = 2
 )
+
+// couldFill is how many sheaves the objects of the cache's slabs could fill.
+func (c *cache) couldFill() int32 {
+	return int32(min(c.slabBytes.Load()/(int64(c.sheafCap)*int64(c.size)), 1<<20)) // ord:hint
+}
+
+// keptEmpty is how many empty sheaves stay in the depot of an idle cache.
+func (c *cache) keptEmpty() int32 { return min(c.couldFill(), emptyKeep) }
 
 // supplies are the caches that want sheaves, empty ones or full ones (stock.go):
 // supplying is set. One goroutine makes them for all caches, and for a moment a
@@ -97,16 +105,19 @@ func supply(running *atomic.Bool) {
 	}
 }
 
-// topUp makes empty sheaves, more each time, until the cache's reclaim ends.
+// topUp makes empty sheaves, more each time, until the cache's reclaim ends, but
+// no more than the objects of its slabs could fill, and topUpSpare for what is
+// allocated meanwhile.
 func (c *cache) topUp() {
 	want := min(max(topUpFirst, c.topUpSize.Load()*4), topUpMost) // ord:hint
-	c.topUpSize.Store(want)                                       // ord:hint
+	want = min(want, c.couldFill()+topUpSpare)
+	c.topUpSize.Store(want) // ord:hint
 	for range want {
-		n := c.newSheaf(c.pages.Alloc(0, gfp.NoWait|gfp.NoWarn|pages.Unseen))
+		n := c.makeSheaf(gfp.NoWait | gfp.NoWarn)
 		if n == 0 {
 			return
 		}
-		c.empty.push(c, n)
+		c.pushEmpty(n)
 	}
 }
 
@@ -117,11 +128,20 @@ func (c *cache) endTopUp() {
 	c.dropEmptySheaves(emptyKeep)
 }
 
-// dropEmptySheaves frees the depot's empty sheaves beyond keep. It is bounded
-// by what is there now: others may add more all the while.
+// dropEmptySheaves frees the depot's empty sheaves beyond keep, and all small ones
+// of a cache that has grown. It is bounded by what is there now: others may add
+// more all the while.
 func (c *cache) dropEmptySheaves(keep int32) {
-	for range c.empty.n.Load() - keep { // ord:hint
-		n := c.empty.pop(c)
+	c.dropEmptyOf(&c.empty, keep)
+	if !c.isYoung() {
+		keep = 0
+	}
+	c.dropEmptyOf(&c.emptySmall, keep)
+}
+
+func (c *cache) dropEmptyOf(st *stack, keep int32) {
+	for range st.n.Load() - keep { // ord:hint
+		n := st.pop(c)
 		if n == 0 {
 			return
 		}

@@ -95,13 +95,17 @@ func drainDue(now int64) (next int64) {
 	return next
 }
 
-// letGoOfDrain ends the drain of a cache that had nothing, and returns false if
-// an RCU sheaf was installed in the last moment.
+// letGoOfDrain ends the drain of a cache that had nothing, which is idle if it
+// has nothing to reclaim either. It returns false if an RCU sheaf was installed
+// in the last moment.
 func (c *cache) letGoOfDrain() bool {
 	c.draining.Store(false) // ord:wake-drain
 	fault.Delay("wake-drain")
 	if c.anyRCU() && c.draining.CompareAndSwap(false, true) { // ord:wake-drain
 		return false
+	}
+	if !c.reclaiming.Load() { // idle; ord:wake-reclaim
+		c.dropEmptySheaves(c.keptEmpty())
 	}
 	c.release()
 	return true

@@ -36,10 +36,15 @@ func (h *Heap) Validate() (errors int) {
 // headsLocked yields the first page of every slab of the cache. mu is held.
 func (c *cache) headsLocked() iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
-		for pg := uint32(0); pg < c.core.Opened(); pg += 1 << c.order {
-			if c.core.Meta(pg).Owner == c.id && !yield(pg) {
-				return
+		for pg := uint32(0); pg < c.core.Opened(); {
+			m, step := c.core.Meta(pg), uint32(1)
+			if m.Owner == c.id {
+				step <<= c.shapeOfSlab(m).order
+				if !yield(pg) {
+					return
+				}
 			}
+			pg += step
 		}
 	}
 }
@@ -66,14 +71,14 @@ func (c *cache) validateSlabsLocked() (wrong []string) {
 		wrong = append(wrong, fmt.Sprintf("cache %s: "+format, append([]any{c.name}, args...)...))
 	}
 	// What the slabs say of themselves.
-	var count, partial, partialOut, empty, out int
+	var count, objects, partial, partialOut, empty, out int
 	for head := range c.headsLocked() {
 		m := c.core.Meta(head)
-		n := 0
+		n, s := 0, c.shapeOfSlab(m)
 		for i, w := range c.words(c.allocBits, head) {
 			w = atomic.LoadUint64(&w) // ord:stat
-			if w&^c.starts[i] != 0 {
-				report("slab %#x has an allocation bit where no object begins: %#x", head, w&^c.starts[i])
+			if w&^s.starts[i] != 0 {
+				report("slab %#x has an allocation bit where no object begins: %#x", head, w&^s.starts[i])
 			}
 			n += bits.OnesCount64(w)
 		}
@@ -81,11 +86,12 @@ func (c *cache) validateSlabsLocked() (wrong []string) {
 			report("slab %#x counts %d objects in use, its bitmap %d", head, m.InUse, n)
 		}
 		count++
+		objects += int(s.perSlab)
 		out += int(m.InUse)
 		switch m.InUse {
 		case 0:
 			empty++
-		case c.perSlab:
+		case s.perSlab:
 		default:
 			partial++
 			partialOut += int(m.InUse)
@@ -109,7 +115,7 @@ func (c *cache) validateSlabsLocked() (wrong []string) {
 		}
 		return n, out
 	}
-	n, o := walk("partial", c.slabs.partial, func(m *pages.Meta) bool { return 0 < m.InUse && m.InUse < c.perSlab })
+	n, o := walk("partial", c.slabs.partial, func(m *pages.Meta) bool { return 0 < m.InUse && m.InUse < c.shapeOfSlab(m).perSlab })
 	if n != partial {
 		report("%d slabs are partial, %d are on their list", partial, n)
 	}
@@ -121,6 +127,9 @@ func (c *cache) validateSlabsLocked() (wrong []string) {
 	}
 	if count != c.slabs.count {
 		report("%d slabs, %d are counted", count, c.slabs.count)
+	}
+	if objects != c.slabs.objects {
+		report("slabs for %d objects, %d are counted", objects, c.slabs.objects)
 	}
 	if out != c.slabs.inuse {
 		report("%d objects are out of their slabs, %d are counted", out, c.slabs.inuse)

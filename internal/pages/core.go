@@ -17,8 +17,8 @@ const (
 	BitBytes = Size / 16 / 8
 )
 
-// Core is the memory of an allocator, for package slab. All fields but Added
-// and Waiters are immutable once the allocator is made.
+// Core is the memory of an allocator, for package slab. All fields but Added,
+// Waiters and SmallSheaves are immutable once the allocator is made.
 type Core struct {
 	Base  unsafe.Pointer // address of page 0
 	Size  uintptr        // bytes of the range
@@ -31,6 +31,10 @@ type Core struct {
 	// number is the offset from Base divided by 16. The bits of a page belong
 	// to the page's holder, start as zero and are not touched by the allocator.
 	AllocBits, PendBits, WaitBits unsafe.Pointer
+
+	// SmallSheaves is package slab's: the pages that sheaves of several caches
+	// are in.
+	SmallSheaves atomic.Value
 
 	Unmade error // why there is no memory at all; nil: there is
 

@@ -290,6 +290,35 @@ var slabMutants = []mutant{
 		edits:  []edit{{before: `f&gfp.Zero != 0 && p != nil`, after: `false`}},
 		killer: killer{pkg: "slab", tests: "TestZeroClearsUsedObjects"},
 	},
+	// Young caches.
+	{
+		name:   "usual-slab-by-its-owner-alone",
+		breaks: "an object of a young cache is found in its slab",
+		file:   "slab/shape.go", in: "cache.usual",
+		edits:  []edit{{before: `&& pages.Order(m.Read()) == c.order`, after: `&& pages.Order(m.Read()) >= 0`}},
+		killer: killer{pkg: "slab", tests: "TestTheChainFindsTheSlabsOfYoungCaches|TestACacheGrowsAndShrinks"},
+	},
+	{
+		name:   "place-not-taken",
+		breaks: "a small sheaf has one owner",
+		file:   "slab/small.go", in: "cache.takePlace",
+		edits:  []edit{{before: `m.InUse |= 1 << i`, after: `_ = i`}},
+		killer: killer{pkg: "slab", tests: "TestSmallSheavesShareTheirPages"},
+	},
+	{
+		name:   "small-pages-kept",
+		breaks: "a shared page goes back with the last sheaf in it",
+		file:   "slab/small.go", in: "cache.dropSmall",
+		edits:  []edit{{before: `if last { c.core`, after: `if false { c.core`}},
+		killer: killer{pkg: "slab", tests: "TestSmallSheavesShareTheirPages"},
+	},
+	{
+		name:   "young-sheaves-of-a-page",
+		breaks: "a cache with an object costs 8 KiB at most",
+		file:   "slab/small.go", in: "cache.makeSheaf",
+		edits:  []edit{{before: `!c.isYoung()`, after: `true`}},
+		killer: killer{pkg: "slab", tests: "TestACacheWithAnObjectCostsAPageOrTwo"},
+	},
 	// Misuse.
 	{
 		name:   "hand-over-not-sampled",
@@ -302,14 +331,14 @@ var slabMutants = []mutant{
 		name:   "double-free-not-seen-at-flush",
 		breaks: "a double free is seen when its sheaf is flushed",
 		file:   "slab/slabs.go", in: "cache.bulkFreeLocked",
-		edits:  []edit{{before: `m.Owner != c.id || *w&bit == 0`, after: `m.Owner != c.id`}},
+		edits:  []edit{{before: `*w&bit == 0`, after: `false`}},
 		killer: killer{pkg: "slab", tests: "TestMisusePanicsNamingCacheAndObject"},
 	},
 	{
 		name:   "foreign-object-not-seen-at-flush",
 		breaks: "another cache's object is refused",
-		file:   "slab/slabs.go", in: "cache.bulkFreeLocked",
-		edits:  []edit{{before: `m.Owner != c.id || *w&bit == 0`, after: `*w&bit == 0`}},
+		file:   "slab/shape.go", in: "cache.youngHead",
+		edits:  []edit{{before: `m.Owner == c.id`, after: `true`}},
 		killer: killer{pkg: "slab", tests: "TestMisusePanicsNamingCacheAndObject"},
 	},
 }

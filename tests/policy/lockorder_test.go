@@ -15,6 +15,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
+	core "quiesce/internal/pages"
 	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/page"
@@ -225,6 +226,12 @@ func touchEverything(t *testing.T) {
 	rcu.Barrier()
 	rcu.SynchronizeExpedited()
 
+	// A cache of one object, whose arrays are small, gives them back.
+	young, err := slab.NewCache[object]("young", slab.WithAllocator(a))
+	must(err)
+	young.Free(young.Alloc(gfp.Kernel))
+	core.CoreOf(a).Reclaim(1 << 20)
+
 	// To the limit, where every cache is asked for memory, and back.
 	var objects []*object
 	var blocks []unsafe.Pointer
@@ -259,6 +266,7 @@ func touchEverything(t *testing.T) {
 	c.Free(kept)
 	must(m.Close())
 	must(h.Close())
+	must(young.Close())
 	must(c.Close())
 	must(a.Close())
 	lockdep.CheckExited()
