@@ -81,18 +81,20 @@ const (
 	restMost  = 1_000_000_000
 )
 
-// setMarks sets the watermarks, which are 0 for a small limit and for none.
-func (a *Allocator) setMarks() {
-	a.low, a.high = 0, 0
-	if a.limit >= backgroundLeast {
-		a.low, a.high = min(a.limit/lowPart, lowMost), min(a.limit/highPart, highMost)
+// marks returns the watermarks, which are 0 for a small limit and for none.
+func (a *Allocator) marks() (low, high int64) {
+	limit := a.limitNow()
+	if limit < backgroundLeast {
+		return 0, 0
 	}
+	return min(limit/lowPart, lowMost), min(limit/highPart, highMost)
 }
 
 // room returns how many bytes may be put to use. It may be out of date.
 func (a *Allocator) room() int64 {
-	free := a.zone.freePop.Load() + a.deferredPages.Load()                    // ord:zone,stat
-	return a.limit - a.watermark - a.zone.resident.Load() + max(free, 0)*Size // ord:zone
+	free := a.zone.freePop.Load() + a.deferredPages.Load() // ord:zone,stat
+	limit := a.limitNow()
+	return limit - watermark(limit) - a.zone.resident.Load() + max(free, 0)*Size // ord:zone
 }
 
 // ranLow has memory reclaimed if there is little room, after an allocation that
@@ -101,7 +103,7 @@ func (a *Allocator) room() int64 {
 //
 //go:norace
 func (a *Allocator) ranLow(bytes int64, maySleep bool) {
-	if a.low == 0 || a.room() >= a.low {
+	if low, _ := a.marks(); low == 0 || a.room() >= low {
 		return
 	}
 	if b := &a.background; maySleep && b.due.Load() > 0 { // ord:hint
@@ -184,7 +186,8 @@ func (a *Allocator) backgroundRound() {
 		}
 		return true
 	})
-	if need := a.high - a.room(); need > 0 {
+	_, high := a.marks()
+	if need := high - a.room(); need > 0 {
 		got += a.release(pages.Empties, nil, need)
 		if now := sys.Nanotime(); got < need && s.room > 0 && now-b.depots >= sheavesEvery {
 			b.depots = now
@@ -192,8 +195,8 @@ func (a *Allocator) backgroundRound() {
 		}
 	}
 	s = a.shortage()
-	b.due.Store(min(max(s.room-s.pending, 2*s.beyond), a.high)) // ord:hint
-	asked := b.asked.Load()                                     // ord:hint
+	b.due.Store(min(max(s.room-s.pending, 2*s.beyond), high)) // ord:hint
+	asked := b.asked.Load()                                   // ord:hint
 	if got > 0 || pending || asked != b.seen {
 		b.seen, b.rest = asked, 0
 		return
@@ -211,11 +214,10 @@ type shortage struct {
 
 // shortage asks the caches what they have.
 func (a *Allocator) shortage() (s shortage) {
-	room := a.room()
-	if room >= a.high {
+	_, high := a.marks()
+	if s.room = high - a.room(); s.room <= 0 {
 		return s
 	}
-	s.room = a.high - room
 	a.sources(nil, func(c pages.Source) bool {
 		have := c.Stock()
 		s.room -= have.Free

@@ -33,12 +33,13 @@ func (e *evictor) Reclaim(need int64) {
 
 // fillToLow takes pages until there is little room, and none on lists.
 func fillToLow(t *testing.T, a *Allocator) (ps []unsafe.Pointer) {
-	for a.room() >= a.low {
+	low, _ := a.marks()
+	for a.room() >= low {
 		p := a.Alloc(0, quiet)
 		if p == nil {
 			t.Fatal("no memory, though there is room")
 		}
-		if ps = append(ps, p); a.room() < a.low {
+		if ps = append(ps, p); a.room() < low {
 			a.flushLists()
 			backgroundRests(t, a)
 		}

@@ -19,6 +19,9 @@ const blockTries = 16
 // rmqueue_bulk.
 func (a *Allocator) allocBlocks(order, want int, f gfp.Flags, out *[maxBatch]uint32) int {
 	pinned := preempt.Atomic()
+	if !pinned {
+		a.findLimit()
+	}
 	for range blockTries {
 		n, shortfall, added := a.allocCharged(order, want, f, pinned, out)
 		if n > 0 {

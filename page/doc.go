@@ -10,9 +10,10 @@
 //	err = a.Close()                    // *LeakError if pages are in use
 //
 // Most programs use an Allocator only to limit others: packages slab and
-// rcuhash take one by their WithAllocator options. [Default] has the limit that
-// QUIESCE=limit= sets. A [Reclaimer] frees memory when the limit is reached.
-// Don't store Go pointers in the memory: the collector would not find them.
+// rcuhash take one by their WithAllocator options. The limit of [Default]
+// is three quarters of what the process may use, or what QUIESCE=limit= sets. A
+// [Reclaimer] frees memory when little is left below a limit. Don't store Go
+// pointers in the memory: the collector would not find them.
 //
 // # Design
 //
@@ -164,8 +165,8 @@
 // charged and discarded at a time, so that it is one there too. What is not charged: the slots (640 bytes
 // for each P that ever ran) and the Allocator itself.
 //
-// Without a limit huge pages are left to the system's setting, and Resident
-// may be less than what the system gave.
+// Without a limit, and with the automatic one of [Default], huge pages are left
+// to the system's setting, and Resident may be less than what the system gave.
 //
 // The watermark: the last 1/64 of the limit is for gfp.Atomic. It counts memory
 // put to use, not memory populated: free blocks that are populated are as good

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -37,7 +38,8 @@ const (
 type Config struct {
 	// Limit is the most memory that the allocator may hold, in bytes: pages
 	// handed out, free pages that still have memory, pages on lists, and
-	// metadata. It is at most 64 GiB, the largest range. 0 means no limit.
+	// metadata. It is at most 64 GiB, the largest range. 0 means no limit, of the
+	// container and the machine either: [AutoLimit] has that.
 	Limit int64
 	// Reserve is the size of the address range in bytes, rounded up to a
 	// multiple of 512 KiB. It is at most 64 GiB; 0 means 64 GiB, or what limits
@@ -66,11 +68,11 @@ type Allocator struct {
 	rng  *region    // what the addresses in core belong to
 
 	name      string
-	limit     int64 // 0: none
-	watermark int64 // bytes below the limit that need gfp.Atomic
-	low, high int64 // room at which background reclaim starts and ends; 0: there is none
-	granule   int   // order of the smallest block that can be populated or discarded
-	group     int   // binary logarithm of the sections that are added at a time
+	limit     int64      // 0: none. Immutable but for an automatic one: see autolimit.go
+	watermark int64      // bytes below the limit that need gfp.Atomic; as limit
+	auto      *sync.Once // finds the automatic limit; nil: the limit is not automatic
+	granule   int        // order of the smallest block that can be populated or discarded
+	group     int        // binary logarithm of the sections that are added at a time
 	cap       [listOrders]uint32
 	batch     [listOrders]uint32
 
@@ -160,10 +162,9 @@ func newAllocator(c Config, granule int) (*Allocator, error) {
 	size := (uintptr(c.Reserve) + unit - 1) &^ (unit - 1)
 
 	a := &Allocator{name: c.Name, limit: c.Limit, granule: granule, group: group}
-	a.core.Size, a.core.Timeout, a.core.Limit = size, c.ReclaimTimeout, c.Limit
+	a.core.Size, a.core.Timeout, a.core.Limit, a.core.Limited = size, c.ReclaimTimeout, c.Limit, c.Limit > 0
 	a.core.Allocator = (*bridge)(a)
 	a.watermark = watermark(c.Limit)
-	a.setMarks()
 	a.sizeLists()
 	a.initLocks()
 	if err := a.slots.Init(); err != nil {
@@ -208,9 +209,10 @@ func watermark(limit int64) int64 {
 // a raw atomic context, which must not make a system call.
 var defaultAllocator = newDefault()
 
-// Default returns the allocator that the package makes at program start. The
-// environment sets its limit: QUIESCE=limit=<bytes>, where K, M and G stand for
-// powers of 1024.
+// Default returns the allocator that the package makes at program start. Its limit
+// is [AutoLimit], which it reads when it first needs memory. The environment sets
+// another one: QUIESCE=limit=<bytes>, where K, M and G stand for powers of 1024,
+// and 0 means none.
 func Default() *Allocator { return defaultAllocator }
 
 func newDefault() *Allocator {
@@ -218,6 +220,9 @@ func newDefault() *Allocator {
 	a, err := New(c)
 	switch {
 	case err == nil:
+		if text, set := option.Text("limit"); !set || text == option.Auto {
+			a.auto, a.core.Limited = new(sync.Once), true
+		}
 		return a
 	case c.Limit != 0 && !refused(err):
 		option.Reject("limit", err.Error())

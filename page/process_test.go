@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
@@ -79,6 +80,46 @@ func TestKernelInARawAtomicContextSaysSo(t *testing.T) {
 	}
 	if !strings.Contains(out, "allocator raw: gfp.Kernel allocation in a raw atomic context") {
 		t.Errorf("%.500s", out)
+	}
+}
+
+// Without an option the default allocator's limit is automatic. It is found when
+// memory is first needed: an import reads no files.
+func TestDefaultHasTheAutomaticLimit(t *testing.T) {
+	if testkit.Scenario() != "" {
+		early := Default().limitNow()
+		p := Default().Alloc(0, gfp.Kernel)
+		limit := Default().limitNow()
+		s := Default().Stats()
+		Default().Free(p, 0)
+		fmt.Println("early", early, "automatic", limit == AutoLimit(), "shown", s.Limit == limit, "reserve", s.Reserve == watermark(limit),
+			"as without", Default().rng.huge == asTheSystem && Default().core.Limit == 0)
+		return
+	}
+	const want = "early 0 automatic true shown true reserve true as without true"
+	for _, env := range [][]string{{"QUIESCE="}, {"QUIESCE=membarrier=0"}, {"QUIESCE=limit=auto"}, {"QUIESCE=", "GOMEMLIMIT=256MiB"}} {
+		if out, _ := testkit.OfTest(t, "1", env...).Output(); !strings.Contains(out, want) {
+			t.Errorf("%v: %.300q, want %q", env, out, want)
+		}
+	}
+}
+
+// An automatic limit is a limit.
+func TestTheAutomaticLimitIsNotExceeded(t *testing.T) {
+	a := newTest(t, Config{})
+	var ps []unsafe.Pointer
+	for a.Stats().Resident < 4<<20 {
+		ps = append(ps, a.Alloc(0, quiet))
+	}
+	a.setLimit(8 << 20)
+	for p := a.Alloc(0, quiet); p != nil; p = a.Alloc(0, quiet) {
+		ps = append(ps, p)
+	}
+	if s := a.Stats(); s.Limit != 8<<20 || s.Resident > s.Limit || s.Resident < s.Limit/16*15 {
+		t.Errorf("%+v", s)
+	}
+	for _, p := range ps {
+		a.Free(p, 0)
 	}
 }
 

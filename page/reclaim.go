@@ -92,7 +92,7 @@ func (a *Allocator) warn(order int, f gfp.Flags) {
 	}
 	sys.Go(func() {
 		slog.Warn("page: allocation failed", append([]any{"allocator", a.name, "order", order, "flags", f.String(),
-			"resident", a.zone.resident.Load(), "limit", a.limit, "range", a.core.Size}, // ord:stat
+			"resident", a.zone.resident.Load(), "limit", a.limitNow(), "range", a.core.Size}, // ord:stat
 			stall.Attrs()...)...)
 	})
 }

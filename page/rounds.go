@@ -45,7 +45,8 @@ const (
 // false if there was no progress for too long. Context: task; not pinned, no
 // locks held.
 func (a *Allocator) wait(cache pages.Source, order int, need int64, try func() bool) (served bool) {
-	if least := int64(sectionMeta)<<a.group + Size<<a.granule; a.limit > 0 && int64(Size)<<order > a.limit-a.watermark-least {
+	least := int64(sectionMeta)<<a.group + Size<<a.granule
+	if limit := a.limitNow(); limit > 0 && int64(Size)<<order > limit-watermark(limit)-least {
 		return false // waiting can't help
 	}
 	w := &waiter{cache: cache, order: order, need: need, most: 8 * need}

@@ -3,6 +3,8 @@ package page
 import (
 	"sync/atomic"
 	"time"
+
+	"quiesce/preempt"
 )
 
 // counters count what doesn't go through the lists.
@@ -59,13 +61,18 @@ func (a *Allocator) Range() uintptr { return a.core.Size }
 func (a *Allocator) ReclaimTimeout() time.Duration { return a.core.Timeout }
 
 // Stats returns the allocator's figures. It takes no lock, so figures that
-// change at that moment need not fit together. Context: any.
+// change at that moment need not fit together. Context: any. In a raw atomic
+// context the limit of [Default] is 0 until it is read elsewhere.
 func (a *Allocator) Stats() Stats { // ord:stat
+	if !preempt.Atomic() {
+		a.findLimit()
+	}
 	z := &a.zone
+	limit := a.limitNow()
 	s := Stats{
 		Name:      a.name,
-		Limit:     a.limit,
-		Reserve:   a.watermark,
+		Limit:     limit,
+		Reserve:   watermark(limit),
 		Resident:  z.resident.Load(),
 		Peak:      z.peak.Load(),
 		Allocs:    a.count.allocs.Load(),

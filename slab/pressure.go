@@ -91,7 +91,7 @@ const lowFor = 10_000_000
 // if it left less than half a sheaf, and there is little room below the limit,
 // memory is reclaimed before the next ones need it. Context: as f says.
 func (c *cache) checkStock(took, left int64, f gfp.Flags) {
-	if c.core.Limit > 0 && left < int64(c.sheafCap+1)/2 {
+	if c.core.Limited && left < int64(c.sheafCap+1)/2 {
 		c.ranLowAt.Store(sys.Nanotime()) // ord:hint
 		c.core.RanLow(took*int64(c.size), f.CanSleep())
 	}

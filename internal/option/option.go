@@ -39,7 +39,7 @@ type Option struct {
 var Table = []Option{
 	{"preempt_rt", "0 or 1", "1", "1: spin locks sleep, as in the kernel's PREEMPT_RT. 0: they spin, pinned.", "all: `preempt`", isBool},
 	{"membarrier", "0 or 1", "1", "0: do not use the system call membarrier; grace periods stop the world.", "all: `internal/sys`", isBool},
-	{"limit", "bytes", "0", "Limit of the default page allocator, in populated bytes; 0: none.", "all: `page`", isBytes},
+	{"limit", "bytes, or auto", Auto, "Limit of the default page allocator, in populated bytes; 0: none. auto: 3/4 of the memory of the control group or the machine, less GOMEMLIMIT.", "all: `page`", isLimit},
 	{"coredump", "0 or 1", "1", "0: keep pages, their metadata and per-P slots out of core dumps (Linux).", "all: `internal/sys`", isBool},
 	{"failslab", faultForm, "0", "How often an allocation fails beyond this P's main sheaf.", "all: `slab`", isFault},
 	{"fail_page_alloc", faultForm, "0", "How often a page allocation fails.", "all: `page`", isFault},
@@ -50,6 +50,9 @@ var Table = []Option{
 	{"quarantine", "bytes", "1M", "Bytes of freed objects that each cache keeps from reuse; 0: none.", "`-tags poison`, `-asan`: `slab`", isBytes},
 	{"delay", delayForm, "5:50us", "How many in 1000 tagged operations are delayed, and for how long at most.", "`-tags delay`: all", isDelay},
 }
+
+// Auto is the value of limit that leaves it to package page.
+const Auto = "auto"
 
 const (
 	faultForm = "percent[:interval[:times[:space]]]"
@@ -148,7 +151,7 @@ func Count(name string) int64 {
 	return n
 }
 
-// Bytes returns the value of an option that is a number of bytes.
+// Bytes returns the value of an option that is a number of bytes; 0 for Auto.
 func Bytes(name string) int64 {
 	n, _ := ParseBytes(get(name))
 	return n
@@ -175,6 +178,12 @@ func isBool(v string) error {
 
 func isCount(v string) error { _, err := parseCount(v); return err }
 func isBytes(v string) error { _, err := ParseBytes(v); return err }
+func isLimit(v string) error {
+	if v == Auto {
+		return nil
+	}
+	return isBytes(v)
+}
 func isFault(v string) error { _, err := ParseFault(v); return err }
 func isDelay(v string) error { _, _, err := parseDelay(v); return err }
 

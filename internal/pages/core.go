@@ -39,7 +39,8 @@ type Core struct {
 	Unmade error // why there is no memory at all; nil: there is
 
 	Timeout time.Duration // how long a gfp.Kernel allocation waits without progress
-	Limit   int64         // bytes; 0: none
+	Limit   int64         // bytes; 0: none, or not known yet
+	Limited bool          // there is a limit, or may be
 	Allocator
 }
 
