@@ -45,6 +45,13 @@ var pageMutants = []mutant{
 		killer: killer{pkg: "page", tests: "TestAllocationsAtTheLimitDoNotWait"},
 	},
 	{
+		name:   "page-default-without-a-limit",
+		breaks: "the default allocator takes its limit from the container or the machine",
+		file:   "page/autolimit.go", in: "Allocator.findLimit",
+		edits:  []edit{{before: `a.auto != nil`, after: `false`}},
+		killer: killer{pkg: "page", tests: "TestDefaultHasTheAutomaticLimit"},
+	},
+	{
 		name:   "page-limit-not-checked",
 		breaks: "the memory limit is a promise",
 		file:   "page/zone.go", in: "Allocator.chargeLocked",
