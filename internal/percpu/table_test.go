@@ -2,10 +2,14 @@ package percpu
 
 import (
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"unsafe"
+
+	"quiesce/internal/sys"
+	"quiesce/internal/testkit"
 )
 
 // wide is a slot of five lines.
@@ -92,6 +96,48 @@ func TestRowsOpenWhileTablesAreAdded(t *testing.T) {
 	for _, s := range all.Range { // not before: others may be at them
 		s.(*Slots[[pitch / Line / 2][Line]byte]).Release()
 	}
+}
+
+// The table comes when the rows of all others are about to be opened, and so is
+// not among them. Nobody may find rows that are not open in all tables. In a
+// process of its own, where few rows are open.
+func TestATableThatIsAddedWhileRowsAreOpenedHasThemToo(t *testing.T) {
+	if testkit.Scenario() == "" {
+		if out, err := testkit.OfTest(t, "1").Output(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	newSlots(t).Release() // the first table
+	n := wanted.Load() + 1
+	if n > most {
+		t.Skipf("a table has %d rows, all of them open", most)
+	}
+	var added unsafe.Pointer
+	ok := openRows(n, func(p unsafe.Pointer, size uintptr) bool {
+		if atomic.LoadUintptr(&hot.rows) >= n {
+			t.Error("rows count as open before they are")
+		}
+		if added == nil {
+			columns.Lock()
+			defer columns.Unlock()
+			var err error
+			if added, err = addTable(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return sys.OpenPinned(p, size) || sys.Open(p, size) == nil
+	})
+	if rows := atomic.LoadUintptr(&hot.rows); !ok || rows < n {
+		t.Fatalf("opened: %v; %d rows, want %d", ok, rows, n)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			t.Errorf("the last row of the new table: %v", r)
+		}
+	}()
+	*(*byte)(unsafe.Add(added, (n-1)*pitch)) = 0
 }
 
 func TestFollowOpensTheRowsOfAllPs(t *testing.T) {

@@ -60,6 +60,23 @@ var rcuMutants = []mutant{
 		killer: killer{pkg: "rcu", tests: "TestRA_SectionEnteredOnAPThatWentAwayIsWaitedFor"},
 	},
 	{
+		name:   "rows-wanted-after-the-tables-are-read",
+		breaks: "a P's row is open in every table",
+		file:   "internal/percpu/table.go", in: "openRows",
+		edits: []edit{
+			{before: `raiseWord(&wanted, n) for i`, after: `for i`},
+			{before: `raiseRows(n)`, after: "raiseWord(&wanted, n)\nraiseRows(n)"},
+		},
+		killer: killer{pkg: "internal/percpu", tests: "TestATableThatIsAddedWhileRowsAreOpenedHasThemToo"},
+	},
+	{
+		name:   "rows-counted-before-they-are-open",
+		breaks: "a P's row is open in every table",
+		file:   "internal/percpu/table.go", in: "openRows",
+		edits:  []edit{{before: `raiseWord(&wanted, n) for i`, after: "raiseWord(&wanted, n)\nraiseRows(n)\nfor i"}},
+		killer: killer{pkg: "internal/percpu", tests: "TestATableThatIsAddedWhileRowsAreOpenedHasThemToo"},
+	},
+	{
 		name:   "exits-of-gone-Ps-ignored",
 		breaks: "(R-D) an exit is counted wherever it happened",
 		file:   "rcu/gp.go", in: "waitForReaders",
