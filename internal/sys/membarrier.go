@@ -61,15 +61,15 @@ func Membarrier() {
 			funnel.turn.Lock()
 		}
 		if funnel.ended.Load() < want { // ord:funnel
-			lead()
+			leadLocked()
 		}
 		funnel.turn.Unlock()
 	}
 	race.Enable()
 }
 
-// lead makes a barrier. The caller holds funnel.turn.
-func lead() {
+// leadLocked makes a barrier. The caller holds funnel.turn.
+func leadLocked() {
 	if barrierKind.Load() == barrierUnsettled { // ord:funnel
 		Go(register)
 	}
@@ -86,7 +86,7 @@ func lead() {
 }
 
 // membarrierWanted is false under QUIESCE=membarrier=0. It is read at the start:
-// lead may start register's goroutine hidden from the race detector, for which
+// leadLocked may start register's goroutine hidden from the race detector, for which
 // that goroutine would not come after the initialization of packages.
 var membarrierWanted = option.Bool("membarrier")
 
