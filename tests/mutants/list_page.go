@@ -1,5 +1,7 @@
 package main
 
+import "time"
+
 // The page allocator and the map.
 var pageMutants = []mutant{
 	{
@@ -143,7 +145,7 @@ var pageMutants = []mutant{
 		breaks: "nothing runs when idle",
 		file:   "page/deferred.go", in: "Allocator.mergeLoop",
 		edits:  []edit{{before: `a.deferredPages.Load() <= deferBound`, after: `a.closed.Load()`}},
-		killer: killer{pkg: "page", tests: "TestNoGoroutineWhenIdle"},
+		killer: killer{pkg: "page", tests: "TestNoGoroutineWhenIdle", hangs: true, limit: 10 * time.Second}, // Close waits for it
 	},
 	{
 		name:   "map-Delete-frees-at-once",

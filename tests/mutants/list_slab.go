@@ -280,7 +280,7 @@ var slabMutants = []mutant{
 		name:   "Kernel-waits-without-end",
 		breaks: "gfp.Kernel gives up after ReclaimTimeout",
 		file:   "page/wait.go", in: "Allocator.expire",
-		edits:  []edit{{before: `d > 0 && !closed`, after: `true`}},
+		edits:  []edit{{before: `d > 0 && !closed`, after: `d > 0 || !closed`}},
 		killer: killer{pkg: "slab", tests: "TestAtTheLimitKernelWaitsAndOthersDoNot", hangs: true, limit: 8 * time.Second},
 	},
 	{
