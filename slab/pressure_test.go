@@ -114,7 +114,7 @@ func TestNobodyIsRefusedWhileOthersAreServed(t *testing.T) {
 		t.Skip("freed objects go through the quarantine")
 	}
 	// Longer than a busy machine keeps this goroutine from running.
-	const timeout, waiters = 500 * time.Millisecond, 30
+	const timeout, waiters = time.Second, 30
 	a, err := page.New(page.Config{Limit: 2 << 20, ReclaimTimeout: timeout})
 	if err != nil {
 		t.Fatal(err)
