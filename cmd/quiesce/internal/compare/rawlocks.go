@@ -42,6 +42,7 @@ type Conversion struct {
 var Conversions = []Conversion{
 	{"page.zone.lock", "lock.Spin", true, "the buddy: bounded by a batch of pages"},
 	{"slab.cache.mu", "lock.Spin", true, "slabs and their bitmaps: bounded by a sheaf of objects"},
+	{"slab.smallPages.mu", "lock.Spin", true, "places for small sheaves: one page's metadata"},
 	{"page.Allocator.grow", "lock.Mutex", false, "madvise and mprotect under it: the frontier moves"},
 	{"page.Allocator.takers", "lock.Mutex", false, "membarrier, and a wait for other Ps, under it"},
 	{"page.Allocator.reclaimMu", "lock.Mutex", false, "changes of the list of reclaimers allocate"},

@@ -45,12 +45,15 @@ type seed struct {
 	w       io.Writer
 	pages   *page.Allocator
 	objects *slab.Cache[object]
-	old     *object  // unlinked, to be freed
-	raw     lock.Raw // held by the caller of kfree_rcu
+	old     [seedObjects]*object // unlinked, to be freed
+	raw     lock.Raw             // held by the caller of kfree_rcu
 	taken   []unsafe.Pointer
 }
 
 const seedLimit = 8 << 20
+
+// seedObjects are more than fit into the arrays that the cache has.
+const seedObjects = 8192
 
 func (s *seed) setUp() (err error) {
 	if s.pages, err = page.New(page.Config{Name: "seed", Limit: seedLimit, Reserve: 16 << 20}); err != nil {
@@ -61,7 +64,7 @@ func (s *seed) setUp() (err error) {
 	}
 	s.raw.Init("raw")
 	s.taken = make([]unsafe.Pointer, 0, seedLimit/page.Size) // room for all there are
-	if s.old = s.objects.Alloc(gfp.Kernel); s.old == nil {
+	if s.objects.AllocBulk(gfp.Kernel, s.old[:]) != seedObjects {
 		return errors.New("no memory")
 	}
 	return nil
@@ -174,7 +177,9 @@ a few extra cache misses, but making good (if expensive) forward progress."
 		s.exhaust()
 		s.raw.Lock()
 		s.exhaustLists()
-		s.objects.FreeRCU(s.old)
+		for _, p := range s.old {
+			s.objects.FreeRCU(p)
+		}
 		s.raw.Unlock()
 	})
 	queued := s.objects.Stats()
@@ -186,13 +191,14 @@ a few extra cache misses, but making good (if expensive) forward progress."
 		return errors.New(panicked)
 	case len(reports) != 0:
 		return fmt.Errorf("FreeRCU is reported%s", texts(reports))
-	case queued.Fallback != 1 || queued.RCUArrays != 0 || done.FallbackFreed != 1:
-		return fmt.Errorf("the object did not go to the fallback: %d objects did, %d arrays wait; then %d of the fallback were reclaimed",
-			queued.Fallback, queued.RCUArrays, done.FallbackFreed)
+	case queued.Fallback == 0 || done.FallbackFreed != done.Fallback || done.RCUArrays+done.Fallback != seedObjects:
+		return fmt.Errorf("of %d objects %d went to the fallback and %d into arrays;\n%d of the fallback were reclaimed",
+			seedObjects, done.Fallback, done.RCUArrays, done.FallbackFreed)
 	}
-	s.say(`   lock.Raw held: there is no array, so the object is on the fallback chain: %d.
+	s.say(`   lock.Raw held: there is no array for these objects, and so they are
+   on the fallback chain: %d of %d.
    Its links are in the slab's metadata: no memory was needed, no lock was taken
-   and lockdep is silent. After the grace period: %d of %d reclaimed.`, queued.Fallback, done.FallbackFreed, queued.Fallback)
+   and lockdep is silent. After the grace period: %d of %d reclaimed.`, queued.Fallback, seedObjects, done.FallbackFreed, queued.Fallback)
 	return nil
 }
 

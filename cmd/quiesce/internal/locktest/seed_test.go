@@ -22,6 +22,8 @@ var masks = []struct {
 	{regexp.MustCompile(`(?:/[^\s:]*/)?(\w+\.go):\d+`), "$1:LINE"},
 	{regexp.MustCompile(`(?m)^(?:go|devel )\S* \w+/\w+( -tags lockdep)? preempt_rt=\d$`), "go os/arch$1 preempt_rt=N"},
 	{regexp.MustCompile(`\d+ pages later`), "N pages later"},
+	{regexp.MustCompile(`fallback chain: \d+ of \d+`), "fallback chain: N of N"},
+	{regexp.MustCompile(`\d+ of \d+ reclaimed`), "N of N reclaimed"},
 	// Paths of packages, which reports leave out where they are too long.
 	{regexp.MustCompile(`(?m)^  \S*/(\w+\.\S*\(\.\.\.\))$`), "  $1"},
 }
