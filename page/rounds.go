@@ -22,6 +22,9 @@ import (
 //	    the Ps' sheaves, every 10 ms
 //	a pause
 //
+// While something waits for a grace period a waiter has the Ps' sheaves taken
+// after 10 ms at the earliest.
+//
 // The caches are asked in turn, the waiter's own first, and each only for what
 // is still missing.
 
@@ -112,6 +115,9 @@ func (a *Allocator) gather(w *waiter, level int) (pending, done bool) {
 	w.patient = 0
 	a.ask(w)
 	now := sys.Nanotime()
+	if waits && now-w.since < sheavesEvery {
+		return pending, false
+	}
 	if last := a.sheavesTaken.Load(); now-last >= sheavesEvery && a.sheavesTaken.CompareAndSwap(last, now) { // ord:hint
 		a.release(pages.Sheaves, w.cache, need)
 	}
