@@ -153,7 +153,9 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	perSheaf := int64(c.sheafCap) * int64(c.size)
 	c.depotMax.Store(int32(min(max(cfg.depot/perSheaf, 1), 1<<20))) // ord:hint
 	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
-	c.youngMost = youngBytes
+	if !race.Enabled { // with few objects to choose from, raceShuffle would find those of a moment ago
+		c.youngMost = youngBytes
+	}
 	c.allocBits, c.pendBits, c.waitBits = c.core.AllocBits, c.core.PendBits, c.core.WaitBits
 	c.mu.Init("slab.mu")
 	c.reclaimMu.Init("slab.reclaimMu")

@@ -10,7 +10,19 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/pages"
 	"quiesce/internal/testkit"
+	"quiesce/page"
 )
+
+// newYoung makes a cache that begins young, in race builds as well.
+func newYoung[T any](t *testing.T, name string, a *page.Allocator) *Cache[T] {
+	t.Helper()
+	c, err := NewCache[T](name, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.c.youngMost = youngBytes
+	return c
+}
 
 // A service may have a cache, or a map, for each tenant, with an object or two.
 func TestACacheWithAnObjectCostsAPageOrTwo(t *testing.T) {
@@ -25,10 +37,7 @@ func TestACacheWithAnObjectCostsAPageOrTwo(t *testing.T) {
 	caches := make([]*Cache[cell], n)
 	objects := make([]*cell, n)
 	for i := range caches {
-		c, err := NewCache[cell](fmt.Sprint("small", i), WithAllocator(a))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newYoung[cell](t, fmt.Sprint("small", i), a)
 		caches[i], objects[i] = c, c.Alloc(gfp.Kernel)
 	}
 	eventually(t, fmt.Sprintf("a cache with an object holds %d bytes at most", most), func() bool { return each() <= most })
@@ -68,10 +77,7 @@ func TestACacheGrowsAndShrinks(t *testing.T) {
 
 func growAndShrink[T any](t *testing.T, n int) {
 	a := newPages(t, 0)
-	c, err := NewCache[T]("grows", WithAllocator(a))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newYoung[T](t, "grows", a)
 	var all []*T
 	valid := func(when string) {
 		t.Helper()
@@ -135,11 +141,7 @@ func TestTheChainFindsTheSlabsOfYoungCaches(t *testing.T) {
 	var caches [8]*Cache[cell]
 	var objects [8][]*cell
 	for i := range caches {
-		c, err := NewCache[cell](fmt.Sprint("young", i), WithAllocator(a))
-		if err != nil {
-			t.Fatal(err)
-		}
-		caches[i] = c
+		caches[i] = newYoung[cell](t, fmt.Sprint("young", i), a)
 	}
 	for k := range n {
 		for i, c := range caches {
@@ -179,10 +181,7 @@ func TestSmallSheavesShareTheirPages(t *testing.T) {
 	a := newPages(t, 0)
 	var wg sync.WaitGroup
 	for i := range 4 {
-		c, err := NewCache[cell](fmt.Sprint("shares", i), WithAllocator(a))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newYoung[cell](t, fmt.Sprint("shares", i), a)
 		c.c.youngMost = 1 << 30
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(1, uint64(i)))
