@@ -113,6 +113,7 @@ func (c *cache) allocatedLocked(off uint32) bool {
 // the first offset that is no allocated object of this cache.
 func (c *cache) bulkFreeLocked(offs []uint32) (bad uint32, ok bool) {
 	opened := c.core.Opened()
+	mixed := c.slabs.objects != c.slabs.count*int(c.perSlab) // there are young slabs
 	for _, off := range offs {
 		// As in allocatedLocked, with the loads shared: this loop is what a cold
 		// flood waits for.
@@ -121,7 +122,7 @@ func (c *cache) bulkFreeLocked(offs []uint32) (bad uint32, ok bool) {
 			return off, false
 		}
 		m := c.core.Meta(head)
-		if !c.usual(m) {
+		if m.Owner != c.id || mixed && !c.usual(m) {
 			if head, m = c.youngHead(off); m == nil {
 				return off, false
 			}
