@@ -58,26 +58,18 @@ func isSmall(n num) bool { return n%places != 0 }
 //
 //go:norace
 func (c *cache) makeSheaf(f gfp.Flags) (n num) {
-	if !c.isYoung() {
-		return c.newSheaf(c.pages.Alloc(0, f|pages.Unseen))
+	small := c.isYoung()
+	if small {
+		n, small = c.takePlace(0, f)
 	}
-	race.Disable()
-	n, ok := c.takePlace(0, f)
-	race.Enable()
-	if ok && n == 0 {
+	if n == 0 {
 		p := c.pages.Alloc(0, f|pages.Unseen)
-		if p == nil {
-			return 0
+		if p != nil && small {
+			n, small = c.takePlace(c.core.PageOf(p), f)
 		}
-		race.Disable()
-		n, ok = c.takePlace(c.core.PageOf(p), f)
-		race.Enable()
-		if !ok {
+		if n == 0 {
 			return c.newSheaf(p)
 		}
-	}
-	if !ok {
-		return c.newSheaf(c.pages.Alloc(0, f|pages.Unseen))
 	}
 	c.initSheaf(n, smallMax, smallSize)
 	return n
@@ -88,6 +80,8 @@ func (c *cache) makeSheaf(f gfp.Flags) (n num) {
 //
 //go:norace
 func (c *cache) takePlace(add uint32, f gfp.Flags) (n num, ok bool) {
+	race.Disable()
+	defer race.Enable()
 	sp := c.small
 	if f.CanLock() {
 		sp.mu.LockIRQ()

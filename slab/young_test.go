@@ -102,10 +102,8 @@ func growAndShrink[T any](t *testing.T, n int) {
 			}
 		}
 		valid("grown")
-		if !poisonOn {
-			if c.c.isYoung() || c.c.young.order >= c.c.order {
-				t.Errorf("%d bytes of slabs: the cache is young; orders %d and %d", c.c.slabBytes.Load(), c.c.young.order, c.c.order)
-			}
+		if !poisonOn && (c.c.isYoung() || c.c.young.order >= c.c.order) {
+			t.Errorf("%d bytes of slabs: the cache is young; orders %d and %d", c.c.slabBytes.Load(), c.c.young.order, c.c.order)
 		}
 		rand.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
 		for i, p := range all {
@@ -153,7 +151,7 @@ func TestTheChainFindsTheSlabsOfYoungCaches(t *testing.T) {
 	}
 	for i, c := range caches {
 		for _, p := range objects[i] {
-			c.freeRCUHooked(p)
+			c.c.raceFreeRCU(unsafe.Pointer(p))
 			off := uint32(c.c.unitOf(unsafe.Pointer(p)))
 			c.c.afterChaining(off, c.c.chainObject(off))
 		}
@@ -170,9 +168,6 @@ func TestTheChainFindsTheSlabsOfYoungCaches(t *testing.T) {
 	}
 	mustClose(t, a)
 }
-
-// freeRCUHooked tells the race detector that p goes on the chain.
-func (c *Cache[T]) freeRCUHooked(p *T) { c.c.raceFreeRCU(unsafe.Pointer(p)) }
 
 // A place in a shared page has one owner at a time, and pages go back with the
 // last of theirs.

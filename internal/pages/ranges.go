@@ -19,8 +19,8 @@ type span struct {
 var spans atomic.Pointer[span]
 
 // AddRange records that objects may lie in size bytes from p. The race
-// detector does not see it, or whoever makes an allocator would be ordered
-// before whoever asks.
+// detector does not see it: making an allocator orders no goroutine before
+// those that call InRange.
 //
 // Context: any.
 //

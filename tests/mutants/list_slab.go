@@ -316,7 +316,7 @@ var slabMutants = []mutant{
 		name:   "young-sheaves-of-a-page",
 		breaks: "a cache with an object costs 8 KiB at most",
 		file:   "slab/small.go", in: "cache.makeSheaf",
-		edits:  []edit{{before: `!c.isYoung()`, after: `true`}},
+		edits:  []edit{{before: `small := c.isYoung()`, after: `small := false`}},
 		killer: killer{pkg: "slab", tests: "TestACacheWithAnObjectCostsAPageOrTwo"},
 	},
 	// Misuse.
