@@ -65,7 +65,7 @@ func (c *cache) makeSheaf(f gfp.Flags) (n num) {
 	if n == 0 {
 		p := c.pages.Alloc(0, f|pages.Unseen)
 		if p != nil && small {
-			n, small = c.takePlace(c.core.PageOf(p), f)
+			n, _ = c.takePlace(c.core.PageOf(p), f)
 		}
 		if n == 0 {
 			return c.newSheaf(p)
