@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"quiesce/bench/internal/harness"
 )
 
 // The Go half of c/peers.h: clocks, batches and figures of a process that
@@ -123,12 +125,12 @@ func (t *task) run(work func(n int), objects int) {
 		}
 	}
 	v := make([]float64, t.batches)
-	used := cpuTime()
+	used := harness.CPUTime()
 	for i := range v {
 		v[i] = timed() / float64(n*objects)
 	}
-	used = cpuTime() - used
-	t.figure("ns", median(v))
+	used = harness.CPUTime() - used
+	t.figure("ns", harness.Median(v))
 	t.figure("cpu", used/float64(n*objects*t.batches))
 }
 
@@ -191,7 +193,7 @@ func readersOf(chunk func()) func(*task) error {
 		var chunks int64
 		progress := make([]ended, t.objects)
 		gate := make(chan struct{})
-		used := cpuTime()
+		used := harness.CPUTime()
 		for me := range progress {
 			ready.Add(1)
 			done.Go(func() {
@@ -205,10 +207,10 @@ func readersOf(chunk func()) func(*task) error {
 				<-gate
 				start := now()
 				for next := start; next-start < t.ns*float64(t.batches); {
-					used, last := threadTime(), now()
+					used, last := harness.ThreadTime(), now()
 					chunk()
 					next = now()
-					used = threadTime() - used
+					used = harness.ThreadTime() - used
 					n++
 					progress[me].n.Store(n)
 					if others(progress, me, seen) && (used == 0 || used > 0.9*(next-last)) {
@@ -226,7 +228,7 @@ func readersOf(chunk func()) func(*task) error {
 		ready.Wait()
 		close(gate)
 		done.Wait()
-		used = cpuTime() - used
+		used = harness.CPUTime() - used
 		percent := float64(len(together)) / float64(len(together)+len(alone)) * 100
 		if t.objects > 1 {
 			t.figure("together_percent", percent)
@@ -234,7 +236,7 @@ func readersOf(chunk func()) func(*task) error {
 		if t.objects == 1 || percent < enoughPercent {
 			together = append(together, alone...)
 		}
-		t.figure("ns", median(together)/chunkPairs)
+		t.figure("ns", harness.Median(together)/chunkPairs)
 		t.figure("cpu", used/float64(chunks*chunkPairs))
 		return nil
 	}

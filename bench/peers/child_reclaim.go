@@ -1,6 +1,7 @@
 package main
 
 import (
+	"quiesce/bench/internal/harness"
 	"runtime"
 
 	"quiesce/gfp"
@@ -26,12 +27,12 @@ func (r *reclaimer) measure(t *task) error {
 	case "churn":
 		r.churn(t.ns * float64(t.batches) / 4)
 		r.barrier()
-		before, used, start := peakStarts(), cpuTime(), now()
+		before, used, start := peakStarts(), harness.CPUTime(), now()
 		n := r.churn(t.ns * float64(t.batches))
 		r.barrier()
 		took := now() - start
 		t.figure("ns", took/n)
-		t.figure("cpu", (cpuTime()-used)/n)
+		t.figure("cpu", (harness.CPUTime()-used)/n)
 		t.peakEnds(before)
 	case "flood":
 		r.flood(nil, t.objects/16+1)
@@ -65,14 +66,14 @@ func (r *reclaimer) flood(t *task, n int) {
 	}
 	shuffle(ps)
 	evict()
-	before, used, start := peakStarts(), cpuTime(), now()
+	before, used, start := peakStarts(), harness.CPUTime(), now()
 	release := r.hold()
 	r.free(ps)
 	enqueued := now()
 	release()
 	r.barrier()
 	reclaimed := now()
-	used = cpuTime() - used
+	used = harness.CPUTime() - used
 	if t != nil {
 		t.peakEnds(before)
 	}

@@ -24,6 +24,8 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+
+	"quiesce/bench/internal/harness"
 )
 
 // Exit statuses.
@@ -112,7 +114,7 @@ func command(args []string, out, errs io.Writer) int {
 	err := fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(out, head+describe(fs)+tail)
+		fmt.Fprint(out, head+harness.DescribeFlags(fs)+tail)
 		return exitOK
 	case err != nil:
 		return usage("%v", err)
@@ -173,25 +175,4 @@ func (o options) measure(groups []group, out, errs io.Writer) int {
 		return exitInterrupted
 	}
 	return exitOK
-}
-
-// describe lists a set's flags for a help text of at most 80 columns.
-func describe(fs *flag.FlagSet) string {
-	const indent, width = 16, 78
-	var b strings.Builder
-	fs.VisitAll(func(f *flag.Flag) {
-		value, usage := flag.UnquoteUsage(f)
-		line := fmt.Sprintf("  %-*s", indent-2, strings.TrimSpace("-"+f.Name+" "+value))
-		for i, word := range strings.Fields(usage) {
-			if len(line)+1+len(word) > width {
-				b.WriteString(strings.TrimRight(line, " ") + "\n")
-				line = strings.Repeat(" ", indent)
-			} else if i > 0 {
-				line += " "
-			}
-			line += word
-		}
-		b.WriteString(line + "\n")
-	})
-	return b.String()
 }

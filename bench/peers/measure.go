@@ -1,35 +1,24 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"runtime"
 	"strconv"
-	"strings"
 	"time"
+
+	"quiesce/bench/internal/harness"
 )
 
 // Report is what -json prints.
 type Report struct {
-	Machine
+	harness.Machine
 	Effort
 	Partial bool      `json:"partial"`
 	Groups  []Group   `json:"groups"`
 	Skipped []Skipped `json:"skipped"`
 	Failed  []string  `json:"failed"`
-}
-
-// Machine is where the rows were measured.
-type Machine struct {
-	CPU  string `json:"cpu"`
-	CPUs int    `json:"cpus"`
-	OS   string `json:"os"`
-	Go   string `json:"go"`
-	Load string `json:"load"` // averages at the start
 }
 
 // Effort is how much was measured.
@@ -85,27 +74,26 @@ const childTimeout = 3 * time.Minute
 
 // measure runs the rows, round by round within each group.
 func measure(ctx context.Context, groups []group, o options, errs io.Writer) (*Report, error) {
-	rep := &Report{Machine: Machine{CPU: cpuModel(), CPUs: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH,
-		Go: runtime.Version(), Load: loadAverage()}, Effort: Effort{Count: o.count, Quick: o.quick},
+	rep := &Report{Machine: harness.ThisMachine(), Effort: Effort{Count: o.count, Quick: o.quick},
 		Groups: []Group{}, Skipped: []Skipped{}, Failed: []string{}}
 	dir, err := os.MkdirTemp("", "peers")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	show := newProgress(errs)
-	defer show.end()
-	show.say("looking for the C peers")
-	cc, err := newCompiler(ctx, dir)
+	show := harness.NewProgress("peers", errs)
+	defer show.End()
+	show.Say("looking for the C peers")
+	cc, err := harness.NewCompiler(ctx, dir, sources, packages)
 	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
 	groups, rep.Skipped = present(groups, cc)
 	for _, s := range rep.Skipped {
-		show.line(s.String())
+		show.Line(s.String())
 	}
 	for _, g := range groups {
-		show.total += len(g.rows) * o.count
+		show.Total += len(g.rows) * o.count
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -115,11 +103,11 @@ func measure(ctx context.Context, groups []group, o options, errs io.Writer) (*R
 		if ctx.Err() != nil {
 			break
 		}
-		rounds := rep.rounds(ctx, &g, o, func(r *row, s size) (figures, error) {
-			show.row(g.id + "/" + r.name)
+		rounds := rep.rounds(ctx, &g, o, func(r *row, s size) (harness.Figures, error) {
+			show.Row(g.id + "/" + r.name)
 			f, err := runRow(ctx, self, cc, r, s)
-			if err != nil && !interrupted(ctx) {
-				show.line(fmt.Sprintf("failed: %s/%s: %v", g.id, r.name, err))
+			if err != nil && !harness.Interrupted(ctx) {
+				show.Line(fmt.Sprintf("failed: %s/%s: %v", g.id, r.name, err))
 			}
 			return f, err
 		})
@@ -133,10 +121,10 @@ func measure(ctx context.Context, groups []group, o options, errs io.Writer) (*R
 
 // rounds measures a group's rows in turn, and returns the figures of each row's
 // rounds. A row that fails is not measured again.
-func (rep *Report) rounds(ctx context.Context, g *group, o options, measure func(*row, size) (figures, error)) [][]figures {
-	rounds := make([][]figures, len(g.rows))
+func (rep *Report) rounds(ctx context.Context, g *group, o options, measure func(*row, size) (harness.Figures, error)) [][]harness.Figures {
+	rounds := make([][]harness.Figures, len(g.rows))
 	for i := range rounds {
-		rounds[i] = make([]figures, o.count)
+		rounds[i] = make([]harness.Figures, o.count)
 	}
 	broken := make([]bool, len(g.rows))
 	for k := range o.count {
@@ -164,21 +152,10 @@ func (rep *Report) rounds(ctx context.Context, g *group, o options, measure func
 	return rounds
 }
 
-// interrupted reports, after a child failed, whether the user interrupted it.
-// The terminal's Ctrl-C reaches the child too, maybe first.
-func interrupted(ctx context.Context) bool {
-	select {
-	case <-ctx.Done():
-		return true
-	case <-time.After(100 * time.Millisecond):
-		return false
-	}
-}
-
 // summarize makes a group's results of its rounds.
-func summarize(g *group, rounds [][]figures) Group {
+func summarize(g *group, rounds [][]harness.Figures) Group {
 	out := Group{ID: g.id, Title: g.title, Rows: []Row{}}
-	var base []figures
+	var base []harness.Figures
 	for i, r := range g.rows {
 		if r.base {
 			base = rounds[i]
@@ -196,7 +173,7 @@ func summarize(g *group, rounds [][]figures) Group {
 
 // present takes out the rows that can't be measured on this machine, and says
 // once for every package what is missing.
-func present(groups []group, cc *compiler) (there []group, skipped []Skipped) {
+func present(groups []group, cc *harness.Compiler) (there []group, skipped []Skipped) {
 	at := map[string]int{}
 	skipped = []Skipped{}
 	for _, g := range groups {
@@ -204,7 +181,7 @@ func present(groups []group, cc *compiler) (there []group, skipped []Skipped) {
 		for _, r := range g.rows {
 			name := ""
 			if r.goChild == "" {
-				name = cc.missing(&r.prog)
+				name = cc.Missing(&r.prog)
 			}
 			if name == "" {
 				rows = append(rows, r)
@@ -212,7 +189,7 @@ func present(groups []group, cc *compiler) (there []group, skipped []Skipped) {
 			}
 			if _, seen := at[name]; !seen {
 				at[name] = len(skipped)
-				skipped = append(skipped, Skipped{Package: name, Why: cc.absent[name]})
+				skipped = append(skipped, Skipped{Package: name, Why: cc.Absent[name]})
 			}
 			s := &skipped[at[name]]
 			s.Rows = append(s.Rows, g.id+"/"+r.name)
@@ -225,13 +202,11 @@ func present(groups []group, cc *compiler) (there []group, skipped []Skipped) {
 }
 
 // runRow measures a row once, in a process of its own.
-func runRow(ctx context.Context, self string, cc *compiler, r *row, s size) (figures, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, childTimeout, fmt.Errorf("no result after %v", childTimeout))
-	defer cancel()
+func runRow(ctx context.Context, self string, cc *harness.Compiler, r *row, s size) (harness.Figures, error) {
 	args := []string{childArg, r.goChild}
 	if r.goChild == "" {
 		var err error
-		if self, err = cc.build(ctx, &r.prog); err != nil {
+		if self, err = cc.Build(ctx, &r.prog); err != nil {
 			return nil, err
 		}
 		args = nil
@@ -241,36 +216,27 @@ func runRow(ctx context.Context, self string, cc *compiler, r *row, s size) (fig
 		mode = "readers"
 	}
 	args = append(args, mode, strconv.FormatFloat(s.ns, 'f', 0, 64), strconv.Itoa(s.batches), strconv.Itoa(s.objects))
-	cmd := exec.CommandContext(ctx, self, args...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		if line := firstLine(errs.String()); line != "" {
-			return nil, fmt.Errorf("%w: %s", err, line)
-		}
-		return nil, err
-	}
-	return parseFigures(out.String())
+	return harness.RunChild(ctx, childTimeout, "ns", self, args...)
 }
 
-// cpuModel is the processor's name, where the system reports it.
-func cpuModel() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(text)) {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
-			return strings.TrimSpace(v)
+// result sums a row's rounds up. base are the rounds of the row it is compared
+// with; a round may be missing (nil) in either.
+func result(name string, rounds, base []harness.Figures) Row {
+	r := Row{Name: name, Figures: map[string]float64{}}
+	byName := map[string][]float64{}
+	for _, f := range rounds {
+		for k, v := range f {
+			byName[k] = append(byName[k], v)
 		}
 	}
-	return "unknown CPU"
-}
-
-func loadAverage() string {
-	text, _ := os.ReadFile("/proc/loadavg")
-	if w := strings.Fields(string(text)); len(w) >= 3 {
-		return strings.Join(w[:3], " ")
+	for k, v := range byName {
+		if k != "ns" && k != "cpu" {
+			r.Figures[k] = harness.Median(v)
+		}
 	}
-	return "unknown"
+	r.Rounds = byName["ns"]
+	r.NS, r.Ratio, r.Spread = harness.Compare("ns", rounds, base)
+	r.CPUNS, r.CPURatio, r.CPUSpread = harness.Compare("cpu", rounds, base)
+	r.Noisy, r.CPUNoisy = r.Spread > harness.NoisySpread, r.CPUSpread > harness.NoisySpread
+	return r
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"quiesce/bench/internal/harness"
 )
 
 // The test binary is its own child, as the command is.
@@ -44,13 +47,13 @@ func run(t *testing.T, args ...string) (stdout, stderr string, status int) {
 }
 
 func TestFiguresAreParsed(t *testing.T) {
-	f, err := parseFigures("figure ns 12.500\nfigure cpu 3\n")
+	f, err := harness.ParseFigures("figure ns 12.500\nfigure cpu 3\n", "ns")
 	if err != nil || len(f) != 2 || f["ns"] != 12.5 || f["cpu"] != 3 {
 		t.Errorf("%v, %v", f, err)
 	}
 	for _, bad := range []string{"", "hello\n", "figure ns\n", "figure ns twelve\n", "figure ns NaN\n", "figure ns Inf\n",
 		"figure ns -1\n", "figure ns 1 2\n", "figure cpu 1\n", "figure ns 1\nfigure ns 2\n", "figure ns 1\nSegmentation fault\n"} {
-		if f, err := parseFigures(bad); err == nil {
+		if f, err := harness.ParseFigures(bad, "ns"); err == nil {
 			t.Errorf("%q is %v", bad, f)
 		}
 	}
@@ -59,9 +62,9 @@ func TestFiguresAreParsed(t *testing.T) {
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
 
 func TestARowIsTheMedianOfItsRoundsAndOfTheirRatios(t *testing.T) {
-	round := func(ns ...float64) (f []figures) {
+	round := func(ns ...float64) (f []harness.Figures) {
 		for _, v := range ns {
-			f = append(f, figures{"ns": v, "cpu": 2 * v, "write": 7})
+			f = append(f, harness.Figures{"ns": v, "cpu": 2 * v, "write": 7})
 		}
 		return f
 	}
@@ -91,13 +94,13 @@ func TestSpreadAndNoise(t *testing.T) {
 		v    []float64
 		want float64
 	}{{nil, 0}, {[]float64{5}, 0}, {[]float64{0, 0}, 0}, {[]float64{9, 10, 11}, 10}, {[]float64{10, 100, 10, 9, 11}, 10}} {
-		if got := spread(c.v); !near(got, c.want) {
+		if got := harness.Spread(c.v); !near(got, c.want) {
 			t.Errorf("spread of %v is %v, want %v", c.v, got, c.want)
 		}
 	}
-	rounds := func(ns ...float64) (f []figures) {
+	rounds := func(ns ...float64) (f []harness.Figures) {
 		for _, v := range ns {
-			f = append(f, figures{"ns": v})
+			f = append(f, harness.Figures{"ns": v})
 		}
 		return f
 	}
@@ -132,14 +135,14 @@ func TestEveryRowsNameIsUnique(t *testing.T) {
 					t.Errorf("%s has ratio 1.00", name)
 				}
 			}
-			if (r.goChild == "") == (r.prog.source == "") {
+			if (r.goChild == "") == (r.prog.Source == "") {
 				t.Errorf("%s is in Go or in C", name)
 			}
 			if r.goChild != "" && children[r.goChild] == nil {
 				t.Errorf("%s has no measurement %q", name, r.goChild)
 			}
 			if r.goChild == "" {
-				if _, err := sources.ReadFile("c/" + r.prog.source); err != nil {
+				if _, err := fs.ReadFile(sources, r.prog.Source); err != nil {
 					t.Error(err)
 				}
 			}
@@ -194,15 +197,15 @@ func TestAbsentPeersAreLeftOutWithOneLine(t *testing.T) {
 		name, path string
 		want       []string // packages
 	}{
-		{"no compiler", t.TempDir(), []string{compilerPackages}},
-		{"a compiler that does nothing right", fakeCC(t, ""), []string{compilerPackages}},
+		{"no compiler", t.TempDir(), []string{harness.CompilerPackages}},
+		{"a compiler that does nothing right", fakeCC(t, ""), []string{harness.CompilerPackages}},
 		{"all there", fakeCC(t, "nothing"), nil},
 		{"no liburcu", fakeCC(t, "-lurcu"), []string{"liburcu-dev"}},
 		{"only glibc", fakeCC(t, "-lurcu", "-lck", "-ljemalloc", "-lmimalloc"), []string{"liburcu-dev", "libck-dev", "libjemalloc-dev", "libmimalloc-dev"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("PATH", c.path)
-			cc, err := newCompiler(context.Background(), t.TempDir())
+			cc, err := harness.NewCompiler(context.Background(), t.TempDir(), sources, packages)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +228,7 @@ func TestAbsentPeersAreLeftOutWithOneLine(t *testing.T) {
 			for _, g := range there {
 				left += len(g.rows)
 			}
-			if left+out != all || left < inGo || len(c.want) > 0 && c.want[0] == compilerPackages && left != inGo {
+			if left+out != all || left < inGo || len(c.want) > 0 && c.want[0] == harness.CompilerPackages && left != inGo {
 				t.Errorf("%d rows left and %d out, of %d and %d in Go", left, out, all, inGo)
 			}
 		})
@@ -253,7 +256,7 @@ func TestEveryGoRowMeasures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("some seconds")
 	}
-	var cc *compiler
+	var cc *harness.Compiler
 	for _, g := range allGroups() {
 		for _, r := range g.rows {
 			if r.goChild == "" {
@@ -280,7 +283,7 @@ func TestEveryCRowMeasures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles")
 	}
-	cc, err := newCompiler(context.Background(), t.TempDir())
+	cc, err := harness.NewCompiler(context.Background(), t.TempDir(), sources, packages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,8 +382,8 @@ func TestHelpAndList(t *testing.T) {
 		}
 	}
 	for _, p := range packages {
-		if !strings.Contains(out.String(), p.name) {
-			t.Errorf("-h does not tell of %s", p.name)
+		if !strings.Contains(out.String(), p.Name) {
+			t.Errorf("-h does not tell of %s", p.Name)
 		}
 	}
 	out.Reset()

@@ -1,6 +1,12 @@
 package main
 
-import "regexp"
+import (
+	"embed"
+	"io/fs"
+	"regexp"
+
+	"quiesce/bench/internal/harness"
+)
 
 // group is a piece of work, and the peers that do it.
 type group struct {
@@ -23,16 +29,23 @@ type row struct {
 	name    string
 	base    bool   // its ratio is 1.00
 	goChild string // the name of its function in children; "": it is in C
-	prog    program
+	prog    harness.Program
 	long    bool // its batches are longer: the collector runs every few milliseconds
 }
 
-// program is a C program.
-type program struct {
-	source   string // in c/
-	defines  []string
-	libs     []string
-	packages []string // Debian's, that it needs
+// The C programs' sources are in the binary: the command runs from anywhere.
+//
+//go:embed c
+var embedded embed.FS
+
+var sources, _ = fs.Sub(embedded, "c") // a valid name: no error
+
+// packages are what the C peers need.
+var packages = []harness.Package{
+	{Name: "liburcu-dev", Probe: "#include <urcu/urcu-memb.h>", Libs: "-lurcu-memb -lurcu-qsbr -lurcu-bp"},
+	{Name: "libck-dev", Probe: "#include <ck_epoch.h>", Libs: "-lck"},
+	{Name: "libjemalloc-dev", Libs: "-Wl,--no-as-needed -ljemalloc"},
+	{Name: "libmimalloc-dev", Libs: "-Wl,--no-as-needed -lmimalloc"},
 }
 
 // Batches are shorter than a time slice, so that those which another process
@@ -55,11 +68,11 @@ func based(r row) row { r.base = true; return r }
 func collected(r row) row { r.long = true; return r }
 
 func urcu(name, source, flavour string, defines ...string) row {
-	return row{name: name, prog: program{source, defines, []string{"-lurcu-" + flavour}, []string{"liburcu-dev"}}}
+	return row{name: name, prog: harness.Program{Source: source, Defines: defines, Libs: []string{"-lurcu-" + flavour}, Packages: []string{"liburcu-dev"}}}
 }
 
 func ck(name, source string) row {
-	return row{name: name, prog: program{source, []string{"PEER_ck"}, []string{"-lck"}, []string{"libck-dev"}}}
+	return row{name: name, prog: harness.Program{Source: source, Defines: []string{"PEER_ck"}, Libs: []string{"-lck"}, Packages: []string{"libck-dev"}}}
 }
 
 // allocators are what a C program can be linked with.
@@ -77,11 +90,11 @@ func onEach(r row) (rows []row) {
 			s.name += ", "
 		}
 		s.name += a.name
-		s.prog.defines = append(append([]string(nil), s.prog.defines...), `ALLOCATOR="`+a.library+`"`)
-		s.prog.libs, s.prog.packages = append([]string(nil), s.prog.libs...), append([]string(nil), s.prog.packages...)
+		s.prog.Defines = append(append([]string(nil), s.prog.Defines...), `ALLOCATOR="`+a.library+`"`)
+		s.prog.Libs, s.prog.Packages = append([]string(nil), s.prog.Libs...), append([]string(nil), s.prog.Packages...)
 		if a.pkg != "" {
-			s.prog.libs = append([]string{"-Wl,--no-as-needed", "-l" + a.library}, s.prog.libs...)
-			s.prog.packages = append(s.prog.packages, a.pkg)
+			s.prog.Libs = append([]string{"-Wl,--no-as-needed", "-l" + a.library}, s.prog.Libs...)
+			s.prog.Packages = append(s.prog.Packages, a.pkg)
 		}
 		rows = append(rows, s)
 	}
@@ -111,12 +124,12 @@ func readers() []row {
 }
 
 // malloc is the allocators' own program.
-func malloc() []row { return onEach(row{name: "C", prog: program{source: "alloc.c"}}) }
+func malloc() []row { return onEach(row{name: "C", prog: harness.Program{Source: "alloc.c"}}) }
 
 // deferred are the C peers that free later, and free at once for comparison.
 func deferred() []row {
 	return join(
-		onEach(row{name: "C free at once", prog: program{source: "reclaim.c", defines: []string{"PEER_free"}}}),
+		onEach(row{name: "C free at once", prog: harness.Program{Source: "reclaim.c", Defines: []string{"PEER_free"}}}),
 		onEach(ck("C ck_epoch, polled by caller", "reclaim.c")),
 		onEach(urcu("C liburcu defer_rcu", "reclaim.c", "memb", "PEER_defer_rcu")),
 		onEach(urcu("C liburcu call_rcu", "reclaim.c", "memb", "PEER_call_rcu")),

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"quiesce/bench/internal/harness"
 )
 
 func sample() *Report {
-	return &Report{Machine: Machine{CPU: "A CPU", CPUs: 2, OS: "linux/amd64", Go: "go1", Load: "0 0 0"}, Effort: Effort{Count: 3, Objects: 500_000},
+	return &Report{Machine: harness.Machine{CPU: "A CPU", CPUs: 2, OS: "linux/amd64", Go: "go1", Load: "0 0 0"}, Effort: Effort{Count: 3, Objects: 500_000},
 		Groups: []Group{{ID: "flood", Title: "A flood of a title that is longer than all names below it", Rows: []Row{
 			{Name: "Quiesce", Base: true, NS: 7.6, Ratio: 1, Spread: 3, CPUNS: 8, CPURatio: 1, CPUSpread: 2, Rounds: []float64{7, 7.6, 8},
 				Figures: map[string]float64{"enqueue": 5.5, "reclaim": 2.1, "write": 35}},

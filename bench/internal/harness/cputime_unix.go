@@ -1,14 +1,14 @@
 //go:build unix
 
-package main
+package harness
 
 import (
 	"runtime"
 	"syscall"
 )
 
-// cpuTime is the process's user and system time, in ns.
-func cpuTime() float64 {
+// CPUTime is the process's user and system time, in ns.
+func CPUTime() float64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0
@@ -16,9 +16,9 @@ func cpuTime() float64 {
 	return float64(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// threadTime is the same of the calling thread; 0 where the system does not
+// ThreadTime is the same of the calling thread; 0 where the system does not
 // tell.
-func threadTime() float64 {
+func ThreadTime() float64 {
 	var u syscall.Rusage
 	if runtime.GOOS != "linux" || syscall.Getrusage(rusageThread, &u) != nil {
 		return 0

@@ -1,0 +1,9 @@
+//go:build !unix
+
+package harness
+
+// CPUTime is not known here.
+func CPUTime() float64 { return 0 }
+
+// ThreadTime is not known either.
+func ThreadTime() float64 { return 0 }
