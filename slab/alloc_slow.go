@@ -57,19 +57,19 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 	fault.Delay("slot")
 	if in == 0 || c.sheaf(in).n == 0 {
 		c.putEmpty(s, in)
-		in = c.full.pop(c)
-		if !f.CanLock() && c.full.n.Load() < c.stock.sheaves.Load()/2 { // ord:hint
+		in = c.popFull()
+		if !f.CanLock() && c.full.objects.Load() < int64(c.stock.sheaves.Load())*int64(c.sheafCap)/2 { // ord:hint
 			race.Enable()
 			c.requestStock()
 			race.Disable()
 		}
 	}
 	if in != 0 {
-		took := int64(c.room(in))
+		took := int64(c.sheaf(in).n)
 		off := c.install(s, in)
 		s.exit()
 		race.Enable()
-		c.checkStock(took, int64(c.full.n.Load())*int64(c.sheafCap), f) // ord:hint
+		c.checkStock(took, c.full.objects.Load(), f) // ord:hint
 		return c.pointer(off)
 	}
 	s.exit()
@@ -212,7 +212,7 @@ func (c *cache) useSheaf(e num) unsafe.Pointer {
 	if m.n == 0 {
 		c.pushEmpty(e)
 	} else {
-		c.full.push(c, e)
+		c.pushFull(e)
 	}
 	race.Enable()
 	return c.pointer(off)
@@ -220,7 +220,7 @@ func (c *cache) useSheaf(e num) unsafe.Pointer {
 
 // fromDepot tries the depot once more: a sheaf may have come in since.
 func (c *cache) fromDepot() unsafe.Pointer {
-	if e := c.full.pop(c); e != 0 {
+	if e := c.popFull(); e != 0 {
 		return c.useSheaf(e)
 	}
 	return nil

@@ -41,7 +41,7 @@ func (c *cache) freeSlow(s *slot, off uint32) {
 	s.exit()
 	race.Enable()
 	if out != 0 {
-		c.full.push(c, out)
+		c.pushFull(out)
 		c.memoryCame()
 		c.checkDepot()
 	}

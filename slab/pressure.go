@@ -74,7 +74,7 @@ func (c *cache) Stock() (s pages.Stock) {
 	c.mu.LockIRQ()
 	n := c.freeLocked()
 	c.mu.UnlockIRQ()
-	n += int64(c.full.n.Load()) * int64(c.sheafCap)                  // ord:hint
+	n += c.full.objects.Load()                                       // ord:hint
 	if t := c.ranLowAt.Load(); t != 0 && sys.Nanotime()-t < lowFor { // ord:hint
 		s.Lack = max(int64(c.sheafCap)-n, 0) * int64(c.size)
 	}
@@ -114,7 +114,7 @@ func (c *cache) Release(stage pages.Stage, need int64) int64 {
 		}
 		c.lastReclaim.Store(sys.Nanotime()) // ord:hint
 		for before-c.held() < need {
-			n := c.full.pop(c)
+			n := c.popFull()
 			if n == 0 {
 				break
 			}
@@ -209,6 +209,6 @@ func (s *slot) hasSheaf() bool {
 func (c *cache) shrink() {
 	c.poison.memoryShort()
 	c.flushSheaves()
-	c.trimDepot(0)
+	c.trimDepot(true)
 	c.dropEmpties(0)
 }

@@ -34,7 +34,7 @@ type batch struct {
 
 // hasWork reports whether there is something to reclaim.
 func (c *cache) hasWork() bool {
-	return !c.pending.empty() || c.chain.Load() != 0 || c.full.n.Load() > c.depotMax.Load() || c.poison.pending() // ord:wake-reclaim,hint
+	return !c.pending.empty() || c.chain.Load() != 0 || c.overfull() || c.poison.pending() // ord:wake-reclaim
 }
 
 // reclaimOnce waits for the grace periods of all that is pending now, and
@@ -110,7 +110,7 @@ func (c *cache) disposeLocked() (more bool) {
 	c.freeChainedLocked(b.slabs)
 	c.poison.gracePeriodEnded()
 	c.memoryCame()
-	c.trimDepot(c.depotMax.Load()) // ord:hint
+	c.trimDepot(false)
 	return c.chainRest != 0
 }
 
@@ -156,7 +156,7 @@ func (c *cache) dispose(n num) {
 		if c.handedOver++; c.handedOver%checkEvery == 0 {
 			c.checkSheaf(s)
 		}
-		c.full.push(c, n)
+		c.pushFull(n)
 		return
 	}
 	c.flush(n, &c.stats.bulk)
@@ -193,16 +193,31 @@ func (c *cache) checkSheaf(s *sheaf) {
 //
 //go:norace
 func (c *cache) checkDepot() {
-	if c.full.n.Load() > c.depotMax.Load() { // ord:hint
+	if c.overfull() {
 		c.startReclaim()
 	}
 }
 
-// trimDepot frees sheaves of the depot in bulk until most are left, bounded by
-// what is there now.
-func (c *cache) trimDepot(most int32) {
-	for range c.full.n.Load() - most { // ord:hint
-		n := c.full.pop(c)
+// overfull reports whether the depot has more than it should keep, and any one
+// sheaf more than is reserved.
+//
+//go:norace
+func (c *cache) overfull() bool {
+	if c.full.n.Load() <= c.depotMax.Load() { // ord:hint
+		return false
+	}
+	reserved := c.stock.reserved.Load()                                         // ord:hint
+	return reserved == 0 || c.full.objects.Load()-int64(c.sheafCap) >= reserved // ord:hint
+}
+
+// trimDepot frees sheaves of the depot in bulk while it has more than it should
+// keep, or all of them, bounded by what is there now.
+func (c *cache) trimDepot(all bool) {
+	for range c.full.n.Load() { // ord:hint
+		if !all && !c.overfull() {
+			return
+		}
+		n := c.popFull()
 		if n == 0 {
 			return
 		}

@@ -89,9 +89,10 @@ func (s *sheaf) setLink(n num) {
 // left and came back in between. The link it read may then be garbage, but
 // reading it never faults: pages stay readable forever.
 type stack struct {
-	head atomic.Uint64
-	n    atomic.Int32 // exact when no operation is under way
-	_    [112]byte
+	head    atomic.Uint64
+	n       atomic.Int32 // exact when no operation is under way
+	objects atomic.Int64 // in the depot's full sheaves: pushFull and popFull count them
+	_       [104]byte
 }
 
 //go:norace
@@ -143,6 +144,29 @@ func (st *stack) takeAll() num {
 			return num(h)
 		}
 	}
+}
+
+// pushFull puts a sheaf of allocatable objects into the depot.
+//
+//go:norace
+func (c *cache) pushFull(n num) {
+	race.Disable()
+	objects := int64(c.sheaf(n).n)
+	c.full.push(c, n)
+	c.full.objects.Add(objects) // ord:hint
+	race.Enable()
+}
+
+// popFull takes such a sheaf out of the depot. It returns 0 if there is none.
+//
+//go:norace
+func (c *cache) popFull() (n num) {
+	race.Disable()
+	if n = c.full.pop(c); n != 0 {
+		c.full.objects.Add(-int64(c.sheaf(n).n)) // ord:hint
+	}
+	race.Enable()
+	return n
 }
 
 func (st *stack) empty() bool { return num(st.head.Load()) == 0 } // ord:stack

@@ -24,6 +24,7 @@ type stock struct {
 	sheaves atomic.Int32 // what the depot is filled up to; 0 before the first
 
 	reserving atomic.Int32 // calls of Reserve: what the depot has is not to be reclaimed
+	reserved  atomic.Int64 // objects that the depot keeps; only Reserve changes it
 }
 
 const (
@@ -69,18 +70,19 @@ func (c *cache) fillStock() {
 	most := min(max(int32(stockBytes/perSheaf), 1), c.depotMax.Load()) // ord:hint
 	n := max(min(2*c.stock.sheaves.Load(), most), 1)                   // ord:hint
 	c.stock.sheaves.Store(n)                                           // ord:hint
-	c.fillDepot(n)
+	c.fillDepot(int64(n) * int64(c.sheafCap))
 }
 
-// fillDepot adds filled sheaves until the depot has n, and reports whether
-// it has. Others may take some all the while. Context: task; not pinned.
-func (c *cache) fillDepot(n int32) bool {
-	for range n {
-		if c.full.n.Load() >= n || c.closed.Load() || !c.fillOne() { // ord:hint,closed
+// fillDepot adds filled sheaves until the depot has n objects, and reports whether
+// it has. It counts objects and not sheaves: some are small, and some not full.
+// Others may take some all the while. Context: task; not pinned.
+func (c *cache) fillDepot(n int64) bool {
+	for range n/int64(c.sheafCap) + 1 {
+		if c.full.objects.Load() >= n || c.closed.Load() || !c.fillOne() { // ord:hint,closed
 			break
 		}
 	}
-	return c.full.n.Load() >= n // ord:hint
+	return c.full.objects.Load() >= n // ord:hint
 }
 
 // fillOne adds a full sheaf to the depot. If it gets less than a sheaf of
@@ -111,7 +113,7 @@ func (c *cache) fillOne() bool {
 		c.pushEmpty(e)
 	} else {
 		c.sheaf(e).fill(dst, n)
-		c.full.push(c, e)
+		c.pushFull(e)
 	}
 	return n == len(dst)
 }
@@ -129,20 +131,21 @@ func (c *Cache[T]) Reserve(n int) error { return c.c.reserve(n) }
 func (c *cache) reserve(n int) error {
 	c.mustBeOpen()
 	mightSleep("slab: Reserve")
-	sheaves := (int64(max(n, 0)) + int64(c.sheafCap) - 1) / int64(c.sheafCap)
-	if sheaves > 1<<20 {
+	objects := int64(max(n, 0))
+	if objects > int64(c.sheafCap)<<20 {
 		return fmt.Errorf("slab: cache %s: Reserve(%d): %w", c.name, n, ErrNoMemory)
 	}
-	for {
-		old := c.depotMax.Load()                                                     // ord:hint
-		if old >= int32(sheaves) || c.depotMax.CompareAndSwap(old, int32(sheaves)) { // ord:hint
-			break
-		}
+	sheaves := int32((objects + int64(c.sheafCap) - 1) / int64(c.sheafCap))
+	for old := c.depotMax.Load(); old < sheaves && !c.depotMax.CompareAndSwap(old, sheaves); { // ord:hint
+		old = c.depotMax.Load() // ord:hint
+	}
+	for old := c.stock.reserved.Load(); old < objects && !c.stock.reserved.CompareAndSwap(old, objects); { // ord:hint
+		old = c.stock.reserved.Load() // ord:hint
 	}
 	c.stock.reserving.Add(1)        // ord:hint
 	defer c.stock.reserving.Add(-1) // ord:hint
-	if c.fillDepot(int32(sheaves)) ||
-		c.core.Wait(c, c.nextOrder(), c.needed(), func() bool { return c.fillDepot(int32(sheaves)) }) {
+	if c.fillDepot(objects) ||
+		c.core.Wait(c, c.nextOrder(), c.needed(), func() bool { return c.fillDepot(objects) }) {
 		return nil
 	}
 	return fmt.Errorf("slab: cache %s: Reserve(%d): %w", c.name, n, ErrNoMemory)
