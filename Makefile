@@ -2,7 +2,7 @@
 # .ci/nightly.
 .DEFAULT_GOAL := help
 .PHONY: help quick full nightly test race poison lockdep lint build bench baseline benchcmp \
-	fuzz mutants torture litmus formal arm64 demo rename
+	fuzz map-chart mutants torture litmus formal arm64 demo rename
 
 work    = ./... ./cmd/quiesce/... ./bench/... ./tests/...
 FUZZTIME ?= 30s
@@ -16,7 +16,7 @@ BASE     ?= HEAD
 help: ## this list
 	@echo 'make TARGET [NAME=value ...]'
 	@echo
-	@sed -n -E 's/^([a-z]+):.* ## (.*)$$/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n -E 's/^([a-z-]+):.* ## (.*)$$/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 
 quick: build ## build, vet, short tests of the library, policies: two minutes
 	go vet $(work)
@@ -51,6 +51,9 @@ lint: ## gofmt, vet with every tag, staticcheck, golangci-lint
 
 bench: ## benchmarks: BENCH=pattern PKG=./slab COUNT=6
 	go test -run '^$$' -bench '$(BENCH)' -count $(COUNT) $(PKG)
+
+map-chart: ## maps side by side, measured and drawn: docs/measured/maps.svg COUNT=6
+	go run ./bench/maps -run '^uint64/hit/2/' -count $(COUNT) -svg docs/measured/maps.svg
 
 baseline: ## this machine's benchmarks to bench/baseline, for benchcmp
 	BENCH='$(BENCH)' PKG='$(PKG)' COUNT=$(COUNT) .ci/baseline

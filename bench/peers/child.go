@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,24 +133,13 @@ func (t *task) run(work func(n int), objects int) {
 	t.figure("cpu", used/float64(n*objects*t.batches))
 }
 
-// status is a figure of /proc/self/status, in MB; 0 where there is none.
-func status(name string) (mb float64) {
-	text, _ := os.ReadFile("/proc/self/status")
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, name+":"); ok {
-			fmt.Sscan(rest, &mb)
-		}
-	}
-	return mb / 1024
-}
-
 // peakStarts forgets the peak so far; the memory in use now is returned.
 func peakStarts() float64 {
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // not on every system
-	return status("VmRSS")
+	return harness.Status("VmRSS")
 }
 
-func (t *task) peakEnds(before float64) { t.figure("peak_mb", max(status("VmHWM")-before, 0)) }
+func (t *task) peakEnds(before float64) { t.figure("peak_mb", max(harness.Status("VmHWM")-before, 0)) }
 
 var evicted []uint64
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"quiesce/bench/internal/harness"
@@ -41,24 +40,13 @@ func render(w io.Writer, rep *Report) {
 // printTable prints the groups as one table of at most 80 columns: a row's
 // notes are on a line of their own.
 func printTable(w io.Writer, groups []Group) {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	style := t.Style()
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Format.Header = text.FormatDefault
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	var right []table.ColumnConfig
-	for n := 2; n <= 5; n++ {
-		right = append(right, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
-	}
-	t.SetColumnConfigs(right)
-	t.AppendHeader(table.Row{"", "ns", "ratio", "CPU ns", "ratio"})
+	rows := [][]string{{"", "ns", "ratio", "CPU ns", "ratio"}}
 	for _, g := range groups {
 		for _, r := range g.Rows {
-			t.AppendRow(table.Row{"  " + r.Name, harness.NS(r.NS), harness.Ratio(r.Ratio), harness.NS(r.CPUNS), harness.Ratio(r.CPURatio)})
+			rows = append(rows, []string{"  " + r.Name, harness.NS(r.NS), harness.Ratio(r.Ratio), harness.NS(r.CPUNS), harness.Ratio(r.CPURatio)})
 		}
 	}
-	lines := strings.Split(t.Render(), "\n")
+	lines := harness.Align(rows)
 	put := func(line string) { fmt.Fprintln(w, strings.TrimRight(line, " ")) }
 	put(lines[0])
 	at := 1

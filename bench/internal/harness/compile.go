@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"fmt"
 	"io/fs"
 	"os"
@@ -31,6 +32,12 @@ type Program struct {
 	Packages []string // Debian's, that it needs
 }
 
+// The header that all C programs share is in the binary: a command runs from
+// anywhere.
+//
+//go:embed c/peers.h
+var header []byte
+
 // Compiler makes C programs, each once.
 type Compiler struct {
 	dir    string
@@ -41,7 +48,7 @@ type Compiler struct {
 }
 
 // NewCompiler looks for what the programs need. dir is for its files; sources
-// holds the programs' files, and nothing else.
+// holds the programs' files, and nothing else. They may include peers.h.
 func NewCompiler(ctx context.Context, dir string, sources fs.FS, packages []Package) (*Compiler, error) {
 	c := &Compiler{dir: dir, Absent: map[string]string{}, made: map[string]string{}, errs: map[string]error{}}
 	if runtime.GOOS != "linux" {
@@ -52,6 +59,9 @@ func NewCompiler(ctx context.Context, dir string, sources fs.FS, packages []Pack
 	if c.cc, err = exec.LookPath("cc"); err != nil {
 		c.Absent[CompilerPackages] = "no C compiler (cc)"
 		return c, nil
+	}
+	if err := os.WriteFile(filepath.Join(dir, "peers.h"), header, 0o600); err != nil {
+		return nil, err
 	}
 	entries, err := fs.ReadDir(sources, ".")
 	if err != nil {

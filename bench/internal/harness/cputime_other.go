@@ -4,6 +4,3 @@ package harness
 
 // CPUTime is not known here.
 func CPUTime() float64 { return 0 }
-
-// ThreadTime is not known either.
-func ThreadTime() float64 { return 0 }

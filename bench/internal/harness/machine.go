@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -38,4 +39,29 @@ func loadAverage() string {
 		return strings.Join(w[:3], " ")
 	}
 	return "unknown"
+}
+
+// Status is a figure of /proc/self/status, in MB; 0 where there is none.
+func Status(name string) (mb float64) {
+	text, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			fmt.Sscan(rest, &mb)
+		}
+	}
+	return mb / 1024
+}
+
+// MemAvailable is the memory in bytes that the system has to give; 0 where it
+// does not tell.
+func MemAvailable() float64 {
+	text, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+			var kb float64
+			fmt.Sscan(rest, &kb)
+			return kb * 1024
+		}
+	}
+	return 0
 }

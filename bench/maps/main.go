@@ -1,0 +1,235 @@
+// Command maps measures concurrent maps side by side: rcuhash, what Go programs
+// use instead, and liburcu's rculfhash, as one table with ratios, and compares
+// the figures with what rcuhash must reach.
+//
+// Every measurement of a map is a process of its own (child.go, c/maps.c), so
+// that no map suffers from another's heap. The processes of a job (a kind of
+// keys and their number) run in turn, round after round.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"quiesce/bench/internal/harness"
+)
+
+// Exit statuses.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // a row failed, a target was missed (-check), or the report could not be written
+	exitUsage       = 2   // a bad flag
+	exitInterrupted = 130 // ended early by SIGINT or SIGTERM, and clean
+)
+
+const head = `maps: concurrent maps side by side
+
+Usage: go run ./bench/maps [flags]
+
+Measures rcuhash, xsync.Map, a map under an RWMutex and 256 of them, a bare map
+(reads only), sync.Map, haxmap, and liburcu's rculfhash in C, and prints one
+table, and what rcuhash must reach with verdicts. The C map is compiled with
+cc; where it is not installed, it is left out, with a line that says so:
+
+  apt-get install gcc libc6-dev liburcu-dev
+
+All of it takes the better part of an hour; -run and -keys choose.
+
+Flags:
+`
+
+const tail = `
+The table:
+  hit, miss   look-ups of keys that are in the map, or are not: wall time by
+              the look-ups of all goroutines, as in Go's parallel benchmarks
+  ReadLock    rcuhash's and rculfhash's readers have sections: one for each
+  each        look-up, or
+  1 section   one for 1000 look-ups, which shows what cheaper readers would give
+  updates     in turn a Put of a key that is there, the insertion of one that
+              isn't, and the deletion of one that was inserted
+  growth      insertion alone; p99.9 of Get, at rest and while the map grows;
+              the longest Put by the CPU time of its thread
+  memory      RSS of a process, after the collector gave back what it could,
+              and at its peak
+  ratio       to the row that has 1.00, in the same round; the median of rounds:
+              2.00 takes twice as long, 0.50 half as long
+A figure with ~ is noisy: the quartiles of its rounds, or of its ratios, are
+more than 20 % apart. Every look-up's result is checked; a wrong one ends the
+run. docs/measured/maps.md says what each work measures, and what is not
+comparable.
+
+Examples:
+  go run ./bench/maps -short
+  go run ./bench/maps -run 'uint64/hit' -keys 1M,8M -count 9
+  go run ./bench/maps -run 'grow|rss' -check
+  go run ./bench/maps -keys 64M -run uint64/
+
+Exit status:
+  0    measured; what is absent or does not fit was left out
+  1    a row failed, a look-up was wrong, the report could not be written, or,
+       with -check, a target was missed
+  2    a bad flag, or one that selects nothing
+  130  interrupted (SIGINT, SIGTERM), and clean: the table has what there is.
+       A second Ctrl-C ends the program at once.
+`
+
+// options are what the flags say.
+type options struct {
+	run, sizes, svg            string
+	count                      int
+	asJSON, list, check, short bool
+	keys                       []int // of full maps
+	grow, rss                  int   // keys of the map that grows, of the one whose memory is measured
+}
+
+func (o *options) flags() *flag.FlagSet {
+	fs := flag.NewFlagSet("maps", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&o.run, "run", "", "measure only rows whose WORK/NAME matches the `regexp`; a work's row with ratio 1.00 always runs along")
+	fs.StringVar(&o.sizes, "keys", "1k,64k,1M,8M", "`sizes` of the full maps (default 1k,64k,1M,8M). What does not fit into memory (64M strings, for some) is left out, with a line")
+	fs.IntVar(&o.count, "count", 5, "`n` rounds (default 5)")
+	fs.BoolVar(&o.check, "check", false, "exit with 1 if a target is missed")
+	fs.BoolVar(&o.short, "short", false, "few keys, short batches, one round: to see in some seconds that it works")
+	fs.BoolVar(&o.list, "list", false, "list the works' rows, and end")
+	fs.BoolVar(&o.asJSON, "json", false, "print one JSON object on stdout instead of the table")
+	fs.StringVar(&o.svg, "svg", "", "draw the first work of the table, too, as an SVG `file`")
+	return fs
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == childArg {
+		os.Exit(child(os.Args[2:], os.Stdout, os.Stderr))
+	}
+	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func command(args []string, out, errs io.Writer) int {
+	var o options
+	fs := o.flags()
+	usage := func(format string, a ...any) int {
+		fmt.Fprintf(errs, "maps: %s (see go run ./bench/maps -h)\n", fmt.Sprintf(format, a...))
+		return exitUsage
+	}
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(out, head+harness.DescribeFlags(fs)+tail)
+		return exitOK
+	case err != nil:
+		return usage("%v", err)
+	case fs.NArg() > 0:
+		return usage("unexpected arguments: %s; works go with -run", strings.Join(fs.Args(), " "))
+	case o.count < 1:
+		return usage("-count %d: at least 1", o.count)
+	}
+	want, err := regexp.Compile(o.run)
+	if err != nil {
+		return usage("-run: %v", err)
+	}
+	if o.keys, err = parseSizes(o.sizes); err != nil {
+		return usage("-keys: %v", err)
+	}
+	o.grow, o.rss = million, entries
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if o.short {
+		o.grow, o.rss = 2000, 20_000
+		if !given["keys"] {
+			o.keys = []int{1000, 8000}
+		}
+		if !given["count"] {
+			o.count = 1
+		}
+	}
+	groups := choose(allGroups(o), want)
+	if len(groups) == 0 {
+		return usage("-run %s: no such row (-list shows them)", o.run)
+	}
+	if o.list {
+		for _, g := range groups {
+			for _, r := range g.rows {
+				fmt.Fprintf(out, "%s/%s\n", g.id, r.name)
+			}
+		}
+		return exitOK
+	}
+	return o.measure(groups, out, errs)
+}
+
+// parseSizes reads a list of numbers of keys.
+func parseSizes(s string) (sizes []int, err error) {
+	for _, word := range strings.Split(s, ",") {
+		word = strings.TrimSpace(word)
+		digits, unit := word, 1
+		switch {
+		case strings.HasSuffix(word, "k"):
+			digits, unit = word[:len(word)-1], 1000
+		case strings.HasSuffix(word, "M"):
+			digits, unit = word[:len(word)-1], million
+		}
+		n, err := strconv.Atoi(digits)
+		if err != nil || n < 1 || n*unit < leastKeys || n > mostKeys/unit {
+			return nil, fmt.Errorf("%q: want %d to %s, such as 64k or 8M", word, leastKeys, short(mostKeys))
+		}
+		sizes = append(sizes, n*unit)
+	}
+	return sizes, nil
+}
+
+const (
+	leastKeys = 100
+	mostKeys  = 1000 * million // their numbers have 32 bits
+)
+
+// measure measures the groups, prints the report and returns the exit status.
+func (o options) measure(groups []group, out, errs io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process
+	rep, err := measure(ctx, groups, o, errs)
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintf(errs, "maps: %v\n", err)
+		return exitFailed
+	}
+	if err != nil {
+		return exitInterrupted
+	}
+	var b bytes.Buffer
+	if o.asJSON {
+		e := json.NewEncoder(&b)
+		e.SetIndent("", "  ")
+		err = e.Encode(rep)
+	} else {
+		render(&b, rep)
+	}
+	if err == nil {
+		_, err = out.Write(b.Bytes())
+	}
+	if err == nil && o.svg != "" && !rep.Partial && len(rep.Groups) > 0 {
+		err = writeChart(o.svg, rep)
+	}
+	if err != nil {
+		fmt.Fprintf(errs, "maps: the report could not be written: %v\n", err)
+		return exitFailed
+	}
+	switch {
+	case len(rep.Failed) > 0:
+		return exitFailed
+	case rep.Partial:
+		return exitInterrupted
+	case o.check && count(rep.Verdicts, missed) > 0:
+		return exitFailed
+	}
+	return exitOK
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"quiesce/bench/internal/harness"
+)
+
+// columnsAtATime are as many as 80 columns have room for.
+const columnsAtATime = 4
+
+// render prints the table and the verdicts.
+func render(w io.Writer, rep *Report) {
+	put := func(s string) {
+		for _, line := range strings.Split(text.WrapSoft(s, 80), "\n") {
+			fmt.Fprintln(w, strings.TrimRight(line, " "))
+		}
+	}
+	put(fmt.Sprintf("%s, %d CPUs, %s, %s; load averages at the start %s", rep.CPU, rep.CPUs, rep.OS, rep.Go, rep.Load))
+	head := "Medians of " + harness.Plural(rep.Count, "round") + ", interleaved; ~: spread above 20 %"
+	if rep.Short {
+		head += "; SHORT: only to see that it works"
+	}
+	if rep.Partial {
+		head += "; PARTIAL: ended early"
+	}
+	put(head)
+	for _, g := range rep.Groups {
+		fmt.Fprintf(w, "\n%s\n", g.Title)
+		for from := 0; from < len(g.Columns); from += columnsAtATime {
+			to := min(from+columnsAtATime, len(g.Columns))
+			rows := [][]string{append([]string{""}, g.Columns[from:to]...)}
+			for _, r := range g.Rows {
+				line := []string{"  " + r.Name}
+				for _, c := range r.Cells[from:to] {
+					line = append(line, c.String())
+				}
+				rows = append(rows, line)
+			}
+			for _, line := range harness.Align(rows) {
+				fmt.Fprintln(w, line)
+			}
+		}
+	}
+	renderVerdicts(w, rep)
+	if len(rep.Skipped)+len(rep.Failed) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, s := range rep.Skipped {
+		put("not measured: " + s)
+	}
+	for _, f := range rep.Failed {
+		put("failed: " + harness.FirstLine(f))
+	}
+}
+
+// String is a figure and its ratio.
+func (c *Cell) String() string {
+	if len(c.Rounds) == 0 {
+		return "-"
+	}
+	mark := " "
+	if c.Noisy {
+		mark = "~"
+	}
+	return fmt.Sprintf("%s %4s%s", harness.NS(c.Value), harness.Ratio(c.Ratio), mark)
+}
+
+func renderVerdicts(w io.Writer, rep *Report) {
+	left := count(rep.Verdicts, absent)
+	if left < len(rep.Verdicts) {
+		fmt.Fprintln(w, "\nMust hold for rcuhash, with 2 goroutines")
+		rows := [][]string{{"", "target", "figure", ""}}
+		for _, v := range rep.Verdicts {
+			if v.Verdict != absent {
+				rows = append(rows, []string{"  " + v.Claim, v.bound(), figureOf(v.Figure), v.Verdict})
+			}
+		}
+		for _, line := range harness.Align(rows) {
+			fmt.Fprintln(w, line)
+		}
+		fmt.Fprintf(w, "%d met, %d missed, %d too noisy\n", count(rep.Verdicts, met), count(rep.Verdicts, missed), count(rep.Verdicts, noisy))
+	}
+	if left > 0 {
+		fmt.Fprintf(w, "\n%s not measured: other keys or works, or not in this tree\n", harness.Plural(left, "target"))
+	}
+}
+
+// figureOf has three digits, or all that are before the point.
+func figureOf(v float64) string {
+	if v >= 1000 {
+		return harness.NS(v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+// count counts the verdicts of a kind.
+func count(vs []Verdict, kind string) (n int) {
+	for _, v := range vs {
+		if v.Verdict == kind {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+
+	"quiesce/bench/internal/harness"
+)
+
+// Verdict is a target, and what was measured.
+type Verdict struct {
+	Claim   string  `json:"claim"`
+	Target  float64 `json:"target"`
+	AtLeast bool    `json:"at_least"` // the figure has to be at least the target, else at most
+	Figure  float64 `json:"figure"`
+	Spread  float64 `json:"spread_percent"`
+	Verdict string  `json:"verdict"`
+}
+
+// What a verdict can be.
+const (
+	met    = "met"
+	missed = "missed"
+	noisy  = "too noisy"
+	absent = "not measured"
+)
+
+// ref is a figure of a peer.
+type ref struct {
+	job          job
+	peer, figure string
+}
+
+// target is what must hold: a, or a's ratio to b in the same round.
+type target struct {
+	claim   string
+	a, b    ref
+	scale   float64 // of a alone: the target's unit
+	limit   float64
+	atLeast bool
+}
+
+const (
+	million = 1_000_000
+	entries = 5 * million // of the memory's targets
+)
+
+// targets are the ones that this command can measure.
+func targets() (ts []target) {
+	full := func(kind string, n int, peer, figure string) ref { return ref{job{kind, n}, peer, figure} }
+	most := func(claim string, a, b ref, limit float64) {
+		ts = append(ts, target{claim: claim, a: a, b: b, limit: limit})
+	}
+	for _, n := range []int{million, 8 * million} {
+		hit := func(peer, way string) ref { return full(kindUint64, n, peer, "hit.2."+way) }
+		size := short(n) + " integers, "
+		most(size+"ReadLock each: of xsync's time", hit("rcuhash", wayEach), hit("xsync", wayEach), 0.85)
+		ofXsync, ofBare := 0.75, 1.2
+		if n > million {
+			ofXsync, ofBare = 0.7, 1.1
+		}
+		most(size+"one section: of xsync's time", hit("rcuhash", wayOne), hit("xsync", wayEach), ofXsync)
+		most(size+"one section: of a bare map's time", hit("rcuhash", wayOne), hit("bare", wayEach), ofBare)
+	}
+	most("1 M strings, one section: of xsync's time",
+		full(kindString, million, "rcuhash", "hit.2."+wayOne), full(kindString, million, "xsync", "hit.2."+wayEach), 0.8)
+	most("1 k integers, rcu.Reader: of xsync's time",
+		full(kindUint64, 1000, "rcuhash", "hit.2."+wayReader), full(kindUint64, 1000, "xsync", "hit.2."+wayEach), 1.5)
+	ts = append(ts, target{claim: "8 M integers, GetBatch of 16: × as fast as Get", atLeast: true, limit: 1.6,
+		a: full(kindUint64, 8*million, "rcuhash", "hit.2."+wayOne), b: full(kindUint64, 8*million, "rcuhash", "hit.2."+wayBatch)})
+	for _, n := range []int{million, 8 * million} {
+		most(short(n)+" integers, one section: misses, of hits' time",
+			full(kindUint64, n, "rcuhash", "miss.2."+wayOne), full(kindUint64, n, "rcuhash", "hit.2."+wayOne), 1)
+	}
+	for _, u := range []struct{ figure, what string }{{"put", "put"}, {"insert", "insert"}, {"delete", "delete"}} {
+		most("1 M integers: "+u.what+", of xsync's time", full(kindUint64, million, "rcuhash", u.figure+".2."+wayEach),
+			full(kindUint64, million, "xsync", u.figure+".2."+wayEach), 1)
+	}
+	for _, u := range []string{"put", "insert"} {
+		ts = append(ts, target{claim: "1 M integers: Go-heap allocations of " + u, a: full(kindUint64, million, "rcuhash", "allocs."+u), scale: 1, limit: allocFree})
+	}
+	grow := func(figure string) ref { return ref{job{kindGrow, million}, "rcuhash", figure} }
+	return append(ts,
+		target{claim: "5 M, 21 to 100 bytes: RSS of an entry", a: ref{job{kindTexts, entries}, "rcuhash", "bytes"}, scale: 1, limit: 155},
+		target{claim: "5 M integers to integers: RSS of an entry", a: ref{job{kindRSS, entries}, "rcuhash", "bytes"}, scale: 1, limit: 32},
+		target{claim: "growth: p99.9 of Get, of that at rest", a: grow("during"), b: grow("rest"), limit: 5},
+		target{claim: "growth: longest Put, ms of CPU time", a: grow("longest_put"), scale: 1e6, limit: 1})
+}
+
+// allocFree is none an operation: what the process itself allocates while a
+// work runs is below it.
+const allocFree = 0.01
+
+// judge compares what was measured with the targets. A verdict is on the
+// median; it is too noisy if the rounds disagree and lie far apart.
+func judge(all results, count int) []Verdict {
+	out := []Verdict{}
+	for _, t := range targets() {
+		v := Verdict{Claim: t.claim, Target: t.limit, AtLeast: t.atLeast, Verdict: absent}
+		var rounds []float64
+		as := figure(all, t.a.job, t.a.peer, t.a.figure, count)
+		bs := figure(all, t.b.job, t.b.peer, t.b.figure, count)
+		for k := range count {
+			switch {
+			case as[k] == nil:
+			case t.b == ref{}:
+				rounds = append(rounds, as[k]["v"]/t.scale)
+			case bs[k] != nil && bs[k]["v"] > 0:
+				rounds = append(rounds, as[k]["v"]/bs[k]["v"])
+			}
+		}
+		if len(rounds) > 0 {
+			v.Figure, v.Spread = harness.Median(rounds), harness.Spread(rounds)
+			v.Verdict = verdictOf(t, v, rounds)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func verdictOf(t target, v Verdict, rounds []float64) string {
+	holds := func(x float64) bool {
+		if t.atLeast {
+			return x >= t.limit
+		}
+		return x <= t.limit
+	}
+	same := 0
+	for _, r := range rounds {
+		if holds(r) == holds(v.Figure) {
+			same++
+		}
+	}
+	switch {
+	case same < len(rounds) && v.Spread > harness.NoisySpread:
+		return noisy
+	case holds(v.Figure):
+		return met
+	}
+	return missed
+}
+
+// bound is the target with its sign.
+func (v *Verdict) bound() string {
+	if v.AtLeast {
+		return fmt.Sprintf("≥ %.4g", v.Target)
+	}
+	return fmt.Sprintf("≤ %.4g", v.Target)
+}
