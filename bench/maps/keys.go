@@ -2,7 +2,7 @@ package main
 
 import (
 	"encoding/hex"
-	"unsafe"
+	"strings"
 )
 
 // Keys are numbered. A key's number determines the key, and its value, in this
@@ -59,20 +59,24 @@ type probes[K key] struct {
 // other, so that reading them costs every map the same, and little.
 func probesOf[K key](numbers []uint32, offset int) probes[K] {
 	p := probes[K]{make([]K, len(numbers)), make([]uint64, len(numbers))}
-	var arena []byte
-	if _, str := any(p.keys).([]string); str {
-		arena = make([]byte, 0, len(numbers)*(len(stringPrefix)+16))
-	}
 	for j, n := range numbers {
-		i := offset + int(n)
-		p.vals[j] = valueOf(i)
-		switch k := any(&p.keys[j]).(type) {
-		case *uint64:
-			*k = mix(uint64(i))
-		case *string:
-			at := len(arena)
-			arena = appendKey(arena, stringPrefix, i)
-			*k = unsafe.String(&arena[at], len(arena)-at)
+		p.vals[j] = valueOf(offset + int(n))
+	}
+	switch keys := any(p.keys).(type) {
+	case []uint64:
+		for j, n := range numbers {
+			keys[j] = keyOf[uint64](offset + int(n))
+		}
+	case []string:
+		const size = len(stringPrefix) + 16
+		var all strings.Builder
+		all.Grow(size * len(numbers))
+		key := make([]byte, 0, size)
+		for _, n := range numbers {
+			all.Write(appendKey(key, stringPrefix, offset+int(n)))
+		}
+		for j := range keys {
+			keys[j] = all.String()[j*size : (j+1)*size]
 		}
 	}
 	return p
