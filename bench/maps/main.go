@@ -44,7 +44,7 @@ cc; where it is not installed, it is left out, with a line that says so:
 
   apt-get install gcc libc6-dev liburcu-dev
 
-All of it takes the better part of an hour; -run and -keys choose.
+All of it takes an hour or more; -run and -keys choose.
 
 Flags:
 `

@@ -275,6 +275,34 @@ func TestAMapThatFailsIsNotMeasuredAgain(t *testing.T) {
 	}
 }
 
+// An interrupted run keeps the rounds so far, and leaves no files.
+func TestInterruptedItKeepsWhatItHas(t *testing.T) {
+	ctx, interrupt := context.WithCancel(context.Background())
+	r := run{job: job{kindUint64, 100}, peers: []*peer{&subjects[0], &subjects[1]}}
+	rep, all, calls := new(Report), results{}, 0
+	err := rep.rounds(ctx, &r, 3, all, func(p *peer) (harness.Figures, error) {
+		if calls++; calls == 2 {
+			interrupt()
+			return nil, ctx.Err()
+		}
+		return harness.Figures{"ok": 1}, nil
+	})
+	if err != nil || calls != 2 || len(rep.Failed) != 0 || all[resultKey{r.job, subjects[0].id}] == nil {
+		t.Errorf("%v after %d children, failed: %q, %v", err, calls, rep.Failed, all)
+	}
+
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	o := options{count: 3, keys: []int{1000}, grow: 1000, rss: 1000}
+	rep, err = measure(ctx, choose(allGroups(o), regexp.MustCompile("uint64/hit/1/xsync")), o, io.Discard)
+	if err != nil || !rep.Partial || len(rep.Groups) != 0 {
+		t.Errorf("interrupted before it began: %v, %+v", err, rep)
+	}
+	if left, _ := os.ReadDir(tmp); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+}
+
 func TestWhatDoesNotFitIsLeftOut(t *testing.T) {
 	rep, show := new(Report), harness.NewProgress("maps", io.Discard)
 	r := run{job: job{kindString, mostKeys}, peers: []*peer{&subjects[0], &subjects[1]}}
