@@ -38,6 +38,7 @@ type cache struct {
 	empty      stack // empty sheaves, of a page each
 	emptySmall stack // and small ones
 	pending    stack // closed RCU sheaves
+	ripe       stack // of them, those whose grace period is over; see help.go
 	chain      atomic.Uint32
 
 	// The service has the cache; service.go.
@@ -50,16 +51,19 @@ type cache struct {
 	drainedIn                              uint64       // round of the last drain; protected by takers.mu, as are the next two
 	tookSheaves, tookObjects               int          // by it
 
-	stock          stock        // see stock.go
-	topUpWanted    atomic.Bool  // empty sheaves are wanted
-	topUpSize      atomic.Int32 // sheaves that the last top-up made
-	waiters        atomic.Int32 // allocations that wait for memory
-	ranLowAt       atomic.Int64 // when it had few free objects left; see pressure.go
-	sheafBytes     atomic.Int64 // of all sheaves
-	slabBytes      atomic.Int64 // of all slabs; changes under mu only
-	depotMax       atomic.Int32 // sheaves; only Reserve changes it
-	pendingObjects atomic.Int64 // in closed sheaves
-	lastReclaim    atomic.Int64 // when Reclaim was called last
+	stock          stock         // see stock.go
+	topUpWanted    atomic.Bool   // empty sheaves are wanted
+	topUpSize      atomic.Int32  // sheaves that the last top-up made
+	waiters        atomic.Int32  // allocations that wait for memory
+	helping        atomic.Int32  // calls of FreeRCU that help; see help.go
+	handedOver     atomic.Uint32 // sheaves that dispose did not free in bulk
+	unfinished     atomic.Bool   // sheaves were left in collected or on ripe; cleared under reclaimMu
+	ranLowAt       atomic.Int64  // when it had few free objects left; see pressure.go
+	sheafBytes     atomic.Int64  // of all sheaves
+	slabBytes      atomic.Int64  // of all slabs; changes under mu only
+	depotMax       atomic.Int32  // sheaves; only Reserve changes it
+	pendingObjects atomic.Int64  // in closed sheaves
+	lastReclaim    atomic.Int64  // when Reclaim was called last
 	closed         atomic.Bool
 	poison         poison // empty in plain builds
 	stats          counters
@@ -67,11 +71,10 @@ type cache struct {
 	mu    lock.Spin
 	slabs slabs // protected by mu
 
-	reclaimMu  lock.Mutex
-	collected  batch       // protected by reclaimMu, as are the next three
-	batch      *chainBatch // what of the chain is in collected
-	chainRest  uint32
-	handedOver int // sheaves
+	reclaimMu lock.Mutex
+	collected batch       // protected by reclaimMu, as are the next two
+	batch     *chainBatch // what of the chain is in collected
+	chainRest uint32
 }
 
 type config struct {

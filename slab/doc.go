@@ -36,12 +36,13 @@
 //	               sheaf in its place: this P's reserve, the depot, a page with
 //	               NoLocks. If there is none: the object goes on the fallback chain
 //	cookie ended   the sheaf goes whole into the depot: its objects are the next
-//	               allocations. No object is touched, and no object's metadata
+//	               allocations. No object is touched, and no object's metadata.
+//	               The service does it and, if much is pending, FreeRCU (help.go)
 //	depot full     kfree_bulk: clear the objects' bits, empty slabs become pages
 //
 // The fallback chain needs no memory: the object's bit is set in a bitmap of
 // pending objects, and its slab is linked, through its metadata, to the chain.
-// So FreeRCU never fails, never sleeps and takes no lock. Free has the same
+// So FreeRCU never fails, never sleeps and waits for no lock. Free has the same
 // slow path, without the wait, and may be called anywhere too.
 //
 // # Revoking: who owns a P's slot
@@ -96,9 +97,10 @@
 // cache: what was taken off its queues and waits for a grace period, under
 // reclaimMu. The service waits without the mutex, for the youngest cookie of all
 // batches. A caller of Barrier that finds a batch waits for its cookie and
-// disposes of it; the service then finds none. So Barrier never waits for the
-// service, and all that came before it is freed when it returns: it was in a
-// slot and is taken by the drain, or pending, or in the batch.
+// disposes of it; the service then finds none. So Barrier waits for the service at
+// most while that disposes of a sheaf, and all that came before it is freed when it
+// returns: it was in a slot and is taken by the drain, or pending, or in the batch,
+// or in the hands of one that Barrier waits for.
 //
 // # Memory and its limits
 //
@@ -124,15 +126,16 @@
 // lockdep observes, with the locks of poison builds. Pages are freed under
 // cache.mu, for which page takes no lock. It is taken with interrupts off,
 // because handlers may allocate. No slow path of FreeRCU or Free waits for a
-// lock; for an empty sheaf they may try smallPages.mu and page's zone lock.
+// lock; for an empty sheaf they may try smallPages.mu and page's zone lock, and
+// FreeRCU may try reclaimMu.
 //
 // # Which misuse is detected
 //
 // A pointer outside the range or not on a 16-byte boundary is detected at once. A
 // double free and a pointer into another cache are detected when the sheaf is
 // flushed to its slab, or at once if both frees meet on the fallback chain. Until
-// then two owners may have the object: one hand-over in 32 is checked against the
-// bitmap. After a panic over misuse the cache must not be used any more.
+// then two owners may have the object: one hand-over of the service in 32 is checked
+// against the bitmap. After a panic over misuse the cache must not be used any more.
 //
 // Builds with -tags poison (or -asan) detect all of it at once, and also writes to
 // freed objects and next to objects; poison_on.go says how. Reports go to standard

@@ -112,3 +112,10 @@ var slowedFor = func() time.Duration {
 	}
 	return time.Second
 }()
+
+// pretendPending makes it look as if other caches had so much pending that FreeRCU
+// helps, until stop is called.
+func pretendPending() (stop func()) {
+	service.pending.Add(helpBytes)
+	return func() { service.pending.Add(-helpBytes) }
+}

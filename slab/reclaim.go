@@ -34,7 +34,7 @@ type batch struct {
 
 // hasWork reports whether there is something to reclaim.
 func (c *cache) hasWork() bool {
-	return !c.pending.empty() || c.chain.Load() != 0 || c.overfull() || c.poison.pending() // ord:wake-reclaim
+	return !c.pending.empty() || c.unfinished.Load() || c.chain.Load() != 0 || c.overfull() || c.poison.pending() // ord:wake-reclaim
 }
 
 // reclaimOnce waits for the grace periods of all that is pending now, and
@@ -52,14 +52,19 @@ func (c *cache) reclaimOnce(expedited bool) {
 			more = c.passLocked(expedited)
 		}
 	}
+	c.awaitHelpers()
+	c.trimDepot(false)
 }
 
 // passLocked is one grace period's worth of reclaimOnce. It returns whether the
 // chain is longer. reclaimMu is held.
 func (c *cache) passLocked(expedited bool) (more bool) {
 	c.topUpFromWorker()
+	c.unfinished.Store(false) // the service need not look: it can't lock reclaimMu; ord:wake-reclaim
 	waitFor(c.collectLocked(), expedited)
-	return c.disposeLocked()
+	c.ripenAllLocked()
+	c.disposeRipe()
+	return c.finishLocked()
 }
 
 // waitFor waits for a grace period, which is 0 if nothing waits for one.
@@ -98,36 +103,65 @@ func (c *cache) collectLocked() rcu.Cookie {
 	return b.youngest
 }
 
-// disposeLocked disposes of what was collected, whose grace period is over, and
-// of what the depot has too much of. It returns whether the chain is longer than
-// what was taken. reclaimMu is held.
+// finishLocked frees what was collected of the chain, whose grace period is over,
+// after the sheaves became ripe. It returns whether the chain is longer than what
+// was taken. reclaimMu is held.
 //
 //go:norace
-func (c *cache) disposeLocked() (more bool) {
-	b := c.collected
+func (c *cache) finishLocked() (more bool) {
+	slabs := c.collected.slabs
 	c.collected = batch{}
-	c.disposeAll(b.first)
-	c.freeChainedLocked(b.slabs)
+	c.freeChainedLocked(slabs)
 	c.poison.gracePeriodEnded()
 	c.memoryCame()
-	c.trimDepot(false)
 	return c.chainRest != 0
 }
 
-// disposeAll disposes of linked sheaves.
-//
-//go:norace
-func (c *cache) disposeAll(first num) {
-	for n := first; n != 0; {
-		next := c.sheaf(n).link()                                 // ord:stack
-		c.pending.n.Add(-1)                                       // ord:hint
-		c.pendingObjects.Add(-int64(c.sheaf(n).n))                // ord:hint
-		service.pending.Add(-int64(c.sheaf(n).n) * int64(c.size)) // ord:hint
+// disposeRipe disposes of the sheaves whose grace period is over.
+func (c *cache) disposeRipe() {
+	for n := c.ripe.pop(c); n != 0; n = c.ripe.pop(c) {
+		c.uncount(c.sheaf(n))
 		c.dispose(n)
 		c.memoryCame()
 		c.topUpFromWorker()
-		n = next
 	}
+}
+
+// disposeShared is the service's disposeRipe and trimDepot, without reclaimMu, so
+// that helpers can collect the next sheaves. It counts as a helper, a sheaf at a
+// time. It is bounded by what is there now: helpers may add more all the while.
+func (c *cache) disposeShared() {
+	count := c.ripe.n.Load() // ord:hint
+	for more := true; more && count > 0 && c.beginHelp(); count-- {
+		n := c.ripe.pop(c)
+		if more = n != 0; more {
+			c.uncount(c.sheaf(n))
+			c.dispose(n)
+		}
+		c.endHelp()
+		c.memoryCame()
+		c.topUpFromWorker()
+	}
+	if !c.ripe.empty() {
+		c.unfinished.Store(true) // ord:wake-reclaim
+	}
+	count = c.full.n.Load() // ord:hint
+	for more := true; more && count > 0 && c.beginHelp(); count-- {
+		more = c.overfull() && c.flushOne()
+		c.endHelp()
+		c.topUpFromWorker()
+	}
+}
+
+// uncount takes a sheaf off the counts of what is pending.
+//
+//go:norace
+func (c *cache) uncount(s *sheaf) {
+	race.Disable()
+	c.pending.n.Add(-1)                              // ord:hint
+	c.pendingObjects.Add(-int64(s.n))                // ord:hint
+	service.pending.Add(-int64(s.n) * int64(c.size)) // ord:hint
+	race.Enable()
 }
 
 // dispose hands a sheaf whose grace period is over to the next allocations,
@@ -152,8 +186,8 @@ func (c *cache) dispose(n num) {
 	// Under pressure pages are wanted, unless it is this cache's objects.
 	keep := c.full.n.Load() < c.depotMax.Load() && (c.waiters.Load() > 0 || !c.pressed()) // ord:hint
 	if s.n > 0 && keep {
-		c.stats.reused.Add(uint64(s.n)) // ord:stat
-		if c.handedOver++; c.handedOver%checkEvery == 0 {
+		c.stats.reused.Add(uint64(s.n))          // ord:stat
+		if c.handedOver.Add(1)%checkEvery == 0 { // ord:hint
 			c.checkSheaf(s)
 		}
 		c.pushFull(n)
@@ -214,14 +248,18 @@ func (c *cache) overfull() bool {
 // keep, or all of them, bounded by what is there now.
 func (c *cache) trimDepot(all bool) {
 	for range c.full.n.Load() { // ord:hint
-		if !all && !c.overfull() {
+		if !all && !c.overfull() || !c.flushOne() {
 			return
 		}
-		n := c.popFull()
-		if n == 0 {
-			return
-		}
-		c.flush(n, &c.stats.flushed)
 		c.topUpFromWorker()
 	}
+}
+
+// flushOne frees a sheaf of the depot in bulk, and returns false if there is none.
+func (c *cache) flushOne() bool {
+	n := c.popFull()
+	if n != 0 {
+		c.flush(n, &c.stats.flushed)
+	}
+	return n != 0
 }

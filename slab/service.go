@@ -220,6 +220,9 @@ func (c *cache) startReclaim() {
 //
 //go:norace
 func (c *cache) sheafClosed() {
+	if helps && muchPending() {
+		c.help() // before it is offered, with what a helper leaves
+	}
 	c.offerReclaim()
 	race.Disable()
 	now := service.pending.Load() >= gatherBytes || c.short() // ord:hint

@@ -97,17 +97,23 @@ type stack struct {
 
 //go:norace
 func (st *stack) push(c *cache, n num) {
+	st.pushList(c, n, n, 1)
+}
+
+// pushList pushes count linked sheaves.
+//
+//go:norace
+func (st *stack) pushList(c *cache, first, last num, count int32) {
 	race.Disable()
-	s := c.sheaf(n)
 	for {
-		h := st.head.Load()  // ord:stack
-		s.setLink(uint32(h)) // ord:stack
+		h := st.head.Load()              // ord:stack
+		c.sheaf(last).setLink(uint32(h)) // ord:stack
 		fault.Delay("stack")
-		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(n)) { // ord:stack
+		if st.head.CompareAndSwap(h, (h>>32+1)<<32|uint64(first)) { // ord:stack
 			break
 		}
 	}
-	st.n.Add(1) // ord:hint
+	st.n.Add(count) // ord:hint
 	race.Enable()
 }
 

@@ -20,6 +20,8 @@ type counters struct {
 	chainFreed atomic.Uint64 // came back from it
 	refusals   atomic.Uint64 // NoLocks allocations refused
 	failures   atomic.Uint64 // other allocations that found no memory
+	helped     atomic.Uint64 // of reused, by FreeRCU's slow path
+	helps      atomic.Uint64 // calls of FreeRCU that helped, or tried
 }
 
 // CacheStats is a snapshot of a cache. Objects are counted when the array
@@ -37,6 +39,7 @@ type CacheStats struct {
 
 	RCUArrays     uint64 // objects that FreeRCU put into arrays
 	Reused        uint64 // of them handed over to allocations in whole sheaves
+	Helped        uint64 // of Reused, those that calls of FreeRCU handed over: see there
 	Bulk          uint64 // of them freed by kfree_bulk
 	Fallback      uint64 // objects that FreeRCU or Free put on the fallback chain
 	FallbackFreed uint64 // of them freed
@@ -61,6 +64,7 @@ func (c *cache) readStats() CacheStats {
 		Bytes:         c.held(),
 		RCUArrays:     c.stats.arrays.Load(),     // ord:stat
 		Reused:        c.stats.reused.Load(),     // ord:stat
+		Helped:        c.stats.helped.Load(),     // ord:stat
 		Bulk:          c.stats.bulk.Load(),       // ord:stat
 		Fallback:      c.stats.fallback.Load(),   // ord:stat
 		FallbackFreed: c.stats.chainFreed.Load(), // ord:stat

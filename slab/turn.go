@@ -140,15 +140,20 @@ func reclaimWork() (again bool) {
 		short = short || c.short()
 		c.reclaimMu.Unlock()
 	}
-	waitFor(youngest, short)
+	waitFor(youngest, short || muchPending())
 	work := service.work[:0]
 	for _, c := range service.work {
 		more := false                                  // of its chain
 		if !c.closed.Load() && c.reclaimMu.TryLock() { // ord:closed
 			if c.collected.youngest <= youngest {
-				more = c.disposeLocked()
+				c.ripenAllLocked()
+				if !helps {
+					c.disposeRipe()
+				}
+				more = c.finishLocked()
 			}
 			c.reclaimMu.Unlock()
+			c.disposeShared()
 		}
 		if more || !c.letGoOfReclaim() {
 			again = again || more || c.short()

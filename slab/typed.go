@@ -68,8 +68,10 @@ func (c *Cache[T]) Free(p *T) {
 }
 
 // FreeRCU frees an object after a grace period. The object must be unlinked
-// already, so that no new reader finds it. p may be nil. FreeRCU takes no lock,
-// never sleeps and never fails. It panics as Free does.
+// already, so that no new reader finds it. p may be nil. FreeRCU waits for no lock,
+// never sleeps and never fails. It panics as Free does. While more than 32 MiB of
+// objects wait for a grace period or to be disposed of, it does a part of that,
+// except in a raw atomic context.
 //
 // Context: any.
 //

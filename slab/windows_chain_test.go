@@ -85,7 +85,7 @@ func TestADoubleFreeIsSeenAtASampledHandOver(t *testing.T) {
 	c := newTest[cell](t, newPages(t, 0)) // never closed: it is corrupt
 	p := c.Alloc(gfp.Kernel)
 	c.c.reclaiming.Store(true) // no worker: Barrier hands over
-	c.c.handedOver = checkEvery - 1
+	c.c.handedOver.Store(checkEvery - 1)
 	c.FreeRCU(p)
 	c.FreeRCU(p)
 	testkit.Panics(t, c.Barrier, "double free of 0x", c.c.name)

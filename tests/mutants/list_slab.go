@@ -96,6 +96,34 @@ var slabMutants = []mutant{
 		killer: killer{pkg: "slab", tests: "TestALongChainIsFreedByOneBarrier"},
 	},
 	{
+		name:   "barrier-does-not-wait-for-helpers",
+		breaks: "Barrier waits for a sheaf that FreeRCU or the service has in hand",
+		file:   "slab/reclaim.go", in: "cache.reclaimOnce",
+		edits:  []edit{{before: `c.awaitHelpers()`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestBarrierWaitsForAHelper"},
+	},
+	{
+		name:   "helper-ignores-the-grace-period",
+		breaks: "a helper reclaims nothing that a reader may still see",
+		file:   "slab/help.go", in: "cache.tryRipen",
+		edits:  []edit{{before: `case rcu.Poll(b.youngest):`, after: `case true:`}},
+		killer: killer{pkg: "slab", tests: "TestAHelperWaitsForNothingAndReclaimsNothingEarly"},
+	},
+	{
+		name:   "helper-leaves-without-notice",
+		breaks: "the service finds what a helper collected",
+		file:   "slab/help.go", in: "cache.tryRipen",
+		edits:  []edit{{before: `c.unfinished.Store(true)`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestTheServiceFindsWhatHelpersLeft"},
+	},
+	{
+		name:   "nobody-helps",
+		breaks: "pending frees are bounded while the service is held up",
+		file:   "slab/service.go", in: "cache.sheafClosed",
+		edits:  []edit{{before: `c.help()`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestPendingFreesAreBoundedWhileTheServiceIsHeldUp"},
+	},
+	{
 		name:   "reclaim-worker-without-second-look",
 		breaks: "a sheaf that comes when the worker ends is not forgotten",
 		file:   "slab/turn.go", in: "cache.letGoOfReclaim",
@@ -127,7 +155,7 @@ var slabMutants = []mutant{
 		name:   "chain-rest-forgotten",
 		breaks: "the service frees a chain of more than a batch",
 		file:   "slab/turn.go", in: "reclaimWork",
-		edits:  []edit{{before: `more = c.disposeLocked()`, after: `c.disposeLocked()`}},
+		edits:  []edit{{before: `more = c.finishLocked()`, after: `c.finishLocked()`}},
 		killer: killer{pkg: "slab", tests: "TestALongChainIsFreedByTheService"},
 	},
 	{
@@ -186,7 +214,7 @@ var slabMutants = []mutant{
 		file:   "slab/sheaf.go", in: "stack.pop",
 		edits: []edit{
 			{before: `(h>>32+1)<<32`, after: `h>>32<<32`},
-			{before: `(h>>32+1)<<32`, after: `h>>32<<32`, in: "stack.push"},
+			{before: `(h>>32+1)<<32`, after: `h>>32<<32`, in: "stack.pushList"},
 			{before: `(h>>32+1)<<32`, after: `h>>32<<32`, in: "stack.takeAll"},
 		},
 		killer: killer{pkg: "slab", tests: "TestAPopWhoseSheafLeftAndCameBackFails"},

@@ -1,0 +1,210 @@
+package slab
+
+import (
+	"math"
+
+	"quiesce/internal/fault"
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+	"quiesce/preempt"
+	"quiesce/rcu"
+)
+
+// Helping: what keeps pending frees bounded without a memory limit. One goroutine
+// disposes of what every P frees, and on many Ps it can't do as much as they add.
+// So once helpBytes are pending, a call of FreeRCU that closes a sheaf hands over
+// up to helpSheaves others of its cache, whose grace period is over, and otherwise
+// asks for the next grace period. What is pending is then bounded by helpBytes and
+// what is freed while a grace period lasts.
+//
+// A helper never waits: it tries reclaimMu, pops from a lock-free stack, and has a
+// goroutine drive the grace period. It hands sheaves over whole, beyond what the
+// depot should keep, and leaves it to the service to trim that: kfree_bulk would
+// have all Ps contend for mu, which the allocations of the same objects need. A
+// helper touches a few words of each sheaf, and so is done within some
+// microseconds. It does nothing in a raw atomic context.
+//
+//	pending       collected              ripe                   depot
+//	FreeRCU ────► the holder of ───────► the holder of ───────► the service, Barrier
+//	              reclaimMu takes all    reclaimMu, when the    or a helper pops one
+//	                                     grace period is over
+//
+// Nothing is disposed of early: only ripenLocked makes sheaves ripe, and its
+// callers saw the end of the batch's grace period. The batch's cookie is the
+// youngest of its sheaves', or was made after they were taken off pending, and so
+// after the cookies of them all.
+//
+// Nothing is disposed of twice, or lost: a sheaf is in one of the four places, or
+// in the hands of the goroutine that took it from there.
+//
+// Barrier misses nothing: a sheaf that someone has in hand is in none of the places
+// where Barrier looks. So helpers count themselves in helping before they pop one,
+// and so does the service, which needs no reclaimMu then; Barrier empties ripe, and
+// waits until none is counted (awaitHelpers). Nothing becomes ripe until then,
+// because Barrier holds reclaimMu. It waits for a few sheaves: those who are
+// counted don't wait but for mu.
+//
+// Nothing is left lying: what a helper collected or made ripe is on no queue that
+// hasWork sees. Before the helper unlocks reclaimMu it sets unfinished, which
+// hasWork reads, and it offers the cache to the service afterwards. The service
+// clears reclaiming and then calls hasWork; so one sees the other
+// (ord:wake-reclaim). A holder of reclaimMu who is about to dispose of it all clears
+// unfinished. The service leaves a batch in collected while it waits for its grace
+// period. If it finds the mutex taken afterwards, the holder is Barrier, which
+// disposes of the batch, or a helper, which offers the cache again.
+//
+// Race and poison builds don't help: what is recorded about an object that is
+// reclaimed would order the helper's caller after the object's earlier users.
+
+const (
+	// helpBytes of objects in closed sheaves, of all caches, are where helping
+	// begins. It is far more than churn has in flight (depotBytes), and little for
+	// a process that frees this fast. It is no part of the memory that the process
+	// may use: an allocator with a small limit never has so much pending, and
+	// page.AutoLimit reads files, which FreeRCU may not. Untuned.
+	helpBytes = 32 << 20
+	// helpSheaves is how many sheaves a helper hands over at most. It adds one;
+	// others may be partly filled.
+	helpSheaves = 4
+	// ripeMost is how many sheaves become ripe at a time: each link to the next one
+	// may be a cache miss.
+	ripeMost = 64
+
+	helps = !race.Enabled && !poisonOn
+
+	// noHelpers keeps helpers out: helping is negative with it, however many come.
+	noHelpers = -1 << 30
+)
+
+// muchPending reports whether FreeRCU helps.
+func muchPending() bool { return service.pending.Load() >= helpBytes } // ord:hint
+
+// help hands over sheaves whose grace period is over. The caller closed one and
+// holds nothing.
+//
+// Context: any. It does nothing in a raw atomic context.
+func (c *cache) help() {
+	if preempt.Atomic() || !c.beginHelp() {
+		return
+	}
+	c.stats.helps.Add(1) // ord:stat
+	any := false
+	for range helpSheaves {
+		n := c.ripe.pop(c)
+		if n == 0 && c.tryRipen() {
+			n = c.ripe.pop(c)
+		}
+		if n == 0 {
+			break
+		}
+		fault.Delay("help")
+		any = true
+		c.handOver(n)
+	}
+	c.endHelp()
+	if any {
+		c.memoryCame()
+		c.checkDepot()
+	}
+}
+
+// beginHelp counts the caller as one that takes sheaves off ripe or out of the
+// depot, until endHelp. It returns false if Barrier waits for those to end.
+//
+//go:norace
+func (c *cache) beginHelp() (ok bool) {
+	race.Disable()
+	if ok = c.helping.Load() >= 0; ok { // ord:help
+		if ok = c.helping.Add(1) > 0; !ok { // ord:help
+			c.helping.Add(-1) // ord:help
+		}
+	}
+	race.Enable()
+	return ok
+}
+
+//go:norace
+func (c *cache) endHelp() {
+	race.Disable()
+	c.helping.Add(-1) // ord:help
+	race.Enable()
+}
+
+// handOver puts a sheaf whose grace period is over into the depot.
+//
+//go:norace
+func (c *cache) handOver(n num) {
+	s := c.sheaf(n)
+	c.uncount(s)
+	if c.onReclaim != nil {
+		c.onReclaim(s.objects())
+	}
+	c.stats.reused.Add(uint64(s.n)) // ord:stat
+	c.stats.helped.Add(uint64(s.n)) // ord:stat
+	c.pushFull(n)
+}
+
+// tryRipen makes sheaves ripe, and reports whether it made any. Where the grace
+// period is not over, or nothing was collected yet, it asks for the next one.
+func (c *cache) tryRipen() (any bool) {
+	if !c.reclaimMu.TryLock() {
+		return false
+	}
+	b := &c.collected
+	switch {
+	case b.youngest == 0:
+		if b.first = c.pending.takeAll(); b.first != 0 {
+			fault.Delay("cookie")
+			b.youngest = rcu.StartPoll() // after the cookies of them all; ord:cookie
+		}
+	case rcu.Poll(b.youngest):
+		any = c.ripenLocked(ripeMost)
+	default:
+		rcu.StartPoll() // whoever collected may not be waiting yet
+	}
+	if any || b.youngest != 0 {
+		c.unfinished.Store(true) // ord:wake-reclaim
+	}
+	fault.Delay("wake-reclaim")
+	c.reclaimMu.Unlock()
+	return any
+}
+
+// ripenLocked puts up to most of the collected sheaves, whose grace period is
+// over, where helpers find them. It returns false if there were none. reclaimMu
+// is held.
+func (c *cache) ripenLocked(most int32) (any bool) {
+	b := &c.collected
+	first := b.first
+	if first == 0 {
+		return false
+	}
+	last, count := first, int32(1)
+	next := c.sheaf(last).link() // ord:stack
+	for ; next != 0 && count < most; count++ {
+		last, next = next, c.sheaf(next).link() // ord:stack
+	}
+	b.first = next
+	if b.first == 0 && b.slabs == 0 {
+		*b = batch{}
+	}
+	c.ripe.pushList(c, first, last, count)
+	return true
+}
+
+// ripenAllLocked makes all ripe that was collected, for a caller that disposes of
+// it. reclaimMu is held.
+func (c *cache) ripenAllLocked() {
+	c.unfinished.Store(false) // ord:wake-reclaim
+	c.ripenLocked(math.MaxInt32)
+}
+
+// awaitHelpers returns when no helper has a sheaf in hand that it popped before.
+// reclaimMu is held, so there is one caller at a time, and nothing becomes ripe.
+func (c *cache) awaitHelpers() {
+	c.helping.Add(noHelpers)                         // ord:help
+	for i := 0; c.helping.Load() != noHelpers; i++ { // ord:help
+		sys.RelaxUnpinned(i)
+	}
+	c.helping.Add(-noHelpers) // ord:help
+}
