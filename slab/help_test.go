@@ -14,13 +14,6 @@ import (
 	"quiesce/rcu"
 )
 
-// holdService keeps the service from a cache, as if it never got to it. Barrier
-// and Close do without.
-func holdService(c *cache) {
-	c.draining.Store(true)
-	c.reclaiming.Store(true)
-}
-
 // stockEmpty puts n empty sheaves into the depot, for objects that might take the
 // chain otherwise.
 func stockEmpty(t *testing.T, c *cache, n int) {

@@ -82,9 +82,11 @@ func TestALongChainIsFreedByOneBarrier(t *testing.T) {
 // Sheaves that go from FreeRCU to the next allocation whole never meet the
 // bitmap, except for a sample.
 func TestADoubleFreeIsSeenAtASampledHandOver(t *testing.T) {
+	testkit.Procs(t, 1)                   // one RCU sheaf for both
 	c := newTest[cell](t, newPages(t, 0)) // never closed: it is corrupt
 	p := c.Alloc(gfp.Kernel)
-	c.c.reclaiming.Store(true) // no worker: Barrier hands over
+	holdService(&c.c)                          // Barrier hands over
+	c.c.empty.push(&c.c, filledSheaf(t, &c.c)) // for both, which might take the chain
 	c.c.handedOver.Store(checkEvery - 1)
 	c.FreeRCU(p)
 	c.FreeRCU(p)

@@ -51,6 +51,13 @@ func slotOfAbsentP(c *cache, id int) *slot {
 	return c.slots.At(id)
 }
 
+// holdService keeps the service from a cache, as if it never got to it. Barrier
+// and Close do without.
+func holdService(c *cache) {
+	c.draining.Store(true)
+	c.reclaiming.Store(true)
+}
+
 func busy(s *slot, is uint32) { atomic.StoreUint32(&s.busy, is) }
 
 // filledSheaf returns a sheaf with objects, which the caller owns.

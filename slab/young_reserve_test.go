@@ -10,17 +10,22 @@ import (
 	"quiesce/preempt"
 )
 
-// stockSmall puts small full sheaves into the depot: the cache is young while it
-// allocates and frees n objects.
-func stockSmall(c *Cache[cell], n int) {
-	most := c.c.youngMost
+// newSmall makes a cache that is young for ever.
+func newSmall(t *testing.T, a *page.Allocator, opts ...Option) *Cache[cell] {
+	t.Helper()
+	c := newTest[cell](t, a, opts...)
 	c.c.youngMost = 1 << 30
+	return c
+}
+
+// stockSmall allocates and frees n objects of a young cache, which puts small full
+// sheaves into the depot.
+func stockSmall(c *Cache[cell], n int) {
 	ps := make([]*cell, n)
 	c.AllocBulk(gfp.Kernel, ps)
 	for _, p := range ps {
 		c.Free(p)
 	}
-	c.c.youngMost = most
 }
 
 // depotHolds counts the objects in the depot.
@@ -47,7 +52,7 @@ func TestReserveOfAYoungCacheCountsObjects(t *testing.T) {
 	testkit.Procs(t, 1) // nobody else stocks the cache
 	const n = 60_000
 	a := newPages(t, 0)
-	c := newYoung[cell](t, "young", a)
+	c := newSmall(t, a)
 	stockSmall(c, 3000)
 	if small := c.c.full.n.Load(); small < n/int32(c.c.sheafCap) {
 		t.Fatalf("%d small sheaves in the depot, which the test wants to look like %d objects", small, n)
@@ -82,14 +87,10 @@ func TestTheDepotKeepsWhatIsReserved(t *testing.T) {
 	}
 	for _, depot := range []int64{1, depotBytes} {
 		for _, small := range []int{0, 200, 3000} {
-			t.Run(fmt.Sprintf("depot of %d bytes, %d in small sheaves", depot, small), func(t *testing.T) {
+			t.Run(fmt.Sprintf("depot %d small %d", depot, small), func(t *testing.T) {
 				testkit.Procs(t, 1)
 				a := newPages(t, 0)
-				c, err := NewCache[cell]("reserves", WithAllocator(a), WithDepot(depot))
-				if err != nil {
-					t.Fatal(err)
-				}
-				c.c.youngMost = youngBytes
+				c := newSmall(t, a, WithDepot(depot))
 				for _, n := range []int{1, 100, 5000, 70_000} {
 					stockSmall(c, small)
 					if err := c.Reserve(n); err != nil {
