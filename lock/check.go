@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"quiesce/internal/depcheck"
+	"quiesce/internal/holds"
 	"quiesce/preempt"
 )
 
@@ -45,11 +46,17 @@ func (l *Spin) lockChecked(how depcheck.How, irq bool) {
 	}
 	l.raw.dep.Acquire(depcheck.Spin, how)
 	park(&l.mu)
+	if holds.Enabled {
+		l.begin()
+	}
 	l.raw.dep.Acquired()
 }
 
 // recordTry records a successful TryLock. It returns true.
 func (l *Spin) recordTry() bool {
+	if holds.Enabled && preempt.RT() {
+		l.begin()
+	}
 	if depcheck.Enabled() {
 		how := depcheck.Try
 		if !preempt.RT() {
@@ -70,10 +77,16 @@ func (l *Spin) unlockChecked() bool {
 func (l *Mutex) lockChecked(how depcheck.How) {
 	l.dep.Acquire(depcheck.Mutex, how)
 	park(&l.mu)
+	if holds.Enabled {
+		l.begin()
+	}
 	l.dep.Acquired()
 }
 
 func (l *Mutex) recordTry() bool {
+	if holds.Enabled {
+		l.begin()
+	}
 	if depcheck.Enabled() {
 		l.dep.Acquire(depcheck.Mutex, depcheck.Try)
 	}

@@ -1,6 +1,9 @@
 package lock
 
-import "quiesce/internal/depcheck"
+import (
+	"quiesce/internal/depcheck"
+	"quiesce/internal/holds"
+)
 
 // LockNested is [Raw.Lock] for a second lock of a class that is already held.
 // subclass, 1 to 7, tells lockdep which of them is taken later.
@@ -77,6 +80,9 @@ func (l *Mutex) LockNested(subclass int) {
 		return
 	}
 	l.mu.Lock()
+	if holds.Enabled {
+		l.begin()
+	}
 }
 
 // MightLock says that the caller may take the lock, whether or not it does this

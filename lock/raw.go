@@ -5,6 +5,7 @@ import (
 
 	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
+	"quiesce/internal/holds"
 	"quiesce/internal/pin"
 	"quiesce/internal/sys"
 )
@@ -19,6 +20,7 @@ import (
 // Linux: raw_spinlock_t.
 type Raw struct {
 	held atomic.Uint32
+	hold holds.Hold  // owned by the holder
 	irq  bool        // taken by LockIRQ; owned by the holder
 	pin  pin.Section // owned by the holder
 	off  pin.IRQ     // owned by the holder, set when irq
@@ -53,6 +55,9 @@ func (l *Raw) acquire() {
 		l.spin(p)
 	}
 	l.pin = p // ord:raw-self
+	if holds.Enabled {
+		l.begin()
+	}
 }
 
 // TryLock takes the lock if it is free, and reports whether it did.
@@ -80,6 +85,9 @@ func (l *Raw) tryAcquire() bool {
 		return false
 	}
 	l.pin = p // ord:raw-self
+	if holds.Enabled {
+		l.begin()
+	}
 	return true
 }
 
@@ -104,6 +112,9 @@ func (l *Raw) Unlock() {
 func (l *Raw) release() {
 	if l.held.Load() == 0 || l.irq { // ord:raw
 		l.badUnlock()
+	}
+	if holds.Enabled {
+		l.end()
 	}
 	p := l.pin            // ord:raw-self
 	l.pin = pin.Section{} // ord:raw-self

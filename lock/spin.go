@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"quiesce/internal/depcheck"
+	"quiesce/internal/holds"
 	"quiesce/preempt"
 )
 
@@ -33,6 +34,9 @@ func (l *Spin) Lock() {
 	}
 	if preempt.RT() {
 		l.mu.Lock()
+		if holds.Enabled {
+			l.begin()
+		}
 		return
 	}
 	l.raw.acquire()
@@ -59,6 +63,9 @@ func (l *Spin) Unlock() {
 		return
 	}
 	if preempt.RT() {
+		if holds.Enabled {
+			l.end()
+		}
 		l.mu.Unlock()
 		return
 	}
@@ -80,6 +87,9 @@ func (l *Spin) LockIRQ() {
 	}
 	if preempt.RT() {
 		l.mu.Lock()
+		if holds.Enabled {
+			l.begin()
+		}
 		return
 	}
 	l.raw.acquireIRQ()
@@ -96,6 +106,9 @@ func (l *Spin) TryLockIRQ() bool {
 	if preempt.RT() {
 		if !l.mu.TryLock() {
 			return false
+		}
+		if holds.Enabled {
+			l.begin()
 		}
 	} else {
 		if !l.raw.tryAcquireIRQ() {
@@ -118,6 +131,9 @@ func (l *Spin) UnlockIRQ() {
 		return
 	}
 	if preempt.RT() {
+		if holds.Enabled {
+			l.end()
+		}
 		l.mu.Unlock()
 	} else {
 		l.raw.releaseIRQ()
@@ -132,8 +148,9 @@ func (l *Spin) UnlockIRQ() {
 //
 // Linux: mutex.
 type Mutex struct {
-	mu  sync.Mutex
-	dep depcheck.Map
+	mu   sync.Mutex
+	hold holds.Hold // owned by the holder
+	dep  depcheck.Map
 }
 
 // Init names the lock's class. The lock must not be held.
@@ -150,6 +167,9 @@ func (l *Mutex) Lock() {
 		return
 	}
 	l.mu.Lock()
+	if holds.Enabled {
+		l.begin()
+	}
 }
 
 // TryLock takes the lock if it is free, and reports whether it did.
@@ -165,6 +185,9 @@ func (l *Mutex) TryLock() bool { return l.mu.TryLock() && l.recordTry() }
 func (l *Mutex) Unlock() {
 	if depcheck.Enabled() && !l.unlockChecked() {
 		return
+	}
+	if holds.Enabled {
+		l.end()
 	}
 	l.mu.Unlock()
 }

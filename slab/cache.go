@@ -216,11 +216,23 @@ func (c *cache) close() error {
 	return nil
 }
 
-// firstLeak finds an allocated object's address.
+// firstLeak finds an allocated object's address. The cache is closed, so that
+// nothing changes between holds of mu.
 func (c *cache) firstLeak() unsafe.Pointer {
+	opened := c.core.Opened()
+	for pg := uint32(0); pg < opened; pg += pagesPerHold {
+		if p := c.leakAmong(pg, min(pg+pagesPerHold, opened)); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// leakAmong is firstLeak of the pages from..to.
+func (c *cache) leakAmong(from, to uint32) unsafe.Pointer {
 	c.mu.LockIRQ()
 	defer c.mu.UnlockIRQ()
-	for head := range c.headsLocked() {
+	for head := range c.headsOfLocked(from, to) {
 		for i, w := range c.words(c.allocBits, head) {
 			if w != 0 {
 				return c.pointer(firstUnit(head) + uint32(i*64+bits.TrailingZeros64(w)))

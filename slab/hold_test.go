@@ -1,6 +1,8 @@
 package slab
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -35,5 +37,75 @@ func TestEmptySlabsAreDroppedInBoundedHolds(t *testing.T) {
 	c.Shrink()
 	if n := c.c.slabs.empties; n != 0 {
 		t.Errorf("%d empty slabs are left after Shrink", n)
+	}
+}
+
+// An object that is freed may be the last one of its slab, and a slab takes longer.
+func TestABulkFreeDropsABoundedNumberOfSlabsInAHold(t *testing.T) {
+	if poisonOn {
+		t.Skip("poison keeps freed objects in quarantine")
+	}
+	c := newTest[[4096]byte](t, page.Default())
+	defer mustClose(t, c)
+	objects := make([]*[4096]byte, 8*4*slabsPerHold)
+	if n := c.AllocBulk(gfp.Kernel, objects); n != len(objects) {
+		t.Fatalf("%d of %d objects", n, len(objects))
+	}
+	c.c.keepEmpty = 0
+	offs := make([]uint32, len(objects))
+	for i, p := range objects {
+		offs[i] = uint32(c.c.unitOf(unsafe.Pointer(p)))
+	}
+	before, left := c.c.slabs.count, offs
+	for len(left) > 0 {
+		slabs := c.c.slabs.count
+		c.c.mu.LockIRQ()
+		n, ok := c.c.bulkFreeLocked(left)
+		c.c.mu.UnlockIRQ()
+		if dropped := slabs - c.c.slabs.count; !ok || n == 0 || dropped > slabsPerHold {
+			t.Fatalf("one hold freed %d objects and dropped %d slabs, ok: %v", n, dropped, ok)
+		}
+		left = left[n:]
+	}
+	if dropped := before - c.c.slabs.count; dropped < 2*slabsPerHold {
+		t.Errorf("only %d slabs were dropped", dropped)
+	}
+}
+
+// The search for a leak takes a hold for each stretch of pages. It finds an object
+// in any of them.
+func TestALeakIsFoundInEveryStretchOfPages(t *testing.T) {
+	if poisonOn {
+		t.Skip("poison keeps freed objects in quarantine")
+	}
+	c := newTest[[4096]byte](t, page.Default())
+	defer mustClose(t, c)
+	objects := make([]*[4096]byte, 4*pagesPerHold)
+	if n := c.AllocBulk(gfp.Kernel, objects); n != len(objects) {
+		t.Fatalf("%d of %d objects", n, len(objects))
+	}
+	slices.SortFunc(objects, func(a, b *[4096]byte) int {
+		return cmp.Compare(uintptr(unsafe.Pointer(a)), uintptr(unsafe.Pointer(b)))
+	})
+	stretches := map[uint32]bool{}
+	for len(objects) > 0 {
+		first := c.c.core.PageOf(unsafe.Pointer(objects[0])) / pagesPerHold
+		stretches[first] = true
+		n := 1
+		for n < len(objects) && c.c.core.PageOf(unsafe.Pointer(objects[n]))/pagesPerHold == first {
+			n++
+		}
+		c.FreeBulk(objects[:n-1])
+		c.Shrink()
+		c.Shrink()
+		if got := c.c.firstLeak(); got != unsafe.Pointer(objects[n-1]) {
+			t.Errorf("stretch %d: found %p, want %p", first, got, objects[n-1])
+		}
+		c.Free(objects[n-1])
+		c.Shrink()
+		objects = objects[n:]
+	}
+	if len(stretches) < 3 {
+		t.Errorf("only %d stretches", len(stretches))
 	}
 }

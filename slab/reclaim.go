@@ -1,6 +1,8 @@
 package slab
 
 import (
+	"sync/atomic"
+
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
@@ -205,9 +207,15 @@ func (c *cache) pressed() bool {
 
 // checkSheaf checks a sheaf against the bitmap: each object must be allocated,
 // and none may be in it twice. It clears and sets the bits again under mu, so
-// that the change is not visible.
+// that the change is not visible. As all must be cleared at once, the hold can't
+// be shared; so the cache misses come before it.
 func (c *cache) checkSheaf(s *sheaf) {
 	offs := s.objects()
+	for _, off := range offs {
+		if c.head(off) < c.core.Opened() {
+			_ = atomic.LoadUint64(word(c.allocBits, off)) // ord:hint
+		}
+	}
 	c.mu.LockIRQ()
 	good := 0
 	for good < len(offs) && c.allocatedLocked(offs[good]) {

@@ -109,28 +109,31 @@ func (c *cache) allocatedLocked(off uint32) bool {
 		*word(c.allocBits, off)&(1<<(off&63)) != 0
 }
 
-// bulkFreeLocked is kfree_bulk: the objects return to their slabs. It stops at
-// the first offset that is no allocated object of this cache.
-func (c *cache) bulkFreeLocked(offs []uint32) (bad uint32, ok bool) {
+// bulkFreeLocked is kfree_bulk: the objects return to their slabs. It returns how
+// many did. It stops at the first offset that is no allocated object of this cache,
+// with ok false, and when so many slabs became empty and were freed as one hold
+// may free.
+func (c *cache) bulkFreeLocked(offs []uint32) (n int, ok bool) {
 	opened := c.core.Opened()
 	mixed := c.slabs.objects != c.slabs.count*int(c.perSlab) // there are young slabs
-	for _, off := range offs {
+	dropped := 0
+	for i, off := range offs {
 		// As in allocatedLocked, with the loads shared: this loop is what a cold
 		// flood waits for.
 		head, perSlab := pageAt(off, c.order), c.perSlab
 		if head >= opened {
-			return off, false
+			return i, false
 		}
 		m := c.core.Meta(head)
 		if m.Owner != c.id || mixed && !c.usual(m) {
 			if head, m = c.youngHead(off); m == nil {
-				return off, false
+				return i, false
 			}
 			perSlab = c.young.perSlab
 		}
 		w, bit := word(c.allocBits, off), uint64(1)<<(off&63)
 		if *w&bit == 0 {
-			return off, false
+			return i, false
 		}
 		*w &^= bit
 		c.slabs.inuse--
@@ -138,21 +141,28 @@ func (c *cache) bulkFreeLocked(offs []uint32) (bad uint32, ok bool) {
 			c.unlinkLocked(head, m)
 			m.InUse--
 			c.linkLocked(head, m)
-			c.shedSlabLocked(head, m)
+			if c.shedSlabLocked(head, m) {
+				if dropped++; dropped == slabsPerHold {
+					return i + 1, true
+				}
+			}
 		} else {
 			m.InUse--
 		}
 	}
-	return 0, true
+	return len(offs), true
 }
 
 // shedSlabLocked frees a slab's pages if it is empty, enough others are, and it
-// is not on the fallback chain. A cache that has grown keeps no young one.
-func (c *cache) shedSlabLocked(head uint32, m *pages.Meta) {
+// is not on the fallback chain, and reports whether it did. A cache that has grown
+// keeps no young one.
+func (c *cache) shedSlabLocked(head uint32, m *pages.Meta) bool {
 	enough := c.slabs.empties > c.keepEmpty || !c.isYoung() && c.shapeOfSlab(m) == &c.young
 	if m.InUse == 0 && enough && atomic.LoadUint32(&m.Chained) == 0 { // ord:chain-slab
 		c.dropSlabLocked(head, m)
+		return true
 	}
+	return false
 }
 
 // dropSlabLocked frees an empty slab's pages, for which page takes no lock.
@@ -170,12 +180,14 @@ func (c *cache) dropSlabLocked(head uint32, m *pages.Meta) {
 	c.pages.Free(c.pointer(firstUnit(head)), s.order)
 }
 
-// One hold of mu frees at most so many objects, or slabs: cold, an object is two
-// cache misses and a slab about ten, so that a hold stays below 50 µs. Others spin
-// for mu with preempt_rt=0, and the collector waits for its holder. Untuned.
+// One hold of mu frees at most so many objects, or slabs, or looks at so many
+// pages' metadata: cold, an object is two cache misses, a slab about ten, and two
+// pages are one, so that a hold stays below 50 µs. Others spin for mu with
+// preempt_rt=0, and the collector waits for its holder. Untuned.
 const (
 	objectsPerHold = 256
 	slabsPerHold   = 32
+	pagesPerHold   = 512 // a multiple of every slab's
 )
 
 // dropEmptySlabs frees the pages of the slabs that are empty now.
@@ -269,12 +281,11 @@ func (c *cache) flush(n num, count *atomic.Uint64) {
 // flushObjects is kfree_bulk; it panics over misuse.
 func (c *cache) flushObjects(offs []uint32, count *atomic.Uint64) {
 	for left := offs; len(left) > 0; {
-		n := min(len(left), objectsPerHold)
 		c.mu.LockIRQ()
-		bad, ok := c.bulkFreeLocked(left[:n])
+		n, ok := c.bulkFreeLocked(left[:min(len(left), objectsPerHold)])
 		c.mu.UnlockIRQ()
 		if !ok {
-			panic(c.misuse(bad))
+			panic(c.misuse(left[n]))
 		}
 		left = left[n:]
 	}

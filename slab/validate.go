@@ -34,9 +34,13 @@ func (h *Heap) Validate() (errors int) {
 }
 
 // headsLocked yields the first page of every slab of the cache. mu is held.
-func (c *cache) headsLocked() iter.Seq[uint32] {
+func (c *cache) headsLocked() iter.Seq[uint32] { return c.headsOfLocked(0, c.core.Opened()) }
+
+// headsOfLocked is headsLocked of the pages from..to. No slab crosses a multiple
+// of its length.
+func (c *cache) headsOfLocked(from, to uint32) iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
-		for pg := uint32(0); pg < c.core.Opened(); {
+		for pg := from; pg < to; {
 			m, step := c.core.Meta(pg), uint32(1)
 			if m.Owner == c.id {
 				step <<= c.shapeOfSlab(m).order

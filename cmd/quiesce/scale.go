@@ -22,6 +22,7 @@ func scaleCommand(s streams) *cobra.Command {
 		scaleAllocJob.command(s),
 		scaleCheckJob.command(s),
 		scaleMissesJob.command(s),
+		scaleHoldsJob.command(s),
 	)
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		var names []string

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"quiesce/internal/holds"
 )
 
 const (
@@ -34,7 +36,16 @@ func membarrierExpedited() bool {
 
 // Yield yields the processor to another thread. It may be called pinned: it is a
 // raw system call that always returns at once.
-func Yield() { syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+func Yield() {
+	var begin int64
+	if holds.Enabled {
+		begin = holds.WaitBegin()
+	}
+	syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+	if holds.Enabled {
+		holds.WaitEnd(begin, G())
+	}
+}
 
 // Sleep blocks the thread for ns nanoseconds without a Go timer: timers would
 // belong to the synctest bubble in which the goroutine was started. It must not

@@ -146,7 +146,7 @@ func qualified(pkg string, fn *ast.FuncDecl) string {
 }
 
 // debugOnly are files that no plain build has; their comments argue for them.
-var debugOnly = regexp.MustCompile(`(?m)^//go:build (poison|race|delay|asan)`)
+var debugOnly = regexp.MustCompile(`(?m)^//go:build (poison|race|delay|asan|holds)`)
 
 // orderedFile checks one file: it reports accesses without a tag, and records the
 // tags of every function.
