@@ -182,7 +182,7 @@ func look[K key](t *task) error {
 		if err := l.lookUps(t, n); err != nil {
 			return err
 		}
-		if t.peer.readOnly || n > 1 && t.peer.loses != "" {
+		if t.peer.readOnly {
 			continue
 		}
 		if err := l.updateWorks(t, n); err != nil {

@@ -6,7 +6,8 @@ import (
 	"quiesce/rcuhash"
 )
 
-// Everything of rcuhash: its rows, and the loops of its ways.
+// Everything of rcuhash: its rows, and the loops of its ways. A way to look up is
+// a name in quiesceMap, a line in ways, and its two loops.
 
 var quiesceMap = peer{
 	id: "rcuhash",

@@ -41,7 +41,6 @@ type peer struct {
 	id        string
 	names     []named // a row for each way
 	readOnly  bool    // no lock at all
-	loses     string  // "" or why it is not measured with concurrent inserts and deletes
 	inC       bool
 	perEntry  [2]int // bytes of an entry while the map is made, with uint64 and with string keys: estimates, on the safe side
 	textBytes int    // the same of a 21-byte key with a 100-byte value

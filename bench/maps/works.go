@@ -57,10 +57,10 @@ type row struct {
 }
 
 // rowsFor returns the rows of a group.
-func rowsFor(allWays, updates, concurrent bool) (rows []row) {
+func rowsFor(allWays, updates bool) (rows []row) {
 	for i := range subjects {
 		p := &subjects[i]
-		if updates && p.readOnly || concurrent && p.loses != "" {
+		if updates && p.readOnly {
 			continue
 		}
 		for k, n := range p.names {
@@ -107,11 +107,11 @@ func allGroups(o options) (groups []group) {
 				id := fmt.Sprintf("%s/%s/%d", k.kind, w.work, n)
 				title := fmt.Sprintf("%s, %s, %s: ns, ratio", w.title, k.title, harness.Plural(n, "goroutine"))
 				groups = append(groups, group{id, title, columns(k.kind, fmt.Sprintf("%s.%d", w.asks, n),
-					fmt.Sprintf("%s.%d", w.work, n), 1), rowsFor(w.allWays, w.updates, w.updates && n > 1)})
+					fmt.Sprintf("%s.%d", w.work, n), 1), rowsFor(w.allWays, w.updates)})
 			}
 		}
 		groups = append(groups, group{k.kind + "/gc", "Garbage collection with the map full, " + k.title + ": ms, ratio",
-			columns(k.kind, "gc.1", "gc.1", 1e6), inGo(rowsFor(false, false, false))})
+			columns(k.kind, "gc.1", "gc.1", 1e6), inGo(rowsFor(false, false))})
 	}
 	grow := job{kindGrow, o.grow}
 	groups = append(groups, group{"grow", fmt.Sprintf("Growth from %s to %s uint64 keys: ns, ratio", short(o.grow), short(growth*o.grow)), []column{
@@ -119,13 +119,13 @@ func allGroups(o options) (groups []group) {
 		{label: "p99.9 rest", job: grow, figure: "rest", scale: 1},
 		{label: "growing", job: grow, figure: "during", scale: 1},
 		{label: "Put max, µs", job: grow, figure: "longest_put", scale: 1e3},
-	}, rowsFor(false, true, true)})
+	}, rowsFor(false, true)})
 	groups = append(groups, group{"rss", fmt.Sprintf("Memory of an entry after growth from 0 to %s: bytes, ratio", short(o.rss)), []column{
 		{label: "8 B to 8", job: job{kindRSS, o.rss}, figure: "bytes", scale: 1},
 		{label: "at peak", job: job{kindRSS, o.rss}, figure: "peak", scale: 1},
 		{label: "21 B to 100", job: job{kindTexts, o.rss}, figure: "bytes", scale: 1},
 		{label: "at peak", job: job{kindTexts, o.rss}, figure: "peak", scale: 1},
-	}, rowsFor(false, false, false)})
+	}, rowsFor(false, false)})
 	return groups
 }
 
