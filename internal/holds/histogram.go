@@ -41,6 +41,7 @@ type Counts struct {
 // Site is what was measured at one place.
 type Site struct {
 	Counts
+	ID    int // the same from Start to Start
 	Kind  Kind
 	Name  string          // of the lock
 	Stack []runtime.Frame // the innermost first

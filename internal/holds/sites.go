@@ -105,7 +105,7 @@ func Read() Data {
 	d := Data{Control: control.read(), Reading: reading.Load(), Foreign: foreign.Load()}
 	for i := range sites {
 		s := &sites[i]
-		x := Site{Counts: s.read()}
+		x := Site{Counts: s.read(), ID: i}
 		if x.N == 0 {
 			continue
 		}

@@ -134,6 +134,7 @@ func (r *HoldsReport) judge(rounds []holds.Data) {
 		for _, s := range d.Sites {
 			if g := of(s); g != nil {
 				g.add(i, s.Counts)
+				g.site(s.ID)[i] = s.Hist
 			}
 		}
 		for _, s := range d.Ends {
@@ -160,13 +161,14 @@ func kindOrder(kind string) int {
 
 // group has what a row sums up.
 type group struct {
-	rounds  [][]uint64 // histograms
+	rounds  [][]uint64         // histograms
+	sites   map[int][][]uint64 // the same for each place
 	longest int64
 	where   map[string]uint64 // the long ones, by where they ended
 }
 
 func newGroup(rounds int) *group {
-	g := &group{rounds: make([][]uint64, rounds), where: map[string]uint64{}}
+	g := &group{rounds: make([][]uint64, rounds), sites: map[int][][]uint64{}, where: map[string]uint64{}}
 	for i := range g.rounds {
 		g.rounds[i] = make([]uint64, holds.Buckets)
 	}
@@ -176,6 +178,13 @@ func newGroup(rounds int) *group {
 func (g *group) add(round int, c holds.Counts) {
 	addTo(g.rounds[round], c.Hist)
 	g.longest = max(g.longest, c.Longest)
+}
+
+func (g *group) site(id int) [][]uint64 {
+	if g.sites[id] == nil {
+		g.sites[id] = make([][]uint64, len(g.rounds))
+	}
+	return g.sites[id]
 }
 
 func addTo(sum, hist []uint64) {
@@ -193,7 +202,11 @@ func (g *group) row(kind, name string, noise interruptions) HoldRow {
 	row.Count, row.Over = above(all, 0), above(all, holdLimitNS)
 	row.P50NS, row.P999NS = quantile(all, row.Count, 0.5), quantile(all, row.Count, 0.999)
 	row.Explained = noise.explain(all, holdLimitNS)
+	// Few long sections of one place are lost among the noise of all places.
 	row.ByWorkNS = noise.byWork(g.rounds)
+	for _, rounds := range g.sites {
+		row.ByWorkNS = max(row.ByWorkNS, noise.byWork(rounds))
+	}
 	for f, n := range g.where {
 		row.Where = append(row.Where, HoldWhere{f, n})
 	}
