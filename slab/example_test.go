@@ -11,6 +11,7 @@ import (
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
+	"quiesce/rcuhash"
 	"quiesce/slab"
 )
 
@@ -206,4 +207,31 @@ func ExampleLeakError() {
 	// Output:
 	// slab: cache counters closed with 1 objects of 16 bytes still allocated
 	// true
+}
+
+// A value that a map copies leads to a block of its own.
+func ExampleMakeLink() {
+	type Blob [4096]byte
+	type Entry struct {
+		Blob slab.Link[Blob]
+		Len  int
+	}
+	blobs, _ := slab.NewCache[Blob]("blobs")
+	entries, _ := rcuhash.New[string, Entry](100)
+
+	b := blobs.Alloc(gfp.Kernel) // nil: no memory
+	n := copy(b[:], "hello")
+	entries.Put("greeting", Entry{slab.MakeLink(b), n})
+
+	g := rcu.ReadLock()
+	e := *entries.Get(g, "greeting")
+	fmt.Printf("%s\n", e.Blob.Get()[:e.Len])
+	g.Unlock()
+
+	entries.Delete("greeting")  // unlink first,
+	blobs.FreeRCU(e.Blob.Get()) // then free: readers may still use it
+	fmt.Println("closed:", entries.Close(), blobs.Close())
+	// Output:
+	// hello
+	// closed: <nil> <nil>
 }

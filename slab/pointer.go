@@ -57,7 +57,7 @@ func (p *Pointer[T]) LoadRaw() *T { return address[T](p.p.Load()) } // ord:link
 // Linux: rcu_assign_pointer.
 func (p *Pointer[T]) Store(v *T) {
 	if linksChecked {
-		checkLink(unsafe.Pointer(v), reflect.TypeFor[T](), "Store")
+		checkLink(unsafe.Pointer(v), reflect.TypeFor[T](), "slab.Pointer[%v].Store")
 	}
 	p.p.Store(uintptr(unsafe.Pointer(v))) // ord:link
 }
@@ -65,7 +65,7 @@ func (p *Pointer[T]) Store(v *T) {
 // Swap sets the pointer and returns the old one.
 func (p *Pointer[T]) Swap(v *T) *T {
 	if linksChecked {
-		checkLink(unsafe.Pointer(v), reflect.TypeFor[T](), "Swap")
+		checkLink(unsafe.Pointer(v), reflect.TypeFor[T](), "slab.Pointer[%v].Swap")
 	}
 	return address[T](p.p.Swap(uintptr(unsafe.Pointer(v)))) // ord:link
 }
@@ -73,7 +73,7 @@ func (p *Pointer[T]) Swap(v *T) *T {
 // CompareAndSwap sets the pointer to v if it is old.
 func (p *Pointer[T]) CompareAndSwap(old, v *T) bool {
 	if linksChecked {
-		checkLink(unsafe.Pointer(v), reflect.TypeFor[T](), "CompareAndSwap")
+		checkLink(unsafe.Pointer(v), reflect.TypeFor[T](), "slab.Pointer[%v].CompareAndSwap")
 	}
 	return p.p.CompareAndSwap(uintptr(unsafe.Pointer(old)), uintptr(unsafe.Pointer(v))) // ord:link
 }
@@ -83,11 +83,11 @@ func (p *Pointer[T]) CompareAndSwap(old, v *T) bool {
 // the variable's address says so to vet.
 func address[T any](u uintptr) *T { return *(**T)(unsafe.Pointer(&u)) }
 
-// linksChecked says whether this build checks what a Pointer is set to.
+// linksChecked says whether this build checks what a Pointer or a Link is set to.
 const linksChecked = poisonOn || depcheck.Tagged
 
-// checkLink reports a pointer to memory that is none of the package's. A
-// pointer into an object is right: what is linked may be a field. What the
+// checkLink reports a pointer to memory that is none of the package's. op says
+// what was done, with %v for t. A pointer into an object is right: what is linked may be a field. What the
 // program does afterwards is as in other builds.
 //
 //go:noinline
@@ -95,9 +95,9 @@ func checkLink(v unsafe.Pointer, t reflect.Type, op string) {
 	if v == nil || pages.InRange(v) {
 		return
 	}
-	op = fmt.Sprintf("slab.Pointer[%v].%s", t, op)
+	op = fmt.Sprintf(op, t)
 	const why = "The address is in no allocator's range: it is of the Go heap, a stack or a global.\n" +
-		"The garbage collector does not follow a slab.Pointer, and frees what only that points to.\n" +
+		"The garbage collector does not follow a link between off-heap objects, and frees what only that points to.\n" +
 		"Allocate the object with Cache.Alloc or Kmalloc, or link Go objects by an atomic.Pointer\n" +
 		"and load it with rcu.Dereference."
 	if poisonOn {
