@@ -108,3 +108,22 @@ func ExampleCondSynchronize() {
 	// Output:
 	// over: true
 }
+
+// An object with an end, replaced as a whole: readers of the old one are waited
+// for by nobody, and it is closed after they have left.
+func ExamplePointer() {
+	var current rcu.Pointer[conn]
+	current.Store(&conn{open: true})
+
+	g := rcu.ReadLock()
+	c := current.Load(g)
+	current.Replace(&conn{open: true}, (*conn).Close) // returns at once
+	fmt.Println("a reader's is open:", c.open)
+	g.Unlock()
+
+	rcu.Barrier() // at exit: wait for what is left to close
+	fmt.Println("open:", c.open)
+	// Output:
+	// a reader's is open: true
+	// open: false
+}

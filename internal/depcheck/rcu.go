@@ -78,8 +78,15 @@ func Suspicious(skip int, what string) {
 // is the number of frames between the caller of CheckGuard and the line to blame.
 //
 //go:noinline
-func CheckGuard(skip int, guard unsafe.Pointer) {
-	switch s := (*Section)(guard); {
+func CheckGuard(skip int, guard unsafe.Pointer) { CheckSection(skip+1, (*Section)(guard)) }
+
+// CheckSection is [CheckGuard] for package rcu, which has the guard's section.
+//
+// Context: any.
+//
+//go:noinline
+func CheckSection(skip int, s *Section) {
+	switch {
 	case s.Zero():
 		Suspicious(skip+1, "use of a zero rcu.Guard, which proves nothing: only ReadLock makes one")
 	case !s.Open():
