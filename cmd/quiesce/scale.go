@@ -30,9 +30,9 @@ func scaleCommand(s streams) *cobra.Command {
 			names = append(names, sub.Name())
 		}
 		if len(args) > 0 {
-			return &usageError{msg: "no such test: " + args[0] + "; want " + strings.Join(names, ", ")}
+			return &usageError{msg: "no such test: " + args[0] + "; try " + strings.Join(names, "|")}
 		}
-		return &usageError{msg: "want " + strings.Join(names, ", ")}
+		return &usageError{msg: "try " + strings.Join(names, "|")} // 80 columns with the rest
 	}
 	jobs[c] = &job{
 		title: "rcuscale and refscale for this library",

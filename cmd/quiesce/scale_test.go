@@ -56,7 +56,7 @@ func TestScaleJSONIsOneObject(t *testing.T) {
 
 func TestScaleBadUseIsOneLineAndStatusTwo(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"", "want kfree"},
+		{"", "try kfree"},
 		{"nonsense", "no such test: nonsense"},
 		{"kfree nonsense", "unexpected arguments"},
 		{"kfree -nonsense", "-nonsense"},
