@@ -16,12 +16,11 @@ import (
 // slab.Pointer.
 //
 // Two things make Replace right. The swap comes before the callback is
-// registered, so whoever loaded the old object began its section before the grace
-// period does and is
-// waited for. Were it registered first, the grace period could end
-// before the swap, and a later reader would still load the old object. And the
-// swap is one atomic operation, so each object is handed to exactly one of
-// several concurrent callers.
+// registered, so a reader that loaded the old object began its section before
+// the grace period does, and is waited for. Were it registered first, the grace
+// period could end before the swap, and a later reader would still load the old
+// object. And the swap is one atomic operation, so each object is handed to
+// exactly one of several concurrent callers.
 type Pointer[T any] struct {
 	p atomic.Pointer[T] // release by updaters, acquire by readers: ord:link
 }

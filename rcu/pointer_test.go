@@ -105,7 +105,7 @@ func TestReplaceByItselfPanicsAndFreesNothing(t *testing.T) {
 	}
 }
 
-// Every object is freed once, whoever replaces it, and none under a reader. A
+// Every object is freed once, no matter who replaces it, and none under a reader. A
 // reader sees versions in the order in which one updater made them. With -race
 // the reads of an object and its free are ordered.
 func TestConcurrentReplacesFreeEachObjectOnce(t *testing.T) {

@@ -160,7 +160,7 @@ func (c *cache) tryRipen() (any bool) {
 	case rcu.Poll(b.youngest):
 		any = c.ripenLocked(ripeMost)
 	default:
-		rcu.StartPoll() // whoever collected may not be waiting yet
+		rcu.StartPoll() // the goroutine that collected may not be waiting yet
 	}
 	if any || b.youngest != 0 {
 		c.unfinished.Store(true) // ord:wake-reclaim

@@ -22,10 +22,7 @@ func TestEmptySlabsAreDroppedInBoundedHolds(t *testing.T) {
 		t.Fatalf("%d of %d objects", n, len(objects))
 	}
 	c.c.keepEmpty = 1 << 30
-	offs := make([]uint32, len(objects))
-	for i, p := range objects {
-		offs[i] = uint32(c.c.unitOf(unsafe.Pointer(p)))
-	}
+	offs := offsetsOf(c, objects)
 	c.c.flushObjects(offs, &c.c.stats.bulk)
 	before := c.c.slabs.empties
 	c.c.mu.LockIRQ()
@@ -40,6 +37,15 @@ func TestEmptySlabsAreDroppedInBoundedHolds(t *testing.T) {
 	}
 }
 
+// offsetsOf returns the objects' offsets, as sheaves have them.
+func offsetsOf[T any](c *Cache[T], objects []*T) []uint32 {
+	offs := make([]uint32, len(objects))
+	for i, p := range objects {
+		offs[i] = uint32(c.c.unitOf(unsafe.Pointer(p)))
+	}
+	return offs
+}
+
 // An object that is freed may be the last one of its slab, and a slab takes longer.
 func TestABulkFreeDropsABoundedNumberOfSlabsInAHold(t *testing.T) {
 	if poisonOn {
@@ -52,10 +58,7 @@ func TestABulkFreeDropsABoundedNumberOfSlabsInAHold(t *testing.T) {
 		t.Fatalf("%d of %d objects", n, len(objects))
 	}
 	c.c.keepEmpty = 0
-	offs := make([]uint32, len(objects))
-	for i, p := range objects {
-		offs[i] = uint32(c.c.unitOf(unsafe.Pointer(p)))
-	}
+	offs := offsetsOf(c, objects)
 	before, left := c.c.slabs.count, offs
 	for len(left) > 0 {
 		slabs := c.c.slabs.count

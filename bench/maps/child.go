@@ -50,10 +50,10 @@ func child(args []string, out, errs io.Writer) int {
 		return exitWrong
 	case err != nil:
 		fmt.Fprintln(errs, err)
-		return exitFailed
+		return harness.ExitFailed
 	}
 	t.figure("ok", 1)
-	return exitOK
+	return harness.ExitOK
 }
 
 func parseTask(args []string) (*task, error) {

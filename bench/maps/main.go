@@ -8,29 +8,15 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"quiesce/bench/internal/harness"
-)
-
-// Exit statuses.
-const (
-	exitOK          = 0
-	exitFailed      = 1   // a row failed, a target was missed (-check), or the report could not be written
-	exitUsage       = 2   // a bad flag
-	exitInterrupted = 130 // ended early by SIGINT or SIGTERM, and clean
 )
 
 const head = `maps: concurrent maps side by side
@@ -114,31 +100,23 @@ func main() {
 	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
 }
 
+var cli = harness.Command{Name: "maps", Head: head, Tail: tail, Selects: "works"}
+
 func command(args []string, out, errs io.Writer) int {
 	var o options
 	fs := o.flags()
-	usage := func(format string, a ...any) int {
-		fmt.Fprintf(errs, "maps: %s (see go run ./bench/maps -h)\n", fmt.Sprintf(format, a...))
-		return exitUsage
+	if status, ok := cli.Parse(fs, args, out, errs); !ok {
+		return status
 	}
-	err := fs.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(out, head+harness.DescribeFlags(fs)+tail)
-		return exitOK
-	case err != nil:
-		return usage("%v", err)
-	case fs.NArg() > 0:
-		return usage("unexpected arguments: %s; works go with -run", strings.Join(fs.Args(), " "))
-	case o.count < 1:
-		return usage("-count %d: at least 1", o.count)
+	if o.count < 1 {
+		return cli.BadUse(errs, "-count %d: at least 1", o.count)
 	}
 	want, err := regexp.Compile(o.run)
 	if err != nil {
-		return usage("-run: %v", err)
+		return cli.BadUse(errs, "-run: %v", err)
 	}
 	if o.keys, err = parseSizes(o.sizes); err != nil {
-		return usage("-keys: %v", err)
+		return cli.BadUse(errs, "-keys: %v", err)
 	}
 	o.grow, o.rss = million, entries
 	given := map[string]bool{}
@@ -154,7 +132,7 @@ func command(args []string, out, errs io.Writer) int {
 	}
 	groups := choose(allGroups(o), want)
 	if len(groups) == 0 {
-		return usage("-run %s: no such row (-list shows them)", o.run)
+		return cli.BadUse(errs, "-run %s: no such row (-list shows them)", o.run)
 	}
 	if o.list {
 		for _, g := range groups {
@@ -162,7 +140,7 @@ func command(args []string, out, errs io.Writer) int {
 				fmt.Fprintf(out, "%s/%s\n", g.id, r.name)
 			}
 		}
-		return exitOK
+		return harness.ExitOK
 	}
 	return o.measure(groups, out, errs)
 }
@@ -194,42 +172,31 @@ const (
 
 // measure measures the groups, prints the report and returns the exit status.
 func (o options) measure(groups []group, out, errs io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := harness.UntilInterrupted()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process
 	rep, err := measure(ctx, groups, o, errs)
 	if err != nil && ctx.Err() == nil {
 		fmt.Fprintf(errs, "maps: %v\n", err)
-		return exitFailed
+		return harness.ExitFailed
 	}
 	if err != nil {
-		return exitInterrupted
+		return harness.ExitInterrupted
 	}
-	var b bytes.Buffer
-	if o.asJSON {
-		e := json.NewEncoder(&b)
-		e.SetIndent("", "  ")
-		err = e.Encode(rep)
-	} else {
-		render(&b, rep)
-	}
-	if err == nil {
-		_, err = out.Write(b.Bytes())
-	}
+	err = harness.Print(out, rep, o.asJSON, func(w io.Writer) { render(w, rep) })
 	if err == nil && o.svg != "" && !rep.Partial && len(rep.Groups) > 0 {
 		err = writeChart(o.svg, rep)
 	}
 	if err != nil {
 		fmt.Fprintf(errs, "maps: the report could not be written: %v\n", err)
-		return exitFailed
+		return harness.ExitFailed
 	}
 	switch {
 	case len(rep.Failed) > 0:
-		return exitFailed
+		return harness.ExitFailed
 	case rep.Partial:
-		return exitInterrupted
+		return harness.ExitInterrupted
 	case o.check && count(rep.Verdicts, missed) > 0:
-		return exitFailed
+		return harness.ExitFailed
 	}
-	return exitOK
+	return harness.ExitOK
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -17,30 +15,15 @@ import (
 	"testing"
 
 	"quiesce/bench/internal/harness"
+	"quiesce/bench/internal/harness/harnesstest"
 )
 
-// The test binary is its own child, as the command is.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == childArg {
-		os.Exit(child(os.Args[2:], os.Stdout, os.Stderr))
-	}
-	if os.Getenv("MAPS_COMMAND") == "1" {
-		os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { harnesstest.Main(m, childArg, child, command) }
 
 // command in a process of its own, on a machine without a C compiler.
 func runCommand(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "MAPS_COMMAND=1", "PATH="+t.TempDir())
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+	return harnesstest.Run(t, []string{"PATH=" + t.TempDir()}, args...)
 }
 
 func goPeers() (ps []*peer) {
@@ -178,7 +161,7 @@ func TestEveryWorkIsMeasuredOfEveryMap(t *testing.T) {
 			var out, errs bytes.Buffer
 			status := child(tiny(p.id, r.mode(), r.keys), &out, &errs)
 			f, err := harness.ParseFigures(out.String(), "ok")
-			if status != exitOK || err != nil {
+			if status != harness.ExitOK || err != nil {
 				t.Errorf("%s of %s: status %d, %v, %s", r.mode(), p.id, status, err, errs.String())
 				continue
 			}
@@ -321,7 +304,7 @@ func TestWhatDoesNotFitIsLeftOut(t *testing.T) {
 func TestTheCommandPrintsATableOf80Columns(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "maps.svg")
 	out, errs, status := runCommand(t, "-short", "-keys", "200,1k", "-run", "uint64/hit/2/.*(xsync|C )|rss/map", "-svg", file)
-	if status != exitOK || strings.Count(errs, "left out") != 1 {
+	if status != harness.ExitOK || strings.Count(errs, "left out") != 1 {
 		t.Errorf("status %d, %s", status, errs)
 	}
 	for _, want := range []string{"Look-ups that hit, uint64 keys, 2 goroutines", "rcuhash, ReadLock each", "1.00", "xsync.Map v4",
@@ -330,7 +313,7 @@ func TestTheCommandPrintsATableOf80Columns(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	fits(t, out)
+	harnesstest.Fits(t, out)
 	if strings.ContainsAny(out+errs, "\x1b\r") {
 		t.Error("control characters, and no terminal")
 	}
@@ -339,26 +322,13 @@ func TestTheCommandPrintsATableOf80Columns(t *testing.T) {
 	}
 }
 
-func fits(t *testing.T, text string) {
-	t.Helper()
-	for line := range strings.Lines(text) {
-		if n := len([]rune(line)) - 1; n > 80 {
-			t.Errorf("%d columns: %s", n, line)
-		}
-	}
-}
-
 func TestJSONIsOneObject(t *testing.T) {
 	out, errs, status := runCommand(t, "-short", "-json", "-count=2", "-keys", "1k", "-run", "^uint64/miss/1/xsync")
-	if status != exitOK {
+	if status != harness.ExitOK {
 		t.Fatalf("status %d: %s", status, errs)
 	}
-	d := json.NewDecoder(strings.NewReader(out))
-	d.DisallowUnknownFields()
 	var rep Report
-	if err := d.Decode(&rep); err != nil || d.More() {
-		t.Fatalf("%v in %s", err, out)
-	}
+	harnesstest.JSON(t, out, &rep)
 	if len(rep.Groups) != 1 || len(rep.Groups[0].Rows) != 2 || len(rep.Verdicts) != len(targets()) || rep.Partial {
 		t.Fatalf("%+v", rep)
 	}
@@ -384,12 +354,7 @@ func TestBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"-keys", "9999999999M"}, "9999999999M"},
 		{[]string{"uint64"}, "works go with -run"},
 	} {
-		var out, errs bytes.Buffer
-		status := command(c.args, &out, &errs)
-		if status != exitUsage || out.Len() > 0 || strings.Count(errs.String(), "\n") != 1 ||
-			!strings.Contains(errs.String(), c.want) || !strings.Contains(errs.String(), "-h") {
-			t.Errorf("%q: status %d, %q, %q; want 2 and one line with %q", c.args, status, out.String(), errs.String(), c.want)
-		}
+		harnesstest.BadUse(t, command, c.want, c.args...)
 	}
 	if got, err := parseSizes("1k, 64k,8M,500"); err != nil || !slices.Equal(got, []int{1000, 64_000, 8_000_000, 500}) {
 		t.Errorf("%v, %v", got, err)
@@ -397,17 +362,8 @@ func TestBadUseIsOneLineAndStatusTwo(t *testing.T) {
 }
 
 func TestHelpAndList(t *testing.T) {
+	harnesstest.Help(t, command, new(options).flags())
 	var out, errs bytes.Buffer
-	if status := command([]string{"-h"}, &out, &errs); status != 0 || errs.Len() > 0 {
-		t.Errorf("status %d, %q", status, errs.String())
-	}
-	new(options).flags().VisitAll(func(f *flag.Flag) {
-		if !strings.Contains(out.String(), "\n  -"+f.Name) {
-			t.Errorf("-h does not tell of -%s", f.Name)
-		}
-	})
-	fits(t, out.String())
-	out.Reset()
 	if status := command([]string{"-list", "-run", "^grow/(xsync|rcu)"}, &out, &errs); status != 0 ||
 		out.String() != "grow/rcuhash, ReadLock each\ngrow/xsync.Map v4\n" {
 		t.Errorf("status %d, %q", status, out.String())

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"quiesce/bench/internal/harness"
+	"quiesce/bench/internal/harness/harnesstest"
 )
 
 // measured are results of one figure in several rounds.
@@ -92,5 +93,5 @@ func TestTheTableFits80Columns(t *testing.T) {
 	}
 	var b bytes.Buffer
 	render(&b, rep)
-	fits(t, b.String())
+	harnesstest.Fits(t, b.String())
 }

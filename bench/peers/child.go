@@ -64,9 +64,9 @@ func child(args []string, out, errs io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintln(errs, err)
-		return exitFailed
+		return harness.ExitFailed
 	}
-	return exitOK
+	return harness.ExitOK
 }
 
 func parseTask(args []string) (*task, func(*task) error, error) {

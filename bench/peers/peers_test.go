@@ -3,13 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"flag"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -20,31 +17,10 @@ import (
 	"time"
 
 	"quiesce/bench/internal/harness"
+	"quiesce/bench/internal/harness/harnesstest"
 )
 
-// The test binary is its own child, as the command is.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == childArg {
-		os.Exit(child(os.Args[2:], os.Stdout, os.Stderr))
-	}
-	if os.Getenv("PEERS_COMMAND") == "1" {
-		os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
-}
-
-// run is the command in a process of its own.
-func run(t *testing.T, args ...string) (stdout, stderr string, status int) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "PEERS_COMMAND=1")
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
-}
+func TestMain(m *testing.M) { harnesstest.Main(m, childArg, child, command) }
 
 func TestFiguresAreParsed(t *testing.T) {
 	f, err := harness.ParseFigures("figure ns 12.500\nfigure cpu 3\n", "ns")
@@ -237,7 +213,7 @@ func TestAbsentPeersAreLeftOutWithOneLine(t *testing.T) {
 
 func TestWithoutACompilerTheGoRowsAreMeasured(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	out, errs, status := run(t, "-quick", "-count", "2", "-run", "^hot/(.*Pool|C, )")
+	out, errs, status := harnesstest.Run(t, nil, "-quick", "-count", "2", "-run", "^hot/(.*Pool|C, )")
 	if status != 0 || strings.Count(errs, "left out") != 1 {
 		t.Errorf("status %d, %s", status, errs)
 	}
@@ -317,23 +293,19 @@ func TestARowThatFailsIsTold(t *testing.T) {
 	for _, args := range [][]string{nil, {"alloc/new", "hot", "x", "1", "1"}, {"alloc/new", "hot", "1", "0", "1"},
 		{"alloc/new", "hot", "1", "1", "-1"}, {"alloc/new", "cold", "1", "1", "1"}, {"gp/rcu", "hot", "1", "1", "1"}} {
 		var out, errs bytes.Buffer
-		if status := child(args, &out, &errs); status != exitFailed || out.Len() > 0 || strings.Count(errs.String(), "\n") != 1 {
+		if status := child(args, &out, &errs); status != harness.ExitFailed || out.Len() > 0 || strings.Count(errs.String(), "\n") != 1 {
 			t.Errorf("%q: status %d, %q, %q", args, status, out.String(), errs.String())
 		}
 	}
 }
 
 func TestJSONIsOneObject(t *testing.T) {
-	out, errs, status := run(t, "-json", "-quick", "-count=1", "-run", "^flood/Quiesce")
+	out, errs, status := harnesstest.Run(t, nil, "-json", "-quick", "-count=1", "-run", "^flood/Quiesce")
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, errs)
 	}
-	d := json.NewDecoder(strings.NewReader(out))
-	d.DisallowUnknownFields()
 	var rep Report
-	if err := d.Decode(&rep); err != nil || d.More() {
-		t.Fatalf("%v in %s", err, out)
-	}
+	harnesstest.JSON(t, out, &rep)
 	if len(rep.Groups) != 1 || len(rep.Groups[0].Rows) != 2 || rep.Groups[0].Rows[0].Ratio != 1 || rep.Partial || rep.Objects != floodObjects/10 {
 		t.Fatalf("%+v", rep)
 	}
@@ -357,36 +329,18 @@ func TestBadUseIsOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"-count", "many"}, `"many"`},
 		{[]string{"readers"}, "rows go with -run"},
 	} {
-		var out, errs bytes.Buffer
-		status := command(c.args, &out, &errs)
-		if status != exitUsage || out.Len() > 0 || strings.Count(errs.String(), "\n") != 1 ||
-			!strings.Contains(errs.String(), c.want) || !strings.Contains(errs.String(), "-h") {
-			t.Errorf("%q: status %d, %q, %q; want 2 and one line with %q", c.args, status, out.String(), errs.String(), c.want)
-		}
+		harnesstest.BadUse(t, command, c.want, c.args...)
 	}
 }
 
 func TestHelpAndList(t *testing.T) {
-	var out, errs bytes.Buffer
-	if status := command([]string{"-h"}, &out, &errs); status != 0 || errs.Len() > 0 {
-		t.Errorf("status %d, %q", status, errs.String())
-	}
-	new(options).flags().VisitAll(func(f *flag.Flag) {
-		if !strings.Contains(out.String(), "\n  -"+f.Name) {
-			t.Errorf("-h does not tell of -%s", f.Name)
-		}
-	})
-	for _, line := range strings.Split(out.String(), "\n") {
-		if len(line) > 80 {
-			t.Errorf("%d columns: %s", len(line), line)
-		}
-	}
+	help := harnesstest.Help(t, command, new(options).flags())
 	for _, p := range packages {
-		if !strings.Contains(out.String(), p.Name) {
+		if !strings.Contains(help, p.Name) {
 			t.Errorf("-h does not tell of %s", p.Name)
 		}
 	}
-	out.Reset()
+	var out, errs bytes.Buffer
 	if status := command([]string{"-list", "-run", "^call/"}, &out, &errs); status != 0 ||
 		out.String() != "call/Quiesce rcu.Call\ncall/C liburcu-memb call_rcu\n" {
 		t.Errorf("status %d, %q", status, out.String())
@@ -397,8 +351,7 @@ func TestHelpAndList(t *testing.T) {
 func TestInterruptedItPrintsTheTableSoFar(t *testing.T) {
 	tmp, path := t.TempDir(), t.TempDir()
 	interrupt := func(sig os.Signal, after time.Duration) (out string, status int) {
-		cmd := exec.Command(os.Args[0], "-count", "10000", "-run", "Quiesce Alloc, Free$")
-		cmd.Env = append(os.Environ(), "PEERS_COMMAND=1", "TMPDIR="+tmp, "PATH="+path)
+		cmd := harnesstest.Start([]string{"TMPDIR=" + tmp, "PATH=" + path}, "-count", "10000", "-run", "Quiesce Alloc, Free$")
 		var b bytes.Buffer
 		cmd.Stdout = &b
 		if err := cmd.Start(); err != nil {
@@ -417,7 +370,7 @@ func TestInterruptedItPrintsTheTableSoFar(t *testing.T) {
 		if !strings.Contains(out, "Quiesce Alloc, Free") { // a slow machine
 			out, status = interrupt(sig, 15*time.Second)
 		}
-		if status != exitInterrupted || !strings.Contains(out, "PARTIAL") || !strings.Contains(out, "Quiesce Alloc, Free") {
+		if status != harness.ExitInterrupted || !strings.Contains(out, "PARTIAL") || !strings.Contains(out, "Quiesce Alloc, Free") {
 			t.Errorf("%v: status %d, %s", sig, status, out)
 		}
 	}

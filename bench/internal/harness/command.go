@@ -1,0 +1,75 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// Exit statuses of a command.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1   // a row failed, or the report could not be written
+	ExitUsage       = 2   // a bad flag
+	ExitInterrupted = 130 // ended early by SIGINT or SIGTERM, and clean
+)
+
+// Command is what a command says of itself. Its arguments are flags alone.
+type Command struct {
+	Name       string
+	Head, Tail string // of the help text, before and after the flags
+	Selects    string // what its flag -run selects
+}
+
+// Parse parses the arguments. If they ask for help, or are wrong, it prints that,
+// and ok is false: the command ends with the status.
+func (c Command) Parse(fs *flag.FlagSet, args []string, out, errs io.Writer) (status int, ok bool) {
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(out, c.Head+DescribeFlags(fs)+c.Tail)
+		return ExitOK, false
+	case err != nil:
+		return c.BadUse(errs, "%v", err), false
+	case fs.NArg() > 0:
+		return c.BadUse(errs, "unexpected arguments: %s; %s go with -run", strings.Join(fs.Args(), " "), c.Selects), false
+	}
+	return ExitOK, true
+}
+
+// BadUse prints what is wrong, in a line, and returns the exit status.
+func (c Command) BadUse(errs io.Writer, format string, a ...any) int {
+	fmt.Fprintf(errs, "%s: %s (see go run ./bench/%s -h)\n", c.Name, fmt.Sprintf(format, a...), c.Name)
+	return ExitUsage
+}
+
+// UntilInterrupted returns a context that ends with SIGINT or SIGTERM. A second
+// signal ends the process.
+func UntilInterrupted() (ctx context.Context, stop func()) {
+	ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// Print writes a report: as JSON, or as render does.
+func Print(out io.Writer, report any, asJSON bool, render func(w io.Writer)) (err error) {
+	var b bytes.Buffer
+	if asJSON {
+		e := json.NewEncoder(&b)
+		e.SetIndent("", "  ")
+		err = e.Encode(report)
+	} else {
+		render(&b)
+	}
+	if err == nil {
+		_, err = out.Write(b.Bytes())
+	}
+	return err
+}
