@@ -25,11 +25,7 @@ var closedOps = []struct {
 		defer g.Unlock()
 		m.Get(g, "key")
 	}},
-	{"Range", "Range", func(m *Map[string, int]) {
-		g := rcu.ReadLock()
-		defer g.Unlock()
-		m.Range(g, func(string, *int) bool { return true })
-	}},
+	{"Range", "Range", func(m *Map[string, int]) { m.Range(func(string, *int) bool { return true }) }},
 	{"Put", "Put", func(m *Map[string, int]) { m.Put("key", 1) }},
 	{"PutFlags", "Put", func(m *Map[string, int]) { m.PutFlags("key", 1, gfp.NoLocks) }},
 	{"Delete", "Delete", func(m *Map[string, int]) { m.Delete("key") }},

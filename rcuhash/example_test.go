@@ -81,15 +81,13 @@ func ExampleMap_Range() {
 
 	const now = 300
 	var expired []uint64
-	g := rcu.ReadLock()
-	sessions.Range(g, func(id uint64, s *Session) bool {
+	sessions.Range(func(id uint64, s *Session) bool {
 		if s.Expires < now {
 			sessions.Delete(id)
-			expired = append(expired, s.User) // s stays readable until g.Unlock
+			expired = append(expired, s.User) // s stays readable until the function returns
 		}
 		return true
 	})
-	g.Unlock()
 
 	slices.Sort(expired)
 	fmt.Println("expired:", expired, "left:", sessions.Len())

@@ -3,16 +3,13 @@ package rcuhash
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
-	"math/bits"
+	"iter"
 	"reflect"
-	"sync/atomic"
 	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
 	"quiesce/internal/offheap"
-	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/rcu"
 	"quiesce/slab"
@@ -24,162 +21,52 @@ var ErrClosed = errors.New("rcuhash: map already closed")
 // Map is a hash map from K to V, outside the Go heap. Its methods are safe for
 // concurrent use, except Close.
 type Map[K comparable, V any] struct {
-	// Immutable after New.
-	seed     maphash.Seed
-	heap     *slab.Heap
-	pages    *page.Allocator
-	segments []unsafe.Pointer // blocks of buckets
-	order    int              // of a segment
-	mask     uint64           // number of buckets - 1
-	keyAt    uintptr          // offset of the key in a node
-	str      bool             // K has kind string
-
-	stripes [stripes]stripe
+	x index[K]
 }
-
-// stripes is the number of writers that can run at the same time. Untuned.
-const stripes = 256
-
-type stripe struct {
-	mu  lock.Raw
-	len atomic.Int64 // keys in the stripe's buckets; changed with mu held
-	_   [64]byte
-}
-
-// node is an element of a bucket's list. The key follows it, at Map.keyAt.
-type node[V any] struct {
-	next slab.Pointer[node[V]]
-	hash uint64
-	klen uint32 // length of a string key in bytes
-	val  V
-}
-
-type bucket[V any] = slab.Pointer[node[V]]
 
 type config struct{ pages *page.Allocator }
 
-// Option configures a map made by New.
+// Option configures a map made by New or NewBytes.
 type Option func(*config)
 
 // WithAllocator makes the map take its memory from a instead of [page.Default].
 // An allocator with a limit bounds the memory of the map.
 func WithAllocator(a *page.Allocator) Option { return func(c *config) { c.pages = a } }
 
-// maxSize bounds the number of buckets, which then take 8 GiB.
+// maxSize bounds the size that New can be told.
 const maxSize = 1 << 30
 
-// New makes a map for about size keys. It allocates the buckets at once; their
-// number is the next power of two. More keys than size make lists longer and
-// look-ups slower, nothing else.
+// New makes a map that has room for about size keys. It grows when there are
+// more, and does not shrink below that. size 0 is fine: such a map begins with
+// 256 bytes.
 //
 // K is a string type or a type without Go pointers; V holds no Go pointers (use
-// [64]byte, not []byte or string). Value, key and 24 bytes of overhead take at
-// most 2 MiB together.
+// [64]byte, not []byte or string; [Bytes] has values of any length). Key and
+// value, with 4 bytes for the length of a string key, take at most 2 MiB
+// together.
 //
 // Context: task; not pinned.
 func New[K comparable, V any](size int, opts ...Option) (*Map[K, V], error) {
-	cfg := config{}
-	for _, o := range opts {
-		o(&cfg)
-	}
-	if cfg.pages == nil {
-		cfg.pages = page.Default()
-	}
-	if size < 0 || size > maxSize {
-		return nil, fmt.Errorf("rcuhash: size %d is out of range, want 0 to %d", size, maxSize)
-	}
-	kt := reflect.TypeFor[K]()
-	m := &Map[K, V]{
-		seed:  maphash.MakeSeed(),
-		pages: cfg.pages,
-		heap:  slab.NewHeap(cfg.pages),
-		str:   kt.Kind() == reflect.String,
-	}
 	if err := offheap.Check(reflect.TypeFor[V]()); err != nil {
 		return nil, fmt.Errorf("rcuhash: value type: %w", err)
 	}
-	var n node[V]
-	m.keyAt = unsafe.Sizeof(n)
-	if m.str {
-		if m.keyAt >= page.Size<<page.MaxOrder {
-			return nil, fmt.Errorf("rcuhash: value type: %d bytes, want less than %d with the key", unsafe.Sizeof(n.val), page.Size<<page.MaxOrder)
+	var k K
+	var v V
+	s := shape{kind: kindOf(reflect.TypeFor[K]()), keyLen: unsafe.Sizeof(k)}
+	if s.kind == stringKey {
+		s.valAt = alignUp(4, unsafe.Alignof(v))
+		s.keyAt = s.valAt + unsafe.Sizeof(v)
+		if s.keyAt >= page.Size<<page.MaxOrder {
+			return nil, fmt.Errorf("rcuhash: value type: %d bytes, want less than %d with the key", unsafe.Sizeof(v), page.Size<<page.MaxOrder)
 		}
 	} else {
-		if err := offheap.Check(kt); err != nil {
-			return nil, fmt.Errorf("rcuhash: key type: %w", err)
-		}
-		al := uintptr(kt.Align())
-		m.keyAt = (m.keyAt + al - 1) &^ (al - 1)
-		if err := m.heap.Prepare(int(m.keyAt + kt.Size())); err != nil {
-			return nil, fmt.Errorf("rcuhash: %w", err)
-		}
+		s.keyAt = alignUp(unsafe.Sizeof(v), unsafe.Alignof(k))
 	}
-	buckets := 1 << bits.Len(uint(max(size, 1)-1))
-	m.mask = uint64(buckets - 1)
-	for m.order < page.MaxOrder && m.perSegment() < buckets {
-		m.order++
-	}
-	for i := 0; i < buckets; i += m.perSegment() {
-		p := m.pages.Alloc(m.order, gfp.Kernel|gfp.Zero|gfp.NoWarn)
-		if p == nil {
-			m.freeSegments()
-			_ = m.heap.Close() // nothing was allocated
-			return nil, fmt.Errorf("rcuhash: no memory for %d buckets", buckets)
-		}
-		m.segments = append(m.segments, p)
-	}
-	for i := range m.stripes {
-		m.stripes[i].mu.Init("rcuhash.stripe.mu")
+	m := new(Map[K, V])
+	if err := m.x.init(size, s, opts); err != nil {
+		return nil, err
 	}
 	return m, nil
-}
-
-func (m *Map[K, V]) perSegment() int { return page.Size << m.order / 8 }
-
-func (m *Map[K, V]) freeSegments() {
-	for _, p := range m.segments {
-		m.pages.Free(p, m.order)
-	}
-	m.segments = nil
-}
-
-func (m *Map[K, V]) hash(k K) uint64 { return maphash.Comparable(m.seed, k) }
-
-// bucket returns the bucket of a hash. A closed map has no segments, and the
-// check of the index, which there has to be, finds that: operations call bucket
-// before they pin or lock anything.
-func (m *Map[K, V]) bucket(h uint64, op string) *bucket[V] {
-	i := h & m.mask
-	per := uint64(m.perSegment())
-	if i/per >= uint64(len(m.segments)) {
-		panic(closedUse(op))
-	}
-	return (*bucket[V])(unsafe.Add(m.segments[i/per], i%per*8))
-}
-
-// closedUse is what an operation on a closed map panics with: a string, which
-// the runtime can print even where the caller is pinned.
-func closedUse(op string) string {
-	return "quiesce/rcuhash: " + op + " of a closed map"
-}
-
-// stripe returns the stripe of a hash. It is chosen by bits of the bucket's
-// number, so that a bucket belongs to one stripe.
-func (m *Map[K, V]) stripe(h uint64) *stripe { return &m.stripes[h&m.mask%stripes] }
-
-// bytes returns a key of kind string as a string.
-func bytes[K comparable](k *K) string { return *(*string)(unsafe.Pointer(k)) }
-
-// is reports whether n is the node of key k, whose hash is h.
-func (m *Map[K, V]) is(n *node[V], h uint64, k *K) bool {
-	if n.hash != h {
-		return false
-	}
-	at := unsafe.Add(unsafe.Pointer(n), m.keyAt)
-	if m.str {
-		return unsafe.String((*byte)(at), n.klen) == bytes(k)
-	}
-	return *(*K)(at) == *k
 }
 
 // Get returns a pointer to the value of k, or nil if k is not in the map. The
@@ -192,35 +79,78 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	h := m.hash(k)
-	for n := m.bucket(h, "Get").LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
-		if m.is(n, h, &k) {
-			return &n.val
-		}
-	}
-	return nil
+	return m.valueOf(m.x.lookup(m.x.open("Get"), m.x.hash(&k), &k))
 }
 
-// findLocked returns the node of k, whose bucket is link, and the link to it.
-// If k is not in the map, the node is nil and the link is the last one of the
-// list. The stripe is locked.
-func (m *Map[K, V]) findLocked(link *bucket[V], h uint64, k *K) (*bucket[V], *node[V]) {
-	for {
-		n := link.LoadProtected(true) // ord:link
-		if n == nil || m.is(n, h, k) {
-			return link, n
+// GetKey is Get of a string key that the caller has as bytes, which are not
+// copied. It panics if K is not a string type.
+//
+// Context: any.
+func (m *Map[K, V]) GetKey(g rcu.Guard, k []byte) *V {
+	if depcheck.Tagged {
+		depcheck.CheckGuard(1, unsafe.Pointer(&g))
+	}
+	return m.valueOf(m.x.lookupKey(k))
+}
+
+// GetBatch sets vs[i] to what Get returns for ks[i]. It is faster than so many
+// calls of Get in a map that is larger than the processor's caches, because the
+// look-ups wait for memory at the same time. It panics if vs is shorter than ks.
+//
+// Context: any.
+func (m *Map[K, V]) GetBatch(g rcu.Guard, ks []K, vs []*V) {
+	if depcheck.Tagged {
+		depcheck.CheckGuard(1, unsafe.Pointer(&g))
+	}
+	vs = vs[:len(ks)]
+	t := m.x.open("GetBatch")
+	var b batch
+	for len(ks) > 0 {
+		n := min(len(ks), batchKeys)
+		m.x.lookupBatch(t, ks[:n], &b)
+		for i, node := range b.node[:n] {
+			vs[i] = m.valueOf(node)
 		}
-		link = &n.next
+		ks, vs = ks[n:], vs[n:]
 	}
 }
 
-// size returns the size of a node in bytes.
-func (m *Map[K, V]) size(klen uint32) int {
-	if m.str {
-		return int(m.keyAt) + int(klen)
+// valueOf returns the value of a node, or nil.
+func (m *Map[K, V]) valueOf(n unsafe.Pointer) *V {
+	if n == nil {
+		return nil
 	}
-	var k K
-	return int(m.keyAt + unsafe.Sizeof(k))
+	return (*V)(unsafe.Add(n, m.x.shape.valAt))
+}
+
+// nodeOf returns the node of a value, or nil.
+func (m *Map[K, V]) nodeOf(v *V) unsafe.Pointer {
+	if v == nil {
+		return nil
+	}
+	return unsafe.Add(unsafe.Pointer(v), -int(m.x.shape.valAt))
+}
+
+// newNode returns a node of k without a value, or nil.
+func (m *Map[K, V]) newNode(k *K, f gfp.Flags) unsafe.Pointer {
+	klen := 0
+	if m.x.kind == stringKey {
+		if klen = len(text(k)); klen > maxSize {
+			return nil
+		}
+	}
+	n := m.x.heap.Kmalloc(m.x.shape.sizeFor(klen, 0), f)
+	if n == nil {
+		return nil
+	}
+	at := unsafe.Add(n, m.x.shape.keyAt)
+	if m.x.kind == stringKey {
+		*(*uint32)(n) = uint32(klen)
+		copy(unsafe.Slice((*byte)(at), klen), text(k))
+	} else {
+		*(*K)(at) = *k
+	}
+	return n
 }
 
 // Put sets the value of k. If there is no memory for it, Put returns false and
@@ -235,103 +165,181 @@ func (m *Map[K, V]) Put(k K, v V) bool { return m.PutFlags(k, v, gfp.Kernel) }
 //
 // Context: as the flags allow (see package gfp); any with gfp.NoLocks.
 func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
-	klen := 0
-	if m.str {
-		klen = len(bytes(&k))
-	}
-	if klen > maxSize {
-		return false
-	}
-	h := m.hash(k)
-	b := m.bucket(h, "Put")
-	n := (*node[V])(m.heap.Kmalloc(m.size(uint32(klen)), f))
+	m.x.open("Put")
+	old, _, ok := m.put(&k, &v, condition{}, f)
+	m.x.retire(old)
+	return ok
+}
+
+// put stores a new node of k, if the condition holds.
+func (m *Map[K, V]) put(k *K, v *V, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
+	n := m.newNode(k, f)
 	if n == nil {
-		return false
+		return nil, false, false
 	}
-	n.hash, n.klen, n.val = h, uint32(klen), v
-	at := unsafe.Add(unsafe.Pointer(n), m.keyAt)
-	if m.str {
-		copy(unsafe.Slice((*byte)(at), klen), bytes(&k))
-	} else {
-		*(*K)(at) = k
+	*m.valueOf(n) = *v
+	return m.x.store(m.x.hash(k), k, n, cond, f)
+}
+
+// PutIfAbsent sets the value of k if k is not in the map, and reports whether it
+// did. ok is false if there is no memory for it; then the map is unchanged. It
+// may wait for memory.
+//
+// Context: task; not pinned, not in a read-side section.
+func (m *Map[K, V]) PutIfAbsent(k K, v V) (stored, ok bool) {
+	m.x.open("PutIfAbsent")
+	_, stored, ok = m.put(&k, &v, condition{absent: true}, gfp.Kernel)
+	return stored, ok
+}
+
+// Swap is Put that returns the value that was there, or nil. That stays readable
+// until g is unlocked. It does not wait for memory, because the caller's own
+// section may be what keeps it from being freed. The first string key of a size
+// makes the size class, which sleeps: call Prepare beforehand.
+//
+// Context: task; not pinned.
+func (m *Map[K, V]) Swap(g rcu.Guard, k K, v V) (old *V, ok bool) {
+	if depcheck.Tagged {
+		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	s := m.stripe(h)
-	s.mu.LockIRQ()
-	link, old := m.findLocked(b, h, &k)
-	if old != nil {
-		n.next.Store(old.next.LoadProtected(true)) // ord:link
-	} else {
-		n.next.Store(nil) // ord:link
-		s.len.Add(1)      // ord:stat
-	}
-	link.Store(n) // publish the node; pairs with Get's loads; ord:link
-	s.mu.UnlockIRQ()
-	m.retire(old)
-	return true
+	m.x.open("Swap")
+	n, _, ok := m.put(&k, &v, condition{}, gfp.NoWait)
+	m.x.retire(n)
+	return m.valueOf(n), ok
+}
+
+// Op is what the function passed to Compute wants done.
+type Op int
+
+const (
+	Keep    Op = iota // leave the map as it is
+	Replace           // set the value, new or not
+	Remove            // delete the key, if it is there
+)
+
+// Compute calls fn with the value of k, or nil, and does what fn returns, if the
+// entry is still the one that fn saw; otherwise it calls fn again. fn runs in a
+// read-side section and under no lock, must not write to *old, and must not wait
+// for memory or for a grace period. Compute returns false, and leaves the map
+// unchanged, if there is no memory for a new value. It may wait for memory before
+// it calls fn.
+//
+// Context: task; not pinned, not in a read-side section.
+func (m *Map[K, V]) Compute(k K, fn func(old *V) (V, Op)) bool {
+	m.x.open("Compute")
+	h := m.x.hash(&k)
+	n := m.newNode(&k, gfp.Kernel|gfp.NoWarn)
+	ok := m.x.attempts(h, func() (a attempt) {
+		g := rcu.ReadLock()
+		defer g.Unlock()
+		old := m.x.lookup(m.x.open("Compute"), h, &k)
+		v, op := fn(m.valueOf(old))
+		switch {
+		case op == Replace && n == nil:
+			return attempt{done: true}
+		case op == Replace:
+			*m.valueOf(n) = v
+			if a = m.x.swapIn(h, &k, n, old); a.done {
+				n = nil
+			}
+			return a
+		case op == Remove && old != nil:
+			return m.x.takeOut(h, &k, old)
+		}
+		return attempt{done: true, ok: true}
+	})
+	m.x.heap.Kfree(n)
+	return ok
 }
 
 // Delete removes k and reports whether it was in the map.
 //
 // Context: any.
 func (m *Map[K, V]) Delete(k K) bool {
-	h := m.hash(k)
-	b := m.bucket(h, "Delete")
-	s := m.stripe(h)
-	s.mu.LockIRQ()
-	link, old := m.findLocked(b, h, &k)
-	if old != nil {
-		link.Store(old.next.LoadProtected(true)) // old keeps its link for readers that are on it; ord:link
-		s.len.Add(-1)                            // ord:stat
-	}
-	s.mu.UnlockIRQ()
-	m.retire(old)
-	return old != nil
+	m.x.open("Delete")
+	return m.x.delete(m.x.hash(&k), &k, nil) != nil
 }
 
-// retire frees an unlinked node after a grace period. It does not wait.
-func (m *Map[K, V]) retire(n *node[V]) {
-	if n != nil {
-		m.heap.KfreeRCUSized(unsafe.Pointer(n), m.size(n.klen))
-	}
-}
-
-// Range calls fn for every key until fn returns false. A key that is put or
-// deleted while Range runs may or may not be seen. String keys are copies on the
-// Go heap; values are in place, as in Get. fn may use the map, and may change it
-// in ways that the read-side section allows: Delete, and PutFlags with
-// [gfp.NoLocks].
+// LoadAndDelete removes k and returns its value, which stays readable until g is
+// unlocked, or nil.
 //
-// Context: any that fn allows.
-func (m *Map[K, V]) Range(g rcu.Guard, fn func(k K, v *V) bool) {
+// Context: any.
+func (m *Map[K, V]) LoadAndDelete(g rcu.Guard, k K) *V {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	for i := range m.mask + 1 {
-		for n := m.bucket(i, "Range").LoadRaw(); n != nil; n = n.next.LoadRaw() { // ord:link
-			at := unsafe.Add(unsafe.Pointer(n), m.keyAt)
-			var k K
-			if m.str {
-				*(*string)(unsafe.Pointer(&k)) = string(unsafe.Slice((*byte)(at), n.klen))
-			} else {
-				k = *(*K)(at)
-			}
-			if !fn(k, &n.val) {
-				return
+	m.x.open("LoadAndDelete")
+	return m.valueOf(m.x.delete(m.x.hash(&k), &k, nil))
+}
+
+// CompareAndDelete removes k if its value is still the very one that Get returned
+// under g, and reports whether it did.
+//
+// Context: any.
+func (m *Map[K, V]) CompareAndDelete(g rcu.Guard, k K, old *V) bool {
+	if depcheck.Tagged {
+		depcheck.CheckGuard(1, unsafe.Pointer(&g))
+	}
+	m.x.open("CompareAndDelete")
+	return old != nil && m.x.delete(m.x.hash(&k), &k, m.nodeOf(old)) != nil
+}
+
+// All returns an iterator over the keys and their values, for one section of the
+// caller: the values stay valid until g is unlocked, and no grace period ends
+// until then, so that a long loop holds the memory of all that is freed
+// meanwhile. [Map.Range] does not. A key that is in the map from before the first
+// step to the end is seen once, whether the map grows or shrinks; one that comes
+// or goes may be seen. String keys are copies on the Go heap. The loop may use
+// the map, as fn of Range may.
+//
+// Context: any that the loop allows.
+func (m *Map[K, V]) All(g rcu.Guard) iter.Seq2[K, *V] {
+	if depcheck.Tagged {
+		depcheck.CheckGuard(1, unsafe.Pointer(&g))
+	}
+	t := m.x.open("All")
+	return func(yield func(K, *V) bool) {
+		for w := (walk{}); m.x.step(&w, t); {
+			for _, n := range w.nodes {
+				if !yield(m.x.keyOf(n), m.valueOf(n)) {
+					return
+				}
 			}
 		}
 	}
+}
+
+// Range calls fn for every key until fn returns false. The value is in place, as
+// in Get, and valid until fn returns. A key is seen as All sees it. Range is in a
+// read-side section while fn runs, and in a new one every few keys, so that it
+// holds up no grace period for long. fn may use the map, and may change it in
+// ways that such a section allows: Delete, and PutFlags with [gfp.NoLocks].
+// String keys are copies on the Go heap.
+//
+// Context: any that fn allows.
+func (m *Map[K, V]) Range(fn func(k K, v *V) bool) {
+	m.x.open("Range")
+	m.x.sections(func(n unsafe.Pointer) bool { return fn(m.x.keyOf(n), m.valueOf(n)) })
 }
 
 // Len returns the number of keys. While others change the map, it is
 // approximate.
 //
 // Context: any.
-func (m *Map[K, V]) Len() int {
-	n := int64(0)
-	for i := range m.stripes {
-		n += m.stripes[i].len.Load() // ord:stat
-	}
-	return int(n)
+func (m *Map[K, V]) Len() int { return m.x.len() }
+
+// Bytes returns the memory that the keys and values, with the table, take, in
+// bytes. What waits for a grace period is not in it.
+//
+// Context: any.
+func (m *Map[K, V]) Bytes() int64 { return m.x.bytes() }
+
+// Clear removes all keys. Those that are put while it runs may stay.
+//
+// Context: task; not pinned.
+func (m *Map[K, V]) Clear() {
+	m.x.open("Clear")
+	m.x.clear()
 }
 
 // Prepare makes the size classes for string keys of these lengths in bytes, so
@@ -340,55 +348,35 @@ func (m *Map[K, V]) Len() int {
 //
 // Context: task; not pinned.
 func (m *Map[K, V]) Prepare(lens ...int) error {
-	m.bucket(0, "Prepare")
+	m.x.open("Prepare")
 	for _, l := range lens {
-		if err := m.heap.Prepare(m.size(uint32(l))); err != nil {
+		if err := m.x.heap.Prepare(m.x.shape.sizeFor(l, 0)); err != nil {
 			return fmt.Errorf("rcuhash: %w", err)
 		}
 	}
 	return nil
 }
 
-// Barrier waits until the memory of every node that was unlinked before the
+// Barrier waits until the memory of all that was removed or replaced before the
 // call is reclaimed.
 //
 // Context: task; not pinned, not in a read-side section.
 func (m *Map[K, V]) Barrier() {
-	m.bucket(0, "Barrier")
-	m.heap.Barrier()
+	m.x.open("Barrier")
+	m.x.heap.Barrier()
 }
 
-// Stats returns the statistics of the size classes that hold the nodes.
+// Stats returns the statistics of the size classes that hold the nodes and the
+// buckets.
 //
 // Context: task; not pinned.
-func (m *Map[K, V]) Stats() []slab.CacheStats { return m.heap.Stats() }
+func (m *Map[K, V]) Stats() []slab.CacheStats { return m.x.heap.Stats() }
 
 // Close frees the nodes and the buckets. The caller must make sure that no
 // other goroutine uses the map, now or later: an operation on a closed map
-// panics, except Len, which is 0, and Stats. Close returns [ErrClosed] if the
-// map is already closed, and an error that names the leaked nodes if it finds
-// any, which would be a bug of this package.
+// panics, except Len and Bytes, which are 0, and Stats. Close returns [ErrClosed]
+// if the map is already closed, and an error that names the leaked nodes if it
+// finds any, which would be a bug of this package.
 //
 // Context: task; not pinned, not in a read-side section.
-func (m *Map[K, V]) Close() error {
-	if m.segments == nil {
-		return ErrClosed
-	}
-	for i := range m.mask + 1 {
-		b := m.bucket(i, "Close")
-		for n := b.Swap(nil); n != nil; { // ord:link
-			next := n.next.LoadProtected(true) // ord:link
-			m.retire(n)
-			n = next
-		}
-	}
-	err := m.heap.Close()
-	m.freeSegments()
-	for i := range m.stripes {
-		m.stripes[i].len.Store(0) // ord:stat
-	}
-	if err != nil {
-		return fmt.Errorf("rcuhash: %w", err)
-	}
-	return nil
-}
+func (m *Map[K, V]) Close() error { return m.x.close() }

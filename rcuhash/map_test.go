@@ -100,9 +100,7 @@ func model[K comparable](t *testing.T, key func(int) K) {
 		}
 	}
 	seen := map[K][3]int{}
-	g := rcu.ReadLock()
-	m.Range(g, func(k K, v *[3]int) bool { seen[k] = *v; return true })
-	g.Unlock()
+	m.Range(func(k K, v *[3]int) bool { seen[k] = *v; return true })
 	if len(seen) != len(want) {
 		t.Fatalf("Range saw %d keys of %d", len(seen), len(want))
 	}
@@ -112,9 +110,7 @@ func model[K comparable](t *testing.T, key func(int) K) {
 		}
 	}
 	n := 0
-	g = rcu.ReadLock()
-	m.Range(g, func(K, *[3]int) bool { n++; return n < 3 })
-	g.Unlock()
+	m.Range(func(K, *[3]int) bool { n++; return n < 3 })
 	if n != min(3, len(want)) {
 		t.Errorf("Range went on after false: %d", n)
 	}

@@ -1,0 +1,41 @@
+package rcuhash
+
+import "unsafe"
+
+// batchKeys is how many look-ups overlap: processors have some 12 to 48 misses
+// in flight.
+const batchKeys = 16
+
+// batch has the look-ups of one GetBatch that overlap.
+type batch struct {
+	hash   [batchKeys]uint64
+	bucket [batchKeys]*bucket
+	node   [batchKeys]unsafe.Pointer // where the key probably is, then where it is
+}
+
+// lookupBatch looks up at most batchKeys keys, in three rounds: each touches
+// memory that those of one key would have to wait for.
+func (x *index[K]) lookupBatch(t *table, ks []K, b *batch) {
+	for i := range ks {
+		h := x.hash(&ks[i])
+		b.hash[i&15] = h
+		b.bucket[i&15] = t.begin(x.base, h)
+	}
+	for i := range ks {
+		var n unsafe.Pointer
+		if c := b.bucket[i&15]; c != nil {
+			rep := tagOf(b.hash[i&15]) * everyByte
+			if m := match(c.loadLow(), rep) & lowTop; m != 0 {
+				n = x.node(c, slotOf(m))
+			} else if m := match(c.loadMeta(), rep) & highTop; m != 0 {
+				n = x.node(c, 8+slotOf(m))
+			}
+		}
+		b.node[i&15] = n
+	}
+	for i := range ks {
+		if n := b.node[i&15]; n == nil || !x.is(n, &ks[i]) {
+			b.node[i&15] = x.lookup(t, b.hash[i&15], &ks[i])
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package rcuhash
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/internal/sys"
+)
+
+// bucket is one cache line: a tag of one byte and a reference for each slot. A
+// slot is free if its tag is 0. Entries that find no free slot are in further
+// buckets, linked by over. All words are atomic; a writer holds the lock of the
+// first bucket of the chain.
+type bucket struct {
+	low  uint64 // tags of slots 0 to 7
+	meta uint64 // tags of slots 8 to 10; in the first bucket of a chain also what follows
+	over ref
+	refs [slots]ref
+}
+
+// Parts of meta.
+const (
+	lockBit    = 1 << 24
+	liveBit    = 1 << 25 // the bucket has the entries of its index; 0: those are in its parent
+	versionOne = 1 << 32 // the upper half is the version
+	highTags   = 1<<24 - 1
+
+	// identity is what stays the same while no entry moves to another slot. A
+	// look-up that misses compares it with what it saw first.
+	identity = liveBit | 1<<64 - versionOne
+)
+
+const (
+	bucketSize = int(unsafe.Sizeof(bucket{}))
+	// maxChain bounds the buckets of a chain, and with it how long a writer
+	// keeps the lock. With random hashes a chain of three is rare, unless there
+	// is no memory to split buckets.
+	maxChain = 8
+
+	everyByte = 0x0101010101010101
+	topBits   = 0x8080808080808080
+)
+
+// tagOf returns the tag of a hash, which is not 0: its top bits, which the
+// number of the bucket does not depend on.
+func tagOf(h uint64) uint64 { return h>>57 | 0x80 }
+
+// match sets the top bit of each byte of w that is equal to the byte that fills
+// rep. It may also do so for a byte above such a one: the key decides.
+func match(w, rep uint64) uint64 {
+	x := w ^ rep
+	return (x - everyByte) &^ x & topBits
+}
+
+// slotOf returns the number of the lowest slot whose top bit is set.
+func slotOf(m uint64) int { return bits.TrailingZeros64(m) >> 3 }
+
+const (
+	lowTop  = topBits & (1<<(8*min(slots, 8)) - 1)
+	highTop = topBits & (1<<(8*(slots-min(slots, 8))) - 1)
+)
+
+func (b *bucket) loadLow() uint64  { return atomic.LoadUint64(&b.low) }  // ord:slot
+func (b *bucket) loadMeta() uint64 { return atomic.LoadUint64(&b.meta) } // ord:slot
+
+func (b *bucket) lock() {
+	for i := uint32(0); ; i++ {
+		m := b.loadMeta()
+		if m&lockBit == 0 && atomic.CompareAndSwapUint64(&b.meta, m, m|lockBit) { // ord:bucket-lock
+			return
+		}
+		if i < 64 {
+			sys.Pause(min((i+1)*4, 64))
+		} else {
+			sys.Yield()
+		}
+	}
+}
+
+func (b *bucket) tryLock() bool {
+	m := b.loadMeta()
+	return m&lockBit == 0 && atomic.CompareAndSwapUint64(&b.meta, m, m|lockBit) // ord:bucket-lock
+}
+
+// The bucket's chain is locked for all that follows.
+
+func (b *bucket) unlock() { storeWord(&b.meta, b.loadMeta()&^lockBit) } // ord:bucket-lock
+
+// moved changes the version, after entries were copied to other slots and
+// before they leave their old ones.
+func (b *bucket) moved() { storeWord(&b.meta, b.loadMeta()+versionOne) } // ord:moved
+
+// free returns a free slot of this bucket, or -1.
+func (b *bucket) free() int {
+	if m := ^b.loadLow() & lowTop; m != 0 {
+		return slotOf(m)
+	}
+	if m := ^b.loadMeta() & highTop; m != 0 {
+		return 8 + slotOf(m)
+	}
+	return -1
+}
+
+// set fills a free slot. Readers find the tag after the reference.
+func (b *bucket) set(slot int, tag uint64, r ref) {
+	storeRef(&b.refs[slot], r) // ord:slot
+	b.tag(slot, tag)
+}
+
+// remove clears a slot. The reference goes first: from then on no reader
+// can get it.
+func (b *bucket) remove(slot int) {
+	storeRef(&b.refs[slot], 0) // ord:slot
+	b.tag(slot, 0)
+}
+
+func (b *bucket) tag(slot int, tag uint64) {
+	w, shift := &b.low, slot*8
+	if slot >= 8 {
+		w, shift = &b.meta, shift-64
+	}
+	storeWord(w, atomic.LoadUint64(w)&^(0xff<<shift)|tag<<shift) // ord:slot
+}
+
+// tagAt returns the tag of a slot.
+func (b *bucket) tagAt(slot int) uint64 {
+	if slot >= 8 {
+		return b.loadMeta() >> (slot*8 - 64) & 0xff
+	}
+	return b.loadLow() >> (slot * 8) & 0xff
+}
+
+// used returns how many slots are in use.
+func (b *bucket) used() int {
+	return bits.OnesCount64(b.loadLow()&lowTop) + bits.OnesCount64(b.loadMeta()&highTop)
+}
+
+// isEmpty reports whether no slot is in use.
+func (b *bucket) isEmpty() bool { return b.loadLow() == 0 && b.loadMeta()&highTags == 0 }

@@ -1,0 +1,65 @@
+package rcuhash
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
+	"reflect"
+	"unsafe"
+)
+
+// keyKind is how keys are hashed, and compared.
+type keyKind uint8
+
+const (
+	otherKey  keyKind = iota // hash/maphash
+	intKey                   // an integer kind of 1, 2, 4 or 8 bytes: inline
+	stringKey                // the bytes are in the node
+)
+
+// kindOf returns the kind of keys of type t.
+func kindOf(t reflect.Type) keyKind {
+	switch k := t.Kind(); {
+	case k == reflect.String:
+		return stringKey
+	case k >= reflect.Int && k <= reflect.Uintptr:
+		return intKey
+	}
+	return otherKey
+}
+
+// seeds are a map's own random numbers: keys that collide in one map don't in
+// another, and can't be chosen without knowing them.
+type seeds struct {
+	other    maphash.Seed
+	xor, mul uint64
+}
+
+func newSeeds() seeds {
+	return seeds{maphash.MakeSeed(), rand.Uint64(), rand.Uint64() | 1}
+}
+
+// mix hashes an integer: both halves of a product of 128 bits. The low half
+// alone would keep keys apart that differ in low bits, the high one those that
+// differ in high bits.
+func (s *seeds) mix(v uint64) uint64 {
+	hi, lo := bits.Mul64(v^s.xor, s.mul)
+	return hi ^ lo
+}
+
+// integer returns a key of kind intKey as a number.
+func integer[K comparable](k *K) uint64 {
+	p := unsafe.Pointer(k)
+	switch unsafe.Sizeof(*k) {
+	case 8:
+		return *(*uint64)(p)
+	case 4:
+		return uint64(*(*uint32)(p))
+	case 2:
+		return uint64(*(*uint16)(p))
+	}
+	return uint64(*(*uint8)(p))
+}
+
+// text returns a key of kind stringKey as a string.
+func text[K comparable](k *K) string { return *(*string)(unsafe.Pointer(k)) }

@@ -1,0 +1,325 @@
+package rcuhash
+
+import (
+	"fmt"
+	"math/bits"
+	"reflect"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/pages"
+	"quiesce/internal/sys"
+	"quiesce/page"
+	"quiesce/rcu"
+	"quiesce/slab"
+)
+
+// init makes an empty index for nodes of a shape.
+func (x *index[K]) init(size int, s shape, opts []Option) error {
+	var cfg config
+	for _, o := range opts {
+		o(&cfg)
+	}
+	if cfg.pages == nil {
+		cfg.pages = page.Default()
+	}
+	if size < 0 || size > maxSize {
+		return fmt.Errorf("rcuhash: size %d is out of range, want 0 to %d", size, maxSize)
+	}
+	if err := checkKey(reflect.TypeFor[K]()); err != nil {
+		return err
+	}
+	x.kind, x.shape = s.kind, s
+	x.seeds = newSeeds()
+	x.pages = cfg.pages
+	x.base = pages.CoreOf(cfg.pages).Base
+	x.heap = slab.NewHeap(cfg.pages)
+	x.dep.Init("rcuhash.bucket")
+	err := x.heap.Prepare(bucketSize)
+	if err == nil && s.kind != stringKey && !s.vlen {
+		err = x.heap.Prepare(s.fixed())
+	}
+	if err != nil {
+		_ = x.heap.Close() // nothing was allocated
+		return fmt.Errorf("rcuhash: %w", err)
+	}
+	if !x.firstTable(max(4, (size+perBucket-1)/perBucket)) {
+		_ = x.heap.Close()
+		return fmt.Errorf("rcuhash: no memory for %d keys", size)
+	}
+	return nil
+}
+
+// firstTable makes a table of live buckets, at least so many.
+func (x *index[K]) firstTable(buckets int) bool {
+	t := &table{s0: segShift, n: 1 << (bits.Len(uint(buckets)) - 1)}
+	if buckets <= segBuckets {
+		t.s0 = uint8(bits.Len(uint(buckets - 1)))
+		t.n = 1 << t.s0
+		buckets = int(t.n)
+	}
+	t.dir = make([]segment, segments(2*t.n, t.s0))
+	t.cursor.Store(int64(buckets) - int64(t.n)) // ord:cursor
+	t.first.Store(uint64(buckets))              // ord:hint
+	for i := range uint64(buckets) {
+		if !x.ensure(t, i, gfp.Kernel|gfp.NoWarn) {
+			x.freeTable(t)
+			return false
+		}
+		t.bucketAt(x.base, i).meta = liveBit
+	}
+	if t.n >= largeBuckets {
+		x.counts.widen()
+	}
+	x.floor = int64(buckets)
+	x.table.Store(t) // ord:table
+	return true
+}
+
+// freeTable frees the segments of a table that has no entries.
+func (x *index[K]) freeTable(t *table) {
+	for seg := range t.dir {
+		x.dropSegment(t, uint64(seg))
+	}
+}
+
+// lookupKey is lookup for a string key that the caller has as bytes.
+func (x *index[K]) lookupKey(k []byte) unsafe.Pointer {
+	if x.kind != stringKey {
+		panic("quiesce/rcuhash: GetKey of a map whose keys are not strings")
+	}
+	s := unsafe.String(unsafe.SliceData(k), len(k))
+	key := (*K)(unsafe.Pointer(&s))
+	return x.lookup(x.open("GetKey"), x.hash(key), key)
+}
+
+// store installs node n, and counts it. It frees n if that was not stored, and
+// returns the node that was in its place otherwise.
+func (x *index[K]) store(h uint64, k *K, n unsafe.Pointer, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
+	size := x.varying(n)
+	old, stored, ok = x.install(h, k, n, cond, f)
+	if !stored {
+		x.heap.Kfree(n)
+		return nil, false, ok
+	}
+	x.stored(h, old, size, f)
+	return old, true, true
+}
+
+// stored counts a node of that varying size, which is in place of old or, if
+// that is nil, of none, and grows the map as far as f allows.
+func (x *index[K]) stored(h uint64, old unsafe.Pointer, size int64, f gfp.Flags) {
+	if old != nil {
+		if size -= x.varying(old); size != 0 {
+			x.counts.add(h, 0, size)
+		}
+		return
+	}
+	if keys := x.counts.add(h, 1, size); x.table.Load().crowded(keys) { // ord:table
+		x.grow(keys, f&^gfp.Kernel|gfp.NoWarn)
+	}
+}
+
+// delete removes the entry of k, if it is old or old is nil, and retires its
+// node. It returns that, or nil.
+func (x *index[K]) delete(h uint64, k *K, old unsafe.Pointer) unsafe.Pointer {
+	n := x.remove(h, k, old)
+	if n == nil {
+		return nil
+	}
+	if keys := x.counts.add(h, -1, -x.varying(n)); x.table.Load().isSparse(keys, x.floor) { // ord:table
+		x.shrink(keys)
+	}
+	x.retire(n)
+	return n
+}
+
+// attempt is one of Compute's: what fn wants is done if the entry is still the one
+// that it saw. fn runs in a read-side section, so memory comes from before, and
+// what has to wait is left for after.
+type attempt struct {
+	done, ok bool
+	spare    bool // not done for lack of a bucket
+	keys     int64
+	bytes    int64
+}
+
+// swapIn stores n, of which Compute's fn saw the old node, or none.
+func (x *index[K]) swapIn(h uint64, k *K, n, old unsafe.Pointer) attempt {
+	size := x.varying(n)
+	_, stored, ok := x.install(h, k, n, condition{absent: old == nil, old: old}, gfp.NoLocks|gfp.NoWarn)
+	if !stored {
+		return attempt{spare: !ok}
+	}
+	if old == nil {
+		return attempt{done: true, ok: true, keys: 1, bytes: size}
+	}
+	size -= x.varying(old)
+	x.retire(old)
+	return attempt{done: true, ok: true, bytes: size}
+}
+
+// takeOut removes the node that Compute's fn saw.
+func (x *index[K]) takeOut(h uint64, k *K, old unsafe.Pointer) attempt {
+	size := x.varying(old)
+	if x.remove(h, k, old) == nil {
+		return attempt{}
+	}
+	x.retire(old)
+	return attempt{done: true, ok: true, keys: -1, bytes: -size}
+}
+
+// attempts runs try until that is done.
+func (x *index[K]) attempts(h uint64, try func() attempt) bool {
+	for refused := 0; ; {
+		a := try()
+		if a.keys != 0 || a.bytes != 0 {
+			x.resized(x.counts.add(h, a.keys, a.bytes))
+		}
+		if a.done {
+			return a.ok
+		}
+		if a.spare {
+			// Memory for one bucket, for which this may wait, lets the next try
+			// find it without.
+			p := x.allocBuckets(1, gfp.Kernel)
+			x.free(p)
+			if refused++; p == nil || refused > maxChain {
+				return false
+			}
+		}
+	}
+}
+
+// resized grows or shrinks the map after a change that made it so many keys.
+func (x *index[K]) resized(keys int64) {
+	switch t := x.table.Load(); { // ord:table
+	case t.crowded(keys):
+		x.grow(keys, gfp.NoWait|gfp.NoWarn)
+	case t.isSparse(keys, x.floor):
+		x.shrink(keys)
+	}
+}
+
+// varying returns the size of a node, or 0 if all have the same.
+func (x *index[K]) varying(n unsafe.Pointer) int64 {
+	if x.kind != stringKey && !x.shape.vlen {
+		return 0
+	}
+	return int64(alignUp(uintptr(x.shape.size(n)), 16))
+}
+
+// keyOf returns the key of a node; a string is copied.
+func (x *index[K]) keyOf(n unsafe.Pointer) (k K) {
+	if x.kind == stringKey {
+		*(*string)(unsafe.Pointer(&k)) = string([]byte(x.shape.key(n)))
+		return k
+	}
+	return *(*K)(unsafe.Add(n, x.shape.keyAt))
+}
+
+// sectionKeys is about how many keys a section of Range has. Untuned.
+const sectionKeys = 64
+
+// sections calls fn for every node, in a read-side section each for a few.
+func (x *index[K]) sections(fn func(n unsafe.Pointer) bool) {
+	var w walk
+	for more := true; more; {
+		rcu.Read(func(rcu.Guard) {
+			t := x.open("Range")
+			for n := 0; more && n < sectionKeys; n += len(w.nodes) + 1 {
+				if more = x.step(&w, t); !more {
+					return
+				}
+				for _, node := range w.nodes {
+					if more = fn(node); !more {
+						return
+					}
+				}
+			}
+		})
+	}
+}
+
+func (x *index[K]) len() int {
+	keys, _ := x.counts.sum()
+	return int(keys)
+}
+
+func (x *index[K]) bytes() int64 {
+	keys, n := x.counts.sum()
+	if x.kind != stringKey && !x.shape.vlen {
+		n = keys * int64(alignUp(uintptr(x.shape.fixed()), 16))
+	}
+	return n + x.counts.buckets.Load()*int64(bucketSize) // ord:stat
+}
+
+// clear removes all entries, a bucket at a time.
+func (x *index[K]) clear() {
+	var nodes []unsafe.Pointer
+	for pos, ended := uint64(0), false; !ended; {
+		h := bits.Reverse64(pos)
+		l := x.lockFor(h)
+		_, _, size := l.t.cover(x.base, h)
+		gone := x.emptyLocked(l.b, &nodes)
+		x.unlock(l)
+		x.retireChain(gone)
+		for _, n := range nodes {
+			x.counts.add(x.hashOf(n), -1, -x.varying(n))
+			x.retire(n)
+		}
+		nodes = nodes[:0]
+		width := uint64(1) << (64 - bits.TrailingZeros64(size))
+		pos = pos&^(width-1) + width
+		ended = pos == 0
+	}
+	for range x.table.Load().live() { // ord:table
+		keys, _ := x.counts.sum()
+		x.shrink(keys)
+	}
+}
+
+// emptyLocked removes all entries of a locked chain. It returns the buckets that
+// have left it, linked.
+func (x *index[K]) emptyLocked(b *bucket, nodes *[]unsafe.Pointer) (gone *bucket) {
+	for c := b; c != nil; c = x.next(c) {
+		for s := range slots {
+			if n := x.node(c, s); n != nil {
+				*nodes = append(*nodes, n)
+				c.remove(s)
+			}
+		}
+	}
+	gone = x.next(b)
+	storeRef(&b.over, 0) // ord:slot
+	return gone
+}
+
+func (x *index[K]) close() error {
+	t := x.table.Swap(nil) // ord:table
+	if t == nil {
+		return ErrClosed
+	}
+	for x.resizing.Load() { // ord:resizing
+		sys.Sleep(100_000)
+	}
+	for i := range t.mask() + 1 {
+		b := t.bucketAt(x.base, i)
+		if b == nil {
+			continue
+		}
+		for c := b; c != nil; c = x.next(c) {
+			for s := range slots {
+				x.retire(x.node(c, s))
+			}
+		}
+		x.retireChain(x.next(b))
+	}
+	x.freeTable(t)
+	err := x.heap.Close()
+	x.counts.reset()
+	if err != nil {
+		return fmt.Errorf("rcuhash: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+//go:build !poison && !asan
+
+package rcuhash
+
+import "sync/atomic"
+
+// ref is the place of a node or of a bucket: its distance from the allocator's
+// base in units of 16 bytes. 0 is none, because page 0 is never handed out.
+type ref = uint32
+
+// slots is how many references a bucket has, so that it is one cache line.
+const slots = 11
+
+func loadRef(r *ref) ref             { return atomic.LoadUint32(r) }                   // ord:slot
+func storeRef(r *ref, v ref)         { atomic.StoreUint32(r, v) }                      // ord:slot
+func casRef(r *ref, old, v ref) bool { return atomic.CompareAndSwapUint32(r, old, v) } // ord:segment

@@ -1,0 +1,461 @@
+package rcuhash
+
+import (
+	"math/bits"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/fault"
+	"quiesce/internal/pin"
+	"quiesce/internal/sys"
+	"quiesce/preempt"
+)
+
+// Growing and shrinking, one bucket at a time. doc.go has the argument.
+
+// The map grows while there are more than perBucket keys for each live bucket,
+// and shrinks while there are fewer than sparse. A bucket that is not split yet
+// has up to twice as many as those that are. Untuned.
+const (
+	perBucket = slots * 6 / 10
+	sparse    = 1
+	// atOnce is how many buckets an insertion splits, or a removal merges, at
+	// most: twice as many as come to be needed.
+	atOnce = 2
+	// hintEvery is the number of splits after which readers of a large map are
+	// told where to begin: the word is in a line that all of them read.
+	hintEvery = 16
+)
+
+// grow splits buckets if the keys are too many for those that the map has. f
+// says how memory may be allocated; the map works without.
+func (x *index[K]) grow(keys int64, f gfp.Flags) {
+	for range atOnce {
+		t := x.table.Load() // ord:table
+		if !t.crowded(keys) {
+			return
+		}
+		if !f.CanLock() && t.live() == 2*int64(t.n) || !x.splitNext(t, f) {
+			if !f.CanLock() {
+				x.resizeLater()
+			}
+			return
+		}
+	}
+}
+
+// shrink merges buckets if the keys are few for those that the map has.
+func (x *index[K]) shrink(keys int64) {
+	for range atOnce {
+		t := x.table.Load() // ord:table
+		if !t.isSparse(keys, x.floor) {
+			return
+		}
+		if preempt.Atomic() {
+			x.resizeLater()
+			return
+		}
+		if !x.mergeLast(t) {
+			return
+		}
+	}
+}
+
+// crowded reports whether the map should grow.
+func (t *table) crowded(keys int64) bool { return keys > t.live()*perBucket }
+
+// isSparse reports whether the map should shrink.
+func (t *table) isSparse(keys int64, floor int64) bool {
+	live := t.live()
+	return keys < live*sparse && live > floor
+}
+
+// resizeLater has a goroutine do what a writer may not do in its context:
+// allocate, and make a table. Context: any.
+func (x *index[K]) resizeLater() {
+	if x.resizing.Load() || x.resizing.Swap(true) { // ord:resizing
+		return
+	}
+	sys.Go(func() {
+		for did := true; did; {
+			did = false
+			if t := x.table.Load(); t != nil { // ord:table
+				keys, _ := x.counts.sum()
+				switch {
+				case t.crowded(keys):
+					did = x.splitNext(t, gfp.NoWait)
+				case t.isSparse(keys, x.floor):
+					did = x.mergeLast(t)
+				}
+			}
+		}
+		x.resizing.Store(false) // ord:resizing
+	})
+}
+
+// splitNext splits the bucket at the cursor, or makes the next table if all are
+// split. It returns false if that could not be done: for lack of memory, or
+// because others do it.
+func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
+	c := t.cursor.Load() // ord:cursor
+	switch {
+	case c == frozen:
+		return false
+	case c == int64(t.n):
+		return x.double(t)
+	}
+	i := uint64(c % busyOne)
+	if i == t.n || !x.ensure(t, t.n+i, f) {
+		return false
+	}
+	b := t.bucketAt(x.base, i)
+	child := t.bucketAt(x.base, t.n+i)
+	if b == nil || child == nil {
+		return false
+	}
+	var spares [maxChain]*bucket
+	have := 0
+	for {
+		s := pin.DisableIRQ()
+		b.lock()
+		if x.table.Load() != t || b.loadMeta()&liveBit == 0 { // ord:table
+			b.unlock()
+			s.Restore()
+			break
+		}
+		var e entries
+		x.entriesLocked(b, &e)
+		movers, need := e.movers(t.n), 0
+		for n := bits.OnesCount64(movers[0]) + bits.OnesCount64(movers[1]); n > slots*(need+1); {
+			need++
+		}
+		if need > have {
+			b.unlock()
+			s.Restore()
+			p := x.allocBuckets(1, f)
+			if p == nil {
+				break
+			}
+			spares[have] = (*bucket)(p)
+			have++
+			continue
+		}
+		if !t.cursor.CompareAndSwap(c, c+1+busyOne) { // ord:cursor
+			b.unlock()
+			s.Restore()
+			break
+		}
+		gone := x.splitLocked(b, child, &e, movers, spares[:need])
+		copy(spares[:], spares[need:have])
+		have -= need
+		t.cursor.Add(-busyOne) // ord:cursor
+		child.unlock()
+		b.unlock()
+		s.Restore()
+		if (i+1)%hintEvery == 0 || t.n < largeBuckets {
+			t.first.Store(t.n + i + 1) // ord:hint
+		}
+		x.retireChain(gone)
+		for _, sp := range spares[:have] {
+			x.free(unsafe.Pointer(sp))
+		}
+		return true
+	}
+	for _, sp := range spares[:have] {
+		x.free(unsafe.Pointer(sp))
+	}
+	return false
+}
+
+// entries are those of a locked chain.
+type entries struct {
+	n    int
+	hash [maxChain * slots]uint64
+	in   [maxChain * slots]*bucket
+	slot [maxChain * slots]uint8
+}
+
+// entriesLocked collects the entries of a locked chain.
+func (x *index[K]) entriesLocked(b *bucket, e *entries) {
+	for ; b != nil; b = x.next(b) {
+		for s := range slots {
+			if n := x.node(b, s); n != nil {
+				e.hash[e.n], e.in[e.n], e.slot[e.n] = x.hashOf(n), b, uint8(s)
+				e.n++
+			}
+		}
+	}
+}
+
+// next returns the next bucket of a chain, or nil.
+func (x *index[K]) next(b *bucket) *bucket {
+	if r := loadRef(&b.over); r != 0 {
+		return (*bucket)(at(x.base, r))
+	}
+	return nil
+}
+
+// movers returns a bit for each entry whose hash has the bit.
+func (e *entries) movers(bit uint64) (m [2]uint64) {
+	for i := range e.n {
+		if e.hash[i]&bit != 0 {
+			m[i/64] |= 1 << (i % 64)
+		}
+	}
+	return m
+}
+
+func has(m [2]uint64, i int) bool { return m[i/64]>>(i%64)&1 != 0 }
+
+// splitLocked moves the movers of a locked chain to the child of its bucket, which
+// it locks and leaves locked. It returns the buckets that have left the chain,
+// linked.
+func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, spares []*bucket) (gone *bucket) {
+	// 1. The movers are in the child too, which is not live. It is locked until
+	// they have left the parent: one that was deleted in between would be freed
+	// while new readers can still reach it there.
+	child.lock()
+	in, used := child, 0
+	for j := range e.n {
+		if !has(movers, j) {
+			continue
+		}
+		if used == slots {
+			storeRef(&in.over, x.refOf(unsafe.Pointer(spares[0]))) // ord:slot
+			in, spares, used = spares[0], spares[1:], 0
+		}
+		in.set(used, tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))
+		used++
+	}
+	// 2. Look-ups of movers begin in the child from now on.
+	storeWord(&child.meta, child.loadMeta()|liveBit) // ord:live
+	fault.Delay("live")
+	// 3. Those that began in the parent, and miss, look again.
+	b.moved()
+	fault.Delay("moved")
+	// 4. The movers leave the parent.
+	keepers := 0
+	for j := range e.n {
+		if has(movers, j) {
+			e.in[j].remove(int(e.slot[j]))
+		} else {
+			keepers++
+		}
+	}
+	// Keepers in further buckets come to the first, if it has room for all.
+	if loadRef(&b.over) == 0 || keepers > slots {
+		return nil
+	}
+	for j := range e.n {
+		if !has(movers, j) && e.in[j] != b {
+			b.set(b.free(), tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))
+		}
+	}
+	b.moved()
+	fault.Delay("moved")
+	gone = x.next(b)
+	storeRef(&b.over, 0) // ord:slot
+	return gone
+}
+
+// mergeLast merges the last child into its parent, or makes the table before
+// this one if there is no child. It returns false if that could not be done.
+func (x *index[K]) mergeLast(t *table) bool {
+	c := t.cursor.Load() // ord:cursor
+	switch {
+	case c == frozen:
+		return false
+	case c == 0:
+		return x.halve(t)
+	case c%busyOne == 0:
+		return false
+	}
+	i := uint64(c%busyOne) - 1
+	b, child := t.bucketAt(x.base, i), t.bucketAt(x.base, t.n+i)
+	if b == nil || child == nil {
+		return false
+	}
+	var spare unsafe.Pointer
+	defer func() { x.free(spare) }()
+	for {
+		s := pin.DisableIRQ()
+		b.lock()
+		ok := x.table.Load() == t && b.loadMeta()&liveBit != 0 && child.tryLock() // ord:table
+		if !ok {
+			b.unlock()
+			s.Restore()
+			return false
+		}
+		room, length := x.freeSlotsLocked(b)
+		over := x.entryCount(child) - room
+		if over > 0 && spare == nil && over <= slots && length < maxChain {
+			child.unlock()
+			b.unlock()
+			s.Restore()
+			if spare = x.allocBuckets(1, gfp.NoLocks); spare == nil {
+				return false
+			}
+			continue
+		}
+		var gone *bucket
+		// Only with the parent's lock does a child come or go, so this one is live.
+		ok = (over <= 0 || over <= slots && spare != nil) && t.cursor.CompareAndSwap(c, c-1+busyOne) // ord:cursor
+		if ok {
+			if over > 0 {
+				x.appendLocked(b, (*bucket)(spare))
+				spare = nil
+			}
+			gone = x.mergeLocked(b, child)
+			t.cursor.Add(-busyOne)      // ord:cursor
+			if t.first.Load() > t.n+i { // ord:hint
+				t.first.Store(t.n + i) // ord:hint
+			}
+		}
+		child.unlock()
+		b.unlock()
+		s.Restore()
+		x.retireChain(gone)
+		return ok
+	}
+}
+
+// mergeLocked moves the entries of a child back to its parent. Both chains are
+// locked, and the parent's has room. It returns the buckets that have left the
+// child's chain, linked.
+func (x *index[K]) mergeLocked(b, child *bucket) (gone *bucket) {
+	// 1. The entries are in the parent too.
+	in := b
+	for c := child; c != nil; c = x.next(c) {
+		for s := range slots {
+			if r := loadRef(&c.refs[s]); r != 0 {
+				for in.free() < 0 {
+					in = x.next(in)
+				}
+				in.set(in.free(), c.tagAt(s), r)
+			}
+		}
+	}
+	// 2. Those that are in the parent since before it was split, and miss, look
+	// again.
+	b.moved()
+	fault.Delay("moved")
+	// 3. Look-ups begin in the parent from now on; those that began in the child,
+	// and miss, look again.
+	storeWord(&child.meta, child.loadMeta()&^liveBit+versionOne) // ord:live
+	fault.Delay("live")
+	// 4. The entries leave the child.
+	gone = x.next(child)
+	storeRef(&child.over, 0) // ord:slot
+	for s := range slots {
+		if child.tagAt(s) != 0 {
+			child.remove(s)
+		}
+	}
+	return gone
+}
+
+// appendLocked puts an empty bucket at the end of a locked chain.
+func (x *index[K]) appendLocked(b, last *bucket) {
+	for next := x.next(b); next != nil; next = x.next(b) {
+		b = next
+	}
+	storeRef(&b.over, x.refOf(unsafe.Pointer(last))) // ord:slot
+}
+
+// freeSlotsLocked returns how many free slots and how many buckets a locked
+// chain has.
+func (x *index[K]) freeSlotsLocked(b *bucket) (free, length int) {
+	for ; b != nil; b = x.next(b) {
+		free += slots - b.used()
+		length++
+	}
+	return free, length
+}
+
+// entryCount returns the number of entries of a locked chain.
+func (x *index[K]) entryCount(b *bucket) (n int) {
+	for ; b != nil; b = x.next(b) {
+		n += b.used()
+	}
+	return n
+}
+
+// retireChain frees linked buckets that left their chain after a grace period.
+func (x *index[K]) retireChain(b *bucket) {
+	for b != nil {
+		next := x.next(b)
+		x.retireBucket(b)
+		b = next
+	}
+}
+
+// ensure makes the segment of bucket i, if there is none.
+func (x *index[K]) ensure(t *table, i uint64, f gfp.Flags) bool {
+	seg, _ := t.segmentOf(i)
+	at := &t.dir[seg].at
+	if loadRef(at) != 0 { // ord:segment
+		return true
+	}
+	n := t.sizeOf(seg)
+	p := x.allocBuckets(n, f)
+	if p == nil {
+		return false
+	}
+	if !casRef(at, 0, x.refOf(p)) { // ord:segment
+		x.heap.Kfree(p)
+		x.counts.buckets.Add(-int64(n)) // ord:stat
+	} else if t.cursor.Load() == frozen { // halve may have been here: one of us frees it; ord:cursor
+		x.dropSegment(t, seg)
+		return false
+	}
+	return true
+}
+
+// dropSegment frees a segment of a frozen table after a grace period. None of its
+// buckets is live.
+func (x *index[K]) dropSegment(t *table, seg uint64) {
+	at := &t.dir[seg].at
+	if r := loadRef(at); r != 0 && casRef(at, r, 0) { // ord:segment
+		n := t.sizeOf(seg)
+		x.heap.KfreeRCUSized(unsafe.Add(x.base, uintptr(r)<<4), n*bucketSize)
+		x.counts.buckets.Add(-int64(n)) // ord:stat
+	}
+}
+
+// double makes the next table, with twice the buckets.
+func (x *index[K]) double(t *table) bool {
+	if 4*t.n > maxBuckets {
+		return false
+	}
+	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
+		return false
+	}
+	next := &table{n: 2 * t.n, s0: t.s0, dir: make([]segment, segments(4*t.n, t.s0))}
+	for i := range t.dir {
+		next.dir[i].at = loadRef(&t.dir[i].at) // ord:segment
+	}
+	next.first.Store(next.n) // ord:hint
+	if next.n >= largeBuckets {
+		x.counts.widen()
+	}
+	x.table.Store(next) // ord:table
+	return true
+}
+
+// halve makes a table with half the buckets, when no child of this one is left.
+func (x *index[K]) halve(t *table) bool {
+	if t.n <= 1<<t.s0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
+		return false
+	}
+	next := &table{n: t.n / 2, s0: t.s0, dir: make([]segment, segments(t.n, t.s0))}
+	for i := range next.dir {
+		next.dir[i].at = loadRef(&t.dir[i].at) // ord:segment
+	}
+	next.first.Store(t.n)            // ord:hint
+	next.cursor.Store(int64(next.n)) // ord:cursor
+	x.table.Store(next)              // ord:table
+	for seg := len(next.dir); seg < len(t.dir); seg++ {
+		x.dropSegment(t, uint64(seg))
+	}
+	return true
+}

@@ -1,0 +1,403 @@
+package rcuhash
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/testkit"
+	"quiesce/page"
+	"quiesce/preempt"
+	"quiesce/rcu"
+)
+
+// checkIndex walks the whole map, which nobody uses: every entry is in the one
+// bucket that its hash belongs to, under its tag, once, and the counts are
+// right.
+func checkIndex[K comparable](t *testing.T, x *index[K]) {
+	t.Helper()
+	tab := x.table.Load()
+	seen := map[unsafe.Pointer]bool{}
+	live, mem := int64(0), int64(0)
+	for seg := range tab.dir {
+		if loadRef(&tab.dir[seg].at) != 0 {
+			mem += int64(tab.sizeOf(uint64(seg)))
+		}
+	}
+	for i := range tab.mask() + 1 {
+		b := tab.bucketAt(x.base, i)
+		if b == nil || b.loadMeta()&liveBit == 0 {
+			if b != nil && (!b.isEmpty() || x.next(b) != nil) {
+				t.Errorf("bucket %d is not live and not empty", i)
+			}
+			if i < tab.n {
+				t.Errorf("bucket %d, a parent, is not live", i)
+			}
+			continue
+		}
+		live++
+		if b.loadMeta()&lockBit != 0 {
+			t.Errorf("bucket %d is locked", i)
+		}
+		for c := b; c != nil; c = x.next(c) {
+			if c != b {
+				mem++
+			}
+			for s := range slots {
+				n := x.node(c, s)
+				if (n != nil) != (c.tagAt(s) != 0) {
+					t.Errorf("bucket %d, slot %d: node %p, tag %#x", i, s, n, c.tagAt(s))
+				}
+				if n == nil {
+					continue
+				}
+				h := x.hashOf(n)
+				if at, _, _ := tab.locate(x.base, h); at != b || c.tagAt(s) != tagOf(h) || seen[n] {
+					t.Errorf("bucket %d, slot %d: a node with hash %#x, tag %#x, seen %v", i, s, h, c.tagAt(s), seen[n])
+				}
+				seen[n] = true
+			}
+		}
+	}
+	if keys, _ := x.counts.sum(); keys != int64(len(seen)) || live != tab.live() || mem != x.counts.buckets.Load() {
+		t.Errorf("counts: %d keys, %d live buckets, memory of %d; there are %d, %d, %d",
+			keys, tab.live(), x.counts.buckets.Load(), len(seen), live, mem)
+	}
+}
+
+// A map without a size grows to what it is given and shrinks again: every key is
+// found after every phase, by Get, GetBatch, All and Range, and the memory comes
+// back.
+func TestItGrowsAndShrinks(t *testing.T) {
+	most := 200_000
+	if testing.Short() {
+		most = 20_000
+	}
+	m := newMap[uint64, uint64](t, 0, 0)
+	empty := m.Bytes()
+	have := 0
+	check := func() {
+		t.Helper()
+		checkIndex(t, &m.x)
+		var ks [100]uint64
+		var vs [100]*uint64
+		g := rcu.ReadLock()
+		defer g.Unlock()
+		for k := 0; k < most; k += len(ks) {
+			for i := range ks {
+				ks[i] = uint64(k + i)
+			}
+			m.GetBatch(g, ks[:], vs[:])
+			for i, k := range ks {
+				v := m.Get(g, k)
+				if v != vs[i] || (v != nil) != (k < uint64(have)) || v != nil && *v != k*3 {
+					t.Fatalf("with %d keys: key %d: Get %p, GetBatch %p", have, k, v, vs[i])
+				}
+			}
+		}
+		n, sum := 0, uint64(0)
+		for k, v := range m.All(g) {
+			n++
+			sum += k
+			if *v != k*3 {
+				t.Fatalf("key %d has value %d", k, *v)
+			}
+		}
+		if n != have || sum != uint64(have)*uint64(max(have, 1)-1)/2 || m.Len() != have {
+			t.Fatalf("All saw %d keys, Len is %d, want %d", n, m.Len(), have)
+		}
+	}
+	for _, to := range []int{1, 10, 100, 1000, most / 2, most, most / 3, 50, most / 10, 0} {
+		for ; have < to; have++ {
+			if !m.Put(uint64(have), uint64(have)*3) {
+				t.Fatal("no memory")
+			}
+		}
+		for ; have > to; have-- {
+			if !m.Delete(uint64(have - 1)) {
+				t.Fatalf("key %d is gone", have-1)
+			}
+		}
+		check()
+	}
+	if n := m.Bytes(); n > 4*empty {
+		t.Errorf("an emptied map has %d bytes, a new one %d", n, empty)
+	}
+}
+
+// A map with a size has its buckets from the start, and keeps them.
+func TestASizeIsRoomFromTheStart(t *testing.T) {
+	for _, size := range []int{0, 1, 100, 3072, 3073, 5000, 100_000} {
+		m := newMap[uint32, uint32](t, size, 0)
+		checkIndex(t, &m.x)
+		before := m.x.table.Load()
+		live := before.live()
+		for k := range uint32(size) {
+			m.Put(k, k)
+		}
+		if after := m.x.table.Load(); after != before && size > 24 || live*perBucket < int64(size) {
+			t.Errorf("size %d: %d buckets, and the table changed: %v", size, live, after != before)
+		}
+		for k := range uint32(size) {
+			m.Delete(k)
+		}
+		if n := m.x.table.Load().live(); n != max(live, m.x.floor) {
+			t.Errorf("size %d: %d buckets after all was deleted, want %d", size, n, live)
+		}
+		checkIndex(t, &m.x)
+	}
+}
+
+// (H-A), and walks: keys that stay are found by every look-up, and seen once by
+// every walk, while others come and go so fast that the map grows and shrinks
+// all the time.
+func TestHA_KeysThatStayAreFoundWhileTheMapGrowsAndShrinks(t *testing.T) {
+	m := newMap[uint64, uint64](t, 0, 0)
+	const stay = 300
+	churn := uint64(20_000)
+	if testing.Short() {
+		churn = 4000
+	}
+	for k := range uint64(stay) {
+		m.Put(k, k+1)
+	}
+	var stop atomic.Bool
+	var looked, walked, turned atomic.Int64
+	fail := func(f string, args ...any) {
+		stop.Store(true)
+		t.Errorf(f, args...)
+	}
+	readers := testkit.AsyncN(2, func(r int) {
+		rnd := rand.New(rand.NewPCG(1, uint64(r)))
+		var ks [batchKeys]uint64
+		var vs [batchKeys]*uint64
+		for !stop.Load() {
+			for i := range ks {
+				ks[i] = rnd.Uint64N(stay)
+			}
+			g := rcu.ReadLock()
+			for _, k := range ks {
+				if v := m.Get(g, k); v == nil || *v != k+1 {
+					fail("Get did not find key %d, which stays", k)
+				}
+			}
+			m.GetBatch(g, ks[:], vs[:])
+			for i, k := range ks {
+				if vs[i] == nil || *vs[i] != k+1 {
+					fail("GetBatch did not find key %d, which stays", k)
+				}
+			}
+			g.Unlock()
+			looked.Add(1)
+		}
+	})
+	walkers := testkit.AsyncN(2, func(r int) {
+		for !stop.Load() {
+			var seen [stay]int
+			see := func(k uint64, v *uint64) bool {
+				if k < stay {
+					seen[k]++
+				}
+				return true
+			}
+			if r == 0 {
+				m.Range(see)
+			} else {
+				rcu.Read(func(g rcu.Guard) { m.All(g)(see) })
+			}
+			for k, n := range seen {
+				if n != 1 {
+					fail("a walk saw key %d, which stays, %d times", k, n)
+				}
+			}
+			walked.Add(1)
+		}
+	})
+	writers := testkit.AsyncN(2, func(r int) {
+		from := uint64(1000 + r*1_000_000)
+		for !stop.Load() {
+			for k := range churn {
+				m.PutFlags(from+k, k, gfp.NoWait)
+				if k%64 == 0 {
+					m.Put(k/64%stay, k/64%stay+1) // the same value, in a new node
+				}
+			}
+			for k := range churn {
+				if k%3 == 0 {
+					s := preempt.DisableIRQ()
+					m.Delete(from + k)
+					s.Restore()
+				} else {
+					m.Delete(from + k)
+				}
+			}
+			turned.Add(1)
+		}
+	})
+	d := 3 * time.Second
+	if testing.Short() {
+		d = 500 * time.Millisecond
+	}
+	for end := time.Now().Add(d); time.Now().Before(end) && !stop.Load(); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	stop.Store(true)
+	<-readers
+	<-walkers
+	<-writers
+	if m.Len() != stay {
+		t.Errorf("%d keys are left, want %d", m.Len(), stay)
+	}
+	waitResized(t, &m.x)
+	checkIndex(t, &m.x)
+	t.Logf("%d rounds of look-ups, %d walks, %d times up and down", looked.Load(), walked.Load(), turned.Load())
+}
+
+// waitResized waits until no goroutine of the map's resizes it.
+func waitResized[K comparable](t *testing.T, x *index[K]) {
+	t.Helper()
+	testkit.Eventually(t, 20*time.Second, "the map's goroutine has ended", func() bool { return !x.resizing.Load() })
+}
+
+// Writers lose nothing: each has keys of its own, and knows what is in the map.
+func TestWritersLoseNothingWhileTheMapGrowsAndShrinks(t *testing.T) {
+	m := newMap[string, uint64](t, 0, 0)
+	rounds := 30
+	if testing.Short() {
+		rounds = 4
+	}
+	<-testkit.AsyncN(3, func(w int) {
+		rnd := rand.New(rand.NewPCG(3, uint64(w)))
+		mine := map[string]uint64{}
+		key := func(i int) string { return fmt.Sprintf("%d/%d", w, i) }
+		for round := range rounds {
+			span := []int{20, 3000, 500}[round%3]
+			for range 5000 {
+				k := key(rnd.IntN(span))
+				v, had := mine[k]
+				switch rnd.IntN(6) {
+				case 0, 1:
+					v = rnd.Uint64()
+					if !m.Put(k, v) {
+						t.Errorf("no memory")
+					}
+					mine[k] = v
+				case 2:
+					stored, ok := m.PutIfAbsent(k, 7)
+					if !ok || stored == had {
+						t.Errorf("PutIfAbsent(%s): %v, %v; it was there: %v", k, stored, ok, had)
+					}
+					if stored {
+						mine[k] = 7
+					}
+				case 3:
+					m.Compute(k, func(old *uint64) (uint64, Op) {
+						if (old != nil) != had || had && *old != v {
+							t.Errorf("Compute(%s) found %v, want %d, %v", k, old, v, had)
+						}
+						return v + 1, Replace
+					})
+					mine[k] = v + 1
+				default:
+					if m.Delete(k) != had {
+						t.Errorf("Delete(%s) is not %v", k, had)
+					}
+					delete(mine, k)
+				}
+			}
+			for i := range 3000 {
+				v, ok := get(m, key(i))
+				if want, had := mine[key(i)]; ok != had || v != want {
+					t.Errorf("%s: %d, %v; want %d, %v", key(i), v, ok, want, had)
+				}
+			}
+			for k := range mine {
+				if round%3 == 1 {
+					m.Delete(k)
+					delete(mine, k)
+				}
+			}
+		}
+	})
+	waitResized(t, &m.x)
+	checkIndex(t, &m.x)
+}
+
+// A map whose writers may only allocate from raw atomic contexts grows all the
+// same, by a goroutine of its own, and one that is emptied there shrinks.
+func TestItResizesForRawContexts(t *testing.T) {
+	m := newMap[uint64, uint64](t, 0, 0)
+	n := uint64(0)
+	in := func(fn func()) {
+		p := preempt.Disable()
+		fn()
+		p.Enable()
+	}
+	testkit.Eventually(t, 20*time.Second, "20,000 keys put in raw contexts", func() bool {
+		for range 100 {
+			in(func() {
+				if m.PutFlags(n, n, gfp.NoLocks|gfp.NoWarn) {
+					n++
+				}
+			})
+		}
+		return n >= 20_000
+	})
+	testkit.Eventually(t, 20*time.Second, "the map has grown", func() bool {
+		in(func() {
+			m.PutFlags(0, 0, gfp.NoLocks|gfp.NoWarn)
+			m.Delete(n)
+			m.PutFlags(n, n, gfp.NoLocks|gfp.NoWarn)
+		})
+		return !m.x.table.Load().crowded(int64(n))
+	})
+	for k := range n + 1 {
+		in(func() { m.Delete(k) })
+	}
+	testkit.Eventually(t, 20*time.Second, "the map has shrunk", func() bool {
+		in(func() { m.PutFlags(0, 0, gfp.NoLocks|gfp.NoWarn); m.Delete(0) })
+		return m.x.table.Load().live() <= 2*m.x.floor
+	})
+	waitResized(t, &m.x)
+	checkIndex(t, &m.x)
+}
+
+// Without memory for more buckets the chains grow, until those are as long as
+// may be: then Put is refused, and changes nothing.
+func TestAPutIsRefusedWhenTheChainIsFull(t *testing.T) {
+	a, err := page.New(page.Config{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	m, err := New[uint64, uint64](0, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	m.x.table.Load().cursor.Store(frozen) // as while another goroutine makes the next table
+	n := uint64(0)
+	for m.Put(n, n) {
+		n++
+	}
+	if n < 4*slots*maxChain/2 || n > 4*slots*maxChain || m.Len() != int(n) {
+		t.Errorf("refused after %d keys, Len %d", n, m.Len())
+	}
+	if _, ok := get(m, n); ok {
+		t.Error("the refused key is there")
+	}
+	if !m.Put(0, 9) { // needs no slot
+		t.Error("a present key was refused")
+	}
+	m.x.table.Load().cursor.Store(0)
+	if !m.Put(n, n) { // grows first: the chain that was full may still be
+		for k := uint64(1); !m.Put(n, n); k++ {
+			m.Delete(k)
+		}
+	}
+	checkIndex(t, &m.x)
+}

@@ -1,0 +1,88 @@
+package rcuhash
+
+import (
+	"math/bits"
+	"slices"
+	"unsafe"
+)
+
+// walk is the state of a walk through a map, which goes through the hashes in
+// bit-reversed order. A bucket has the hashes that end in its number, and they
+// are consecutive in that order. A split divides such a range, a merge joins two:
+// a position says exactly which keys were seen, whatever the table is by then.
+type walk struct {
+	pos   uint64 // the keys whose reversed hash is below were seen
+	ended bool
+	nodes []unsafe.Pointer // of the last bucket
+}
+
+// step collects the nodes of the bucket at the walk's position, and moves that
+// past the bucket. It returns false at the end. The caller is in a read-side
+// section, in which the nodes are valid.
+func (x *index[K]) step(w *walk, t *table) bool {
+	if w.ended {
+		return false
+	}
+	h := bits.Reverse64(w.pos)
+	for {
+		b, meta, size := t.cover(x.base, h)
+		w.nodes = w.nodes[:0]
+		for c := b; c != nil; c = x.next(c) {
+			for s := range slots {
+				if n := x.node(c, s); n != nil {
+					w.nodes = append(w.nodes, n)
+				}
+			}
+		}
+		b2, meta2, size2 := t.cover(x.base, h)
+		if now := x.table.Load(); now != t && now != nil { // ord:table
+			t = now
+			continue
+		}
+		if b2 != b || size2 != size || (meta^meta2)&identity != 0 {
+			continue
+		}
+		w.keep(func(n unsafe.Pointer) bool {
+			o := x.hashOf(n)
+			return (o^h)&(size-1) == 0 && bits.Reverse64(o) >= w.pos
+		})
+		width := uint64(1) << (64 - bits.TrailingZeros64(size))
+		w.pos = w.pos&^(width-1) + width
+		w.ended = w.pos == 0
+		return true
+	}
+}
+
+// keep drops the nodes of which ok is false, and those that were found twice: a
+// split or a merge that is under way has the same node in two places.
+func (w *walk) keep(ok func(n unsafe.Pointer) bool) {
+	kept := w.nodes[:0]
+	for _, n := range w.nodes {
+		if ok(n) && !slices.Contains(kept, n) {
+			kept = append(kept, n)
+		}
+	}
+	w.nodes = kept
+}
+
+// cover returns the live bucket that has the entries of hash h, its meta, and
+// the modulus by which all of its hashes are the same.
+func (t *table) cover(base unsafe.Pointer, h uint64) (b *bucket, meta, size uint64) {
+	size = t.mask() + 1
+	for {
+		i := h & (size - 1)
+		if i < size/2 && size/2 >= 1<<t.s0 {
+			// It has its child's entries too, unless that is live.
+			if c := t.bucketAt(base, i+size/2); c == nil || c.loadMeta()&liveBit == 0 {
+				size /= 2
+				continue
+			}
+		}
+		if b = t.bucketAt(base, i); b != nil {
+			if meta = b.loadMeta(); meta&liveBit != 0 {
+				return b, meta, size
+			}
+		}
+		size /= 2
+	}
+}
