@@ -285,7 +285,7 @@ func (m *Bytes[K]) Prepare(key, value int) error {
 // Context: task; not pinned, not in a read-side section.
 func (m *Bytes[K]) Barrier() {
 	m.x.open("Barrier")
-	m.x.heap.Barrier()
+	m.x.barrier()
 }
 
 // Stats is [Map.Stats].

@@ -27,6 +27,7 @@ type index[K comparable] struct {
 
 	counts   counts
 	resizing atomic.Bool // a goroutine grows or shrinks the map
+	dropped  atomic.Bool // segments were freed by callbacks
 }
 
 // hash returns the hash of a key.

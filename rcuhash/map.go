@@ -363,7 +363,7 @@ func (m *Map[K, V]) Prepare(lens ...int) error {
 // Context: task; not pinned, not in a read-side section.
 func (m *Map[K, V]) Barrier() {
 	m.x.open("Barrier")
-	m.x.heap.Barrier()
+	m.x.barrier()
 }
 
 // Stats returns the statistics of the size classes that hold the nodes and the

@@ -35,7 +35,7 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 	x.base = pages.CoreOf(cfg.pages).Base
 	x.heap = slab.NewHeap(cfg.pages)
 	x.dep.Init("rcuhash.bucket")
-	err := x.heap.Prepare(bucketSize)
+	err := x.heap.Prepare(bucketSize, leadBuckets*bucketSize)
 	if err == nil && s.kind != stringKey && !s.vlen {
 		err = x.heap.Prepare(s.fixed())
 	}
@@ -43,7 +43,7 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 		_ = x.heap.Close() // nothing was allocated
 		return fmt.Errorf("rcuhash: %w", err)
 	}
-	if !x.firstTable(max(4, (size+perBucket-1)/perBucket)) {
+	if !x.firstTable(max(leadBuckets, (size+perBucket-1)/perBucket)) {
 		_ = x.heap.Close()
 		return fmt.Errorf("rcuhash: no memory for %d keys", size)
 	}
@@ -52,13 +52,21 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 
 // firstTable makes a table of live buckets, at least so many.
 func (x *index[K]) firstTable(buckets int) bool {
-	t := &table{s0: segShift, n: 1 << (bits.Len(uint(buckets)) - 1)}
-	if buckets <= segBuckets {
-		t.s0 = uint8(bits.Len(uint(buckets - 1)))
-		t.n = 1 << t.s0
-		buckets = int(t.n)
+	t := new(table)
+	if t.n0 = 1 << (bits.Len(uint(buckets)) - 1); buckets <= segBuckets {
+		t.n0 = 1 << bits.Len(uint(buckets-1))
+		if t.n0 > leadBuckets {
+			t.n0 = max(t.n0, 1<<pageShift)
+		}
+		buckets = int(t.n0)
 	}
-	t.dir = make([]segment, segments(2*t.n, t.s0))
+	t.n, t.s0 = t.n0, pageShift
+	if t.n0 == leadBuckets {
+		t.lead = 1
+	} else {
+		t.s0 = uint8(min(bits.Len64(t.n0)-1, segShift))
+	}
+	t.dir = make([]segment, t.segments(2*t.n))
 	t.cursor.Store(int64(buckets) - int64(t.n)) // ord:cursor
 	t.first.Store(uint64(buckets))              // ord:hint
 	for i := range uint64(buckets) {
@@ -76,10 +84,14 @@ func (x *index[K]) firstTable(buckets int) bool {
 	return true
 }
 
-// freeTable frees the segments of a table that has no entries.
+// freeTable frees the segments of a table that nobody uses.
 func (x *index[K]) freeTable(t *table) {
 	for seg := range t.dir {
-		x.dropSegment(t, uint64(seg))
+		if r := loadRef(&t.dir[seg].at); r != 0 { // ord:segment
+			n := t.sizeOf(uint64(seg))
+			x.freeSegment(unsafe.Add(x.base, uintptr(r)<<4), n)
+			x.counts.buckets.Add(-int64(n)) // ord:stat
+		}
 	}
 }
 
@@ -241,6 +253,14 @@ func (x *index[K]) sections(fn func(n unsafe.Pointer) bool) {
 	}
 }
 
+// barrier waits until what was retired before is free.
+func (x *index[K]) barrier() {
+	if x.dropped.Load() { // ord:resizing
+		rcu.Barrier()
+	}
+	x.heap.Barrier()
+}
+
 func (x *index[K]) len() int {
 	keys, _ := x.counts.sum()
 	return int(keys)
@@ -316,6 +336,9 @@ func (x *index[K]) close() error {
 		x.retireChain(x.next(b))
 	}
 	x.freeTable(t)
+	if x.dropped.Load() { // ord:resizing
+		rcu.Barrier()
+	}
 	err := x.heap.Close()
 	x.counts.reset()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"quiesce/internal/pin"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
+	"quiesce/rcu"
 )
 
 // Growing and shrinking, one bucket at a time. doc.go has the argument.
@@ -397,12 +398,12 @@ func (x *index[K]) ensure(t *table, i uint64, f gfp.Flags) bool {
 		return true
 	}
 	n := t.sizeOf(seg)
-	p := x.allocBuckets(n, f)
+	p := x.allocSegment(n, f)
 	if p == nil {
 		return false
 	}
 	if !casRef(at, 0, x.refOf(p)) { // ord:segment
-		x.heap.Kfree(p)
+		x.freeSegment(p, n)
 		x.counts.buckets.Add(-int64(n)) // ord:stat
 	} else if t.cursor.Load() == frozen { // halve may have been here: one of us frees it; ord:cursor
 		x.dropSegment(t, seg)
@@ -411,14 +412,39 @@ func (x *index[K]) ensure(t *table, i uint64, f gfp.Flags) bool {
 	return true
 }
 
+// allocSegment returns memory for n buckets that are not live, or nil.
+func (x *index[K]) allocSegment(n int, f gfp.Flags) unsafe.Pointer {
+	if n < 1<<pageShift {
+		return x.allocBuckets(n, f)
+	}
+	p := x.pages.Alloc(orderOf(n), f|gfp.Zero|gfp.NoWarn)
+	if p != nil {
+		x.counts.buckets.Add(int64(n)) // ord:stat
+	}
+	return p
+}
+
+// orderOf returns the order of a segment of n buckets, which is at least a page.
+func orderOf(n int) int { return bits.Len(uint(n)>>pageShift) - 1 }
+
+// freeSegment frees a segment that no reader can reach.
+func (x *index[K]) freeSegment(p unsafe.Pointer, n int) {
+	if n < 1<<pageShift {
+		x.heap.Kfree(p)
+	} else {
+		x.pages.Free(p, orderOf(n))
+	}
+}
+
 // dropSegment frees a segment of a frozen table after a grace period. None of its
 // buckets is live.
 func (x *index[K]) dropSegment(t *table, seg uint64) {
 	at := &t.dir[seg].at
 	if r := loadRef(at); r != 0 && casRef(at, r, 0) { // ord:segment
-		n := t.sizeOf(seg)
-		x.heap.KfreeRCUSized(unsafe.Add(x.base, uintptr(r)<<4), n*bucketSize)
+		x.dropped.Store(true) // ord:resizing
+		p, n := unsafe.Add(x.base, uintptr(r)<<4), t.sizeOf(seg)
 		x.counts.buckets.Add(-int64(n)) // ord:stat
+		rcu.Call(func() { x.freeSegment(p, n) })
 	}
 }
 
@@ -430,7 +456,7 @@ func (x *index[K]) double(t *table) bool {
 	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
 		return false
 	}
-	next := &table{n: 2 * t.n, s0: t.s0, dir: make([]segment, segments(4*t.n, t.s0))}
+	next := &table{n: 2 * t.n, start: t.start, dir: make([]segment, t.segments(4*t.n))}
 	for i := range t.dir {
 		next.dir[i].at = loadRef(&t.dir[i].at) // ord:segment
 	}
@@ -444,10 +470,10 @@ func (x *index[K]) double(t *table) bool {
 
 // halve makes a table with half the buckets, when no child of this one is left.
 func (x *index[K]) halve(t *table) bool {
-	if t.n <= 1<<t.s0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
+	if t.n <= t.n0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
 		return false
 	}
-	next := &table{n: t.n / 2, s0: t.s0, dir: make([]segment, segments(t.n, t.s0))}
+	next := &table{n: t.n / 2, start: t.start, dir: make([]segment, t.segments(t.n))}
 	for i := range next.dir {
 		next.dir[i].at = loadRef(&t.dir[i].at) // ord:segment
 	}

@@ -18,7 +18,7 @@ import (
 type table struct {
 	n      uint64    // half of the buckets: those which have a child in this table
 	dir    []segment // where the buckets are
-	s0     uint8     // binary logarithm of the number of buckets at first, at most segShift
+	start            // where the first table began
 	_      [percpu.Line]byte
 	first  atomic.Uint64 // where look-ups begin: buckets below are probably live
 	_      [percpu.Line]byte
@@ -32,14 +32,25 @@ const (
 	frozen = -1
 )
 
-// segment is a place of up to 512 buckets, or 0: its memory is not there yet, and
-// none of its buckets is live. Segments are 32 KiB, so that growing is smooth; the
-// buckets below 512 come in blocks that double, so that a small map is small.
+// start is how many buckets the first table had, which are live for ever: 4, or a
+// power of two from 64 on, and perhaps some of their children.
+type start struct {
+	n0   uint64
+	s0   uint8 // binary logarithm of the buckets in pages at first: 6 to segShift
+	lead uint8 // 1: the first 4 buckets are in memory of their own, in place of those in the first page
+}
+
+// segment is a place of buckets, or 0: its memory is not there yet, and none of
+// its buckets is live. Segments have 512 buckets, 32 KiB, so that growing is
+// smooth. The buckets below come in blocks that double, from a page on, and the
+// first four may be in 256 bytes, so that a small map is small.
 type segment struct{ at ref }
 
 const (
-	segShift   = 9
-	segBuckets = 1 << segShift
+	leadBuckets = 4
+	pageShift   = 6 // 64 buckets are a page
+	segShift    = 9
+	segBuckets  = 1 << segShift
 
 	// maxBuckets bounds a table, which then takes 64 GiB: the size of an
 	// allocator's range.
@@ -57,31 +68,43 @@ func (t *table) live() int64 {
 // segmentOf returns the index of the segment of bucket i, and the bucket's number
 // in it.
 func (t *table) segmentOf(i uint64) (seg, in uint64) {
+	lead, s0 := uint64(t.lead), uint64(t.s0)
 	if i >= segBuckets {
-		return segShift - uint64(t.s0) + i>>segShift, i % segBuckets
+		return lead + segShift - s0 + i>>segShift, i % segBuckets
 	}
-	l := uint64(bits.Len64(i >> t.s0))
+	l := uint64(bits.Len64(i >> s0))
 	if l > 0 {
-		i -= 1 << (uint64(t.s0) + l - 1)
+		return lead + l, i - 1<<(s0+l-1)
 	}
-	return l, i
+	if i < leadBuckets {
+		return 0, i
+	}
+	return lead, i
 }
 
 // sizeOf returns the number of buckets of a segment.
-func (t *table) sizeOf(seg uint64) int {
-	if seg == 0 {
-		return 1 << t.s0
+func (s *start) sizeOf(seg uint64) int {
+	switch lead := uint64(s.lead); {
+	case seg < lead:
+		return leadBuckets
+	case seg == lead:
+		return 1 << s.s0
+	default:
+		return 1 << min(uint64(s.s0)+seg-lead-1, segShift)
 	}
-	return 1 << min(uint64(t.s0)+seg-1, segShift)
 }
 
 // segments returns how many segments buckets 0 to n-1 take. n is a power of two,
-// and at least 1 << s0.
-func segments(n uint64, s0 uint8) uint64 {
-	if n > segBuckets {
-		return segShift - uint64(s0) + n>>segShift
+// and at least n0.
+func (s *start) segments(n uint64) uint64 {
+	lead, s0 := uint64(s.lead), uint64(s.s0)
+	switch {
+	case n > segBuckets:
+		return lead + segShift - s0 + n>>segShift
+	case n > leadBuckets:
+		return lead + uint64(bits.Len64((n-1)>>s0)) + 1
 	}
-	return uint64(bits.Len64((n-1)>>s0)) + 1
+	return 1
 }
 
 // parent returns the number of the bucket that has the entries of bucket i if

@@ -71,7 +71,7 @@ func (t *table) cover(base unsafe.Pointer, h uint64) (b *bucket, meta, size uint
 	size = t.mask() + 1
 	for {
 		i := h & (size - 1)
-		if i < size/2 && size/2 >= 1<<t.s0 {
+		if i < size/2 && size/2 >= t.n0 {
 			// It has its child's entries too, unless that is live.
 			if c := t.bucketAt(base, i+size/2); c == nil || c.loadMeta()&liveBit == 0 {
 				size /= 2
