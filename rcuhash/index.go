@@ -22,7 +22,6 @@ type index[K comparable] struct {
 	shape shape
 	heap  *slab.Heap
 	pages *page.Allocator
-	floor int64 // the map does not shrink below so many live buckets
 	dep   depcheck.Map
 
 	counts   counts
@@ -79,51 +78,62 @@ func closedUse(op string) string {
 }
 
 // lookup returns the node of k, whose hash is h, or nil. The caller is in a
-// read-side section. doc.go says why a miss is one.
+// read-side section. What follows finds the entry where it probably is; find does
+// the rest.
 func (x *index[K]) lookup(t *table, h uint64, k *K) unsafe.Pointer {
 	rep := tagOf(h) * everyByte
 	b := t.begin(x.base, h)
+	if b == nil {
+		return x.find(t, b, h, k)
+	}
+	for m := match(b.loadLow(), rep) & lowTop; m != 0; m &= m - 1 {
+		if r := loadRef(&b.refs[slotOf(m)&7]); r != 0 {
+			if n := at(x.base, r); x.is(n, k) {
+				return n
+			}
+		}
+	}
+	return x.find(t, b, h, k)
+}
+
+// find is a look-up that begins in bucket b, which may be nil. It returns nil
+// only if the key was in no bucket that it can have been in: doc.go has the
+// argument.
+func (x *index[K]) find(t *table, b *bucket, h uint64, k *K) unsafe.Pointer {
+	rep := tagOf(h) * everyByte
 	for {
 		var meta uint64
 		if b != nil {
 			meta = b.loadMeta()
 			w := meta
 			for c := b; ; {
-				for m := match(c.loadLow(), rep) & lowTop; m != 0; m &= m - 1 {
-					if r := loadRef(&c.refs[slotOf(m)&7]); r != 0 {
-						if n := at(x.base, r); x.is(n, k) {
-							return n
-						}
-					}
-				}
 				for m := match(w, rep) & highTop; m != 0; m &= m - 1 {
-					if r := loadRef(&c.refs[8+slotOf(m)]); r != 0 {
-						if n := at(x.base, r); x.is(n, k) {
-							return n
-						}
+					if n := x.node(c, 8+slotOf(m)); n != nil && x.is(n, k) {
+						return n
 					}
 				}
-				r := loadRef(&c.over)
-				if r == 0 {
+				for m := match(c.loadLow(), rep) & lowTop; m != 0; m &= m - 1 {
+					if n := x.node(c, slotOf(m)); n != nil && x.is(n, k) {
+						return n
+					}
+				}
+				if c = x.next(c); c == nil {
 					break
 				}
-				c = (*bucket)(at(x.base, r))
 				w = c.loadMeta()
 			}
 		}
-		next, now, _ := t.locate(x.base, h)
-		t2 := x.table.Load() // ord:table
-		if next == b && (now^meta)&identity == 0 && t2 == t {
-			return nil
+		// The version is read last, by locate.
+		right, now := t.locate(x.base, h)
+		current := x.table.Load() // ord:table
+		if right == b && (now^meta)&identity == 0 && current == t || current == nil {
+			return nil // or closed by now, which Close's caller had to rule out
 		}
-		if t2 == nil {
-			return nil // closed meanwhile, which the caller of Close had to rule out
+		if current != t {
+			t = current
+			right, _ = t.locate(x.base, h)
 		}
-		if t2 != t {
-			t = t2
-			next, _, _ = t.locate(x.base, h)
-		}
-		b = next
+		b = right
 	}
 }
 
@@ -143,9 +153,9 @@ func (x *index[K]) lockFor(h uint64) (l held) {
 	l.s = pin.DisableIRQ()
 	for {
 		l.t = x.table.Load() // ord:table
-		l.b, _, _ = l.t.locate(x.base, h)
+		l.b, _ = l.t.locate(x.base, h)
 		l.b.lock()
-		b, _, _ := l.t.locate(x.base, h)
+		b, _ := l.t.locate(x.base, h)
 		if b == l.b && x.table.Load() == l.t { // ord:table
 			break
 		}

@@ -35,7 +35,7 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 	x.base = pages.CoreOf(cfg.pages).Base
 	x.heap = slab.NewHeap(cfg.pages)
 	x.dep.Init("rcuhash.bucket")
-	err := x.heap.Prepare(bucketSize, leadBuckets*bucketSize)
+	err := x.heap.Prepare(bucketSize, smallBuckets*bucketSize)
 	if err == nil && s.kind != stringKey && !s.vlen {
 		err = x.heap.Prepare(s.fixed())
 	}
@@ -43,7 +43,7 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 		_ = x.heap.Close() // nothing was allocated
 		return fmt.Errorf("rcuhash: %w", err)
 	}
-	if !x.firstTable(max(leadBuckets, (size+perBucket-1)/perBucket)) {
+	if !x.firstTable(max(smallBuckets/2, (size+perBucket-1)/perBucket)) {
 		_ = x.heap.Close()
 		return fmt.Errorf("rcuhash: no memory for %d keys", size)
 	}
@@ -53,20 +53,15 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 // firstTable makes a table of live buckets, at least so many.
 func (x *index[K]) firstTable(buckets int) bool {
 	t := new(table)
-	if t.n0 = 1 << (bits.Len(uint(buckets)) - 1); buckets <= segBuckets {
+	if t.n0 = 1 << (bits.Len(uint(buckets)) - 1); buckets <= blockBuckets {
 		t.n0 = 1 << bits.Len(uint(buckets-1))
-		if t.n0 > leadBuckets {
-			t.n0 = max(t.n0, 1<<pageShift)
+		if t.n0 > smallBuckets/2 {
+			t.n0 = max(t.n0, runBuckets)
 		}
 		buckets = int(t.n0)
 	}
-	t.n, t.s0 = t.n0, pageShift
-	if t.n0 == leadBuckets {
-		t.lead = 1
-	} else {
-		t.s0 = uint8(min(bits.Len64(t.n0)-1, segShift))
-	}
-	t.dir = make([]segment, t.segments(2*t.n))
+	t.n = t.n0
+	t.dir = newDir(2 * t.n)
 	t.cursor.Store(int64(buckets) - int64(t.n)) // ord:cursor
 	t.first.Store(uint64(buckets))              // ord:hint
 	for i := range uint64(buckets) {
@@ -79,19 +74,19 @@ func (x *index[K]) firstTable(buckets int) bool {
 	if t.n >= largeBuckets {
 		x.counts.widen()
 	}
-	x.floor = int64(buckets)
+	t.floor = int64(buckets)
 	x.table.Store(t) // ord:table
 	return true
 }
 
-// freeTable frees the segments of a table that nobody uses.
+// freeTable frees the blocks of a table that nobody uses.
 func (x *index[K]) freeTable(t *table) {
-	for seg := range t.dir {
-		if r := loadRef(&t.dir[seg].at); r != 0 { // ord:segment
-			n := t.sizeOf(uint64(seg))
-			x.freeSegment(unsafe.Add(x.base, uintptr(r)<<4), n)
-			x.counts.buckets.Add(-int64(n)) // ord:stat
+	for i := uint64(0); i < 2*t.n; {
+		first, n := t.blockOf(i)
+		if r := loadRef(&t.dir[first].at); r != 0 { // ord:segment
+			x.freeBlock(unsafe.Add(x.base, uintptr(r)<<4), n)
 		}
+		i += uint64(n)
 	}
 }
 
@@ -139,7 +134,7 @@ func (x *index[K]) delete(h uint64, k *K, old unsafe.Pointer) unsafe.Pointer {
 	if n == nil {
 		return nil
 	}
-	if keys := x.counts.add(h, -1, -x.varying(n)); x.table.Load().isSparse(keys, x.floor) { // ord:table
+	if keys := x.counts.add(h, -1, -x.varying(n)); x.table.Load().isSparse(keys) { // ord:table
 		x.shrink(keys)
 	}
 	x.retire(n)
@@ -208,7 +203,7 @@ func (x *index[K]) resized(keys int64) {
 	switch t := x.table.Load(); { // ord:table
 	case t.crowded(keys):
 		x.grow(keys, gfp.NoWait|gfp.NoWarn)
-	case t.isSparse(keys, x.floor):
+	case t.isSparse(keys):
 		x.shrink(keys)
 	}
 }

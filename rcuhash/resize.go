@@ -49,7 +49,7 @@ func (x *index[K]) grow(keys int64, f gfp.Flags) {
 func (x *index[K]) shrink(keys int64) {
 	for range atOnce {
 		t := x.table.Load() // ord:table
-		if !t.isSparse(keys, x.floor) {
+		if !t.isSparse(keys) {
 			return
 		}
 		if preempt.Atomic() {
@@ -66,9 +66,9 @@ func (x *index[K]) shrink(keys int64) {
 func (t *table) crowded(keys int64) bool { return keys > t.live()*perBucket }
 
 // isSparse reports whether the map should shrink.
-func (t *table) isSparse(keys int64, floor int64) bool {
+func (t *table) isSparse(keys int64) bool {
 	live := t.live()
-	return keys < live*sparse && live > floor
+	return keys < live*sparse && live > t.floor
 }
 
 // resizeLater has a goroutine do what a writer may not do in its context:
@@ -85,7 +85,7 @@ func (x *index[K]) resizeLater() {
 				switch {
 				case t.crowded(keys):
 					did = x.splitNext(t, gfp.NoWait)
-				case t.isSparse(keys, x.floor):
+				case t.isSparse(keys):
 					did = x.mergeLast(t)
 				}
 			}
@@ -109,18 +109,12 @@ func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
 	if i == t.n || !x.ensure(t, t.n+i, f) {
 		return false
 	}
-	b := t.bucketAt(x.base, i)
-	child := t.bucketAt(x.base, t.n+i)
-	if b == nil || child == nil {
-		return false
-	}
 	var spares [maxChain]*bucket
 	have := 0
 	for {
 		s := pin.DisableIRQ()
-		b.lock()
-		if x.table.Load() != t || b.loadMeta()&liveBit == 0 { // ord:table
-			b.unlock()
+		b, child := x.lockPair(t, i)
+		if b == nil {
 			s.Restore()
 			break
 		}
@@ -166,6 +160,25 @@ func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
 		x.free(unsafe.Pointer(sp))
 	}
 	return false
+}
+
+// lockPair locks the live bucket i of the current table, and returns it with its
+// child, or nil if t is not that any more. The goroutine is pinned, so that the
+// memory of a table that was current stays.
+func (x *index[K]) lockPair(t *table, i uint64) (b, child *bucket) {
+	if x.table.Load() != t { // ord:table
+		return nil, nil
+	}
+	b, child = t.bucketAt(x.base, i), t.bucketAt(x.base, t.n+i)
+	if b == nil || child == nil {
+		return nil, nil
+	}
+	b.lock()
+	if x.table.Load() != t || b.loadMeta()&liveBit == 0 { // ord:table
+		b.unlock()
+		return nil, nil
+	}
+	return b, child
 }
 
 // entries are those of a locked chain.
@@ -272,18 +285,15 @@ func (x *index[K]) mergeLast(t *table) bool {
 		return false
 	}
 	i := uint64(c%busyOne) - 1
-	b, child := t.bucketAt(x.base, i), t.bucketAt(x.base, t.n+i)
-	if b == nil || child == nil {
-		return false
-	}
 	var spare unsafe.Pointer
 	defer func() { x.free(spare) }()
 	for {
 		s := pin.DisableIRQ()
-		b.lock()
-		ok := x.table.Load() == t && b.loadMeta()&liveBit != 0 && child.tryLock() // ord:table
-		if !ok {
-			b.unlock()
+		b, child := x.lockPair(t, i)
+		if b == nil || !child.tryLock() {
+			if b != nil {
+				b.unlock()
+			}
 			s.Restore()
 			return false
 		}
@@ -300,7 +310,7 @@ func (x *index[K]) mergeLast(t *table) bool {
 		}
 		var gone *bucket
 		// Only with the parent's lock does a child come or go, so this one is live.
-		ok = (over <= 0 || over <= slots && spare != nil) && t.cursor.CompareAndSwap(c, c-1+busyOne) // ord:cursor
+		ok := (over <= 0 || over <= slots && spare != nil) && t.cursor.CompareAndSwap(c, c-1+busyOne) // ord:cursor
 		if ok {
 			if over > 0 {
 				x.appendLocked(b, (*bucket)(spare))
@@ -390,31 +400,36 @@ func (x *index[K]) retireChain(b *bucket) {
 	}
 }
 
-// ensure makes the segment of bucket i, if there is none.
+// ensure makes the block that bucket i is in, if there is none.
 func (x *index[K]) ensure(t *table, i uint64, f gfp.Flags) bool {
-	seg, _ := t.segmentOf(i)
-	at := &t.dir[seg].at
-	if loadRef(at) != 0 { // ord:segment
+	first, n := t.blockOf(i)
+	if loadRef(&t.dir[i>>runShift].at) != 0 { // ord:segment
 		return true
 	}
-	n := t.sizeOf(seg)
-	p := x.allocSegment(n, f)
+	p := x.allocBlock(n, f)
 	if p == nil {
 		return false
 	}
-	if !casRef(at, 0, x.refOf(p)) { // ord:segment
-		x.freeSegment(p, n)
-		x.counts.buckets.Add(-int64(n)) // ord:stat
-	} else if t.cursor.Load() == frozen { // halve may have been here: one of us frees it; ord:cursor
-		x.dropSegment(t, seg)
+	// The first run says who made the block, and the others follow: until then
+	// their buckets are not live, as they will be.
+	if r := x.refOf(p); casRef(&t.dir[first].at, 0, r) { // ord:segment
+		for j := range uint64(n) >> runShift {
+			storeRef(&t.dir[first+j].at, r+ref(j)*runBuckets*ref(bucketSize/16)) // ord:segment
+		}
+		if t.cursor.Load() != frozen { // ord:cursor
+			return true
+		}
+		// halve may have been here: one of us frees it.
+		x.dropBlock(t, first, n)
 		return false
 	}
-	return true
+	x.freeBlock(p, n)
+	return loadRef(&t.dir[i>>runShift].at) != 0 // ord:segment
 }
 
-// allocSegment returns memory for n buckets that are not live, or nil.
-func (x *index[K]) allocSegment(n int, f gfp.Flags) unsafe.Pointer {
-	if n < 1<<pageShift {
+// allocBlock returns memory for n buckets that are not live, or nil.
+func (x *index[K]) allocBlock(n int, f gfp.Flags) unsafe.Pointer {
+	if n < runBuckets {
 		return x.allocBuckets(n, f)
 	}
 	p := x.pages.Alloc(orderOf(n), f|gfp.Zero|gfp.NoWarn)
@@ -424,28 +439,34 @@ func (x *index[K]) allocSegment(n int, f gfp.Flags) unsafe.Pointer {
 	return p
 }
 
-// orderOf returns the order of a segment of n buckets, which is at least a page.
-func orderOf(n int) int { return bits.Len(uint(n)>>pageShift) - 1 }
+// orderOf returns the order of a block of n buckets, which is at least a page.
+func orderOf(n int) int { return bits.Len(uint(n)>>runShift) - 1 }
 
-// freeSegment frees a segment that no reader can reach.
-func (x *index[K]) freeSegment(p unsafe.Pointer, n int) {
-	if n < 1<<pageShift {
+// freeBlock frees a block that no reader can reach.
+func (x *index[K]) freeBlock(p unsafe.Pointer, n int) {
+	x.counts.buckets.Add(-int64(n)) // ord:stat
+	if n < runBuckets {
 		x.heap.Kfree(p)
 	} else {
 		x.pages.Free(p, orderOf(n))
 	}
 }
 
-// dropSegment frees a segment of a frozen table after a grace period. None of its
+// dropBlock frees a block of a frozen table after a grace period. None of its
 // buckets is live.
-func (x *index[K]) dropSegment(t *table, seg uint64) {
-	at := &t.dir[seg].at
-	if r := loadRef(at); r != 0 && casRef(at, r, 0) { // ord:segment
-		x.dropped.Store(true) // ord:resizing
-		p, n := unsafe.Add(x.base, uintptr(r)<<4), t.sizeOf(seg)
-		x.counts.buckets.Add(-int64(n)) // ord:stat
-		rcu.Call(func() { x.freeSegment(p, n) })
+func (x *index[K]) dropBlock(t *table, first uint64, n int) {
+	r := loadRef(&t.dir[first].at)                 // ord:segment
+	if r == 0 || !casRef(&t.dir[first].at, r, 0) { // ord:segment
+		return
 	}
+	p := unsafe.Add(x.base, uintptr(r)<<4)
+	x.counts.buckets.Add(-int64(n)) // ord:stat
+	if n < runBuckets {
+		x.heap.KfreeRCUSized(p, n*bucketSize)
+		return
+	}
+	x.dropped.Store(true) // ord:resizing
+	rcu.Call(func() { x.pages.Free(p, orderOf(n)) })
 }
 
 // double makes the next table, with twice the buckets.
@@ -453,10 +474,13 @@ func (x *index[K]) double(t *table) bool {
 	if 4*t.n > maxBuckets {
 		return false
 	}
+	if t.isSmall() {
+		return x.leaveSmall(t)
+	}
 	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
 		return false
 	}
-	next := &table{n: 2 * t.n, start: t.start, dir: make([]segment, t.segments(4*t.n))}
+	next := &table{n: 2 * t.n, n0: t.n0, floor: t.floor, dir: newDir(4 * t.n)}
 	for i := range t.dir {
 		next.dir[i].at = loadRef(&t.dir[i].at) // ord:segment
 	}
@@ -473,15 +497,81 @@ func (x *index[K]) halve(t *table) bool {
 	if t.n <= t.n0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
 		return false
 	}
-	next := &table{n: t.n / 2, start: t.start, dir: make([]segment, t.segments(t.n))}
+	next := &table{n: t.n / 2, n0: t.n0, floor: t.floor, dir: newDir(t.n)}
 	for i := range next.dir {
 		next.dir[i].at = loadRef(&t.dir[i].at) // ord:segment
 	}
 	next.first.Store(t.n)            // ord:hint
 	next.cursor.Store(int64(next.n)) // ord:cursor
 	x.table.Store(next)              // ord:table
-	for seg := len(next.dir); seg < len(t.dir); seg++ {
-		x.dropSegment(t, uint64(seg))
+	for i := t.n; i < 2*t.n; {
+		first, n := t.blockOf(i)
+		x.dropBlock(t, first, n)
+		i += uint64(n)
+	}
+	return true
+}
+
+// leaveSmall moves all entries of a small table, whose buckets are all live, to
+// one of pages. It returns false if that could not be done.
+func (x *index[K]) leaveSmall(t *table) bool {
+	next := &table{n: runBuckets, n0: runBuckets, floor: runBuckets, dir: newDir(2 * runBuckets)}
+	next.first.Store(next.n) // ord:hint
+	if !x.ensure(next, 0, gfp.NoWait) {
+		return false
+	}
+	// A new bucket has no chain: what does not fit, which is very rare, comes
+	// when there are fewer.
+	s := pin.DisableIRQ()
+	locked := 0
+	for locked < smallBuckets && t.bucketAt(x.base, uint64(locked)).tryLock() {
+		locked++
+	}
+	ok := locked == smallBuckets && x.table.Load() == t && x.copyLocked(t, next) && t.cursor.CompareAndSwap(int64(t.n), frozen) // ord:table,cursor
+	if ok {
+		x.table.Store(next) // ord:table
+	}
+	var gone [smallBuckets]*bucket
+	for i := range locked {
+		b := t.bucketAt(x.base, uint64(i))
+		if ok {
+			gone[i] = x.next(b)
+			storeWord(&b.meta, b.loadMeta()&^liveBit+versionOne) // ord:live
+		}
+		b.unlock()
+	}
+	s.Restore()
+	if !ok {
+		x.freeTable(next)
+		return false
+	}
+	for _, b := range gone {
+		x.retireChain(b)
+	}
+	x.dropBlock(t, 0, smallBuckets)
+	return true
+}
+
+// copyLocked puts the entries of a small table, whose buckets are locked, into
+// the live buckets of the next. It reports whether there was room.
+func (x *index[K]) copyLocked(t, next *table) bool {
+	for i := range next.n {
+		next.bucketAt(x.base, i).meta = liveBit
+	}
+	for i := range uint64(smallBuckets) {
+		for b := t.bucketAt(x.base, i); b != nil; b = x.next(b) {
+			for s := range slots {
+				if n := x.node(b, s); n != nil {
+					h := x.hashOf(n)
+					to := next.bucketAt(x.base, h&(next.n-1))
+					slot := to.free()
+					if slot < 0 {
+						return false
+					}
+					to.set(slot, tagOf(h), x.refOf(n))
+				}
+			}
+		}
 	}
 	return true
 }

@@ -16,12 +16,15 @@ import (
 // parent of a bucket is the number without the highest bit; the first table's
 // buckets are live from the start.
 type table struct {
-	n      uint64    // half of the buckets: those which have a child in this table
-	dir    []segment // where the buckets are
-	start            // where the first table began
-	_      [percpu.Line]byte
-	first  atomic.Uint64 // where look-ups begin: buckets below are probably live
-	_      [percpu.Line]byte
+	n     uint64 // half of the buckets: those which have a child in this table
+	dir   []run  // where the buckets are, 64 to each
+	n0    uint64 // of the first table of this kind: small, or of pages
+	floor int64  // the map does not shrink below so many live buckets
+	_     [percpu.Line]byte
+
+	first atomic.Uint64 // where look-ups begin: buckets below are probably live
+	_     [percpu.Line]byte
+
 	cursor atomic.Int64 // how many children are live, and, in units of busyOne, how many of them are being made or unmade
 }
 
@@ -32,25 +35,17 @@ const (
 	frozen = -1
 )
 
-// start is how many buckets the first table had, which are live for ever: 4, or a
-// power of two from 64 on, and perhaps some of their children.
-type start struct {
-	n0   uint64
-	s0   uint8 // binary logarithm of the buckets in pages at first: 6 to segShift
-	lead uint8 // 1: the first 4 buckets are in memory of their own, in place of those in the first page
-}
-
-// segment is a place of buckets, or 0: its memory is not there yet, and none of
-// its buckets is live. Segments have 512 buckets, 32 KiB, so that growing is
-// smooth. The buckets below come in blocks that double, from a page on, and the
-// first four may be in 256 bytes, so that a small map is small.
-type segment struct{ at ref }
+// run is the place of 64 buckets, a page, or 0: there is no memory yet, and none
+// of them is live. A small table has one run of smallBuckets: 512 bytes. Larger
+// tables get their pages in blocks of as many buckets as there are, and of 8 pages
+// from 512 on, so that growing is smooth.
+type run struct{ at ref }
 
 const (
-	leadBuckets = 4
-	pageShift   = 6 // 64 buckets are a page
-	segShift    = 9
-	segBuckets  = 1 << segShift
+	smallBuckets = 8 // half of them children
+	runShift     = 6
+	runBuckets   = 1 << runShift
+	blockBuckets = 8 * runBuckets
 
 	// maxBuckets bounds a table, which then takes 64 GiB: the size of an
 	// allocator's range.
@@ -59,53 +54,32 @@ const (
 
 func (t *table) mask() uint64 { return 2*t.n - 1 }
 
+// isSmall reports whether the buckets are no pages.
+func (t *table) isSmall() bool { return t.n < runBuckets }
+
 // live returns the number of buckets that are live.
 func (t *table) live() int64 {
 	c := t.cursor.Load() // ord:hint
 	return int64(t.n) + max(c, 0)%busyOne
 }
 
-// segmentOf returns the index of the segment of bucket i, and the bucket's number
-// in it.
-func (t *table) segmentOf(i uint64) (seg, in uint64) {
-	lead, s0 := uint64(t.lead), uint64(t.s0)
-	if i >= segBuckets {
-		return lead + segShift - s0 + i>>segShift, i % segBuckets
-	}
-	l := uint64(bits.Len64(i >> s0))
-	if l > 0 {
-		return lead + l, i - 1<<(s0+l-1)
-	}
-	if i < leadBuckets {
-		return 0, i
-	}
-	return lead, i
-}
-
-// sizeOf returns the number of buckets of a segment.
-func (s *start) sizeOf(seg uint64) int {
-	switch lead := uint64(s.lead); {
-	case seg < lead:
-		return leadBuckets
-	case seg == lead:
-		return 1 << s.s0
-	default:
-		return 1 << min(uint64(s.s0)+seg-lead-1, segShift)
-	}
-}
-
-// segments returns how many segments buckets 0 to n-1 take. n is a power of two,
-// and at least n0.
-func (s *start) segments(n uint64) uint64 {
-	lead, s0 := uint64(s.lead), uint64(s.s0)
+// blockOf returns the first run and the number of buckets of the block that bucket
+// i is in.
+func (t *table) blockOf(i uint64) (first uint64, buckets int) {
 	switch {
-	case n > segBuckets:
-		return lead + segShift - s0 + n>>segShift
-	case n > leadBuckets:
-		return lead + uint64(bits.Len64((n-1)>>s0)) + 1
+	case t.isSmall():
+		return 0, smallBuckets
+	case i >= blockBuckets:
+		return i / blockBuckets * (blockBuckets / runBuckets), blockBuckets
+	case i < runBuckets:
+		return 0, runBuckets
 	}
-	return 1
+	from := uint64(1) << (bits.Len64(i) - 1) // as many as there were
+	return from >> runShift, int(from)
 }
+
+// newDir returns a directory for n buckets.
+func newDir(n uint64) []run { return make([]run, max(n>>runShift, 1)) }
 
 // parent returns the number of the bucket that has the entries of bucket i if
 // that is not live. i is not 0.
@@ -118,15 +92,14 @@ func at(base unsafe.Pointer, r ref) unsafe.Pointer {
 
 // bucketAt returns bucket i, or nil if it has no memory yet.
 func (t *table) bucketAt(base unsafe.Pointer, i uint64) *bucket {
-	seg, in := t.segmentOf(i)
-	if seg >= uint64(len(t.dir)) {
+	if i>>runShift >= uint64(len(t.dir)) {
 		return nil
 	}
-	r := loadRef(&t.dir[seg].at) // ord:segment
+	r := loadRef(&t.dir[i>>runShift].at) // ord:segment
 	if r == 0 {
 		return nil
 	}
-	return (*bucket)(unsafe.Add(at(base, r), in*uint64(bucketSize)))
+	return (*bucket)(unsafe.Add(at(base, r), i%runBuckets*uint64(bucketSize)))
 }
 
 // begin returns the bucket in which a look-up begins. It may have no memory, or
@@ -141,11 +114,11 @@ func (t *table) begin(base unsafe.Pointer, h uint64) *bucket {
 }
 
 // locate returns the live bucket that has the entries of hash h, with its meta.
-func (t *table) locate(base unsafe.Pointer, h uint64) (b *bucket, meta uint64, i uint64) {
-	for i = h & t.mask(); ; i = parent(i) {
+func (t *table) locate(base unsafe.Pointer, h uint64) (b *bucket, meta uint64) {
+	for i := h & t.mask(); ; i = parent(i) {
 		if b = t.bucketAt(base, i); b != nil {
 			if meta = b.loadMeta(); meta&liveBit != 0 {
-				return b, meta, i
+				return b, meta
 			}
 		}
 	}
