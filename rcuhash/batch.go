@@ -24,11 +24,8 @@ func (x *index[K]) lookupBatch(t *table, ks []K, b *batch) {
 	for i := range ks {
 		var n unsafe.Pointer
 		if c := b.bucket[i&15]; c != nil {
-			rep := tagOf(b.hash[i&15]) * everyByte
-			if m := match(c.loadLow(), rep) & lowTop; m != 0 {
+			if m := c.candidates(tagOf(b.hash[i&15]) * everyByte); m != 0 {
 				n = x.node(c, slotOf(m))
-			} else if m := match(c.loadMeta(), rep) & highTop; m != 0 {
-				n = x.node(c, 8+slotOf(m))
 			}
 		}
 		b.node[i&15] = n

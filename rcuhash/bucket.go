@@ -50,19 +50,37 @@ func tagOf(h uint64) uint64 { return h>>57 | 0x80 }
 // rep. It may also do so for a byte above such a one: the key decides.
 func match(w, rep uint64) uint64 {
 	x := w ^ rep
-	return (x - everyByte) &^ x & topBits
+	return (x - everyByte) &^ x
 }
-
-// slotOf returns the number of the lowest slot whose top bit is set.
-func slotOf(m uint64) int { return bits.TrailingZeros64(m) >> 3 }
 
 const (
 	lowTop  = topBits & (1<<(8*min(slots, 8)) - 1)
 	highTop = topBits & (1<<(8*(slots-min(slots, 8))) - 1)
 )
 
+// candidates has a bit for each slot of the bucket whose tag fills rep: slotOf
+// says which. One loop over them, rather than one over each word, has no branch
+// that depends on where the key is.
+func candidates(low, meta, rep uint64) uint64 {
+	return match(low, rep)&lowTop>>7 | match(meta, rep)&highTop>>6
+}
+
+// slotOf returns the number of the lowest slot in m.
+func slotOf(m uint64) int {
+	c := bits.TrailingZeros64(m)
+	return c>>3 | c&1<<3
+}
+
+// refAt returns the reference of a slot, which is below slots.
+func (b *bucket) refAt(slot int) *ref {
+	return (*ref)(unsafe.Add(unsafe.Pointer(b), int(unsafe.Offsetof(b.refs))+slot*int(unsafe.Sizeof(b.over))))
+}
+
 func (b *bucket) loadLow() uint64  { return atomic.LoadUint64(&b.low) }  // ord:slot
 func (b *bucket) loadMeta() uint64 { return atomic.LoadUint64(&b.meta) } // ord:slot
+
+// candidates returns those of this bucket.
+func (b *bucket) candidates(rep uint64) uint64 { return candidates(b.loadLow(), b.loadMeta(), rep) }
 
 func (b *bucket) lock() {
 	for i := uint32(0); ; i++ {
@@ -93,11 +111,8 @@ func (b *bucket) moved() { storeWord(&b.meta, b.loadMeta()+versionOne) } // ord:
 
 // free returns a free slot of this bucket, or -1.
 func (b *bucket) free() int {
-	if m := ^b.loadLow() & lowTop; m != 0 {
+	if m := ^b.loadLow()&lowTop>>7 | ^b.loadMeta()&highTop>>6; m != 0 {
 		return slotOf(m)
-	}
-	if m := ^b.loadMeta() & highTop; m != 0 {
-		return 8 + slotOf(m)
 	}
 	return -1
 }

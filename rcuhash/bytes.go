@@ -49,7 +49,7 @@ func (m *Bytes[K]) Get(g rcu.Guard, k K) ([]byte, bool) {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	return m.valueOf(m.x.lookup(m.x.open("Get"), m.x.hash(&k), &k))
+	return m.valueOf(m.x.get(&k, "Get"))
 }
 
 // GetKey is [Map.GetKey].
@@ -92,7 +92,7 @@ func (m *Bytes[K]) valueOf(n unsafe.Pointer) ([]byte, bool) {
 // newNode returns a node of k and v, or nil.
 func (m *Bytes[K]) newNode(k *K, v []byte, f gfp.Flags) unsafe.Pointer {
 	klen, s := 0, &m.x.shape
-	if m.x.kind == stringKey {
+	if m.x.shape.kind == stringKey {
 		klen = len(text(k))
 	}
 	if klen > maxSize || len(v) > maxValue {
@@ -102,7 +102,7 @@ func (m *Bytes[K]) newNode(k *K, v []byte, f gfp.Flags) unsafe.Pointer {
 	if n == nil {
 		return nil
 	}
-	if m.x.kind == stringKey {
+	if m.x.shape.kind == stringKey {
 		at := unsafe.Add(n, setLengths(n, klen, len(v)))
 		copy(unsafe.Slice((*byte)(at), klen), text(k))
 	} else {

@@ -182,7 +182,7 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int)
 				m.put(key((from+i)%1000), gfp.NoWait, false)
 			}
 		case 'q':
-			m.put(key(tp.Arg(64)), gfp.NoLocks, m.m.Prepare(0, 1, 64) == nil && m.m.x.kind != stringKey)
+			m.put(key(tp.Arg(64)), gfp.NoLocks, m.m.Prepare(0, 1, 64) == nil && m.m.x.shape.kind != stringKey)
 		case 'd', 'D':
 			m.delete(key(tp.Arg(64)), op == 'D')
 		case 't', 'i':

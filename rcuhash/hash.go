@@ -13,7 +13,8 @@ type keyKind uint8
 
 const (
 	otherKey  keyKind = iota // hash/maphash
-	intKey                   // an integer kind of 1, 2, 4 or 8 bytes: inline
+	wordKey                  // an integer kind of 8 bytes: hashed inline
+	intKey                   // one of 1, 2 or 4 bytes: inline as well
 	stringKey                // the bytes are in the node
 )
 
@@ -22,6 +23,8 @@ func kindOf(t reflect.Type) keyKind {
 	switch k := t.Kind(); {
 	case k == reflect.String:
 		return stringKey
+	case k >= reflect.Int && k <= reflect.Uintptr && t.Size() == 8:
+		return wordKey
 	case k >= reflect.Int && k <= reflect.Uintptr:
 		return intKey
 	}

@@ -2,37 +2,19 @@ package rcuhash
 
 import (
 	"hash/maphash"
-	"sync/atomic"
 	"unsafe"
 
 	"quiesce/gfp"
-	"quiesce/internal/depcheck"
-	"quiesce/internal/pin"
-	"quiesce/page"
-	"quiesce/slab"
 )
 
 // index is a hash map from keys to nodes: what Map and Bytes share. They know
 // what else is in a node.
-type index[K comparable] struct {
-	table atomic.Pointer[table] // nil: closed
-	base  unsafe.Pointer        // the rest is immutable after init, but for what is atomic
-	seeds seeds
-	kind  keyKind
-	shape shape
-	heap  *slab.Heap
-	pages *page.Allocator
-	dep   depcheck.Map
-
-	counts   counts
-	resizing atomic.Bool // a goroutine grows or shrinks the map
-	dropped  atomic.Bool // segments were freed by callbacks
-}
+type index[K comparable] struct{ core }
 
 // hash returns the hash of a key.
 func (x *index[K]) hash(k *K) uint64 {
-	switch x.kind {
-	case intKey:
+	switch x.shape.kind {
+	case wordKey, intKey:
 		return x.seeds.mix(integer(k))
 	case stringKey:
 		return maphash.String(x.seeds.other, text(k))
@@ -42,7 +24,7 @@ func (x *index[K]) hash(k *K) uint64 {
 
 // hashOf returns the hash of a node's key.
 func (x *index[K]) hashOf(n unsafe.Pointer) uint64 {
-	if x.kind == stringKey {
+	if x.shape.kind == stringKey {
 		return maphash.String(x.seeds.other, x.shape.key(n))
 	}
 	return x.hash((*K)(unsafe.Add(n, x.shape.keyAt)))
@@ -50,164 +32,54 @@ func (x *index[K]) hashOf(n unsafe.Pointer) uint64 {
 
 // is reports whether n is the node of key k.
 func (x *index[K]) is(n unsafe.Pointer, k *K) bool {
-	if x.kind == stringKey {
+	if x.shape.kind == stringKey {
 		return x.shape.key(n) == text(k)
 	}
 	return *(*K)(unsafe.Add(n, x.shape.keyAt)) == *k
 }
 
-// refOf returns the reference to memory of the heap.
-func (x *index[K]) refOf(p unsafe.Pointer) ref {
-	return ref((uintptr(p) - uintptr(x.base)) >> 4)
-}
-
-// open returns the current table. A closed map has none: operations call open
-// before they pin or lock anything.
-func (x *index[K]) open(op string) *table {
-	t := x.table.Load() // ord:table
-	if t == nil {
-		panic(closedUse(op))
+// get returns the node of k, or nil. The caller is in a read-side section.
+func (x *index[K]) get(k *K, op string) unsafe.Pointer {
+	switch x.shape.kind {
+	case wordKey:
+		return x.lookupWord(integer(k), op)
+	case stringKey:
+		return x.lookupString(text(k), op)
 	}
-	return t
+	return x.lookup(x.open(op), x.hash(k), k)
 }
 
-// closedUse is what an operation on a closed map panics with: a string, which
-// the runtime can print even where the caller is pinned.
-func closedUse(op string) string {
-	return "quiesce/rcuhash: " + op + " of a closed map"
-}
-
-// lookup returns the node of k, whose hash is h, or nil. The caller is in a
-// read-side section. What follows finds the entry where it probably is; find does
-// the rest.
+// lookup is get for any kind of key, whose hash is h.
 func (x *index[K]) lookup(t *table, h uint64, k *K) unsafe.Pointer {
-	rep := tagOf(h) * everyByte
-	b := t.begin(x.base, h)
-	if b == nil {
-		return x.find(t, b, h, k)
-	}
-	for m := match(b.loadLow(), rep) & lowTop; m != 0; m &= m - 1 {
-		if r := loadRef(&b.refs[slotOf(m)&7]); r != 0 {
-			if n := at(x.base, r); x.is(n, k) {
-				return n
+	w := x.watch(t, h)
+	for again := true; again; again = w.missed() {
+		for b := w.b; b != nil; b = x.next(b) {
+			for m := b.candidates(w.rep); m != 0; m &= m - 1 {
+				if n := x.node(b, slotOf(m)); n != nil && x.is(n, k) {
+					return n
+				}
 			}
 		}
 	}
-	return x.find(t, b, h, k)
-}
-
-// find is a look-up that begins in bucket b, which may be nil. It returns nil
-// only if the key was in no bucket that it can have been in: doc.go has the
-// argument.
-func (x *index[K]) find(t *table, b *bucket, h uint64, k *K) unsafe.Pointer {
-	rep := tagOf(h) * everyByte
-	for {
-		var meta uint64
-		if b != nil {
-			meta = b.loadMeta()
-			w := meta
-			for c := b; ; {
-				for m := match(w, rep) & highTop; m != 0; m &= m - 1 {
-					if n := x.node(c, 8+slotOf(m)); n != nil && x.is(n, k) {
-						return n
-					}
-				}
-				for m := match(c.loadLow(), rep) & lowTop; m != 0; m &= m - 1 {
-					if n := x.node(c, slotOf(m)); n != nil && x.is(n, k) {
-						return n
-					}
-				}
-				if c = x.next(c); c == nil {
-					break
-				}
-				w = c.loadMeta()
-			}
-		}
-		// The version is read last, by locate.
-		right, now := t.locate(x.base, h)
-		current := x.table.Load() // ord:table
-		if right == b && (now^meta)&identity == 0 && current == t || current == nil {
-			return nil // or closed by now, which Close's caller had to rule out
-		}
-		if current != t {
-			t = current
-			right, _ = t.locate(x.base, h)
-		}
-		b = right
-	}
-}
-
-// held is a locked chain: the goroutine is pinned, with interrupts disabled.
-type held struct {
-	t *table
-	b *bucket // its first bucket
-	s pin.IRQ
-}
-
-// lockFor locks the chain that has the entries of hash h.
-func (x *index[K]) lockFor(h uint64) (l held) {
-	if depcheck.Enabled() {
-		depcheck.HardirqsOff()
-		x.dep.Acquire(depcheck.Raw, depcheck.Pins2)
-	}
-	l.s = pin.DisableIRQ()
-	for {
-		l.t = x.table.Load() // ord:table
-		l.b, _ = l.t.locate(x.base, h)
-		l.b.lock()
-		b, _ := l.t.locate(x.base, h)
-		if b == l.b && x.table.Load() == l.t { // ord:table
-			break
-		}
-		l.b.unlock() // it was split, or merged, before we had it
-	}
-	if depcheck.Enabled() {
-		x.dep.Acquired()
-	}
-	return l
-}
-
-func (x *index[K]) unlock(l held) {
-	if depcheck.Enabled() {
-		x.dep.Release(true)
-	}
-	l.b.unlock()
-	l.s.Restore()
-	if depcheck.Enabled() {
-		depcheck.HardirqsOn()
-		depcheck.Left()
-	}
+	return nil
 }
 
 // findLocked returns the bucket and the slot of key k in a locked chain, and
-// its node. If it is not there, the node is nil.
+// its node. If it is not there, the node is nil and the bucket is the last.
 func (x *index[K]) findLocked(b *bucket, h uint64, k *K) (in *bucket, slot int, n unsafe.Pointer) {
 	rep := tagOf(h) * everyByte
 	for {
-		for m := match(b.loadLow(), rep) & lowTop; m != 0; m &= m - 1 {
-			if n = x.node(b, slotOf(m)); n != nil && x.is(n, k) {
-				return b, slotOf(m), n
+		for m := b.candidates(rep); m != 0; m &= m - 1 {
+			if slot = slotOf(m); x.is(x.node(b, slot), k) {
+				return b, slot, x.node(b, slot)
 			}
 		}
-		for m := match(b.loadMeta(), rep) & highTop; m != 0; m &= m - 1 {
-			if n = x.node(b, 8+slotOf(m)); n != nil && x.is(n, k) {
-				return b, 8 + slotOf(m), n
-			}
-		}
-		r := loadRef(&b.over)
-		if r == 0 {
+		next := x.next(b)
+		if next == nil {
 			return b, -1, nil
 		}
-		b = (*bucket)(at(x.base, r))
+		b = next
 	}
-}
-
-// node returns the node in a slot, or nil.
-func (x *index[K]) node(b *bucket, slot int) unsafe.Pointer {
-	if r := loadRef(&b.refs[slot]); r != 0 {
-		return at(x.base, r)
-	}
-	return nil
 }
 
 // condition is what must hold for install to store a node.
@@ -264,22 +136,6 @@ func (x *index[K]) install(h uint64, k *K, n unsafe.Pointer, cond condition, f g
 	}
 }
 
-// roomLocked returns a free slot of a locked chain, the first, or nil and how
-// many buckets the chain has.
-func (x *index[K]) roomLocked(b *bucket) (in *bucket, slot, length int) {
-	for {
-		length++
-		if slot = b.free(); slot >= 0 {
-			return b, slot, length
-		}
-		r := loadRef(&b.over)
-		if r == 0 {
-			return nil, -1, length
-		}
-		b = (*bucket)(at(x.base, r))
-	}
-}
-
 // remove takes the entry of key k out of the map, if it is old or old is nil. It
 // returns its node, which the caller retires, or nil.
 func (x *index[K]) remove(h uint64, k *K, old unsafe.Pointer) unsafe.Pointer {
@@ -297,50 +153,4 @@ func (x *index[K]) remove(h uint64, k *K, old unsafe.Pointer) unsafe.Pointer {
 	x.unlock(l)
 	x.retireBucket(gone)
 	return n
-}
-
-// unlinkLocked takes an empty bucket out of a locked chain that begins with
-// another one. It keeps its link, for readers that are in it.
-func (x *index[K]) unlinkLocked(b, empty *bucket) *bucket {
-	for at := b; ; {
-		r := loadRef(&at.over)
-		next := (*bucket)(unsafe.Add(x.base, uintptr(r)<<4))
-		if next == empty {
-			storeRef(&at.over, loadRef(&empty.over)) // ord:slot
-			return empty
-		}
-		at = next
-	}
-}
-
-// allocBuckets returns memory for n buckets that are not live, or nil.
-func (x *index[K]) allocBuckets(n int, f gfp.Flags) unsafe.Pointer {
-	p := x.heap.Kmalloc(n*bucketSize, f|gfp.Zero|gfp.NoWarn)
-	if p != nil {
-		x.counts.buckets.Add(int64(n)) // ord:stat
-	}
-	return p
-}
-
-// free frees a bucket that no reader has seen. p may be nil.
-func (x *index[K]) free(p unsafe.Pointer) {
-	if p != nil {
-		x.heap.Kfree(p)
-		x.counts.buckets.Add(-1) // ord:stat
-	}
-}
-
-// retireBucket frees a bucket of a chain after a grace period. b may be nil.
-func (x *index[K]) retireBucket(b *bucket) {
-	if b != nil {
-		x.heap.KfreeRCUSized(unsafe.Pointer(b), bucketSize)
-		x.counts.buckets.Add(-1) // ord:stat
-	}
-}
-
-// retire frees a node after a grace period. n may be nil.
-func (x *index[K]) retire(n unsafe.Pointer) {
-	if n != nil {
-		x.heap.KfreeRCUSized(n, x.shape.size(n))
-	}
 }

@@ -79,7 +79,7 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	return m.valueOf(m.x.lookup(m.x.open("Get"), m.x.hash(&k), &k))
+	return m.valueOf(m.x.get(&k, "Get"))
 }
 
 // GetKey is Get of a string key that the caller has as bytes, which are not
@@ -134,7 +134,7 @@ func (m *Map[K, V]) nodeOf(v *V) unsafe.Pointer {
 // newNode returns a node of k without a value, or nil.
 func (m *Map[K, V]) newNode(k *K, f gfp.Flags) unsafe.Pointer {
 	klen := 0
-	if m.x.kind == stringKey {
+	if m.x.shape.kind == stringKey {
 		if klen = len(text(k)); klen > maxSize {
 			return nil
 		}
@@ -144,7 +144,7 @@ func (m *Map[K, V]) newNode(k *K, f gfp.Flags) unsafe.Pointer {
 		return nil
 	}
 	at := unsafe.Add(n, m.x.shape.keyAt)
-	if m.x.kind == stringKey {
+	if m.x.shape.kind == stringKey {
 		*(*uint32)(n) = uint32(klen)
 		copy(unsafe.Slice((*byte)(at), klen), text(k))
 	} else {

@@ -29,7 +29,7 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 	if err := checkKey(reflect.TypeFor[K]()); err != nil {
 		return err
 	}
-	x.kind, x.shape = s.kind, s
+	x.shape = s
 	x.seeds = newSeeds()
 	x.pages = cfg.pages
 	x.base = pages.CoreOf(cfg.pages).Base
@@ -80,7 +80,7 @@ func (x *index[K]) firstTable(buckets int) bool {
 }
 
 // freeTable frees the blocks of a table that nobody uses.
-func (x *index[K]) freeTable(t *table) {
+func (x *core) freeTable(t *table) {
 	for i := uint64(0); i < 2*t.n; {
 		first, n := t.blockOf(i)
 		if r := loadRef(&t.dir[first].at); r != 0 { // ord:segment
@@ -91,13 +91,11 @@ func (x *index[K]) freeTable(t *table) {
 }
 
 // lookupKey is lookup for a string key that the caller has as bytes.
-func (x *index[K]) lookupKey(k []byte) unsafe.Pointer {
-	if x.kind != stringKey {
+func (x *core) lookupKey(k []byte) unsafe.Pointer {
+	if x.shape.kind != stringKey {
 		panic("quiesce/rcuhash: GetKey of a map whose keys are not strings")
 	}
-	s := unsafe.String(unsafe.SliceData(k), len(k))
-	key := (*K)(unsafe.Pointer(&s))
-	return x.lookup(x.open("GetKey"), x.hash(key), key)
+	return x.lookupString(unsafe.String(unsafe.SliceData(k), len(k)), "GetKey")
 }
 
 // store installs node n, and counts it. It frees n if that was not stored, and
@@ -209,8 +207,8 @@ func (x *index[K]) resized(keys int64) {
 }
 
 // varying returns the size of a node, or 0 if all have the same.
-func (x *index[K]) varying(n unsafe.Pointer) int64 {
-	if x.kind != stringKey && !x.shape.vlen {
+func (x *core) varying(n unsafe.Pointer) int64 {
+	if x.shape.kind != stringKey && !x.shape.vlen {
 		return 0
 	}
 	return int64(alignUp(uintptr(x.shape.size(n)), 16))
@@ -218,7 +216,7 @@ func (x *index[K]) varying(n unsafe.Pointer) int64 {
 
 // keyOf returns the key of a node; a string is copied.
 func (x *index[K]) keyOf(n unsafe.Pointer) (k K) {
-	if x.kind == stringKey {
+	if x.shape.kind == stringKey {
 		*(*string)(unsafe.Pointer(&k)) = string([]byte(x.shape.key(n)))
 		return k
 	}
@@ -249,21 +247,21 @@ func (x *index[K]) sections(fn func(n unsafe.Pointer) bool) {
 }
 
 // barrier waits until what was retired before is free.
-func (x *index[K]) barrier() {
+func (x *core) barrier() {
 	if x.dropped.Load() { // ord:resizing
 		rcu.Barrier()
 	}
 	x.heap.Barrier()
 }
 
-func (x *index[K]) len() int {
+func (x *core) len() int {
 	keys, _ := x.counts.sum()
 	return int(keys)
 }
 
-func (x *index[K]) bytes() int64 {
+func (x *core) bytes() int64 {
 	keys, n := x.counts.sum()
-	if x.kind != stringKey && !x.shape.vlen {
+	if x.shape.kind != stringKey && !x.shape.vlen {
 		n = keys * int64(alignUp(uintptr(x.shape.fixed()), 16))
 	}
 	return n + x.counts.buckets.Load()*int64(bucketSize) // ord:stat
@@ -296,7 +294,7 @@ func (x *index[K]) clear() {
 
 // emptyLocked removes all entries of a locked chain. It returns the buckets that
 // have left it, linked.
-func (x *index[K]) emptyLocked(b *bucket, nodes *[]unsafe.Pointer) (gone *bucket) {
+func (x *core) emptyLocked(b *bucket, nodes *[]unsafe.Pointer) (gone *bucket) {
 	for c := b; c != nil; c = x.next(c) {
 		for s := range slots {
 			if n := x.node(c, s); n != nil {

@@ -12,5 +12,4 @@ type ref = uint32
 const slots = 11
 
 func loadRef(r *ref) ref             { return atomic.LoadUint32(r) }                   // ord:slot
-func storeRef(r *ref, v ref)         { atomic.StoreUint32(r, v) }                      // ord:slot
 func casRef(r *ref, old, v ref) bool { return atomic.CompareAndSwapUint32(r, old, v) } // ord:segment

@@ -11,5 +11,4 @@ type ref = uint64
 const slots = 5
 
 func loadRef(r *ref) ref             { return atomic.LoadUint64(r) }                   // ord:slot
-func storeRef(r *ref, v ref)         { atomic.StoreUint64(r, v) }                      // ord:slot
 func casRef(r *ref, old, v ref) bool { return atomic.CompareAndSwapUint64(r, old, v) } // ord:segment

@@ -165,7 +165,7 @@ func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
 // lockPair locks the live bucket i of the current table, and returns it with its
 // child, or nil if t is not that any more. The goroutine is pinned, so that the
 // memory of a table that was current stays.
-func (x *index[K]) lockPair(t *table, i uint64) (b, child *bucket) {
+func (x *core) lockPair(t *table, i uint64) (b, child *bucket) {
 	if x.table.Load() != t { // ord:table
 		return nil, nil
 	}
@@ -199,14 +199,6 @@ func (x *index[K]) entriesLocked(b *bucket, e *entries) {
 			}
 		}
 	}
-}
-
-// next returns the next bucket of a chain, or nil.
-func (x *index[K]) next(b *bucket) *bucket {
-	if r := loadRef(&b.over); r != 0 {
-		return (*bucket)(at(x.base, r))
-	}
-	return nil
 }
 
 // movers returns a bit for each entry whose hash has the bit.
@@ -274,7 +266,7 @@ func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, s
 
 // mergeLast merges the last child into its parent, or makes the table before
 // this one if there is no child. It returns false if that could not be done.
-func (x *index[K]) mergeLast(t *table) bool {
+func (x *core) mergeLast(t *table) bool {
 	c := t.cursor.Load() // ord:cursor
 	switch {
 	case c == frozen:
@@ -333,7 +325,7 @@ func (x *index[K]) mergeLast(t *table) bool {
 // mergeLocked moves the entries of a child back to its parent. Both chains are
 // locked, and the parent's has room. It returns the buckets that have left the
 // child's chain, linked.
-func (x *index[K]) mergeLocked(b, child *bucket) (gone *bucket) {
+func (x *core) mergeLocked(b, child *bucket) (gone *bucket) {
 	// 1. The entries are in the parent too.
 	in := b
 	for c := child; c != nil; c = x.next(c) {
@@ -366,7 +358,7 @@ func (x *index[K]) mergeLocked(b, child *bucket) (gone *bucket) {
 }
 
 // appendLocked puts an empty bucket at the end of a locked chain.
-func (x *index[K]) appendLocked(b, last *bucket) {
+func (x *core) appendLocked(b, last *bucket) {
 	for next := x.next(b); next != nil; next = x.next(b) {
 		b = next
 	}
@@ -375,7 +367,7 @@ func (x *index[K]) appendLocked(b, last *bucket) {
 
 // freeSlotsLocked returns how many free slots and how many buckets a locked
 // chain has.
-func (x *index[K]) freeSlotsLocked(b *bucket) (free, length int) {
+func (x *core) freeSlotsLocked(b *bucket) (free, length int) {
 	for ; b != nil; b = x.next(b) {
 		free += slots - b.used()
 		length++
@@ -384,7 +376,7 @@ func (x *index[K]) freeSlotsLocked(b *bucket) (free, length int) {
 }
 
 // entryCount returns the number of entries of a locked chain.
-func (x *index[K]) entryCount(b *bucket) (n int) {
+func (x *core) entryCount(b *bucket) (n int) {
 	for ; b != nil; b = x.next(b) {
 		n += b.used()
 	}
@@ -392,7 +384,7 @@ func (x *index[K]) entryCount(b *bucket) (n int) {
 }
 
 // retireChain frees linked buckets that left their chain after a grace period.
-func (x *index[K]) retireChain(b *bucket) {
+func (x *core) retireChain(b *bucket) {
 	for b != nil {
 		next := x.next(b)
 		x.retireBucket(b)
@@ -401,7 +393,7 @@ func (x *index[K]) retireChain(b *bucket) {
 }
 
 // ensure makes the block that bucket i is in, if there is none.
-func (x *index[K]) ensure(t *table, i uint64, f gfp.Flags) bool {
+func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 	first, n := t.blockOf(i)
 	if loadRef(&t.dir[i>>runShift].at) != 0 { // ord:segment
 		return true
@@ -428,7 +420,7 @@ func (x *index[K]) ensure(t *table, i uint64, f gfp.Flags) bool {
 }
 
 // allocBlock returns memory for n buckets that are not live, or nil.
-func (x *index[K]) allocBlock(n int, f gfp.Flags) unsafe.Pointer {
+func (x *core) allocBlock(n int, f gfp.Flags) unsafe.Pointer {
 	if n < runBuckets {
 		return x.allocBuckets(n, f)
 	}
@@ -443,7 +435,7 @@ func (x *index[K]) allocBlock(n int, f gfp.Flags) unsafe.Pointer {
 func orderOf(n int) int { return bits.Len(uint(n)>>runShift) - 1 }
 
 // freeBlock frees a block that no reader can reach.
-func (x *index[K]) freeBlock(p unsafe.Pointer, n int) {
+func (x *core) freeBlock(p unsafe.Pointer, n int) {
 	x.counts.buckets.Add(-int64(n)) // ord:stat
 	if n < runBuckets {
 		x.heap.Kfree(p)
@@ -454,7 +446,7 @@ func (x *index[K]) freeBlock(p unsafe.Pointer, n int) {
 
 // dropBlock frees a block of a frozen table after a grace period. None of its
 // buckets is live.
-func (x *index[K]) dropBlock(t *table, first uint64, n int) {
+func (x *core) dropBlock(t *table, first uint64, n int) {
 	r := loadRef(&t.dir[first].at)                 // ord:segment
 	if r == 0 || !casRef(&t.dir[first].at, r, 0) { // ord:segment
 		return
@@ -493,7 +485,7 @@ func (x *index[K]) double(t *table) bool {
 }
 
 // halve makes a table with half the buckets, when no child of this one is left.
-func (x *index[K]) halve(t *table) bool {
+func (x *core) halve(t *table) bool {
 	if t.n <= t.n0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
 		return false
 	}

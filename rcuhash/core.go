@@ -1,0 +1,254 @@
+package rcuhash
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/depcheck"
+	"quiesce/internal/pin"
+	"quiesce/page"
+	"quiesce/slab"
+)
+
+// core is the part of an index that does not depend on the type of the keys.
+type core struct {
+	table atomic.Pointer[table] // nil: closed
+	base  unsafe.Pointer        // the rest is immutable after init, but for what is atomic
+	seeds seeds
+	shape shape
+	heap  *slab.Heap
+	pages *page.Allocator
+	dep   depcheck.Map
+
+	counts   counts
+	resizing atomic.Bool // a goroutine grows or shrinks the map
+	dropped  atomic.Bool // blocks of buckets were freed by callbacks
+}
+
+// refOf returns the reference to memory of the heap.
+func (x *core) refOf(p unsafe.Pointer) ref {
+	return ref((uintptr(p) - uintptr(x.base)) >> 4)
+}
+
+// open returns the current table. A closed map has none: operations call open
+// before they pin or lock anything.
+func (x *core) open(op string) *table {
+	t := x.table.Load() // ord:table
+	if t == nil {
+		panic(closedUse(op))
+	}
+	return t
+}
+
+// closedUse is what an operation on a closed map panics with: a string, which
+// the runtime can print even where the caller is pinned.
+func closedUse(op string) string {
+	return "quiesce/rcuhash: " + op + " of a closed map"
+}
+
+// watched is a look-up that sees whether entries moved while it looked: doc.go
+// has the argument.
+type watched struct {
+	x    *core
+	t    *table
+	hash uint64
+	rep  uint64  // the tag in every byte
+	b    *bucket // where to look, with its chain; may be nil
+	meta uint64  // of b, from before the look
+}
+
+// watch begins a look-up of hash h.
+func (x *core) watch(t *table, h uint64) watched {
+	w := watched{x: x, t: t, hash: h, rep: tagOf(h) * everyByte, b: t.begin(x.base, h)}
+	if w.b != nil {
+		w.meta = w.b.loadMeta()
+	}
+	return w
+}
+
+// missed reports whether the look-up has to look again, in w.b. If it returns
+// false, the key was absent at some time during the look-up.
+func (w *watched) missed() bool {
+	// The version is read last, by locate.
+	right, now := w.t.locate(w.x.base, w.hash)
+	current := w.x.table.Load() // ord:table
+	if right == w.b && (now^w.meta)&identity == 0 && current == w.t || current == nil {
+		return false // or closed by now, which Close's caller had to rule out
+	}
+	if current != w.t {
+		w.t = current
+		right, now = current.locate(w.x.base, w.hash)
+	}
+	w.b, w.meta = right, now
+	return true
+}
+
+// lookupWord is index.get for keys of 8 bytes that are integers. It is written
+// for its speed: nearly always the key is in the bucket where it begins.
+func (x *core) lookupWord(k uint64, op string) unsafe.Pointer {
+	t := x.table.Load() // ord:table
+	if t == nil {
+		panic(closedUse(op))
+	}
+	hi, lo := bits.Mul64(k^x.seeds.xor, x.seeds.mul)
+	h := hi ^ lo
+	i := t.beginAt(h)
+	base, keyAt := x.base, x.shape.keyAt
+	if r := loadRef(&t.dir[i>>runShift].at); r != 0 { // ord:segment
+		b := (*bucket)(unsafe.Add(base, uintptr(r)<<4+uintptr(i%runBuckets)*uintptr(bucketSize)))
+		for m := candidates(b.loadLow(), b.loadMeta(), tagOf(h)*everyByte); m != 0; m &= m - 1 {
+			if r := loadRef(b.refAt(slotOf(m))); r != 0 {
+				n := unsafe.Add(base, uintptr(r)<<4)
+				if *(*uint64)(unsafe.Add(n, keyAt)) == k {
+					return n
+				}
+			}
+		}
+	}
+	return x.lookupWordSlow(t, h, k)
+}
+
+func (x *core) lookupWordSlow(t *table, h, k uint64) unsafe.Pointer {
+	w := x.watch(t, h)
+	for again := true; again; again = w.missed() {
+		for b := w.b; b != nil; b = x.next(b) {
+			for m := b.candidates(w.rep); m != 0; m &= m - 1 {
+				if n := x.node(b, slotOf(m)); n != nil && *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
+					return n
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// lookupString is index.get for string keys.
+func (x *core) lookupString(k string, op string) unsafe.Pointer {
+	t := x.open(op)
+	w := x.watch(t, maphash.String(x.seeds.other, k))
+	for again := true; again; again = w.missed() {
+		for b := w.b; b != nil; b = x.next(b) {
+			for m := b.candidates(w.rep); m != 0; m &= m - 1 {
+				if n := x.node(b, slotOf(m)); n != nil && x.shape.key(n) == k {
+					return n
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// held is a locked chain: the goroutine is pinned, with interrupts disabled.
+type held struct {
+	t *table
+	b *bucket // its first bucket
+	s pin.IRQ
+}
+
+// lockFor locks the chain that has the entries of hash h.
+func (x *core) lockFor(h uint64) (l held) {
+	if depcheck.Enabled() {
+		depcheck.HardirqsOff()
+		x.dep.Acquire(depcheck.Raw, depcheck.Pins2)
+	}
+	l.s = pin.DisableIRQ()
+	for {
+		l.t = x.table.Load() // ord:table
+		l.b, _ = l.t.locate(x.base, h)
+		l.b.lock()
+		b, _ := l.t.locate(x.base, h)
+		if b == l.b && x.table.Load() == l.t { // ord:table
+			break
+		}
+		l.b.unlock() // it was split, or merged, before we had it
+	}
+	if depcheck.Enabled() {
+		x.dep.Acquired()
+	}
+	return l
+}
+
+func (x *core) unlock(l held) {
+	if depcheck.Enabled() {
+		x.dep.Release(true)
+	}
+	l.b.unlock()
+	l.s.Restore()
+	if depcheck.Enabled() {
+		depcheck.HardirqsOn()
+		depcheck.Left()
+	}
+}
+
+// node returns the node in a slot, or nil.
+func (x *core) node(b *bucket, slot int) unsafe.Pointer {
+	if r := loadRef(&b.refs[slot]); r != 0 {
+		return at(x.base, r)
+	}
+	return nil
+}
+
+// roomLocked returns the first free slot of a locked chain, or nil and how many
+// buckets the chain has.
+func (x *core) roomLocked(b *bucket) (in *bucket, slot, length int) {
+	for ; b != nil; b = x.next(b) {
+		length++
+		if slot = b.free(); slot >= 0 {
+			return b, slot, length
+		}
+	}
+	return nil, -1, length
+}
+
+// unlinkLocked takes an empty bucket out of a locked chain that begins with
+// another one. It keeps its link, for readers that are in it.
+func (x *core) unlinkLocked(b, empty *bucket) *bucket {
+	for x.next(b) != empty {
+		b = x.next(b)
+	}
+	storeRef(&b.over, loadRef(&empty.over)) // ord:slot
+	return empty
+}
+
+// allocBuckets returns memory for n buckets that are not live, or nil.
+func (x *core) allocBuckets(n int, f gfp.Flags) unsafe.Pointer {
+	p := x.heap.Kmalloc(n*bucketSize, f|gfp.Zero|gfp.NoWarn)
+	if p != nil {
+		x.counts.buckets.Add(int64(n)) // ord:stat
+	}
+	return p
+}
+
+// free frees a bucket that no reader has seen. p may be nil.
+func (x *core) free(p unsafe.Pointer) {
+	if p != nil {
+		x.heap.Kfree(p)
+		x.counts.buckets.Add(-1) // ord:stat
+	}
+}
+
+// retireBucket frees a bucket of a chain after a grace period. b may be nil.
+func (x *core) retireBucket(b *bucket) {
+	if b != nil {
+		x.heap.KfreeRCUSized(unsafe.Pointer(b), bucketSize)
+		x.counts.buckets.Add(-1) // ord:stat
+	}
+}
+
+// retire frees a node after a grace period. n may be nil.
+func (x *core) retire(n unsafe.Pointer) {
+	if n != nil {
+		x.heap.KfreeRCUSized(n, x.shape.size(n))
+	}
+}
+
+// next returns the next bucket of a chain, or nil.
+func (x *core) next(b *bucket) *bucket {
+	if r := loadRef(&b.over); r != 0 {
+		return (*bucket)(at(x.base, r))
+	}
+	return nil
+}

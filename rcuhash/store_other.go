@@ -1,0 +1,20 @@
+//go:build !amd64 || race
+
+package rcuhash
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// The stores of a bucket's words.
+
+func storeWord(w *uint64, v uint64) { atomic.StoreUint64(w, v) } // ord:slot
+
+func storeRef(r *ref, v ref) {
+	if unsafe.Sizeof(v) == 4 {
+		atomic.StoreUint32((*uint32)(unsafe.Pointer(r)), uint32(v)) // ord:slot
+		return
+	}
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(r)), uint64(v)) // ord:slot
+}
