@@ -20,6 +20,7 @@ type core struct {
 	seeds seeds
 	shape shape
 	heap  *slab.Heap
+	small *smallMaps // whose heap that is, or nil
 	pages *page.Allocator
 	dep   depcheck.Map
 

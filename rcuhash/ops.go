@@ -11,7 +11,6 @@ import (
 	"quiesce/internal/sys"
 	"quiesce/page"
 	"quiesce/rcu"
-	"quiesce/slab"
 )
 
 // init makes an empty index for nodes of a shape.
@@ -33,18 +32,12 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 	x.seeds = newSeeds()
 	x.pages = cfg.pages
 	x.base = pages.CoreOf(cfg.pages).Base
-	x.heap = slab.NewHeap(cfg.pages)
 	x.dep.Init("rcuhash.bucket")
-	err := x.heap.Prepare(bucketSize, smallBuckets*bucketSize)
-	if err == nil && s.kind != stringKey && !s.vlen {
-		err = x.heap.Prepare(s.fixed())
-	}
-	if err != nil {
-		_ = x.heap.Close() // nothing was allocated
-		return fmt.Errorf("rcuhash: %w", err)
+	if err := x.openHeap(size); err != nil {
+		return err
 	}
 	if !x.firstTable(max(smallBuckets/2, (size+perBucket-1)/perBucket)) {
-		_ = x.heap.Close()
+		_ = x.closeHeap()
 		return fmt.Errorf("rcuhash: no memory for %d keys", size)
 	}
 	return nil
@@ -316,23 +309,7 @@ func (x *index[K]) close() error {
 	for x.resizing.Load() { // ord:resizing
 		sys.Sleep(100_000)
 	}
-	for i := range t.mask() + 1 {
-		b := t.bucketAt(x.base, i)
-		if b == nil {
-			continue
-		}
-		for c := b; c != nil; c = x.next(c) {
-			for s := range slots {
-				x.retire(x.node(c, s))
-			}
-		}
-		x.retireChain(x.next(b))
-	}
-	x.freeTable(t)
-	if x.dropped.Load() { // ord:resizing
-		rcu.Barrier()
-	}
-	err := x.heap.Close()
+	err := x.freeAll(t)
 	x.counts.reset()
 	if err != nil {
 		return fmt.Errorf("rcuhash: %w", err)

@@ -2,7 +2,11 @@
 
 package rcuhash
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"quiesce/internal/race"
+)
 
 // ref is the place of a node or of a bucket: its distance from the allocator's
 // base in units of 16 bytes. 0 is none, because page 0 is never handed out.
@@ -10,6 +14,10 @@ type ref = uint32
 
 // slots is how many references a bucket has, so that it is one cache line.
 const slots = 11
+
+// wholesale says that Close of a map may free its nodes without touching them. In
+// race builds the detector has to see each.
+const wholesale = !race.Enabled
 
 func loadRef(r *ref) ref             { return atomic.LoadUint32(r) }                   // ord:slot
 func casRef(r *ref, old, v ref) bool { return atomic.CompareAndSwapUint32(r, old, v) } // ord:segment

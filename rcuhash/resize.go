@@ -523,24 +523,21 @@ func (x *index[K]) leaveSmall(t *table) bool {
 	if ok {
 		x.table.Store(next) // ord:table
 	}
-	var gone [smallBuckets]*bucket
 	for i := range locked {
-		b := t.bucketAt(x.base, uint64(i))
-		if ok {
-			gone[i] = x.next(b)
-			storeWord(&b.meta, b.loadMeta()&^liveBit+versionOne) // ord:live
-		}
-		b.unlock()
+		t.bucketAt(x.base, uint64(i)).unlock()
 	}
 	s.Restore()
 	if !ok {
 		x.freeTable(next)
 		return false
 	}
-	for _, b := range gone {
-		x.retireChain(b)
+	// Those that still look at the old table see in the end that it is not the
+	// current one. Until then it has to be whole.
+	for i := range uint64(smallBuckets) {
+		x.retireChain(x.next(t.bucketAt(x.base, i)))
 	}
-	x.dropBlock(t, 0, smallBuckets)
+	x.counts.buckets.Add(-smallBuckets) // ord:stat
+	x.heap.KfreeRCUSized(unsafe.Pointer(t.bucketAt(x.base, 0)), smallBuckets*bucketSize)
 	return true
 }
 

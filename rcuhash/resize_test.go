@@ -403,3 +403,88 @@ func TestAPutIsRefusedWhenTheChainIsFull(t *testing.T) {
 	}
 	checkIndex(t, &m.x)
 }
+
+// A map that leaves its first, small table keeps every key for readers and
+// writers, again and again.
+func TestHA_KeysAreFoundWhileAMapLeavesItsSmallTable(t *testing.T) {
+	a, err := page.New(page.Config{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rounds := 2000
+	if testing.Short() {
+		rounds = 300
+	}
+	for range rounds {
+		m, err := New[uint64, uint64](0, WithAllocator(a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Put(0, 1)
+		var stop atomic.Bool
+		reader := testkit.Async(func() {
+			for !stop.Load() {
+				if v, ok := get(m, 0); !ok || v != 1 {
+					t.Errorf("the first key: %d, %v", v, ok)
+					return
+				}
+			}
+		})
+		<-testkit.AsyncN(2, func(w int) {
+			for k := range uint64(80) {
+				m.Put(1+2*k+uint64(w), k)
+			}
+		})
+		stop.Store(true)
+		<-reader
+		if m.Len() != 161 || m.x.table.Load().isSmall() {
+			t.Fatalf("%d keys, small: %v", m.Len(), m.x.table.Load().isSmall())
+		}
+		checkIndex(t, &m.x)
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Small maps share a heap: many of them cost little more than their entries, and
+// the last one closes the heap.
+func TestSmallMapsShareAHeap(t *testing.T) {
+	a, err := page.New(page.Config{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps := 10_000
+	if testing.Short() {
+		maps = 500
+	}
+	all := make([]*Map[uint64, uint64], maps)
+	for i := range all {
+		if all[i], err = New[uint64, uint64](10, WithAllocator(a)); err != nil {
+			t.Fatal(err)
+		}
+		for k := range uint64(10) {
+			all[i].Put(k, k)
+		}
+	}
+	if n := len(all[0].Stats()); n != 3 {
+		t.Errorf("%d size classes", n)
+	}
+	if each := a.Stats().Resident / int64(maps); each > 2048 && !testing.Short() {
+		t.Errorf("a map of 10 keys takes %d bytes", each)
+	}
+	for _, m := range all {
+		if m.Len() != 10 {
+			t.Errorf("%d keys", m.Len())
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}

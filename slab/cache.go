@@ -65,6 +65,7 @@ type cache struct {
 	pendingObjects atomic.Int64  // in closed sheaves
 	lastReclaim    atomic.Int64  // when Reclaim was called last
 	closed         atomic.Bool
+	discarded      bool   // by close's caller: what is still allocated is free
 	poison         poison // empty in plain builds
 	stats          counters
 
@@ -204,6 +205,9 @@ func (c *cache) close() error {
 	}
 	c.barrier()
 	c.shrink()
+	if c.discarded {
+		c.discardObjects()
+	}
 	c.mu.LockIRQ()
 	left := c.slabs.inuse
 	c.mu.UnlockIRQ()

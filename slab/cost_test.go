@@ -63,6 +63,6 @@ func TestNoCacheWithoutAnAllocator(t *testing.T) {
 	if p := h.Kmalloc(64, gfp.NoWait|gfp.NoLocks|gfp.NoWarn); p != nil {
 		t.Error("Kmalloc with NoLocks has memory from nowhere")
 	}
-	eventually(t, "the end of the attempt to make the class", func() bool { return h.asked.Load() == 0 })
+	eventually(t, "the end of the attempt to make the class", func() bool { return h.asked[0].Load() == 0 })
 	mustClose(t, h)
 }

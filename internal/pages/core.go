@@ -18,7 +18,7 @@ const (
 )
 
 // Core is the memory of an allocator, for package slab. All fields but Added,
-// Waiters and SmallSheaves are immutable once the allocator is made.
+// Waiters, SmallSheaves and SmallMaps are immutable once the allocator is made.
 type Core struct {
 	Base  unsafe.Pointer // address of page 0
 	Size  uintptr        // bytes of the range
@@ -35,6 +35,8 @@ type Core struct {
 	// SmallSheaves is package slab's: the pages that sheaves of several caches
 	// are in.
 	SmallSheaves atomic.Value
+	// SmallMaps is package rcuhash's: the heap that small maps share.
+	SmallMaps atomic.Value
 
 	Unmade error // why there is no memory at all; nil: there is
 
@@ -123,6 +125,12 @@ const (
 // CoreOf returns the Core of an allocator, which is a *page.Allocator. Package
 // page sets it when it is initialized.
 var CoreOf func(allocator any) *Core
+
+// DiscardHeap closes a *slab.Heap whose every object is given up: no one uses any,
+// and they are not freed one by one. In builds that watch every object it is
+// Close, and reports them as leaks. Package slab sets it when it is initialized.
+// Context: task; not pinned, not in a read-side section.
+var DiscardHeap func(heap any) error
 
 // Unseen is a gfp.Flags bit for pages that hidden code alone touches: sheaves.
 // They must come back by FreeUnseen. For the race detector such a page is free

@@ -1,0 +1,116 @@
+package rcuhash
+
+import (
+	"fmt"
+
+	"quiesce/internal/pages"
+	"quiesce/lock"
+	"quiesce/page"
+	"quiesce/rcu"
+	"quiesce/slab"
+)
+
+// smallMap is what a map takes in bytes, going by the size that New is told, that
+// has no heap of its own: a heap costs several KiB. Untuned.
+const smallMap = 64 << 10
+
+// smallMaps is the heap that the small maps of an allocator share. It is closed
+// with the last of them, so that the allocator can be closed.
+type smallMaps struct {
+	mu   lock.Mutex
+	heap *slab.Heap // protected by mu, as is the next
+	maps int
+}
+
+// smallMapsOf returns that of an allocator.
+func smallMapsOf(core *pages.Core) *smallMaps {
+	if s := core.SmallMaps.Load(); s != nil { // ord:publish
+		return s.(*smallMaps)
+	}
+	s := new(smallMaps)
+	s.mu.Init("rcuhash.small.mu")
+	core.SmallMaps.CompareAndSwap(nil, s)     // ord:publish
+	return core.SmallMaps.Load().(*smallMaps) // ord:publish
+}
+
+// join returns the heap, for one map more.
+func (s *smallMaps) join(a *page.Allocator) *slab.Heap {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.maps == 0 {
+		s.heap = slab.NewHeap(a, slab.FineClasses())
+	}
+	s.maps++
+	return s.heap
+}
+
+// leave is called for a map that is closed.
+func (s *smallMaps) leave() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.maps--; s.maps > 0 {
+		return nil
+	}
+	return s.heap.Close()
+}
+
+// openHeap gives the map a heap, that for small maps or its own, with the size
+// classes that it needs.
+func (x *core) openHeap(size int) error {
+	node := 64 // of unknown size: a guess
+	sizes := []int{bucketSize, smallBuckets * bucketSize}
+	if x.shape.kind != stringKey && !x.shape.vlen {
+		node = x.shape.fixed()
+		sizes = append(sizes, node)
+	}
+	if size <= smallMap/node {
+		x.small = smallMapsOf(pages.CoreOf(x.pages))
+		x.heap = x.small.join(x.pages)
+	} else {
+		x.heap = slab.NewHeap(x.pages, slab.FineClasses())
+	}
+	if err := x.heap.Prepare(sizes...); err != nil {
+		_ = x.closeHeap() // nothing was allocated
+		return fmt.Errorf("rcuhash: %w", err)
+	}
+	return nil
+}
+
+// closeHeap ends the map's use of its heap, which has nothing more of the map.
+func (x *core) closeHeap() error {
+	if x.small != nil {
+		return x.small.leave()
+	}
+	return x.heap.Close()
+}
+
+// free gives all memory back: the nodes and the buckets of the last table.
+func (x *core) freeAll(t *table) error {
+	if wholesale && x.small == nil {
+		rcu.Synchronize()     // for readers that have a value
+		if x.dropped.Load() { // ord:resizing
+			rcu.Barrier()
+		}
+		x.freeTable(t)
+		return pages.DiscardHeap(x.heap)
+	}
+	for i := range t.mask() + 1 {
+		if b := t.bucketAt(x.base, i); b != nil {
+			for c := b; c != nil; c = x.next(c) {
+				for s := range slots {
+					x.retire(x.node(c, s))
+				}
+			}
+			x.retireChain(x.next(b))
+		}
+	}
+	for i := uint64(0); i < 2*t.n; {
+		first, n := t.blockOf(i)
+		x.dropBlock(t, first, n)
+		i += uint64(n)
+	}
+	if x.dropped.Load() { // ord:resizing
+		rcu.Barrier()
+	}
+	return x.closeHeap()
+}
