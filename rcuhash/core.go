@@ -2,7 +2,6 @@ package rcuhash
 
 import (
 	"hash/maphash"
-	"math/bits"
 	"sync/atomic"
 	"unsafe"
 
@@ -94,8 +93,7 @@ func (x *core) lookupWord(k uint64, op string) unsafe.Pointer {
 	if t == nil {
 		panic(closedUse(op))
 	}
-	hi, lo := bits.Mul64(k^x.seeds.xor, x.seeds.mul)
-	h := hi ^ lo
+	h := x.seeds.mix(k)
 	i := t.beginAt(h)
 	base, keyAt := x.base, x.shape.keyAt
 	if r := loadRef(&t.dir[i>>runShift].at); r != 0 { // ord:segment

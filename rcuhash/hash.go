@@ -34,19 +34,21 @@ func kindOf(t reflect.Type) keyKind {
 // seeds are a map's own random numbers: keys that collide in one map don't in
 // another, and can't be chosen without knowing them.
 type seeds struct {
-	other    maphash.Seed
-	xor, mul uint64
+	other     maphash.Seed
+	xor       uint64
+	mul, mul2 uint64 // odd
 }
 
 func newSeeds() seeds {
-	return seeds{maphash.MakeSeed(), rand.Uint64(), rand.Uint64() | 1}
+	return seeds{maphash.MakeSeed(), rand.Uint64(), rand.Uint64() | 1, rand.Uint64() | 1}
 }
 
-// mix hashes an integer: both halves of a product of 128 bits. The low half
-// alone would keep keys apart that differ in low bits, the high one those that
-// differ in high bits.
+// mix hashes an integer: the two halves of a product of 128 bits, twice. Once is
+// not enough: both halves of multiples of one number are nearly linear sequences,
+// and with one seed in some thousands they cancel each other in the low bits.
 func (s *seeds) mix(v uint64) uint64 {
 	hi, lo := bits.Mul64(v^s.xor, s.mul)
+	hi, lo = bits.Mul64(hi^lo, s.mul2)
 	return hi ^ lo
 }
 
