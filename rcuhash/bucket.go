@@ -76,8 +76,8 @@ func (b *bucket) refAt(slot int) *ref {
 	return (*ref)(unsafe.Add(unsafe.Pointer(b), int(unsafe.Offsetof(b.refs))+slot*int(unsafe.Sizeof(b.over))))
 }
 
-func (b *bucket) loadLow() uint64  { return atomic.LoadUint64(&b.low) }  // ord:slot
-func (b *bucket) loadMeta() uint64 { return atomic.LoadUint64(&b.meta) } // ord:slot
+func (b *bucket) loadLow() uint64  { return atomic.LoadUint64(&b.low) }  // ord:entry
+func (b *bucket) loadMeta() uint64 { return atomic.LoadUint64(&b.meta) } // ord:entry,live,moved,bucket-lock
 
 // candidates returns those of this bucket.
 func (b *bucket) candidates(rep uint64) uint64 { return candidates(b.loadLow(), b.loadMeta(), rep) }
@@ -119,14 +119,14 @@ func (b *bucket) free() int {
 
 // set fills a free slot. Readers find the tag after the reference.
 func (b *bucket) set(slot int, tag uint64, r ref) {
-	storeRef(&b.refs[slot], r) // ord:slot
+	storeRef(&b.refs[slot], r) // ord:entry
 	b.tag(slot, tag)
 }
 
 // remove clears a slot. The reference goes first: from then on no reader
 // can get it.
 func (b *bucket) remove(slot int) {
-	storeRef(&b.refs[slot], 0) // ord:slot
+	storeRef(&b.refs[slot], 0) // ord:entry
 	b.tag(slot, 0)
 }
 
@@ -135,7 +135,7 @@ func (b *bucket) tag(slot int, tag uint64) {
 	if slot >= 8 {
 		w, shift = &b.meta, shift-64
 	}
-	storeWord(w, atomic.LoadUint64(w)&^(0xff<<shift)|tag<<shift) // ord:slot
+	storeWord(w, atomic.LoadUint64(w)&^(0xff<<shift)|tag<<shift) // ord:entry
 }
 
 // tagAt returns the tag of a slot.

@@ -64,7 +64,7 @@ type watched struct {
 func (x *core) watch(t *table, h uint64) watched {
 	w := watched{x: x, t: t, hash: h, rep: tagOf(h) * everyByte, b: t.begin(x.base, h)}
 	if w.b != nil {
-		w.meta = w.b.loadMeta()
+		w.meta = w.b.loadMeta() // ord:moved
 	}
 	return w
 }
@@ -73,8 +73,8 @@ func (x *core) watch(t *table, h uint64) watched {
 // false, the key was absent at some time during the look-up.
 func (w *watched) missed() bool {
 	// The version is read last, by locate.
-	right, now := w.t.locate(w.x.base, w.hash)
-	current := w.x.table.Load() // ord:table
+	right, now := w.t.locate(w.x.base, w.hash) // ord:live,moved
+	current := w.x.table.Load()                // ord:table
 	if right == w.b && (now^w.meta)&identity == 0 && current == w.t || current == nil {
 		return false // or closed by now, which Close's caller had to rule out
 	}
@@ -96,10 +96,10 @@ func (x *core) lookupWord(k uint64, op string) unsafe.Pointer {
 	h := x.seeds.mix(k)
 	i := t.beginAt(h)
 	base, keyAt := x.base, x.shape.keyAt
-	if r := loadRef(&t.dir[i>>runShift].at); r != 0 { // ord:segment
+	if r := loadRef(&t.dir[i>>runShift].at); r != 0 { // ord:run
 		b := (*bucket)(unsafe.Add(base, uintptr(r)<<4+uintptr(i%runBuckets)*uintptr(bucketSize)))
 		for m := candidates(b.loadLow(), b.loadMeta(), tagOf(h)*everyByte); m != 0; m &= m - 1 {
-			if r := loadRef(b.refAt(slotOf(m))); r != 0 {
+			if r := loadRef(b.refAt(slotOf(m))); r != 0 { // ord:entry
 				n := unsafe.Add(base, uintptr(r)<<4)
 				if *(*uint64)(unsafe.Add(n, keyAt)) == k {
 					return n
@@ -158,7 +158,7 @@ func (x *core) lockFor(h uint64) (l held) {
 		l.t = x.table.Load() // ord:table
 		l.b, _ = l.t.locate(x.base, h)
 		l.b.lock()
-		b, _ := l.t.locate(x.base, h)
+		b, _ := l.t.locate(x.base, h)          // ord:live
 		if b == l.b && x.table.Load() == l.t { // ord:table
 			break
 		}
@@ -184,7 +184,7 @@ func (x *core) unlock(l held) {
 
 // node returns the node in a slot, or nil.
 func (x *core) node(b *bucket, slot int) unsafe.Pointer {
-	if r := loadRef(&b.refs[slot]); r != 0 {
+	if r := loadRef(&b.refs[slot]); r != 0 { // ord:entry
 		return at(x.base, r)
 	}
 	return nil
@@ -208,7 +208,7 @@ func (x *core) unlinkLocked(b, empty *bucket) *bucket {
 	for x.next(b) != empty {
 		b = x.next(b)
 	}
-	storeRef(&b.over, loadRef(&empty.over)) // ord:slot
+	storeRef(&b.over, loadRef(&empty.over)) // ord:overflow
 	return empty
 }
 
@@ -246,7 +246,7 @@ func (x *core) retire(n unsafe.Pointer) {
 
 // next returns the next bucket of a chain, or nil.
 func (x *core) next(b *bucket) *bucket {
-	if r := loadRef(&b.over); r != 0 {
+	if r := loadRef(&b.over); r != 0 { // ord:overflow
 		return (*bucket)(at(x.base, r))
 	}
 	return nil

@@ -104,7 +104,7 @@ func (x *index[K]) install(h uint64, k *K, n unsafe.Pointer, cond condition, f g
 				x.free(spare)
 				return found, false, true
 			}
-			storeRef(&b.refs[slot], x.refOf(n)) // ord:slot
+			storeRef(&b.refs[slot], x.refOf(n)) // ord:entry
 			x.unlock(l)
 			x.free(spare)
 			return found, true, true
@@ -117,7 +117,7 @@ func (x *index[K]) install(h uint64, k *K, n unsafe.Pointer, cond condition, f g
 		if in == nil && spare != nil {
 			in, slot = (*bucket)(spare), 0
 			in.set(slot, tagOf(h), x.refOf(n))
-			storeRef(&b.over, x.refOf(spare)) // b is the last; ord:slot
+			storeRef(&b.over, x.refOf(spare)) // b is the last; ord:overflow
 			spare = nil
 		} else if in != nil {
 			in.set(slot, tagOf(h), x.refOf(n))

@@ -76,7 +76,7 @@ func (x *index[K]) firstTable(buckets int) bool {
 func (x *core) freeTable(t *table) {
 	for i := uint64(0); i < 2*t.n; {
 		first, n := t.blockOf(i)
-		if r := loadRef(&t.dir[first].at); r != 0 { // ord:segment
+		if r := loadRef(&t.dir[first].at); r != 0 { // ord:run
 			x.freeBlock(unsafe.Add(x.base, uintptr(r)<<4), n)
 		}
 		i += uint64(n)
@@ -137,7 +137,7 @@ func (x *index[K]) delete(h uint64, k *K, old unsafe.Pointer) unsafe.Pointer {
 // what has to wait is left for after.
 type attempt struct {
 	done, ok bool
-	spare    bool // not done for lack of a bucket
+	noRoom   bool // not done for lack of a bucket
 	keys     int64
 	bytes    int64
 }
@@ -147,7 +147,7 @@ func (x *index[K]) swapIn(h uint64, k *K, n, old unsafe.Pointer) attempt {
 	size := x.varying(n)
 	_, stored, ok := x.install(h, k, n, condition{absent: old == nil, old: old}, gfp.NoLocks|gfp.NoWarn)
 	if !stored {
-		return attempt{spare: !ok}
+		return attempt{noRoom: !ok}
 	}
 	if old == nil {
 		return attempt{done: true, ok: true, keys: 1, bytes: size}
@@ -177,7 +177,7 @@ func (x *index[K]) attempts(h uint64, try func() attempt) bool {
 		if a.done {
 			return a.ok
 		}
-		if a.spare {
+		if a.noRoom {
 			// Memory for one bucket, for which this may wait, lets the next try
 			// find it without.
 			p := x.allocBuckets(1, gfp.Kernel)
@@ -297,7 +297,7 @@ func (x *core) emptyLocked(b *bucket, nodes *[]unsafe.Pointer) (gone *bucket) {
 		}
 	}
 	gone = x.next(b)
-	storeRef(&b.over, 0) // ord:slot
+	storeRef(&b.over, 0) // ord:overflow
 	return gone
 }
 

@@ -174,7 +174,7 @@ func (x *core) lockPair(t *table, i uint64) (b, child *bucket) {
 		return nil, nil
 	}
 	b.lock()
-	if x.table.Load() != t || b.loadMeta()&liveBit == 0 { // ord:table
+	if x.table.Load() != t || b.loadMeta()&liveBit == 0 { // ord:table,live
 		b.unlock()
 		return nil, nil
 	}
@@ -220,14 +220,14 @@ func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, s
 	// 1. The movers are in the child too, which is not live. It is locked until
 	// they have left the parent: one that was deleted in between would be freed
 	// while new readers can still reach it there.
-	child.lock()
+	child.lock() // ord:bucket-lock
 	in, used := child, 0
 	for j := range e.n {
 		if !has(movers, j) {
 			continue
 		}
 		if used == slots {
-			storeRef(&in.over, x.refOf(unsafe.Pointer(spares[0]))) // ord:slot
+			storeRef(&in.over, x.refOf(unsafe.Pointer(spares[0]))) // ord:overflow
 			in, spares, used = spares[0], spares[1:], 0
 		}
 		in.set(used, tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))
@@ -237,7 +237,7 @@ func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, s
 	storeWord(&child.meta, child.loadMeta()|liveBit) // ord:live
 	fault.Delay("live")
 	// 3. Those that began in the parent, and miss, look again.
-	b.moved()
+	b.moved() // ord:moved
 	fault.Delay("moved")
 	// 4. The movers leave the parent.
 	keepers := 0
@@ -257,10 +257,10 @@ func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, s
 			b.set(b.free(), tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))
 		}
 	}
-	b.moved()
+	b.moved() // ord:moved
 	fault.Delay("moved")
 	gone = x.next(b)
-	storeRef(&b.over, 0) // ord:slot
+	storeRef(&b.over, 0) // ord:overflow
 	return gone
 }
 
@@ -340,7 +340,7 @@ func (x *core) mergeLocked(b, child *bucket) (gone *bucket) {
 	}
 	// 2. Those that are in the parent since before it was split, and miss, look
 	// again.
-	b.moved()
+	b.moved() // ord:moved
 	fault.Delay("moved")
 	// 3. Look-ups begin in the parent from now on; those that began in the child,
 	// and miss, look again.
@@ -348,7 +348,7 @@ func (x *core) mergeLocked(b, child *bucket) (gone *bucket) {
 	fault.Delay("live")
 	// 4. The entries leave the child.
 	gone = x.next(child)
-	storeRef(&child.over, 0) // ord:slot
+	storeRef(&child.over, 0) // ord:overflow
 	for s := range slots {
 		if child.tagAt(s) != 0 {
 			child.remove(s)
@@ -362,7 +362,7 @@ func (x *core) appendLocked(b, last *bucket) {
 	for next := x.next(b); next != nil; next = x.next(b) {
 		b = next
 	}
-	storeRef(&b.over, x.refOf(unsafe.Pointer(last))) // ord:slot
+	storeRef(&b.over, x.refOf(unsafe.Pointer(last))) // ord:overflow
 }
 
 // freeSlotsLocked returns how many free slots and how many buckets a locked
@@ -395,7 +395,7 @@ func (x *core) retireChain(b *bucket) {
 // ensure makes the block that bucket i is in, if there is none.
 func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 	first, n := t.blockOf(i)
-	if loadRef(&t.dir[i>>runShift].at) != 0 { // ord:segment
+	if loadRef(&t.dir[i>>runShift].at) != 0 { // ord:run
 		return true
 	}
 	p := x.allocBlock(n, f)
@@ -404,9 +404,9 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 	}
 	// The first run says who made the block, and the others follow: until then
 	// their buckets are not live, as they will be.
-	if r := x.refOf(p); casRef(&t.dir[first].at, 0, r) { // ord:segment
+	if r := x.refOf(p); casRef(&t.dir[first].at, 0, r) { // ord:run
 		for j := range uint64(n) >> runShift {
-			storeRef(&t.dir[first+j].at, r+ref(j)*runBuckets*ref(bucketSize/16)) // ord:segment
+			storeRef(&t.dir[first+j].at, r+ref(j)*runBuckets*ref(bucketSize/16)) // ord:run
 		}
 		if t.cursor.Load() != frozen { // ord:cursor
 			return true
@@ -416,7 +416,7 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 		return false
 	}
 	x.freeBlock(p, n)
-	return loadRef(&t.dir[i>>runShift].at) != 0 // ord:segment
+	return loadRef(&t.dir[i>>runShift].at) != 0 // ord:run
 }
 
 // allocBlock returns memory for n buckets that are not live, or nil.
@@ -447,8 +447,8 @@ func (x *core) freeBlock(p unsafe.Pointer, n int) {
 // dropBlock frees a block of a frozen table after a grace period. None of its
 // buckets is live.
 func (x *core) dropBlock(t *table, first uint64, n int) {
-	r := loadRef(&t.dir[first].at)                 // ord:segment
-	if r == 0 || !casRef(&t.dir[first].at, r, 0) { // ord:segment
+	r := loadRef(&t.dir[first].at)                 // ord:run
+	if r == 0 || !casRef(&t.dir[first].at, r, 0) { // ord:run
 		return
 	}
 	p := unsafe.Add(x.base, uintptr(r)<<4)
@@ -474,7 +474,7 @@ func (x *index[K]) double(t *table) bool {
 	}
 	next := &table{n: 2 * t.n, n0: t.n0, floor: t.floor, dir: newDir(4 * t.n)}
 	for i := range t.dir {
-		next.dir[i].at = loadRef(&t.dir[i].at) // ord:segment
+		next.dir[i].at = loadRef(&t.dir[i].at) // ord:run
 	}
 	next.first.Store(next.n) // ord:hint
 	if next.n >= largeBuckets {
@@ -491,7 +491,7 @@ func (x *core) halve(t *table) bool {
 	}
 	next := &table{n: t.n / 2, n0: t.n0, floor: t.floor, dir: newDir(t.n)}
 	for i := range next.dir {
-		next.dir[i].at = loadRef(&t.dir[i].at) // ord:segment
+		next.dir[i].at = loadRef(&t.dir[i].at) // ord:run
 	}
 	next.first.Store(t.n)            // ord:hint
 	next.cursor.Store(int64(next.n)) // ord:cursor

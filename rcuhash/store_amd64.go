@@ -9,7 +9,7 @@ package rcuhash
 // them.
 
 //go:noinline
-func storeWord(w *uint64, v uint64) { *w = v } // ord:slot
+func storeWord(w *uint64, v uint64) { *w = v } // ord:entry,live,moved,bucket-lock
 
 //go:noinline
-func storeRef(r *ref, v ref) { *r = v } // ord:slot
+func storeRef(r *ref, v ref) { *r = v } // ord:entry,overflow,run

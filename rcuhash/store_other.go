@@ -9,12 +9,12 @@ import (
 
 // The stores of a bucket's words.
 
-func storeWord(w *uint64, v uint64) { atomic.StoreUint64(w, v) } // ord:slot
+func storeWord(w *uint64, v uint64) { atomic.StoreUint64(w, v) } // ord:entry,live,moved,bucket-lock
 
 func storeRef(r *ref, v ref) {
 	if unsafe.Sizeof(v) == 4 {
-		atomic.StoreUint32((*uint32)(unsafe.Pointer(r)), uint32(v)) // ord:slot
+		atomic.StoreUint32((*uint32)(unsafe.Pointer(r)), uint32(v)) // ord:entry,overflow,run
 		return
 	}
-	atomic.StoreUint64((*uint64)(unsafe.Pointer(r)), uint64(v)) // ord:slot
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(r)), uint64(v)) // ord:entry,overflow,run
 }

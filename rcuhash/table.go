@@ -95,7 +95,7 @@ func (t *table) bucketAt(base unsafe.Pointer, i uint64) *bucket {
 	if i>>runShift >= uint64(len(t.dir)) {
 		return nil
 	}
-	r := loadRef(&t.dir[i>>runShift].at) // ord:segment
+	r := loadRef(&t.dir[i>>runShift].at) // ord:run
 	if r == 0 {
 		return nil
 	}
@@ -121,7 +121,7 @@ func (t *table) begin(base unsafe.Pointer, h uint64) *bucket {
 func (t *table) locate(base unsafe.Pointer, h uint64) (b *bucket, meta uint64) {
 	for i := h & t.mask(); ; i = parent(i) {
 		if b = t.bucketAt(base, i); b != nil {
-			if meta = b.loadMeta(); meta&liveBit != 0 {
+			if meta = b.loadMeta(); meta&liveBit != 0 { // ord:live
 				return b, meta
 			}
 		}

@@ -25,7 +25,7 @@ func (x *index[K]) step(w *walk, t *table) bool {
 	}
 	h := bits.Reverse64(w.pos)
 	for {
-		b, meta, size := t.cover(x.base, h)
+		b, meta, size := t.cover(x.base, h) // ord:moved
 		w.nodes = w.nodes[:0]
 		for c := b; c != nil; c = x.next(c) {
 			for s := range slots {
@@ -34,7 +34,7 @@ func (x *index[K]) step(w *walk, t *table) bool {
 				}
 			}
 		}
-		b2, meta2, size2 := t.cover(x.base, h)
+		b2, meta2, size2 := t.cover(x.base, h)             // ord:live,moved
 		if now := x.table.Load(); now != t && now != nil { // ord:table
 			t = now
 			continue
@@ -73,13 +73,13 @@ func (t *table) cover(base unsafe.Pointer, h uint64) (b *bucket, meta, size uint
 		i := h & (size - 1)
 		if i < size/2 && size/2 >= t.n0 {
 			// It has its child's entries too, unless that is live.
-			if c := t.bucketAt(base, i+size/2); c == nil || c.loadMeta()&liveBit == 0 {
+			if c := t.bucketAt(base, i+size/2); c == nil || c.loadMeta()&liveBit == 0 { // ord:live
 				size /= 2
 				continue
 			}
 		}
 		if b = t.bucketAt(base, i); b != nil {
-			if meta = b.loadMeta(); meta&liveBit != 0 {
+			if meta = b.loadMeta(); meta&liveBit != 0 { // ord:live
 				return b, meta, size
 			}
 		}
