@@ -11,8 +11,9 @@ import (
 )
 
 // The plain stores of busy, Nest and QS pair with a membarrier elsewhere, so
-// nothing but the compiler orders them with the accesses of the section. Here
-// its output is read, path by path, for amd64.
+// nothing but the compiler orders them with the accesses of the section. The
+// plain stores of rcuhash are releases on amd64, if the compiler keeps each of
+// them, once, in its place. Here its output is read, path by path, for amd64.
 
 // instr is one instruction of the disassembly.
 type instr struct {
@@ -206,6 +207,27 @@ func checkExit(code []instr) error {
 	return err
 }
 
+// checkStore checks a store of rcuhash: it is one instruction, which stores the
+// second argument at the first. The function is called, so nothing moves across.
+func checkStore(code []instr) error {
+	stores := 0
+	err := walk(code, func(state string, i instr) (string, bool, error) {
+		switch {
+		case i.call != "" || i.target != 0:
+			return "", false, fmt.Errorf("a call or a jump")
+		case i.text == "MOVQ BX, 0(AX)" || i.text == "MOVL BX, 0(AX)":
+			stores++
+		case i.mem != "":
+			return "", false, fmt.Errorf("another access")
+		}
+		return state, false, nil
+	})
+	if err == nil && stores != 1 {
+		err = fmt.Errorf("%d stores, want one", stores)
+	}
+	return err
+}
+
 var storeOrders = []struct {
 	symbol string
 	check  func([]instr) error
@@ -215,6 +237,8 @@ var storeOrders = []struct {
 	{"slab.(*cache).freeRCU", checkBusy},
 	{"preempt.Disable", checkEntry},
 	{"preempt.Pinned.Enable", checkExit},
+	{"rcuhash.storeWord", checkStore},
+	{"rcuhash.storeRef", checkStore},
 }
 
 func TestPlainStoresKeepTheirOrderInTheCompiledCode(t *testing.T) {
@@ -264,6 +288,11 @@ func TestAWrongOrderIsSeen(t *testing.T) {
 		{"exit", checkExit, "MOVQ 0(AX), CX; MOVQ DX, 0(AX); CMPQ CX, $0x1; JNE 0x6; INCQ 0x8(AX); " + unpin, ""},
 		{"QS first", checkExit, "MOVQ 0(AX), CX; CMPQ CX, $0x1; JNE 0x5; INCQ 0x8(AX); MOVQ DX, 0(AX); " + unpin, "want"},
 		{"QS never", checkExit, "MOVQ 0(AX), CX; MOVQ DX, 0(AX); " + unpin, "want"},
+		{"store", checkStore, "MOVQ BX, 0(AX); RET", ""},
+		{"no store", checkStore, "RET", "want one"},
+		{"two stores", checkStore, "MOVL BX, 0(AX); MOVL BX, 0(AX); RET", "want one"},
+		{"half a store", checkStore, "MOVW BX, 0(AX); RET", "another access"},
+		{"a store on one path", checkStore, "JNE 0x3; MOVQ BX, 0(AX); RET", "a jump"},
 		{"after the pin", checkExit, "CALL runtime.procUnpin(SB); MOVQ DX, 0(AX); RET", "want"},
 	} {
 		err := c.check(parse(sample(c.code)))
