@@ -55,7 +55,7 @@ type target interface {
 	Get(g rcu.Guard, k string) *value
 	PutFlags(k string, v value, f gfp.Flags) bool
 	Delete(k string) bool
-	Range(g rcu.Guard, fn func(string, *value) bool)
+	Range(fn func(string, *value) bool)
 }
 
 var names = func() (s [keys]string) {
@@ -144,8 +144,7 @@ func (c *client) scan() {
 	seen := [keys]bool{}
 	from := c.now()
 	var found []call
-	g := rcu.ReadLock()
-	c.m.Range(g, func(name string, v *value) bool {
+	c.m.Range(func(name string, v *value) bool {
 		seen[keyOf(name)] = true
 		found = append(found, call{get, keyOf(name), v.number(c.t)})
 		if c.rnd.IntN(4) == 0 {
@@ -153,7 +152,6 @@ func (c *client) scan() {
 		}
 		return true
 	})
-	g.Unlock()
 	for _, f := range found {
 		c.add(call{get, f.key, 0}, from, result{value: f.value})
 	}

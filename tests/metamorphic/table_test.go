@@ -79,11 +79,10 @@ func (t *tableOf[K, V]) get(g rcu.Guard, key int) (unsafe.Pointer, int) {
 func (t *tableOf[K, V]) delete(key int) bool { return t.Delete(t.keys[key]) }
 
 func (t *tableOf[K, V]) all(g rcu.Guard, fn func(int, uint64, bool)) {
-	t.Range(g, func(k K, v *V) bool {
+	for k, v := range t.All(g) {
 		n, whole := stamped(unsafe.Pointer(v), int(unsafe.Sizeof(*v)))
 		fn(t.back[k], n, whole)
-		return true
-	})
+	}
 }
 
 // digest is the whole map, in the order of keys.
