@@ -1,6 +1,9 @@
 package rcuhash
 
-import "unsafe"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // batchKeys is how many look-ups overlap: processors have some 12 to 48 misses
 // in flight.
@@ -34,5 +37,12 @@ func (x *index[K]) lookupBatch(t *table, ks []K, b *batch) {
 		if n := b.node[i&15]; n == nil || !x.is(n, &ks[i]) {
 			b.node[i&15] = x.lookup(t, b.hash[i&15], &ks[i])
 		}
+	}
+}
+
+// checkBatch panics if there is no room for what is found.
+func checkBatch(keys, values int) {
+	if values < keys {
+		panic(fmt.Sprintf("quiesce/rcuhash: GetBatch of %d keys with room for %d values", keys, values))
 	}
 }

@@ -69,8 +69,8 @@ func (m *Bytes[K]) GetBatch(g rcu.Guard, ks []K, vs [][]byte) {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	vs = vs[:len(ks)]
 	t := m.x.open("GetBatch")
+	checkBatch(len(ks), len(vs))
 	var b batch
 	for len(ks) > 0 {
 		n := min(len(ks), batchKeys)
@@ -89,27 +89,26 @@ func (m *Bytes[K]) valueOf(n unsafe.Pointer) ([]byte, bool) {
 	return m.x.shape.value(n), true
 }
 
-// newNode returns a node of k and v, or nil.
-func (m *Bytes[K]) newNode(k *K, v []byte, f gfp.Flags) unsafe.Pointer {
+// newNode returns a node of k with room for a value of vlen bytes, or nil.
+func (m *Bytes[K]) newNode(k *K, vlen int, f gfp.Flags) unsafe.Pointer {
 	klen, s := 0, &m.x.shape
 	if m.x.shape.kind == stringKey {
 		klen = len(text(k))
 	}
-	if klen > maxSize || len(v) > maxValue {
+	if klen > maxSize || vlen > maxValue {
 		return nil
 	}
-	n := m.x.heap.Kmalloc(s.sizeFor(klen, len(v)), f)
+	n := m.x.heap.Kmalloc(s.sizeFor(klen, vlen), f)
 	if n == nil {
 		return nil
 	}
 	if m.x.shape.kind == stringKey {
-		at := unsafe.Add(n, setLengths(n, klen, len(v)))
+		at := unsafe.Add(n, setLengths(n, klen, vlen))
 		copy(unsafe.Slice((*byte)(at), klen), text(k))
 	} else {
-		*(*uint32)(n) = uint32(len(v))
+		*(*uint32)(n) = uint32(vlen)
 		*(*K)(unsafe.Add(n, s.keyAt)) = *k
 	}
-	copy(s.value(n), v)
 	return n
 }
 
@@ -131,10 +130,11 @@ func (m *Bytes[K]) PutFlags(k K, v []byte, f gfp.Flags) bool {
 }
 
 func (m *Bytes[K]) put(k *K, v []byte, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
-	n := m.newNode(k, v, f)
+	n := m.newNode(k, len(v), f)
 	if n == nil {
 		return nil, false, false
 	}
+	copy(m.x.shape.value(n), v)
 	return m.x.store(m.x.hash(k), k, n, cond, f)
 }
 
@@ -171,10 +171,11 @@ func (m *Bytes[K]) Compute(k K, fn func(old []byte) ([]byte, Op)) bool {
 	h := m.x.hash(&k)
 	var n unsafe.Pointer // a node of k with a value of length have, or nil
 	have, want := -1, -1
-	ok := m.x.attempts(h, func() (a attempt) {
+	defer func() { m.x.heap.Kfree(n) }()
+	return m.x.attempts(h, func() (a attempt) {
 		if want >= 0 && have != want {
 			m.x.heap.Kfree(n)
-			if n = m.newNode(&k, make([]byte, want), gfp.Kernel); n == nil {
+			if n = m.newNode(&k, want, gfp.Kernel); n == nil {
 				return attempt{done: true}
 			}
 			have = want
@@ -199,8 +200,6 @@ func (m *Bytes[K]) Compute(k K, fn func(old []byte) ([]byte, Op)) bool {
 		}
 		return attempt{done: true, ok: true}
 	})
-	m.x.heap.Kfree(n)
-	return ok
 }
 
 // Delete removes k and reports whether it was in the map.

@@ -114,7 +114,8 @@ func (x *index[K]) install(h uint64, k *K, n unsafe.Pointer, cond condition, f g
 			return nil, false, true
 		}
 		in, slot, length := x.roomLocked(l.b)
-		if in == nil && spare != nil {
+		full := in == nil && length >= maxChain
+		if in == nil && !full && spare != nil {
 			in, slot = (*bucket)(spare), 0
 			in.set(slot, tagOf(h), x.refOf(n))
 			storeRef(&b.over, x.refOf(spare)) // b is the last; ord:overflow
@@ -123,14 +124,11 @@ func (x *index[K]) install(h uint64, k *K, n unsafe.Pointer, cond condition, f g
 			in.set(slot, tagOf(h), x.refOf(n))
 		}
 		x.unlock(l)
-		if in != nil {
+		if in != nil || full {
 			x.free(spare)
-			return nil, true, true
+			return nil, in != nil, in != nil
 		}
-		if length < maxChain {
-			spare = x.allocBuckets(1, f)
-		}
-		if spare == nil {
+		if spare = x.allocBuckets(1, f); spare == nil {
 			return nil, false, false
 		}
 	}

@@ -102,8 +102,8 @@ func (m *Map[K, V]) GetBatch(g rcu.Guard, ks []K, vs []*V) {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	vs = vs[:len(ks)]
 	t := m.x.open("GetBatch")
+	checkBatch(len(ks), len(vs))
 	var b batch
 	for len(ks) > 0 {
 		n := min(len(ks), batchKeys)
@@ -229,7 +229,8 @@ func (m *Map[K, V]) Compute(k K, fn func(old *V) (V, Op)) bool {
 	m.x.open("Compute")
 	h := m.x.hash(&k)
 	n := m.newNode(&k, gfp.Kernel|gfp.NoWarn)
-	ok := m.x.attempts(h, func() (a attempt) {
+	defer func() { m.x.heap.Kfree(n) }()
+	return m.x.attempts(h, func() (a attempt) {
 		g := rcu.ReadLock()
 		defer g.Unlock()
 		old := m.x.lookup(m.x.open("Compute"), h, &k)
@@ -248,8 +249,6 @@ func (m *Map[K, V]) Compute(k K, fn func(old *V) (V, Op)) bool {
 		}
 		return attempt{done: true, ok: true}
 	})
-	m.x.heap.Kfree(n)
-	return ok
 }
 
 // Delete removes k and reports whether it was in the map.

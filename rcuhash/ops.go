@@ -302,12 +302,12 @@ func (x *core) emptyLocked(b *bucket, nodes *[]unsafe.Pointer) (gone *bucket) {
 }
 
 func (x *index[K]) close() error {
+	for x.resizing.Load() { // it may be making a table; ord:resizing
+		sys.Sleep(100_000)
+	}
 	t := x.table.Swap(nil) // ord:table
 	if t == nil {
 		return ErrClosed
-	}
-	for x.resizing.Load() { // ord:resizing
-		sys.Sleep(100_000)
 	}
 	err := x.freeAll(t)
 	x.counts.reset()

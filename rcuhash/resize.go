@@ -36,7 +36,7 @@ func (x *index[K]) grow(keys int64, f gfp.Flags) {
 		if !t.crowded(keys) {
 			return
 		}
-		if !f.CanLock() && t.live() == 2*int64(t.n) || !x.splitNext(t, f) {
+		if !x.splitNext(t, f) {
 			if !f.CanLock() {
 				x.resizeLater()
 			}
@@ -103,7 +103,7 @@ func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
 	case c == frozen:
 		return false
 	case c == int64(t.n):
-		return x.double(t)
+		return f.CanLock() && x.double(t)
 	}
 	i := uint64(c % busyOne)
 	if i == t.n || !x.ensure(t, t.n+i, f) {
@@ -291,7 +291,8 @@ func (x *core) mergeLast(t *table) bool {
 		}
 		room, length := x.freeSlotsLocked(b)
 		over := x.entryCount(child) - room
-		if over > 0 && spare == nil && over <= slots && length < maxChain {
+		fits := over <= 0 || over <= slots && length < maxChain
+		if fits && over > 0 && spare == nil {
 			child.unlock()
 			b.unlock()
 			s.Restore()
@@ -302,7 +303,7 @@ func (x *core) mergeLast(t *table) bool {
 		}
 		var gone *bucket
 		// Only with the parent's lock does a child come or go, so this one is live.
-		ok := (over <= 0 || over <= slots && spare != nil) && t.cursor.CompareAndSwap(c, c-1+busyOne) // ord:cursor
+		ok := fits && t.cursor.CompareAndSwap(c, c-1+busyOne) // ord:cursor
 		if ok {
 			if over > 0 {
 				x.appendLocked(b, (*bucket)(spare))
@@ -405,7 +406,7 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 	// The first run says who made the block, and the others follow: until then
 	// their buckets are not live, as they will be.
 	if r := x.refOf(p); casRef(&t.dir[first].at, 0, r) { // ord:run
-		for j := range uint64(n) >> runShift {
+		for j := uint64(1); j < uint64(n)>>runShift; j++ {
 			storeRef(&t.dir[first+j].at, r+ref(j)*runBuckets*ref(bucketSize/16)) // ord:run
 		}
 		if t.cursor.Load() != frozen { // ord:cursor
