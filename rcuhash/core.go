@@ -49,8 +49,9 @@ func closedUse(op string) string {
 	return "quiesce/rcuhash: " + op + " of a closed map"
 }
 
-// watched is a look-up that sees whether entries moved while it looked: doc.go
-// has the argument.
+// watched is a look-up that sees whether entries moved while it looked: it reads
+// the bucket's meta before anything else of it, and again in the end. doc.go has
+// the argument.
 type watched struct {
 	x    *core
 	t    *table
@@ -98,7 +99,8 @@ func (x *core) lookupWord(k uint64, op string) unsafe.Pointer {
 	base, keyAt := x.base, x.shape.keyAt
 	if r := loadRef(&t.dir[i>>runShift].at); r != 0 { // ord:run
 		b := (*bucket)(unsafe.Add(base, uintptr(r)<<4+uintptr(i%runBuckets)*uintptr(bucketSize)))
-		for m := candidates(b.loadLow(), b.loadMeta(), tagOf(h)*everyByte); m != 0; m &= m - 1 {
+		meta := b.loadMeta() // first: see watched
+		for m := candidates(b.loadLow(), meta, tagOf(h)*everyByte); m != 0; m &= m - 1 {
 			if r := loadRef(b.refAt(slotOf(m))); r != 0 { // ord:entry
 				n := unsafe.Add(base, uintptr(r)<<4)
 				if *(*uint64)(unsafe.Add(n, keyAt)) == k {
@@ -106,22 +108,30 @@ func (x *core) lookupWord(k uint64, op string) unsafe.Pointer {
 				}
 			}
 		}
+		w := watched{x: x, t: t, hash: h, b: b, meta: meta}
+		return w.restOfWord(x.next(b), k)
 	}
-	return x.lookupWordSlow(t, h, k)
+	w := watched{x: x, t: t, hash: h}
+	return w.restOfWord(nil, k)
 }
 
-func (x *core) lookupWordSlow(t *table, h, k uint64) unsafe.Pointer {
-	w := x.watch(t, h)
-	for again := true; again; again = w.missed() {
-		for b := w.b; b != nil; b = x.next(b) {
+// restOfWord continues a look-up of lookupWord in bucket b, which may be nil, and
+// where else the key may be.
+func (w *watched) restOfWord(b *bucket, k uint64) unsafe.Pointer {
+	w.rep = tagOf(w.hash) * everyByte
+	for {
+		for ; b != nil; b = w.x.next(b) {
 			for m := b.candidates(w.rep); m != 0; m &= m - 1 {
-				if n := x.node(b, slotOf(m)); n != nil && *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
+				if n := w.x.node(b, slotOf(m)); n != nil && *(*uint64)(unsafe.Add(n, w.x.shape.keyAt)) == k {
 					return n
 				}
 			}
 		}
+		if !w.missed() {
+			return nil
+		}
+		b = w.b
 	}
-	return nil
 }
 
 // lookupString is index.get for string keys.

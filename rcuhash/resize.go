@@ -63,7 +63,15 @@ func (x *index[K]) shrink(keys int64) {
 }
 
 // crowded reports whether the map should grow.
-func (t *table) crowded(keys int64) bool { return keys > t.live()*perBucket }
+func (t *table) crowded(keys int64) bool {
+	return keys > t.live()*perBucket && keys >= t.starved.Load() // ord:hint
+}
+
+// hunger puts off the next attempt to grow, because there was no memory for it.
+func (x *core) hunger(t *table) {
+	keys, _ := x.counts.sum()
+	t.starved.Store(keys + max(keys/64, 16)) // ord:hint
+}
 
 // isSparse reports whether the map should shrink.
 func (t *table) isSparse(keys int64) bool {
@@ -401,6 +409,7 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 	}
 	p := x.allocBlock(n, f)
 	if p == nil {
+		x.hunger(t)
 		return false
 	}
 	// The first run says who made the block, and the others follow: until then

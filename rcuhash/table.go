@@ -25,7 +25,8 @@ type table struct {
 	first atomic.Uint64 // where look-ups begin: buckets below are probably live
 	_     [percpu.Line]byte
 
-	cursor atomic.Int64 // how many children are live, and, in units of busyOne, how many of them are being made or unmade
+	starved atomic.Int64 // no attempt to grow with fewer keys, since there was no memory; 0: none failed
+	cursor  atomic.Int64 // how many children are live, and, in units of busyOne, how many of them are being made or unmade
 }
 
 const (
