@@ -265,6 +265,10 @@ func touchEverything(t *testing.T) {
 	}
 	c.Free(kept)
 	must(m.Close())
+	few, err := rcuhash.New[uint64, uint64](0, rcuhash.WithAllocator(a)) // and its heap's caches are young
+	must(err)
+	few.Put(1, 1)
+	must(few.Close())
 	must(h.Close())
 	must(young.Close())
 	must(c.Close())
