@@ -409,7 +409,9 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 	}
 	p := x.allocBlock(n, f)
 	if p == nil {
-		x.hunger(t)
+		if f.CanLock() {
+			x.hunger(t)
+		}
 		return false
 	}
 	// The first run says who made the block, and the others follow: until then
