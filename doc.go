@@ -4,7 +4,8 @@
 //
 // It has no code of its own. Import what you need:
 //
-//   - [quiesce/rcuhash], a hash map for millions of keys in bounded memory;
+//   - [quiesce/rcuhash], hash maps for millions of keys in bounded memory, with
+//     values of one type or of any length;
 //   - [quiesce/slab], caches of fixed-size objects, allocation by size, and
 //     FreeRCU, which frees an object once its readers have left;
 //   - [quiesce/rcu], readers, grace periods and callbacks;
