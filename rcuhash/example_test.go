@@ -1,9 +1,12 @@
 package rcuhash_test
 
 import (
+	"bytes"
 	"fmt"
 	"log"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"quiesce/gfp"
@@ -66,6 +69,119 @@ func ExampleMap_Put() {
 	g.Unlock()
 	// Output:
 	// expires 2000
+}
+
+// A counter for each word: Compute makes the new value of the old one, and
+// loses no change of other goroutines.
+func ExampleMap_Compute() {
+	words, err := rcuhash.New[string, int64](0) // it grows
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer words.Close()
+
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, w := range strings.Fields("to be or not to be") {
+				words.Compute(w, func(old *int64) (int64, rcuhash.Op) {
+					if old == nil {
+						return 1, rcuhash.Replace
+					}
+					return *old + 1, rcuhash.Replace
+				})
+			}
+		})
+	}
+	wg.Wait()
+	words.Compute("not", func(*int64) (int64, rcuhash.Op) { return 0, rcuhash.Remove })
+
+	rcu.Read(func(g rcu.Guard) {
+		fmt.Println("be", *words.Get(g, "be"), "not", words.Get(g, "not"))
+	})
+	// Output:
+	// be 8 not <nil>
+}
+
+// Many look-ups at once wait for memory at the same time.
+func ExampleMap_GetBatch() {
+	squares, err := rcuhash.New[uint32, uint64](1000)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer squares.Close()
+	for n := range uint32(1000) {
+		squares.Put(n, uint64(n)*uint64(n))
+	}
+
+	keys := []uint32{3, 500, 5000, 999}
+	values := make([]*uint64, len(keys))
+	rcu.Read(func(g rcu.Guard) {
+		squares.GetBatch(g, keys, values)
+		for i, v := range values {
+			if v == nil {
+				fmt.Println(keys[i], "is not there")
+				continue
+			}
+			fmt.Println(keys[i], *v)
+		}
+	})
+	// Output:
+	// 3 9
+	// 500 250000
+	// 5000 is not there
+	// 999 998001
+}
+
+// All is a walk in a section of the caller: what it finds stays valid until
+// Unlock.
+func ExampleMap_All() {
+	ages, err := rcuhash.New[string, int](0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ages.Close()
+	ages.Put("Ada", 36)
+	ages.Put("Grace", 85)
+	ages.Put("Alan", 41)
+
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	oldest, age := "", new(int)
+	for name, a := range ages.All(g) {
+		if *a > *age {
+			oldest, age = name, a // a is not copied
+		}
+	}
+	fmt.Println(oldest, *age)
+	// Output:
+	// Grace 85
+}
+
+// Values of any length are slices of the map's memory, valid under the guard.
+func ExampleBytes() {
+	pages, err := rcuhash.NewBytes[string](0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pages.Close()
+	pages.Put("/", []byte("<h1>Hello</h1>"))
+	pages.Put("/empty", nil)
+
+	request := []byte("GET / HTTP/1.1")
+	path := bytes.Fields(request)[1]
+	rcu.Read(func(g rcu.Guard) {
+		body, ok := pages.GetKey(g, path) // Get of a key that is in a buffer
+		fmt.Printf("%s %v\n", body, ok)
+		body, ok = pages.Get(g, "/empty")
+		fmt.Println(len(body), ok)
+		_, ok = pages.Get(g, "/none")
+		fmt.Println(ok)
+	})
+	// Output:
+	// <h1>Hello</h1> true
+	// 0 true
+	// false
 }
 
 // Range may delete the keys that it visits.
