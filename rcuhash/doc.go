@@ -24,107 +24,113 @@
 // caller's section; Range does so in short sections of its own.
 //
 // The size given to New is a hint: the map begins with room for so many keys,
-// and never shrinks below it. [WithAllocator] bounds a map's memory: at the
-// limit Put returns false, and the map is unchanged.
+// grows beyond it, and never shrinks below it. [WithAllocator] bounds a map's
+// memory: at the limit Put returns false, and the map is unchanged.
 //
-// Limits: key and value take at most 2 MiB together; keys and values hold no Go
-// pointers, but for string keys; a key that is not equal to itself (NaN) is not
-// found, as in a map of Go's, and walks may miss it.
+// Limits: a key and its value take at most 2 MiB together. Neither holds Go
+// pointers, except that a key may be a string. A key that is not equal to itself
+// (NaN) is not found, as in a Go map, and walks may miss it.
 //
 // # Design
 //
-// A look-up that hits costs two cache misses at any size: one bucket, one node.
-// Only one that misses asks whether entries moved while it looked.
+// A look-up costs two cache misses at any size, one for the bucket and one for the
+// node. Only a look-up that does not find its key asks whether entries moved while
+// it looked.
 //
 // # Terms
 //
-// A node holds one key with its value, in one object of a [slab.Heap] of the map's
-// own. It never changes once it can be found. A reference is its place in 32
-// bits, in units of 16 bytes. A bucket is one cache line: for each of its 11
-// slots a reference and a tag, which is one byte of the hash, and one word,
-// meta, for the lock, the bit live and the version. What finds no free slot is
-// in further buckets, which are linked: the bucket's chain.
+// A node holds one key with its value, in one object of a [slab.Heap]. It never
+// changes once it can be found. A reference is its place in 32 bits, in units of
+// 16 bytes. A bucket is one cache line of 11 slots. Each slot has a reference and
+// a tag, which is one byte of the hash; a word, meta, has the lock, the bit live
+// and the version. Entries that find no free slot are in further buckets, which
+// are linked: the bucket's chain.
 //
 // A table has 2n buckets, and the low bits of a hash are the number of one. Bucket
-// i+n is the child of bucket i, its parent. A child is live from when its parent
-// was split until it is merged again; while it is not, the parent has its
-// entries. The cursor is the number of live children: children are made in
-// order, and unmade in the opposite order. Buckets lie in blocks, and the table
-// has the place of each run of 64.
+// i+n is the child of bucket i, its parent. A split makes a child live, and a
+// merge ends that; while a child is not live, its parent has its entries. The
+// cursor is the number of live children: they become live in the order of their
+// numbers, and are merged in the opposite order. Buckets lie in blocks, and the
+// table has the place of each run of 64, which is a page.
 //
 // # Looking up
 //
-// Begin in the bucket that the hash says, or in its parent if the child is
-// probably not live (first, which is a hint). Compare the tags, eight at a time;
-// for each that matches load the reference, and compare the key. A key that is
-// found is right, wherever that was. If it is not found (missed, in core.go):
+// A look-up begins in the bucket whose number the hash has, or in its parent if
+// that is probably not live (first, which is a hint). It loads meta, compares the
+// tags, loads the reference of each that matches, and compares the key. A key
+// that is found is right, wherever it was. If there is none (missed, in core.go):
 //
-//	1  search the live bucket of the hash, from the child down to the parents
-//	2  load that bucket's meta, last
+//	1  find the live bucket of the hash: the child, or else its parent
+//	2  load the meta of that bucket, after that of its child
 //	3  load the table
 //
-// It was absent if the bucket is the one that was searched, the version is the one
-// from before the look, and the table is the same; otherwise look again there.
-// Proof: let the child be found not live, at time T of step 1. No split or merge
-// of the bucket changed the version between the two loads of meta. A split
-// that ended before T was followed by a merge that ended before T, because the
-// child is not live at T, and both changed the version before that. So they did
-// so before the first load, and before the merge did, all entries were back. No
-// entry has left its slot for another one since: the look met the key in its
-// slot, unless it was absent at some time.
+// The key was absent if the bucket is the one that was searched, its version is the
+// one from before the look, and the table is the same. Otherwise look again, in
+// the bucket and the table that were found.
 //
-// Meta comes last for a split and a merge within one look-up: searched in the
-// opposite order, the version is that of after the split, and the bucket that
-// of after the merge. A key that is replaced stays in its slot.
+// Proof. The version did not change between the two loads of meta, and at a time T
+// between them the child was not live. A split that made it live before T was
+// undone by a merge before T. Both had changed the version by then, so they did so
+// before the first load, and before that the merge had put the entries back. So
+// from the first load to T no entry left its slot for another one, and a look that
+// did not meet the key met its absence. (If the live bucket is the child, its own
+// word says the same: live and version are in it.) Step 3 is for a bucket that was
+// split by way of the next table, whose children the old one does not have.
+//
+// The order of steps 1 and 2 matters. With the version loaded before the search, a
+// split and a merge within one look-up hide a key: the look misses it because of
+// the split, the version is checked before the merge, and the search after the
+// merge finds the same bucket. A value that is replaced stays in its slot, and
+// changes no version.
 //
 // # Splitting and merging
 //
 // An insertion that finds the map crowded splits the next bucket or two, and a
-// removal that finds it sparse merges as many: the writers do the work, and
-// without writers nobody does. A split holds the locks of both (splitLocked):
+// removal that finds it sparse merges as many. In a raw atomic context they leave
+// what may sleep to a goroutine, which ends with it. A map for which there is no
+// memory to split works with longer chains. A split holds the locks of both buckets
+// (splitLocked):
 //
 //	1  store the movers, whose hashes have the bit n, in the child as well
 //	2  the child is live: look-ups of movers find it
 //	3  change the parent's version: look-ups that miss look again
 //	4  clear the movers' slots in the parent
 //
-// Keepers in the chain then come to the first bucket, if that has room for all,
-// by the same steps: copy, change the version, unlink the rest of the chain. A
-// merge (mergeLocked):
+// Then the keepers that are in further buckets of the chain come to the first one,
+// if that has room for all: copy, change the version, unlink the rest of the
+// chain. A merge holds both locks too (mergeLocked):
 //
 //	1  store the child's entries in the parent as well
-//	2  change the parent's version: those that began there before the split, and
-//	   found it without the movers, look again
-//	3  the child is not live, and has another version
+//	2  change the parent's version: look-ups that miss there look again
+//	3  the child is not live, and its version is another one
 //	4  clear its slots, and unlink its chain
 //
-// Step 2 of the merge is for a look-up that saw the first slots before the merge
-// and the others after it.
+// Step 2 of a merge is for a look-up that began in the parent after the split. It
+// may have passed the slots that the merge fills before it filled them.
 //
-// A reference is in one place, or all buckets that have it are locked. If the
-// child were not locked in step 4 of a split, a writer could delete a mover
-// there and pass the node to KfreeRCU. A reader that begins after that grace
-// period did finds the reference in the parent, and the grace period does not
-// wait for it: a use after free.
+// A reference is in one slot, or every bucket that has it is locked. Without the
+// child's lock a writer could delete a mover there before step 4 of the split, and
+// pass the node to KfreeRCU. A reader that begins after the grace period did
+// would still find the reference in the parent, and the grace period does not wait
+// for that reader: a use after free.
 //
 // # Tables
 //
-// When all children are live, the next table has twice the buckets: the first
-// half are the same memory, and none of the new children is live. When no child
-// is live, the table before it has half of them. Either way only a directory is
-// made and stored, and no entry moves. A split or a merge counts itself in the
-// cursor's word before it begins and after it has ended, and the word can be
-// frozen, for the next table, only at a count of 0. Otherwise that could be
-// published while a child has entries that no look-up in it can reach. The blocks
-// that a smaller table lacks are freed a grace period later.
+// When all children are live, the next table has twice the buckets: the first half
+// are the same memory, and none of the new children is live. When no child is
+// live, the next table has half of the buckets, all live. Either way a directory
+// is made and stored, and no entry moves. Splits and merges count themselves, in
+// the word of the cursor, while they run. That word is frozen before the next
+// table is stored, which succeeds only at a count of 0. Otherwise a table of half
+// the size could be stored while a child still has entries, which no look-up in
+// that table would reach. The blocks that a smaller table lacks are freed a grace
+// period later.
 //
-// A map that begins small has a table of 8 buckets in one object of 512 bytes. It
-// leaves that for a table of pages in one go (leaveSmall): with all buckets
-// locked, it copies the references of at most some dozens of entries, stores the
-// table, and frees the old buckets a grace period later. Sections that have the
-// old table began before, and still find their keys there, or look again because
-// the table changed. From there on blocks come one to 8 pages at a time, so that
-// no step of growing is long.
+// The table of a map that begins small has 8 buckets. It leaves them for a table of
+// pages in one go (leaveSmall): with all of them locked, it copies the references,
+// stores the table, and frees the old buckets a grace period later. They keep what
+// is in them. Only sections that began before have the old table. They find their
+// keys there, or miss and see that the table has changed.
 //
 // # Walks
 //
@@ -133,29 +139,39 @@
 // two. So one number says which keys were seen, however the map grows or
 // shrinks in between. For each bucket the walk collects the nodes of the chain,
 // validates them as a look-up that misses does, and shows those whose hashes
-// belong to the bucket and lie at or above its position. A node that is in two
-// slots, because entries are being moved, is shown once.
+// belong to the bucket and lie at or above its position. A node that was in two
+// slots, because entries were being moved, is shown once.
 //
 // # Writers
 //
-// A writer locks one bucket, which means its chain, by a bit in meta, pinned and
-// with interrupts off. Having the lock, it looks again whether the bucket is live
-// and the table is the current one. It reads at most 8 buckets, and stores one
-// or two words. Memory is allocated before that and freed after it, and
-// functions of the caller run under no lock: Compute's runs in a read-side
-// section, and its result is stored if the entry is still the node that it saw.
-// A split or a merge holds two locks while it hashes at most 88 keys.
+// A writer locks a bucket, and with it the chain, by a bit in meta, pinned and with
+// interrupts off. With the lock held, it looks again whether the bucket is the one
+// that has the hash, and the table the current one. It reads at most 8 buckets,
+// and stores a few words. Memory is allocated before and freed after that. No
+// function of the caller runs under the lock: Compute's runs in a read-side
+// section, and its result is stored if the entry is still the node that it saw. A
+// split holds two locks while it hashes at most 88 keys.
 //
-// A chain has at most 8 buckets. It gets that far only if there is no memory
-// to split, and then Put is refused.
+// A chain has at most 8 buckets, so a writer's pinned section is bounded. It
+// gets so long only if there is no memory for splits, and then Put is refused.
 //
 // # Memory
 //
-// Nodes have no header: Map with string keys adds 4 bytes, Bytes 4 (8 for a
-// string key of 255 bytes or more). A node takes the next size class of its
-// heap, a multiple of 16. Buckets are split at 6 keys for each live one on
-// average, so a key has about 11 bytes of buckets then. A grown map has two
-// counters, keys and bytes, in each of 32 lines.
+// A node is key and value, and 4 bytes for the length of what varies (8 in Bytes,
+// for a string key of 255 bytes or more), in a size class of 16 bytes to the next.
+// There is a live bucket for every 6 keys: 11 bytes a key. An empty map has 512
+// bytes of buckets, one object. From 64 buckets on they are pages, in blocks that
+// are as large as what there is, and of 8 pages from 512 buckets on, so that no
+// step of growing is long. The directory has 4 bytes for each page, on the Go
+// heap.
+//
+// A heap costs some KiB, so maps that are made for less than 64 KiB share one
+// in each allocator (heap.go). Close of a map with a heap of its own waits for a
+// grace period and frees whole slabs, without a look at the entries; that of
+// another frees each of its entries.
+//
+// Keys are counted in one word; from 1024 buckets on in 32, of which the hash
+// chooses one, so that writers share none.
 //
 // # Hashing
 //
@@ -176,8 +192,10 @@
 //
 // # Lock order
 //
-//	bucket (a bit; lock.Raw to lockdep)   a chain
-//	  its child's                         splits; merges, by trying
+//	smallMaps.mu                the heap of small maps, and its end
+//	  (slab: Heap.mu, reclaimMu, …)
+//	bucket (a bit; a lock.Raw)  a chain
+//	  its child                 a split; a merge, which only tries
 //
 // It is part of the tree in docs/design/lock-order.md. The comments ord:tag name
 // pairs of docs/design/memory-ordering.md.
@@ -187,5 +205,6 @@
 // With -tags poison or -asan a reference has 64 bits, because guarded objects
 // lie outside the allocator's range, and a bucket 5 slots. With -race all stores
 // are atomic (store_other.go), and nodes are memory that the race detector
-// watches, as all objects of package slab.
+// watches, as all objects of package slab. In all of these Close frees every
+// entry by itself.
 package rcuhash

@@ -10,8 +10,8 @@ import (
 	"quiesce/slab"
 )
 
-// smallMap is what a map takes in bytes, going by the size that New is told, that
-// has no heap of its own: a heap costs several KiB. Untuned.
+// smallMap is up to how many bytes, going by the size given to New, a map has no
+// heap of its own: a heap costs several KiB. Untuned.
 const smallMap = 64 << 10
 
 // smallMaps is the heap that the small maps of an allocator share. It is closed

@@ -90,7 +90,7 @@ type condition struct {
 
 // install makes n the node of key k, if the condition holds: in place of an
 // entry, or as a new one. It returns the entry that was there, if any, whether
-// it stored n, and false if that takes memory which is not to be had. The caller
+// it stored n, and false if there is no memory for that. The caller
 // owns what it got back: the old node if n was stored, else n.
 func (x *index[K]) install(h uint64, k *K, n unsafe.Pointer, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
 	var spare unsafe.Pointer // a bucket for the end of the chain

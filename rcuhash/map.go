@@ -33,12 +33,12 @@ type Option func(*config)
 // An allocator with a limit bounds the memory of the map.
 func WithAllocator(a *page.Allocator) Option { return func(c *config) { c.pages = a } }
 
-// maxSize bounds the size that New can be told.
+// maxSize bounds the size that New accepts.
 const maxSize = 1 << 30
 
 // New makes a map that has room for about size keys. It grows when there are
 // more, and does not shrink below that. size 0 is fine: such a map begins with
-// 256 bytes.
+// 512 bytes.
 //
 // K is a string type or a type without Go pointers; V holds no Go pointers (use
 // [64]byte, not []byte or string; [Bytes] has values of any length). Key and
@@ -286,7 +286,7 @@ func (m *Map[K, V]) CompareAndDelete(g rcu.Guard, k K, old *V) bool {
 // All returns an iterator over the keys and their values, for one section of the
 // caller: the values stay valid until g is unlocked, and no grace period ends
 // until then, so that a long loop holds the memory of all that is freed
-// meanwhile. [Map.Range] does not. A key that is in the map from before the first
+// in it. [Map.Range] does not. A key that is in the map from before the first
 // step to the end is seen once, whether the map grows or shrinks; one that comes
 // or goes may be seen. String keys are copies on the Go heap. The loop may use
 // the map, as fn of Range may.
@@ -366,7 +366,8 @@ func (m *Map[K, V]) Barrier() {
 }
 
 // Stats returns the statistics of the size classes that hold the nodes and the
-// buckets.
+// first buckets. Maps that were made for less than 64 KiB share a heap in each
+// allocator: theirs are those of all of them.
 //
 // Context: task; not pinned.
 func (m *Map[K, V]) Stats() []slab.CacheStats { return m.x.heap.Stats() }

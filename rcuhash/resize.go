@@ -23,8 +23,8 @@ const (
 	// atOnce is how many buckets an insertion splits, or a removal merges, at
 	// most: twice as many as come to be needed.
 	atOnce = 2
-	// hintEvery is the number of splits after which readers of a large map are
-	// told where to begin: the word is in a line that all of them read.
+	// hintEvery is the number of splits after which first is stored, in a large
+	// map: the word is in a line that all readers read.
 	hintEvery = 16
 )
 

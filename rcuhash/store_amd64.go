@@ -3,7 +3,7 @@
 package rcuhash
 
 // The stores of a bucket's words. On amd64 an ordinary store is a release, which
-// is all they need: who wants more (a lock, a claim) uses a compare-and-swap. An
+// is all they need: what needs more (a lock, a claim) is a compare-and-swap. An
 // atomic.Store would be an XCHG, of 5 to 10 ns, and a writer does four of them.
 // They are functions of their own so that the compiler neither joins nor moves
 // them.
