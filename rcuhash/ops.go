@@ -95,7 +95,9 @@ func (x *core) lookupKey(k []byte) unsafe.Pointer {
 // returns the node that was in its place otherwise.
 func (x *index[K]) store(h uint64, k *K, n unsafe.Pointer, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
 	size := x.varying(n)
-	old, stored, ok = x.install(h, k, n, cond, f)
+	for old, stored, ok = x.install(h, k, n, cond, f); !ok && x.makeRoom(f); {
+		old, stored, ok = x.install(h, k, n, cond, f)
+	}
 	if !stored {
 		x.heap.Kfree(n)
 		return nil, false, ok
@@ -177,7 +179,7 @@ func (x *index[K]) attempts(h uint64, try func() attempt) bool {
 		if a.done {
 			return a.ok
 		}
-		if a.noRoom {
+		if a.noRoom && !x.makeRoom(gfp.NoWait) {
 			// Memory for one bucket, for which this may wait, lets the next try
 			// find it without.
 			p := x.allocBuckets(1, gfp.Kernel)

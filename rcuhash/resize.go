@@ -45,6 +45,19 @@ func (x *index[K]) grow(keys int64, f gfp.Flags) {
 	}
 }
 
+// makeRoom splits one more bucket of a crowded map, for an insertion that found
+// no room: raw contexts, which can't, leave long chains. It reports whether it is
+// worth another try.
+func (x *index[K]) makeRoom(f gfp.Flags) bool {
+	t := x.table.Load() // ord:table
+	keys, _ := x.counts.sum()
+	if !f.CanLock() || !t.crowded(keys) {
+		return false
+	}
+	c := t.cursor.Load()                                                                           // ord:cursor
+	return x.splitNext(t, f&^gfp.Kernel|gfp.NoWarn) || x.table.Load() != t || t.cursor.Load() != c // ord:table,cursor
+}
+
 // shrink merges buckets if the keys are few for those that the map has.
 func (x *index[K]) shrink(keys int64) {
 	for range atOnce {
@@ -519,29 +532,52 @@ func (x *core) halve(t *table) bool {
 // leaveSmall moves all entries of a small table, whose buckets are all live, to
 // one of pages. It returns false if that could not be done.
 func (x *index[K]) leaveSmall(t *table) bool {
-	next := &table{n: runBuckets, n0: runBuckets, floor: runBuckets, dir: newDir(2 * runBuckets)}
-	next.first.Store(next.n) // ord:hint
-	if !x.ensure(next, 0, gfp.NoWait) {
-		return false
+	// A new bucket has no chain. With so many of them there is hardly one that
+	// gets more entries than it has slots; then there are twice as many.
+	keys, _ := x.counts.sum()
+	n := uint64(runBuckets)
+	for n < blockBuckets && int64(n)*slots/3 < keys {
+		n *= 2
 	}
-	// A new bucket has no chain: what does not fit, which is very rare, comes
-	// when there are fewer.
+	for ; n <= 2*blockBuckets; n *= 2 {
+		moved, full := x.moveTo(t, n)
+		if !full {
+			return moved
+		}
+	}
+	return false
+}
+
+// moveTo moves the entries of a small table to one of n buckets. It reports
+// whether it did, and, if not, whether the reason was a full bucket.
+func (x *index[K]) moveTo(t *table, n uint64) (moved, full bool) {
+	next := &table{n: n, n0: runBuckets, floor: runBuckets, dir: newDir(2 * n)}
+	next.first.Store(n) // ord:hint
+	for i := uint64(0); i < n; i += runBuckets {
+		if !x.ensure(next, i, gfp.NoWait) {
+			x.freeTable(next)
+			return false, false
+		}
+	}
 	s := pin.DisableIRQ()
 	locked := 0
 	for locked < smallBuckets && t.bucketAt(x.base, uint64(locked)).tryLock() {
 		locked++
 	}
-	ok := locked == smallBuckets && x.table.Load() == t && x.copyLocked(t, next) && t.cursor.CompareAndSwap(int64(t.n), frozen) // ord:table,cursor
-	if ok {
+	if locked == smallBuckets && x.table.Load() == t { // ord:table
+		full = !x.copyLocked(t, next)
+		moved = !full && t.cursor.CompareAndSwap(int64(t.n), frozen) // ord:cursor
+	}
+	if moved {
 		x.table.Store(next) // ord:table
 	}
 	for i := range locked {
 		t.bucketAt(x.base, uint64(i)).unlock()
 	}
 	s.Restore()
-	if !ok {
+	if !moved {
 		x.freeTable(next)
-		return false
+		return false, full
 	}
 	// Those that still look at the old table see in the end that it is not the
 	// current one. Until then it has to be whole.
@@ -550,7 +586,7 @@ func (x *index[K]) leaveSmall(t *table) bool {
 	}
 	x.counts.buckets.Add(-smallBuckets) // ord:stat
 	x.heap.KfreeRCUSized(unsafe.Pointer(t.bucketAt(x.base, 0)), smallBuckets*bucketSize)
-	return true
+	return true, false
 }
 
 // copyLocked puts the entries of a small table, whose buckets are locked, into

@@ -488,3 +488,46 @@ func TestSmallMapsShareAHeap(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Raw contexts can't split buckets, and fill the chains. Whoever may split does,
+// rather than be refused while there is memory.
+func TestAPutSplitsWhatRawContextsLeft(t *testing.T) {
+	fill := func(t *testing.T) (m *Map[uint64, uint64], refused uint64) {
+		t.Helper()
+		m = newMap[uint64, uint64](t, 0, 0)
+		m.x.resizing.Store(true) // its goroutine is slow
+		t.Cleanup(func() { m.x.resizing.Store(false) })
+		for tries, n := 0, uint64(0); ; n++ {
+			if m.PutFlags(n, n, gfp.NoLocks|gfp.NoWarn) {
+				continue
+			}
+			if tries++; tries == 200 { // not for lack of memory at hand
+				return m, n
+			}
+			m.Delete(n)
+			time.Sleep(time.Millisecond / 4)
+		}
+	}
+	for what, put := range map[string]func(m *Map[uint64, uint64], k uint64) bool{
+		"Put":         func(m *Map[uint64, uint64], k uint64) bool { return m.Put(k, k) },
+		"NoWait":      func(m *Map[uint64, uint64], k uint64) bool { return m.PutFlags(k, k, gfp.NoWait) },
+		"PutIfAbsent": func(m *Map[uint64, uint64], k uint64) bool { _, ok := m.PutIfAbsent(k, k); return ok },
+		"Compute": func(m *Map[uint64, uint64], k uint64) bool {
+			return m.Compute(k, func(*uint64) (uint64, Op) { return k, Replace })
+		},
+		"Swap": func(m *Map[uint64, uint64], k uint64) (ok bool) {
+			rcu.Read(func(g rcu.Guard) { _, ok = m.Swap(g, k, k) })
+			return ok
+		},
+	} {
+		m, k := fill(t)
+		if !put(m, k) {
+			t.Errorf("%s was refused in a map of %d keys", what, m.Len())
+		}
+		if v, ok := get(m, k); v != k || !ok {
+			t.Errorf("%s: %d, %v", what, v, ok)
+		}
+		m.x.resizing.Store(false)
+		checkIndex(t, &m.x)
+	}
+}
