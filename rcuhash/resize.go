@@ -559,6 +559,9 @@ func (x *index[K]) moveTo(t *table, n uint64) (moved, full bool) {
 			return false, false
 		}
 	}
+	for i := range n {
+		next.bucketAt(x.base, i).meta = liveBit
+	}
 	s := pin.DisableIRQ()
 	locked := 0
 	for locked < smallBuckets && t.bucketAt(x.base, uint64(locked)).tryLock() {
@@ -592,9 +595,6 @@ func (x *index[K]) moveTo(t *table, n uint64) (moved, full bool) {
 // copyLocked puts the entries of a small table, whose buckets are locked, into
 // the live buckets of the next. It reports whether there was room.
 func (x *index[K]) copyLocked(t, next *table) bool {
-	for i := range next.n {
-		next.bucketAt(x.base, i).meta = liveBit
-	}
 	for i := range uint64(smallBuckets) {
 		for b := t.bucketAt(x.base, i); b != nil; b = x.next(b) {
 			for s := range slots {
