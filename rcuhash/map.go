@@ -286,7 +286,7 @@ func (m *Map[K, V]) CompareAndDelete(g rcu.Guard, k K, old *V) bool {
 // All returns an iterator over the keys and their values, for one section of the
 // caller: the values stay valid until g is unlocked, and no grace period ends
 // until then, so that a long loop holds the memory of all that is freed
-// in it. [Map.Range] does not. A key that is in the map from before the first
+// while it runs. [Map.Range] does not. A key that is in the map from before the first
 // step to the end is seen once, whether the map grows or shrinks; one that comes
 // or goes may be seen. String keys are copies on the Go heap. The loop may use
 // the map, as fn of Range may.
