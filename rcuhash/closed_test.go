@@ -29,8 +29,28 @@ var closedOps = []struct {
 	{"Put", "Put", func(m *Map[string, int]) { m.Put("key", 1) }},
 	{"PutFlags", "Put", func(m *Map[string, int]) { m.PutFlags("key", 1, gfp.NoLocks) }},
 	{"Delete", "Delete", func(m *Map[string, int]) { m.Delete("key") }},
+	{"GetKey", "GetKey", under(func(m *Map[string, int], g rcu.Guard) { m.GetKey(g, []byte("key")) })},
+	{"GetBatch", "GetBatch", under(func(m *Map[string, int], g rcu.Guard) { m.GetBatch(g, []string{"key"}, make([]*int, 1)) })},
+	{"GetBatch of nothing", "GetBatch", under(func(m *Map[string, int], g rcu.Guard) { m.GetBatch(g, nil, nil) })},
+	{"All", "All", under(func(m *Map[string, int], g rcu.Guard) { m.All(g) })},
+	{"Swap", "Swap", under(func(m *Map[string, int], g rcu.Guard) { m.Swap(g, "key", 1) })},
+	{"LoadAndDelete", "LoadAndDelete", under(func(m *Map[string, int], g rcu.Guard) { m.LoadAndDelete(g, "key") })},
+	{"CompareAndDelete", "CompareAndDelete", under(func(m *Map[string, int], g rcu.Guard) { m.CompareAndDelete(g, "key", new(int)) })},
+	{"CompareAndDelete of nil", "CompareAndDelete", under(func(m *Map[string, int], g rcu.Guard) { m.CompareAndDelete(g, "key", nil) })},
+	{"PutIfAbsent", "PutIfAbsent", func(m *Map[string, int]) { m.PutIfAbsent("key", 1) }},
+	{"Compute", "Compute", func(m *Map[string, int]) { m.Compute("key", func(*int) (int, Op) { return 1, Replace }) }},
+	{"Clear", "Clear", func(m *Map[string, int]) { m.Clear() }},
 	{"Prepare", "Prepare", func(m *Map[string, int]) { _ = m.Prepare(3) }},
 	{"Barrier", "Barrier", func(m *Map[string, int]) { m.Barrier() }},
+}
+
+// under runs an operation in a section.
+func under(do func(m *Map[string, int], g rcu.Guard)) func(m *Map[string, int]) {
+	return func(m *Map[string, int]) {
+		g := rcu.ReadLock()
+		defer g.Unlock()
+		do(m, g)
+	}
 }
 
 // closedContexts are the contexts in which a panic can be recovered.
@@ -151,6 +171,50 @@ func TestAClosedMapIsEmpty(t *testing.T) {
 		if s.Out != 0 || s.Bytes != 0 {
 			t.Errorf("%+v", s)
 		}
+	}
+	if err := m.Close(); !errors.Is(err, ErrClosed) {
+		t.Errorf("the second Close: %v", err)
+	}
+}
+
+// The same for Bytes.
+func TestUseOfClosedBytesPanics(t *testing.T) {
+	a, err := page.New(page.Config{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := NewBytes[string](100, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range 100 {
+		m.Put(strings.Repeat("k", k), make([]byte, 100*k))
+	}
+	if err := errors.Join(m.Close(), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	for says, do := range map[string]func(){
+		"Get":           func() { m.Get(g, "k") },
+		"GetKey":        func() { m.GetKey(g, nil) },
+		"GetBatch":      func() { m.GetBatch(g, nil, nil) },
+		"Put":           func() { m.Put("k", nil) },
+		"PutIfAbsent":   func() { m.PutIfAbsent("k", nil) },
+		"Swap":          func() { m.Swap(g, "k", nil) },
+		"Compute":       func() { m.Compute("k", func([]byte) ([]byte, Op) { return nil, Keep }) },
+		"Delete":        func() { m.Delete("k") },
+		"LoadAndDelete": func() { m.LoadAndDelete(g, "k") },
+		"All":           func() { m.All(g) },
+		"Range":         func() { m.Range(func(string, []byte) bool { return true }) },
+		"Clear":         m.Clear,
+		"Prepare":       func() { _ = m.Prepare(1, 1) },
+		"Barrier":       m.Barrier,
+	} {
+		testkit.Panics(t, do, "quiesce/rcuhash: "+says+" of a closed map")
+	}
+	if m.Len() != 0 || m.Bytes() != 0 {
+		t.Errorf("Len is %d, Bytes %d", m.Len(), m.Bytes())
 	}
 	if err := m.Close(); !errors.Is(err, ErrClosed) {
 		t.Errorf("the second Close: %v", err)
