@@ -34,14 +34,25 @@ func TestOperationsDoNotAllocate(t *testing.T) {
 		}
 	}
 	for what, do := range map[string]func(){
-		"Get":           under(func(g rcu.Guard) { m.Get(g, 7); m.Get(g, 1<<40); s.Get(g, str); s.Get(g, "no"); other.Get(g, point{b: 3}) }),
-		"GetKey":        under(func(g rcu.Guard) { s.GetKey(g, key); s.GetKey(g, key[1:]); b.GetKey(g, key) }),
-		"GetBatch":      under(func(g rcu.Guard) { m.GetBatch(g, ks, vs) }),
-		"Put":           func() { m.Put(7, 8); s.Put(str, 2); other.Put(point{b: 9}, 1); b.Put(str, buf) },
-		"Put, Delete":   func() { n++; m.Put(n<<40, n); m.Delete(n << 40); s.Delete(str); s.Put(str, 1) },
-		"PutIfAbsent":   func() { m.PutIfAbsent(7, 1); s.PutIfAbsent(str, 1); m.PutIfAbsent(1<<41, 1); m.Delete(1 << 41) },
-		"Swap":          under(func(g rcu.Guard) { m.Swap(g, 7, 1); s.Swap(g, str, 5); b.Swap(g, str, buf) }),
-		"LoadAndDelete": under(func(g rcu.Guard) { m.LoadAndDelete(g, 9); m.CompareAndDelete(g, 10, m.Get(g, 10)); m.Swap(g, 9, 9); m.Swap(g, 10, 9) }),
+		"Get": under(func(g rcu.Guard) {
+			m.Get(g, 7)
+			m.Get(g, 1<<40)
+			s.Get(g, str)
+			s.Get(g, "no")
+			other.Get(g, point{b: 3})
+		}),
+		"GetKey":      under(func(g rcu.Guard) { s.GetKey(g, key); s.GetKey(g, key[1:]); b.GetKey(g, key) }),
+		"GetBatch":    under(func(g rcu.Guard) { m.GetBatch(g, ks, vs) }),
+		"Put":         func() { m.Put(7, 8); s.Put(str, 2); other.Put(point{b: 9}, 1); b.Put(str, buf) },
+		"Put, Delete": func() { n++; m.Put(n<<40, n); m.Delete(n << 40); s.Delete(str); s.Put(str, 1) },
+		"PutIfAbsent": func() { m.PutIfAbsent(7, 1); s.PutIfAbsent(str, 1); m.PutIfAbsent(1<<41, 1); m.Delete(1 << 41) },
+		"Swap":        under(func(g rcu.Guard) { m.Swap(g, 7, 1); s.Swap(g, str, 5); b.Swap(g, str, buf) }),
+		"LoadAndDelete": under(func(g rcu.Guard) {
+			m.LoadAndDelete(g, 9)
+			m.CompareAndDelete(g, 10, m.Get(g, 10))
+			m.Swap(g, 9, 9)
+			m.Swap(g, 10, 9)
+		}),
 		"Compute": func() {
 			m.Compute(7, func(old *uint64) (uint64, Op) { return *old + 1, Replace })
 			m.Compute(7, func(old *uint64) (uint64, Op) { return 0, Keep })

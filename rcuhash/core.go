@@ -24,8 +24,8 @@ type core struct {
 	dep   depcheck.Map
 
 	counts   counts
-	resizing atomic.Bool // a goroutine grows or shrinks the map
-	dropped  atomic.Bool // blocks of buckets were freed by callbacks
+	resizing atomic.Bool  // a goroutine grows or shrinks the map
+	dropping atomic.Int32 // goroutines that free blocks of buckets after a grace period
 }
 
 // refOf returns the reference to memory of the heap.

@@ -2,6 +2,7 @@ package rcuhash
 
 import (
 	"fmt"
+	"unsafe"
 
 	"quiesce/internal/pages"
 	"quiesce/lock"
@@ -84,13 +85,10 @@ func (x *core) closeHeap() error {
 	return x.heap.Close()
 }
 
-// free gives all memory back: the nodes and the buckets of the last table.
+// freeAll gives all memory back: the nodes and the buckets of the last table.
 func (x *core) freeAll(t *table) error {
 	if wholesale && x.small == nil {
-		rcu.Synchronize()     // for readers that have a value
-		if x.dropped.Load() { // ord:resizing
-			rcu.Barrier()
-		}
+		rcu.Synchronize() // for readers that have a value
 		x.freeTable(t)
 		return pages.DiscardHeap(x.heap)
 	}
@@ -104,13 +102,17 @@ func (x *core) freeAll(t *table) error {
 			x.retireChain(x.next(b))
 		}
 	}
-	for i := uint64(0); i < 2*t.n; {
-		first, n := t.blockOf(i)
-		x.dropBlock(t, first, n)
-		i += uint64(n)
-	}
-	if x.dropped.Load() { // ord:resizing
-		rcu.Barrier()
+	if t.isSmall() {
+		x.retireSmall(t)
+	} else {
+		rcu.Synchronize()
+		x.freeTable(t)
 	}
 	return x.closeHeap()
+}
+
+// retireSmall frees the buckets of a small table after a grace period.
+func (x *core) retireSmall(t *table) {
+	x.counts.buckets.Add(-smallBuckets) // ord:stat
+	x.heap.KfreeRCUSized(unsafe.Pointer(t.bucketAt(x.base, 0)), smallBuckets*bucketSize)
 }

@@ -243,9 +243,7 @@ func (x *index[K]) sections(fn func(n unsafe.Pointer) bool) {
 
 // barrier waits until what was retired before is free.
 func (x *core) barrier() {
-	if x.dropped.Load() { // ord:resizing
-		rcu.Barrier()
-	}
+	x.waitFreed()
 	x.heap.Barrier()
 }
 
@@ -311,6 +309,7 @@ func (x *index[K]) close() error {
 	if t == nil {
 		return ErrClosed
 	}
+	x.waitFreed()
 	err := x.freeAll(t)
 	x.counts.reset()
 	if err != nil {

@@ -437,7 +437,9 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 			return true
 		}
 		// halve may have been here: one of us frees it.
-		x.dropBlock(t, first, n)
+		if b := x.takeBlock(t, first, n); b.p != nil {
+			x.freeLater(b)
+		}
 		return false
 	}
 	x.freeBlock(p, n)
@@ -469,21 +471,43 @@ func (x *core) freeBlock(p unsafe.Pointer, n int) {
 	}
 }
 
-// dropBlock frees a block of a frozen table after a grace period. None of its
-// buckets is live.
-func (x *core) dropBlock(t *table, first uint64, n int) {
-	r := loadRef(&t.dir[first].at)                 // ord:run
-	if r == 0 || !casRef(&t.dir[first].at, r, 0) { // ord:run
-		return
+// block is one that has left its table.
+type block struct {
+	p unsafe.Pointer
+	n int
+}
+
+// takeBlock takes a block of pages out of a frozen table; p is nil if another has
+// done so. None of its buckets is live, but readers may look at them.
+func (x *core) takeBlock(t *table, first uint64, n int) (b block) {
+	r := loadRef(&t.dir[first].at)                // ord:run
+	if r != 0 && casRef(&t.dir[first].at, r, 0) { // ord:run
+		x.counts.buckets.Add(-int64(n)) // ord:stat
+		b = block{at(x.base, r), n}
 	}
-	p := unsafe.Add(x.base, uintptr(r)<<4)
-	x.counts.buckets.Add(-int64(n)) // ord:stat
-	if n < runBuckets {
-		x.heap.KfreeRCUSized(p, n*bucketSize)
-		return
+	return b
+}
+
+// freeLater frees blocks of pages after a grace period. A goroutine waits for it,
+// and not a callback: Close waits for the goroutine, and may run in a callback.
+func (x *core) freeLater(blocks ...block) {
+	x.dropping.Add(1) // ord:resizing
+	sys.Go(func() {
+		rcu.Synchronize()
+		for _, b := range blocks {
+			if b.p != nil {
+				x.pages.Free(b.p, orderOf(b.n))
+			}
+		}
+		x.dropping.Add(-1) // ord:resizing
+	})
+}
+
+// waitFreed waits until the goroutines of freeLater have ended.
+func (x *core) waitFreed() {
+	for x.dropping.Load() > 0 { // ord:resizing
+		sys.Sleep(100_000)
 	}
-	x.dropped.Store(true) // ord:resizing
-	rcu.Call(func() { x.pages.Free(p, orderOf(n)) })
 }
 
 // double makes the next table, with twice the buckets.
@@ -521,11 +545,13 @@ func (x *core) halve(t *table) bool {
 	next.first.Store(t.n)            // ord:hint
 	next.cursor.Store(int64(next.n)) // ord:cursor
 	x.table.Store(next)              // ord:table
+	var blocks []block
 	for i := t.n; i < 2*t.n; {
 		first, n := t.blockOf(i)
-		x.dropBlock(t, first, n)
+		blocks = append(blocks, x.takeBlock(t, first, n))
 		i += uint64(n)
 	}
+	x.freeLater(blocks...)
 	return true
 }
 
@@ -587,8 +613,7 @@ func (x *index[K]) moveTo(t *table, n uint64) (moved, full bool) {
 	for i := range uint64(smallBuckets) {
 		x.retireChain(x.next(t.bucketAt(x.base, i)))
 	}
-	x.counts.buckets.Add(-smallBuckets) // ord:stat
-	x.heap.KfreeRCUSized(unsafe.Pointer(t.bucketAt(x.base, 0)), smallBuckets*bucketSize)
+	x.retireSmall(t)
 	return true, false
 }
 

@@ -262,7 +262,7 @@ func TestHA_KeysThatStayAreFoundWhileTheMapGrowsAndShrinks(t *testing.T) {
 // waitResized waits until no goroutine of the map's resizes it.
 func waitResized[K comparable](t *testing.T, x *index[K]) {
 	t.Helper()
-	testkit.Eventually(t, 20*time.Second, "the map's goroutine has ended", func() bool { return !x.resizing.Load() })
+	testkit.Eventually(t, 20*time.Second, "the map's goroutines have ended", func() bool { return !x.resizing.Load() && x.dropping.Load() == 0 })
 }
 
 // Writers lose nothing: each has keys of its own, and knows what is in the map.
@@ -529,5 +529,37 @@ func TestAPutSplitsWhatRawContextsLeft(t *testing.T) {
 		}
 		m.x.resizing.Store(false)
 		checkIndex(t, &m.x)
+	}
+}
+
+// Close of a map that grew and shrank may run in a callback, as the function
+// passed to rcu.Pointer's Replace does.
+func TestCloseInACallback(t *testing.T) {
+	a, err := page.New(page.Config{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New[uint64, uint64](0, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range uint64(5000) {
+		m.Put(k, k)
+	}
+	for k := range uint64(5000) {
+		m.Delete(k)
+	}
+	closed := make(chan error, 1)
+	rcu.Call(func() { closed <- m.Close() })
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("Close does not return")
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -68,7 +68,7 @@ func TestTheWholeMeasurement(t *testing.T) {
 		t.Fatalf("%+v %v", r, err)
 	}
 	// Whether a machine is fast enough is for the command to say.
-	for _, want := range []string{"slab.mu", "page.zone", "rcuhash.stripe.mu", "slab.cache.freeRCU"} {
+	for _, want := range []string{"slab.mu", "page.zone", "rcuhash.bucket", "slab.cache.freeRCU"} {
 		found := false
 		for _, row := range r.Rows {
 			found = found || row.Name == want && row.Count > 0 && row.P50NS > 0
