@@ -147,29 +147,4 @@ var pageMutants = []mutant{
 		edits:  []edit{{before: `a.deferredPages.Load() <= deferBound`, after: `a.closed.Load()`}},
 		killer: killer{pkg: "page", tests: "TestNoGoroutineWhenIdle", hangs: true, limit: 10 * time.Second}, // Close waits for it
 	},
-	{
-		name:   "map-Delete-frees-at-once",
-		breaks: "(H-C) a value does not change under the guard",
-		file:   "rcuhash/map.go", in: "Map.retire",
-		edits:  []edit{{before: `m.heap.KfreeRCUSized(unsafe.Pointer(n), m.size(n.klen))`, after: `m.heap.Kfree(unsafe.Pointer(n))`}},
-		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce/"},
-	},
-	{
-		name:   "map-Put-publishes-before-it-fills-in",
-		breaks: "(H-C) what a reader finds is whole",
-		file:   "rcuhash/map.go", in: "Map.PutFlags",
-		edits: []edit{
-			{before: `n.hash, n.klen, n.val = h, uint32(klen), v`, after: `n.hash, n.klen = h, uint32(klen)`},
-			{before: `link.Store(n)`, after: "link.Store(n)\nsys.Pause(200)\nn.val = v"}, // slowly
-			{in: "file", before: `"quiesce/gfp"`, after: "\"quiesce/gfp\"\n\t\"quiesce/internal/sys\""},
-		},
-		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce/"},
-	},
-	{
-		name:   "map-Delete-cuts-the-list",
-		breaks: "(H-A) a key that stays is always found",
-		file:   "rcuhash/map.go", in: "Map.Delete",
-		edits:  []edit{{before: `link.Store(old.next.LoadProtected(true))`, after: "link.Store(old.next.Load())\nold.next.Store(nil)"}},
-		killer: killer{pkg: "rcuhash", tests: "TestHA_RangeGoesOnFromAKeyThatIsDeletedUnderIt"},
-	},
 }

@@ -374,7 +374,7 @@ var slabMutants = []mutant{
 // all is the list.
 func all() []mutant {
 	var ms []mutant
-	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants, lockdepMutants} {
+	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants, rcuhashMutants, lockdepMutants} {
 		ms = append(ms, l...)
 	}
 	return ms
