@@ -113,6 +113,104 @@ func (m *fuzzed[K, V]) unlock() {
 	m.do(m.guard.Unlock)
 }
 
+// stored notes that k has the next value, unless that was refused for a reason.
+func (m *fuzzed[K, V]) stored(k K, ok bool, what string) {
+	if ok {
+		m.want[k] = m.next
+	} else if m.a.Stats().Limit == 0 && !m.bad {
+		m.t.Fatalf("no limit, and no memory for %s(%v)", what, k)
+	}
+}
+
+func (m *fuzzed[K, V]) putIfAbsent(k K) {
+	m.next++
+	_, had := m.want[k]
+	stored, ok := false, false
+	m.do(func() { stored, ok = m.m.PutIfAbsent(k, m.val(m.next)) })
+	switch {
+	case stored && (had || !ok):
+		m.t.Fatalf("PutIfAbsent(%v) stored, ok %v; it was there: %v", k, ok, had)
+	case ok && stored == had:
+		m.t.Fatalf("PutIfAbsent(%v) is %v; it was there: %v", k, stored, had)
+	case !had:
+		m.stored(k, stored, "PutIfAbsent")
+	}
+}
+
+func (m *fuzzed[K, V]) swap(k K) {
+	m.next++
+	m.do(func() {
+		rcu.Read(func(g rcu.Guard) {
+			old, ok := m.m.Swap(g, k, m.val(m.next))
+			if ok {
+				m.is(k, old)
+			} else if old != nil {
+				m.t.Fatalf("a refused Swap(%v) found something", k)
+			}
+			m.stored(k, ok, "Swap")
+		})
+	})
+}
+
+// take removes k by LoadAndDelete, or by CompareAndDelete.
+func (m *fuzzed[K, V]) take(k K, compare bool) {
+	m.do(func() {
+		rcu.Read(func(g rcu.Guard) {
+			old := m.m.Get(g, k)
+			m.is(k, old)
+			if !compare {
+				if got := m.m.LoadAndDelete(g, k); got != old {
+					m.t.Fatalf("LoadAndDelete(%v) is %p, Get was %p", k, got, old)
+				}
+			} else if m.m.CompareAndDelete(g, k, old) != (old != nil) {
+				m.t.Fatalf("CompareAndDelete(%v, %p) is not right", k, old)
+			}
+			delete(m.want, k)
+		})
+	})
+}
+
+// compute does op to k; between, the entry changes if that is not nil.
+func (m *fuzzed[K, V]) compute(k K, op Op, between func()) {
+	m.next++
+	ok, calls := false, 0
+	m.do(func() {
+		ok = m.m.Compute(k, func(old *V) (V, Op) {
+			m.is(k, old)
+			if calls++; calls == 1 && between != nil {
+				n := m.next
+				between()
+				m.next = max(n, m.next) + 1
+			}
+			return m.val(m.next), op
+		})
+	})
+	switch {
+	case op == Replace:
+		m.stored(k, ok, "Compute")
+	case !ok:
+		m.t.Fatalf("Compute(%v, %d), which takes no memory, is false", k, op)
+	case op == Remove:
+		delete(m.want, k)
+	}
+}
+
+// batch looks up n keys at once.
+func (m *fuzzed[K, V]) batch(key func(int) K, from, n int) {
+	ks, vs := make([]K, n), make([]*V, n)
+	for i := range ks {
+		ks[i] = key((from + i*3) % 100)
+	}
+	m.do(func() {
+		rcu.Read(func(g rcu.Guard) {
+			m.m.GetBatch(g, ks, vs)
+			for i, k := range ks {
+				m.is(k, vs[i])
+			}
+		})
+	})
+}
+
 // faults makes every second object allocation fail, and every page allocation.
 func (m *fuzzed[K, V]) faults(on bool) {
 	var a, b fault.Attr
@@ -125,15 +223,20 @@ func (m *fuzzed[K, V]) faults(on bool) {
 }
 
 // all checks the whole map against the model.
-func (m *fuzzed[K, V]) all(stop int) {
+func (m *fuzzed[K, V]) all(stop int, all bool) {
 	got := map[K]uint64{}
 	n := 0
-	m.m.Range(func(k K, v *V) bool {
+	see := func(k K, v *V) bool {
 		m.is(k, v)
 		got[k], _ = m.num(v)
 		n++
 		return n != stop
-	})
+	}
+	if all {
+		rcu.Read(func(g rcu.Guard) { m.m.All(g)(see) })
+	} else {
+		m.m.Range(see)
+	}
 	if stop > 0 {
 		if n != min(stop, len(m.want)) {
 			m.t.Fatalf("Range stopped after %d keys, want %d of %d", n, stop, len(m.want))
@@ -171,7 +274,7 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int)
 	open()
 	defer m.faults(false)
 	flags := []gfp.Flags{gfp.NoWait, gfp.Kernel, gfp.Atomic, gfp.NoLocks}
-	for op := range tp.Ops("ppPqdDtigurRbcof") {
+	for op := range tp.Ops("ppPqdDtigurRbcofaslmkvnMCxA") {
 		switch op {
 		case 'p':
 			k := key(tp.Arg(64))
@@ -181,6 +284,39 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int)
 			for i := range n * n {
 				m.put(key((from+i)%1000), gfp.NoWait, false)
 			}
+		case 'M': // not so many
+			from, n := tp.Arg(64), tp.Arg(32)
+			for i := range n * n {
+				m.delete(key((from+i)%1000), i%2 == 0)
+			}
+		case 'a':
+			m.putIfAbsent(key(tp.Arg(64)))
+		case 's':
+			m.swap(key(tp.Arg(64)))
+		case 'l':
+			m.take(key(tp.Arg(64)), false)
+		case 'm':
+			m.take(key(tp.Arg(64)), true)
+		case 'k':
+			m.compute(key(tp.Arg(64)), []Op{Keep, Replace, Remove}[tp.Arg(3)], nil)
+		case 'v':
+			k := key(tp.Arg(64))
+			m.compute(k, []Op{Keep, Replace, Remove}[tp.Arg(3)], func() {
+				away := m.away
+				m.away = true
+				m.put(k, gfp.NoWait, false)
+				m.away = away
+			})
+		case 'n':
+			m.batch(key, tp.Arg(64), tp.Arg(40))
+		case 'C':
+			m.do(m.m.Clear)
+			clear(m.want)
+		case 'x':
+			waitResized(t, &m.m.x)
+			checkIndex(t, &m.m.x)
+		case 'A':
+			m.all(tp.Arg(9), true)
 		case 'q':
 			m.put(key(tp.Arg(64)), gfp.NoLocks, m.m.Prepare(0, 1, 64) == nil && m.m.x.shape.kind != stringKey)
 		case 'd', 'D':
@@ -197,9 +333,9 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int)
 				m.unlock()
 			}
 		case 'r':
-			m.all(0)
+			m.all(0, false)
 		case 'R':
-			m.all(1 + tp.Arg(9))
+			m.all(1+tp.Arg(9), false)
 		case 'b':
 			if !m.held {
 				m.do(m.m.Barrier)
@@ -219,10 +355,13 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int)
 			t.Fatalf("above the limit: %+v", s)
 		}
 	}
-	m.all(0)
+	m.all(0, false)
 	for k := range maps.Clone(m.want) {
 		m.get(k, false)
 	}
+	m.faults(false)
+	waitResized(t, &m.m.x)
+	checkIndex(t, &m.m.x)
 	closed()
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
@@ -238,6 +377,11 @@ func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int)
 //	g    ReadLock; values found from now on must stay           u   Unlock
 //	r    Range        RN   Range, stopped       b   Barrier     c   Close and New
 //	o    here and on another P by turns         f   allocations fail by turns
+//	aK   PutIfAbsent      sK   Swap             lK  LoadAndDelete
+//	mK   CompareAndDelete kKO  Compute: 0 Keep, 1 Replace, 2 Remove
+//	vKO  the same, and another goroutine puts K in between
+//	MKN  N*N times Delete, from K on            nKN GetBatch of N keys
+//	AN   All, stopped after N, or not (0)       C   Clear      x   look at every bucket
 func FuzzMap(f *testing.F) {
 	one := func(n uint64) uint64 { return n }
 	isOne := func(v *uint64) (uint64, bool) { return *v, true }
