@@ -55,6 +55,10 @@ type target interface {
 	Get(g rcu.Guard, k string) *value
 	PutFlags(k string, v value, f gfp.Flags) bool
 	Delete(k string) bool
+	PutIfAbsent(k string, v value) (stored, ok bool)
+	Swap(g rcu.Guard, k string, v value) (old *value, ok bool)
+	LoadAndDelete(g rcu.Guard, k string) *value
+	Compute(k string, fn func(old *value) (value, rcuhash.Op)) bool
 	Range(fn func(string, *value) bool)
 }
 
@@ -64,6 +68,16 @@ var names = func() (s [keys]string) {
 	}
 	return s
 }()
+
+// others are the names of further keys, of the same length.
+var others = func() (s [1000]string) {
+	for i := range s {
+		s[i] = fmt.Sprintf("%05d", i)
+	}
+	return s
+}()
+
+func isOther(name string) bool { return name[0] != names[0][0] }
 
 func keyOf(name string) int { return int(name[len(name)-1] - '0') }
 
@@ -88,6 +102,12 @@ func (c *client) add(in call, from int64, out result) {
 	c.history = append(c.history, porcupine.Operation{ClientId: c.id, Input: in, Call: from, Output: out, Return: c.now()})
 }
 
+// fresh returns a number that no other value has.
+func (c *client) fresh() uint64 {
+	c.next++
+	return c.next<<8 | uint64(c.id)
+}
+
 // step does one operation in some context.
 func (c *client) step() {
 	k := c.rnd.IntN(keys)
@@ -110,7 +130,7 @@ func (c *client) step() {
 	}
 	var from int64
 	switch n := c.rnd.IntN(100); {
-	case n < 45:
+	case n < 35:
 		in = call{get, k, 0}
 		var got value
 		from = do(func() {
@@ -123,15 +143,38 @@ func (c *client) step() {
 		if got != (value{}) {
 			out.value = got.number(c.t)
 		}
-	case n < 75:
-		c.next++
-		in = call{put, k, c.next<<8 | uint64(c.id)}
+	case n < 55:
+		in = call{put, k, c.fresh()}
 		v := whole(in.value)
 		f := [contexts]gfp.Flags{gfp.Kernel, gfp.NoLocks, gfp.NoLocks, gfp.NoWait}[context] | gfp.NoWarn
 		from = do(func() { out.ok = c.m.PutFlags(names[k], v, f) })
-	case n < 95:
+	case n < 65:
 		in = call{del, k, 0}
 		from = do(func() { out.ok = c.m.Delete(names[k]) })
+	case n < 72:
+		in = call{load, k, 0}
+		from = do(func() { rcu.Read(func(g rcu.Guard) { out.old = c.m.LoadAndDelete(g, names[k]).number(c.t) }) })
+	case n < 79:
+		in = call{absent, k, c.fresh()}
+		from = c.now()
+		out.stored, out.ok = c.m.PutIfAbsent(names[k], whole(in.value))
+	case n < 86:
+		in = call{swap, k, c.fresh()}
+		from = c.now()
+		rcu.Read(func(g rcu.Guard) {
+			old, ok := c.m.Swap(g, names[k], whole(in.value))
+			out.old, out.ok = old.number(c.t), ok
+		})
+	case n < 95:
+		in = call{[]kind{compute, remove}[n%2], k, c.fresh()}
+		from = c.now()
+		out.ok = c.m.Compute(names[k], func(old *value) (value, rcuhash.Op) {
+			out.old = old.number(c.t)
+			if in.kind == remove {
+				return value{}, rcuhash.Remove
+			}
+			return whole(in.value), rcuhash.Replace
+		})
 	default:
 		c.scan()
 		return
@@ -145,6 +188,9 @@ func (c *client) scan() {
 	from := c.now()
 	var found []call
 	c.m.Range(func(name string, v *value) bool {
+		if isOther(name) {
+			return true
+		}
 		seen[keyOf(name)] = true
 		found = append(found, call{get, keyOf(name), v.number(c.t)})
 		if c.rnd.IntN(4) == 0 {
@@ -162,10 +208,26 @@ func (c *client) scan() {
 	}
 }
 
+// resize makes a map grow and shrink until stop, by keys that no history has.
+func resize(m target, most int, stop *atomic.Bool) {
+	for n := 50; !stop.Load(); n = n%most + 50 {
+		for i := range n {
+			m.PutFlags(others[i], value{}, gfp.NoWait|gfp.NoWarn)
+		}
+		for i := range n {
+			m.Delete(others[i])
+		}
+	}
+}
+
 // run lets the clients work on an empty map and returns what they did, and how
-// many Puts were refused.
-func run(t *testing.T, m target, contexts int, seed uint64) (history []porcupine.Operation, refused int) {
-	var wg sync.WaitGroup
+// many Puts were refused. The map grows and shrinks by up to that many other keys.
+func run(t *testing.T, m target, contexts, more int, seed uint64) (history []porcupine.Operation, refused int) {
+	var wg, resizing sync.WaitGroup
+	var stop atomic.Bool
+	if more > 0 {
+		resizing.Go(func() { resize(m, more, &stop) })
+	}
 	var start atomic.Int32
 	cs := make([]*client, clients)
 	epoch := time.Now()
@@ -184,11 +246,16 @@ func run(t *testing.T, m target, contexts int, seed uint64) (history []porcupine
 		})
 	}
 	wg.Wait()
+	stop.Store(true)
+	resizing.Wait()
 	for _, c := range cs {
 		history = append(history, c.history...)
 		for _, op := range c.history {
-			if op.Input.(call).kind == put && !op.Output.(result).ok {
-				refused++
+			switch op.Input.(call).kind {
+			case put, absent, swap, compute:
+				if !op.Output.(result).ok {
+					refused++
+				}
 			}
 		}
 	}
@@ -196,7 +263,7 @@ func run(t *testing.T, m target, contexts int, seed uint64) (history []porcupine
 }
 
 // holds checks histories of fresh maps for a while.
-func holds(t *testing.T, limit int64, hog bool) {
+func holds(t *testing.T, limit int64, hog bool, more int) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	a, err := page.New(page.Config{Limit: limit, ReclaimTimeout: time.Millisecond, Name: "linear"})
 	if err != nil {
@@ -224,7 +291,7 @@ func holds(t *testing.T, limit int64, hog bool) {
 				m.Delete(names[0])
 			}
 		}
-		history, no := run(t, m, contexts, seed)
+		history, no := run(t, m, contexts, more, seed)
 		histories, ops, refused = histories+1, ops+len(history), refused+no
 		check(t, history, seed)
 		if err := m.Close(); err != nil {
@@ -260,9 +327,13 @@ func check(t *testing.T, history []porcupine.Operation, seed uint64) {
 	}
 }
 
-func TestHistoriesInAllContextsAreLinearizable(t *testing.T) { holds(t, 0, false) }
+func TestHistoriesInAllContextsAreLinearizable(t *testing.T) { holds(t, 0, false, 0) }
 
-func TestHistoriesWithRefusedPutsAreLinearizable(t *testing.T) { holds(t, 512<<10, true) }
+func TestHistoriesOfAMapThatGrowsAndShrinksAreLinearizable(t *testing.T) {
+	holds(t, 0, false, len(others)-50)
+}
+
+func TestHistoriesWithRefusedPutsAreLinearizable(t *testing.T) { holds(t, 512<<10, true, 0) }
 
 // stale is a map with a fault: some reads come from an old copy.
 type stale struct {
@@ -323,7 +394,7 @@ func TestHistoriesOfBrokenMapsAreNot(t *testing.T) {
 			if err := m.Prepare(len(names[0])); err != nil {
 				t.Fatal(err)
 			}
-			history, _ := run(t, broken.make(m), 1, seed)
+			history, _ := run(t, broken.make(m), 1, 0, seed)
 			found = linearizable(t, history) == porcupine.Illegal
 			if err := m.Close(); err != nil {
 				t.Error(err)

@@ -14,20 +14,25 @@ const (
 	get kind = iota
 	put
 	del
+	absent  // PutIfAbsent
+	swap    // Swap
+	load    // LoadAndDelete
+	compute // Compute that replaces
+	remove  // Compute that removes
 )
 
 // call is an operation's input.
 type call struct {
 	kind  kind
 	key   int
-	value uint64 // of put; never 0
+	value uint64 // what it stores; never 0
 }
 
-// result is its output. value is what get found, 0 for nil; ok what put and
-// del returned.
+// result is its output. value is what get found, 0 for nil; old what the others
+// found, or Compute's function last; ok and stored what they returned.
 type result struct {
-	value uint64
-	ok    bool
+	value, old uint64
+	ok, stored bool
 }
 
 // mapModel is one key of a map; the state is its value, 0 for none.
@@ -55,6 +60,28 @@ var mapModel = porcupine.Model{
 				return true, s
 			}
 			return true, in.value
+		case absent:
+			switch {
+			case !out.ok:
+				return !out.stored, s
+			case out.stored:
+				return s == 0, in.value
+			}
+			return s != 0, s
+		case swap:
+			if !out.ok {
+				return out.old == 0, s
+			}
+			return out.old == s, in.value
+		case load:
+			return out.old == s, uint64(0)
+		case compute:
+			if !out.ok {
+				return true, s
+			}
+			return out.old == s, in.value
+		case remove:
+			return out.ok && out.old == s, uint64(0)
 		default:
 			return out.ok == (s != 0), uint64(0)
 		}
@@ -66,6 +93,16 @@ var mapModel = porcupine.Model{
 			return fmt.Sprintf("Get(%d) = %d", in.key, out.value)
 		case put:
 			return fmt.Sprintf("Put(%d, %d) = %v", in.key, in.value, out.ok)
+		case absent:
+			return fmt.Sprintf("PutIfAbsent(%d, %d) = %v, %v", in.key, in.value, out.stored, out.ok)
+		case swap:
+			return fmt.Sprintf("Swap(%d, %d) = %d, %v", in.key, in.value, out.old, out.ok)
+		case load:
+			return fmt.Sprintf("LoadAndDelete(%d) = %d", in.key, out.old)
+		case compute:
+			return fmt.Sprintf("Compute(%d): %d, Replace %d = %v", in.key, out.old, in.value, out.ok)
+		case remove:
+			return fmt.Sprintf("Compute(%d): %d, Remove = %v", in.key, out.old, out.ok)
 		default:
 			return fmt.Sprintf("Delete(%d) = %v", in.key, out.ok)
 		}
@@ -112,6 +149,29 @@ func TestTheCheckerTellsBrokenHistoriesFromSoundOnes(t *testing.T) {
 			put5,
 			op(0, 20, 40, call{del, 1, 0}, result{ok: true}),
 			op(1, 25, 45, call{del, 1, 0}, result{ok: true}),
+		}},
+		{"PutIfAbsent of a key that is there", false, []porcupine.Operation{put5, op(0, 20, 30, call{absent, 1, 6}, result{ok: true, stored: true})}},
+		{"PutIfAbsent finds the key during another operation", true, []porcupine.Operation{slowPut6, op(1, 40, 50, call{absent, 1, 5}, result{ok: true})}},
+		{"two Swaps get the same value", false, []porcupine.Operation{
+			put5,
+			op(0, 20, 40, call{swap, 1, 6}, result{old: 5, ok: true}),
+			op(1, 25, 45, call{swap, 1, 7}, result{old: 5, ok: true}),
+		}},
+		{"a value is loaded and deleted twice", false, []porcupine.Operation{
+			put5,
+			op(0, 20, 40, call{load, 1, 0}, result{old: 5}),
+			op(1, 25, 45, call{load, 1, 0}, result{old: 5}),
+		}},
+		{"Compute of a value that was replaced before", false, []porcupine.Operation{
+			put5,
+			op(0, 20, 30, call{put, 1, 6}, result{ok: true}),
+			op(1, 40, 50, call{compute, 1, 7}, result{old: 5, ok: true}),
+		}},
+		{"Compute removes what it did not see", false, []porcupine.Operation{put5, op(1, 40, 50, call{remove, 1, 0}, result{ok: true})}},
+		{"Computes that overlap, in an order", true, []porcupine.Operation{
+			put5,
+			op(0, 20, 40, call{compute, 1, 6}, result{old: 7, ok: true}),
+			op(1, 25, 45, call{compute, 1, 7}, result{old: 5, ok: true}),
 		}},
 		{"another key's value", false, []porcupine.Operation{
 			put5,
