@@ -14,12 +14,12 @@ var quiesceMap = peer{
 	names: []named{
 		{wayEach, "rcuhash, ReadLock each"},
 		{wayOne, "rcuhash, 1 section"},
+		{wayBatch, "rcuhash, GetBatch"},
 	},
 	perEntry: [2]int{100, 120}, textBytes: 240,
 	uints:   newQuiesce[uint64],
 	strings: newQuiesce[string],
 	texts:   newQuiesceTexts,
-	fixed:   true,
 	settle: func() {
 		rcu.Barrier()
 		page.Default().Shrink()
@@ -37,6 +37,7 @@ func (t quiesce[K]) ways() []way[K] {
 	return []way[K]{
 		{wayEach, t.hitEach, t.missEach},
 		{wayOne, t.hitOne, t.missOne},
+		{wayBatch, t.hitBatch, t.missBatch},
 	}
 }
 
@@ -86,6 +87,42 @@ func (t quiesce[K]) missOne(ks []K) (wrong int) {
 	return wrong
 }
 
+// batch is how many keys GetBatch gets at a time.
+const batch = 16
+
+func (t quiesce[K]) hitBatch(p probes[K]) (wrong int) {
+	var found [batch]*uint64
+	g := rcu.ReadLock()
+	for at := 0; at < len(p.keys); at += batch {
+		ks := p.keys[at:min(at+batch, len(p.keys))]
+		t.m.GetBatch(g, ks, found[:])
+		vals := p.vals[at : at+len(ks)]
+		for i, v := range found[:len(ks)] {
+			if v == nil || *v != vals[i] {
+				wrong++
+			}
+		}
+	}
+	g.Unlock()
+	return wrong
+}
+
+func (t quiesce[K]) missBatch(ks []K) (wrong int) {
+	var found [batch]*uint64
+	g := rcu.ReadLock()
+	for at := 0; at < len(ks); at += batch {
+		some := ks[at:min(at+batch, len(ks))]
+		t.m.GetBatch(g, some, found[:])
+		for _, v := range found[:len(some)] {
+			if v != nil {
+				wrong++
+			}
+		}
+	}
+	g.Unlock()
+	return wrong
+}
+
 func (t quiesce[K]) put(p probes[K]) (refused int) {
 	vals := p.vals[:len(p.keys)]
 	for i, k := range p.keys {
@@ -107,22 +144,20 @@ func (t quiesce[K]) close() error {
 	return t.m.Close()
 }
 
-// quiesceTexts has values of the one length that is measured.
-type quiesceTexts struct {
-	m *rcuhash.Map[string, [textValue]byte]
-}
+type quiesceTexts struct{ m *rcuhash.Bytes[string] }
 
 func newQuiesceTexts(hint int) (texts, error) {
-	m, err := rcuhash.New[string, [textValue]byte](hint)
+	m, err := rcuhash.NewBytes[string](hint)
 	return quiesceTexts{m}, err
 }
 
-func (t quiesceTexts) put(k string, v []byte) bool { return t.m.Put(k, [textValue]byte(v)) }
+func (t quiesceTexts) put(k string, v []byte) bool { return t.m.Put(k, v) }
 
 func (t quiesceTexts) get(k string, check func(v []byte) bool) (ok bool) {
 	rcu.Read(func(g rcu.Guard) {
-		v := t.m.Get(g, k)
-		ok = v != nil && check(v[:])
+		var v []byte
+		v, ok = t.m.Get(g, k)
+		ok = ok && check(v)
 	})
 	return ok
 }
