@@ -2,8 +2,10 @@ package rcuhash
 
 import (
 	"testing"
+	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/rcu"
 )
 
@@ -160,7 +162,7 @@ func TestHA_ALookUpWithAnOldTableEndsInTheCurrentOne(t *testing.T) {
 		for k := range uint64(keys) {
 			m.Delete(k)
 		}
-		waitResized(t, &m.x)
+		testkit.Eventually(t, 20*time.Second, "nobody resizes the map", func() bool { return !m.x.resizing.Load() })
 		if m.x.table.Load().n >= old.n {
 			t.Fatal("the map has not shrunk")
 		}
