@@ -49,7 +49,7 @@ func (m *Bytes[K]) Get(g rcu.Guard, k K) ([]byte, bool) {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	return m.valueOf(m.x.get(&k, "Get"))
+	return m.valueOf(m.x.get(&k))
 }
 
 // GetKey is [Map.GetKey].

@@ -89,10 +89,10 @@ func (w *watched) missed() bool {
 
 // lookupWord is index.get for keys of 8 bytes that are integers. It is written
 // for its speed: nearly always the key is in the bucket where it begins.
-func (x *core) lookupWord(k uint64, op string) unsafe.Pointer {
+func (x *core) lookupWord(k uint64) unsafe.Pointer {
 	t := x.table.Load() // ord:table
 	if t == nil {
-		panic(closedUse(op))
+		x.open("Get") // panics
 	}
 	h := x.seeds.mix(k)
 	i := t.beginAt(h)

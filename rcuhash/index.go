@@ -39,14 +39,14 @@ func (x *index[K]) is(n unsafe.Pointer, k *K) bool {
 }
 
 // get returns the node of k, or nil. The caller is in a read-side section.
-func (x *index[K]) get(k *K, op string) unsafe.Pointer {
+func (x *index[K]) get(k *K) unsafe.Pointer {
 	switch x.shape.kind {
 	case wordKey:
-		return x.lookupWord(integer(k), op)
+		return x.lookupWord(integer(k))
 	case stringKey:
-		return x.lookupString(text(k), op)
+		return x.lookupString(text(k), "Get")
 	}
-	return x.lookup(x.open(op), x.hash(k), k)
+	return x.lookup(x.open("Get"), x.hash(k), k)
 }
 
 // lookup is get for any kind of key, whose hash is h.

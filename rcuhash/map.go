@@ -79,7 +79,10 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	return m.valueOf(m.x.get(&k, "Get"))
+	if m.x.shape.kind == wordKey { // not left to get, which would be one more call
+		return m.valueOf(m.x.lookupWord(integer(&k)))
+	}
+	return m.valueOf(m.x.get(&k))
 }
 
 // GetKey is Get of a string key that the caller has as bytes, which are not
