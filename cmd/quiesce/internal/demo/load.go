@@ -96,7 +96,7 @@ func (j *job) open() (err error) {
 	if j.pages, err = page.New(page.Config{Name: "demo", Limit: j.limit()}); err != nil {
 		return kit.BadInput("%v", err)
 	}
-	if j.files, err = rcuhash.New[string, record](len(j.found), rcuhash.WithAllocator(j.pages)); err != nil {
+	if j.files, err = rcuhash.New[string, record](max(len(j.found), leastFiles), rcuhash.WithAllocator(j.pages)); err != nil {
 		j.pages.Close()
 		return kit.BadInput("a limit of %d bytes is too small for %d files: %v", j.limit(), len(j.found), err)
 	}
