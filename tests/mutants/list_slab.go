@@ -374,7 +374,7 @@ var slabMutants = []mutant{
 // all is the list.
 func all() []mutant {
 	var ms []mutant
-	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants, rcuhashMutants, lockdepMutants} {
+	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants, rcuhashMutants, resizeMutants, lockdepMutants} {
 		ms = append(ms, l...)
 	}
 	return ms

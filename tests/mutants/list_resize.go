@@ -1,0 +1,96 @@
+package main
+
+// The map's steps when it grows and shrinks, and what bounds them.
+var resizeMutants = []mutant{
+	{
+		name:   "map-removal-leaves-the-reference",
+		breaks: "a removed node is in no slot",
+		file:   "rcuhash/bucket.go", in: "bucket.remove",
+		edits:  []edit{{before: `storeRef(&b.refs[slot], 0)`, after: ``}},
+		killer: killer{pkg: "rcuhash", tests: "TestOperations", dies: "double free"},
+	},
+	{
+		name:   "map-split-without-a-version",
+		breaks: "(H-A) a look-up in the parent is repeated after a split",
+		file:   "rcuhash/resize.go", in: "index.splitLocked",
+		edits:  []edit{{before: `b.moved() fault.Delay("moved") keepers := 0`, after: `keepers := 0`}},
+		killer: killer{pkg: "rcuhash", tests: "TestHA_ALookUpIsRepeatedWhenItsKeyHasMoved|TestHA_ALookUpIsRepeatedWhenItsChainIsShortened"},
+	},
+	{
+		name:   "map-child-live-before-its-entries",
+		breaks: "(H-A) a live bucket has all of its entries",
+		file:   "rcuhash/resize.go", in: "index.splitLocked",
+		edits: []edit{{
+			before: `in, used := child, 0`,
+			after:  "storeWord(&child.meta, child.loadMeta()|liveBit)\nfault.Delay(\"live\")\nin, used := child, 0",
+		}},
+		killer: stress(),
+	},
+	{
+		name:   "map-parent-cleared-before-the-child-is-live",
+		breaks: "(H-A) an entry is in the bucket where look-ups begin",
+		file:   "rcuhash/resize.go", in: "index.splitLocked",
+		edits: []edit{
+			{
+				before: `in.set(used, tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))`,
+				after:  "in.set(used, tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))\ne.in[j].remove(int(e.slot[j]))",
+			},
+			{before: `storeWord(&child.meta, child.loadMeta()|liveBit)`, after: "fault.Delay(\"live\")\nstoreWord(&child.meta, child.loadMeta()|liveBit)"},
+		},
+		killer: stress(),
+	},
+	{
+		name:   "map-compaction-without-a-version",
+		breaks: "(H-A) a look-up in a chain that becomes shorter is repeated",
+		file:   "rcuhash/resize.go", in: "index.splitLocked",
+		edits:  []edit{{before: `b.moved() fault.Delay("moved") gone = x.next(b)`, after: `gone = x.next(b)`}},
+		killer: killer{pkg: "rcuhash", tests: "TestHA_ALookUpIsRepeatedWhenItsChainIsShortened"},
+	},
+	{
+		name:   "map-reader-ignores-the-table",
+		breaks: "(H-A) a look-up that has an old table ends in the current one",
+		file:   "rcuhash/core.go", in: "watched.missed",
+		edits: []edit{
+			{before: `&& current == w.t || current == nil`, after: ``},
+			{before: `current != w.t`, after: `current == nil`},
+		},
+		killer: killer{pkg: "rcuhash", tests: "TestHA_ALookUpWithAnOldTableEndsInTheCurrentOne"},
+	},
+	{
+		name:   "map-cursor-not-frozen",
+		breaks: "no bucket is split in an old table",
+		file:   "rcuhash/resize.go", in: "index.double",
+		edits:  []edit{{before: `!t.cursor.CompareAndSwap(int64(t.n), frozen)`, after: `t.cursor.Load() != int64(t.n)`}},
+		killer: killer{pkg: "rcuhash", tests: "TestATableIsFrozenWhenItIsAtRest"},
+	},
+	{
+		name:   "map-Compute-without-its-condition",
+		breaks: "Compute stores what comes from the entry that is there",
+		file:   "rcuhash/index.go", in: "index.install",
+		edits:  []edit{{before: `cond.absent || cond.old != nil && cond.old != found`, after: `cond.absent`}},
+		killer: killer{pkg: "rcuhash", tests: "TestComputeLooksAgainIfTheEntryChanged", dies: "double free"},
+	},
+	{
+		name:   "map-chain-longer-than-its-bound",
+		breaks: "a chain is bounded, and so is what holds its entries",
+		file:   "rcuhash/index.go", in: "index.install",
+		edits:  []edit{{before: `length >= maxChain`, after: `length > maxChain`}},
+		killer: killer{pkg: "rcuhash", tests: "TestAPutIsRefusedWhenTheChainIsFull", dies: "holding locks"},
+	},
+	{
+		name:   "map-small-table-too-small-to-leave",
+		breaks: "a map that raw contexts filled grows",
+		file:   "rcuhash/resize.go", in: "index.leaveSmall",
+		edits:  []edit{{before: `n <= 2*blockBuckets`, after: `n <= runBuckets`}, {before: `int64(n)*slots/3 < keys`, after: `keys < 0`}},
+		killer: killer{pkg: "rcuhash", tests: "TestAPutSplitsWhatRawContextsLeft"},
+	},
+}
+
+// stress kills what loses a key for a moment: readers, walkers and writers run,
+// and the windows are wide.
+func stress() killer {
+	return killer{
+		pkg: "rcuhash", tests: "TestHA_KeysThatStayAreFoundWhileTheMapGrowsAndShrinks",
+		flags: []string{"-tags=delay"}, env: []string{"QUIESCE=delay=100:100us"}, count: 3,
+	}
+}
