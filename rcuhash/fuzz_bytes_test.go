@@ -163,6 +163,7 @@ func fuzzBytes[K comparable](t *testing.T, tp *fuzztape.Tape, key func(int) K) {
 			}
 		case 's':
 			k, v := key(tp.Arg(64)), m.value(tp.Arg(20))
+			prepareFor(&m.m.x, k, len(v))
 			rcu.Read(func(g rcu.Guard) {
 				old, ok := m.m.Swap(g, k, v)
 				if ok {

@@ -137,8 +137,18 @@ func (m *fuzzed[K, V]) putIfAbsent(k K) {
 	}
 }
 
+// prepareFor makes the size class of an entry, which a section may not.
+func prepareFor[K comparable](x *index[K], k K, vlen int) {
+	klen := 0
+	if x.shape.kind == stringKey {
+		klen = len(text(&k))
+	}
+	_ = x.heap.Prepare(x.shape.sizeFor(klen, vlen)) // or Swap will be refused
+}
+
 func (m *fuzzed[K, V]) swap(k K) {
 	m.next++
+	prepareFor(&m.m.x, k, 0)
 	m.do(func() {
 		rcu.Read(func(g rcu.Guard) {
 			old, ok := m.m.Swap(g, k, m.val(m.next))
