@@ -221,7 +221,8 @@ const (
 )
 
 // Compute calls fn with the value of k, or nil, and does what fn returns, if the
-// entry is still the one that fn saw; otherwise it calls fn again. fn runs in a
+// entry is still the one that fn saw; otherwise, and in the rare case that a new
+// entry finds its bucket full, it calls fn again. fn runs in a
 // read-side section and under no lock, must not write to *old, and must not wait
 // for memory or for a grace period. Compute returns false, and leaves the map
 // unchanged, if there is no memory for a new value. It may wait for memory before

@@ -167,7 +167,8 @@ func operations[K comparable](t *testing.T, key func(int) K) {
 					}
 					return 99, op
 				})
-				if !ok || calls != 1 {
+				// A new entry may need another call, with memory for a bucket at hand.
+				if !ok || calls < 1 || calls > 1 && (op != Replace || had != 0) {
 					t.Errorf("op %d, key %d: %v after %d calls", op, i, ok, calls)
 				}
 				want := [3]uint64{Keep: had, Replace: 99, Remove: 0}[op]

@@ -259,10 +259,12 @@ func TestHA_KeysThatStayAreFoundWhileTheMapGrowsAndShrinks(t *testing.T) {
 	t.Logf("%d rounds of look-ups, %d walks, %d times up and down", looked.Load(), walked.Load(), turned.Load())
 }
 
-// waitResized waits until no goroutine of the map's resizes it.
+// waitResized waits until no goroutine of the map's resizes it. Those that free
+// what a table has left may still wait for a grace period, which the caller's own
+// section may hold up.
 func waitResized[K comparable](t *testing.T, x *index[K]) {
 	t.Helper()
-	testkit.Eventually(t, 20*time.Second, "the map's goroutines have ended", func() bool { return !x.resizing.Load() && x.dropping.Load() == 0 })
+	testkit.Eventually(t, 20*time.Second, "the map's goroutine has ended", func() bool { return !x.resizing.Load() })
 }
 
 // Writers lose nothing: each has keys of its own, and knows what is in the map.
