@@ -103,7 +103,7 @@ func (b *bucket) tryLock() bool {
 
 // The bucket's chain is locked for all that follows.
 
-func (b *bucket) unlock() { storeWord(&b.meta, b.loadMeta()&^lockBit) } // ord:bucket-lock
+func (b *bucket) unlock() { atomic.StoreUint64(&b.meta, b.loadMeta()&^lockBit) } // ord:bucket-lock
 
 // moved changes the version, after entries were copied to other slots and
 // before they leave their old ones.

@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -310,20 +309,14 @@ func holds(t *testing.T, limit int64, hog bool, more int) {
 	t.Logf("%d histories, %d operations, %d Puts refused", histories, ops, refused)
 }
 
-// check leaves a picture of a history that is not linearizable.
+// check says which operations of a history are not linearizable.
 func check(t *testing.T, history []porcupine.Operation, seed uint64) {
 	t.Helper()
 	switch linearizable(t, history) {
 	case porcupine.Unknown:
 		t.Logf("seed %d: undecided within the time", seed)
 	case porcupine.Illegal:
-		_, info := porcupine.CheckOperationsVerbose(mapModel, history, 20*time.Second)
-		f, err := os.CreateTemp("", "history-*.html")
-		if err == nil {
-			err = porcupine.Visualize(mapModel, info, f)
-			f.Close()
-		}
-		t.Errorf("seed %d: a history is not linearizable; picture: %s, %v", seed, f.Name(), err)
+		t.Errorf("seed %d: a history is not linearizable:\n%s", seed, explain(history))
 	}
 }
 

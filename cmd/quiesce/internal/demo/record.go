@@ -15,6 +15,7 @@ type record struct {
 	mode  uint32 // fs.FileMode
 	sum   uint32 // of the file's content: CRC-32C
 	check uint64 // of all of the above
+	_     uint64 // a node is larger than bucketBytes, whatever its path
 }
 
 const contentChecksum = "CRC-32C"
