@@ -5,11 +5,12 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"quiesce/internal/fault"
 	"quiesce/internal/sys"
 )
 
 // bucket is one cache line: a tag of one byte and a reference for each slot. A
-// slot is free if its tag is 0. Entries that find no free slot are in further
+// slot is free if its tag is 0, and has an entry if its reference is not. Entries that find no free slot are in further
 // buckets, linked by over. All words are atomic; a writer holds the lock of the
 // first bucket of the chain.
 type bucket struct {
@@ -117,16 +118,18 @@ func (b *bucket) free() int {
 	return -1
 }
 
-// set fills a free slot. Readers find the tag after the reference.
+// set fills a free slot. The entry is there from the moment that the reference
+// is, for look-ups, which go by the tag first, and for walks, which do not.
 func (b *bucket) set(slot int, tag uint64, r ref) {
-	storeRef(&b.refs[slot], r) // ord:entry
 	b.tag(slot, tag)
+	fault.Delay("entry")
+	storeRef(&b.refs[slot], r) // ord:entry
 }
 
-// remove clears a slot. The reference goes first: from then on no reader
-// can get it.
+// remove clears a slot. The entry is gone from the moment that the reference is.
 func (b *bucket) remove(slot int) {
 	storeRef(&b.refs[slot], 0) // ord:entry
+	fault.Delay("entry")
 	b.tag(slot, 0)
 }
 

@@ -10,6 +10,19 @@ var resizeMutants = []mutant{
 		killer: killer{pkg: "rcuhash", tests: "TestOperations", dies: "double free"},
 	},
 	{
+		name:   "map-reference-before-its-tag",
+		breaks: "(H-B) what a walk has seen is found by the next look-up",
+		file:   "rcuhash/bucket.go", in: "bucket.set",
+		edits: []edit{{
+			before: `b.tag(slot, tag) fault.Delay("entry") storeRef(&b.refs[slot], r)`,
+			after:  "storeRef(&b.refs[slot], r)\nfault.Delay(\"entry\")\nb.tag(slot, tag)",
+		}},
+		killer: killer{
+			pkg: "rcuhash", tests: "TestHB_AnEntryThatWasSeenIsThere",
+			flags: []string{"-tags=delay"}, env: []string{"QUIESCE=delay=100:100us"},
+		},
+	},
+	{
 		name:   "map-split-without-a-version",
 		breaks: "(H-A) a look-up in the parent is repeated after a split",
 		file:   "rcuhash/resize.go", in: "index.splitLocked",
