@@ -219,6 +219,15 @@ func resize(m target, most int, stop *atomic.Bool) {
 	}
 }
 
+// hold keeps grace periods from ending until stop, for a part of a millisecond
+// each, so that what is freed in the meantime is missed.
+func hold(stop *atomic.Bool) {
+	for !stop.Load() {
+		rcu.Read(func(rcu.Guard) { time.Sleep(300 * time.Microsecond) })
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
 // run lets the clients work on an empty map and returns what they did, and how
 // many Puts were refused. The map grows and shrinks by up to that many other keys.
 func run(t *testing.T, m target, contexts, more int, seed uint64) (history []porcupine.Operation, refused int) {
@@ -290,7 +299,14 @@ func holds(t *testing.T, limit int64, hog bool, more int) {
 				m.Delete(names[0])
 			}
 		}
+		var stop atomic.Bool
+		var holding sync.WaitGroup
+		if hog {
+			holding.Go(func() { hold(&stop) })
+		}
 		history, no := run(t, m, contexts, more, seed)
+		stop.Store(true)
+		holding.Wait()
 		histories, ops, refused = histories+1, ops+len(history), refused+no
 		check(t, history, seed)
 		if err := m.Close(); err != nil {
