@@ -2,6 +2,7 @@ package rcuhash
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"sync/atomic"
 	"unsafe"
 
@@ -87,51 +88,50 @@ func (w *watched) missed() bool {
 	return true
 }
 
-// lookupWord is index.get for keys of 8 bytes that are integers. It is written
-// for its speed: nearly always the key is in the bucket where it begins.
+// lookupWord is index.get for keys of 8 bytes that are integers. A processor
+// overlaps the misses of as many look-ups as it has room for their instructions,
+// so this has few: nearly always the key is in one of the first 8 slots of the
+// bucket where it begins.
 func (x *core) lookupWord(k uint64) unsafe.Pointer {
 	t := x.table.Load() // ord:table
 	if t == nil {
 		x.open("Get") // panics
 	}
 	h := x.seeds.mix(k)
-	i := t.beginAt(h)
-	base, keyAt := x.base, x.shape.keyAt
-	if r := loadRef(&t.dir[i>>runShift].at); r != 0 { // ord:run
-		b := (*bucket)(unsafe.Add(base, uintptr(r)<<4+uintptr(i%runBuckets)*uintptr(bucketSize)))
-		meta := b.loadMeta() // first: see watched
-		for m := candidates(b.loadLow(), meta, tagOf(h)*everyByte); m != 0; m &= m - 1 {
-			if r := loadRef(b.refAt(slotOf(m))); r != 0 { // ord:entry
-				n := unsafe.Add(base, uintptr(r)<<4)
-				if *(*uint64)(unsafe.Add(n, keyAt)) == k {
-					return n
-				}
+	base, i := x.base, t.beginAt(h)
+	dir := unsafe.Pointer(unsafe.SliceData(t.dir))                                     // which has i: no check
+	off := (*run)(unsafe.Add(dir, i>>runShift*uint64(unsafe.Sizeof(run{})))).at.Load() // ord:run
+	if off == 0 {
+		return x.lookFurther(k, t, h, nil, 0)
+	}
+	b := (*bucket)(unsafe.Add(base, off+i%runBuckets*uint64(bucketSize)))
+	meta := b.loadMeta() // first: see watched
+	for m := match(b.loadLow(), tagOf(h)*everyByte) & lowTop; m != 0; m &= m - 1 {
+		if r := loadRef(b.refAt(bits.TrailingZeros64(m) >> 3)); r != 0 { // ord:entry
+			if n := at(base, r); *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
+				return n
 			}
 		}
-		w := watched{x: x, t: t, hash: h, b: b, meta: meta}
-		return w.restOfWord(x.next(b), k)
 	}
-	w := watched{x: x, t: t, hash: h}
-	return w.restOfWord(nil, k)
+	return x.lookFurther(k, t, h, b, meta)
 }
 
-// restOfWord continues a look-up of lookupWord in bucket b, which may be nil, and
-// where else the key may be.
-func (w *watched) restOfWord(b *bucket, k uint64) unsafe.Pointer {
-	w.rep = tagOf(w.hash) * everyByte
-	for {
-		for ; b != nil; b = w.x.next(b) {
+// lookFurther continues a look-up of lookupWord: in the other slots of bucket b, of
+// which meta was loaded first, and wherever else the key may be. b may be nil.
+//
+//go:noinline
+func (x *core) lookFurther(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
+	w := watched{x: x, t: t, hash: h, rep: tagOf(h) * everyByte, b: b, meta: meta}
+	for again := true; again; again = w.missed() {
+		for b := w.b; b != nil; b = x.next(b) {
 			for m := b.candidates(w.rep); m != 0; m &= m - 1 {
-				if n := w.x.node(b, slotOf(m)); n != nil && *(*uint64)(unsafe.Add(n, w.x.shape.keyAt)) == k {
+				if n := x.node(b, slotOf(m)); n != nil && *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
 					return n
 				}
 			}
 		}
-		if !w.missed() {
-			return nil
-		}
-		b = w.b
 	}
+	return nil
 }
 
 // lookupString is index.get for string keys.

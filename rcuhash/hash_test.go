@@ -10,7 +10,7 @@ import (
 // its chain have, and the sum over all pairs of entries in one bucket.
 func shapeOf[K comparable](x *index[K]) (chain, most, pairs int) {
 	t := x.table.Load()
-	for i := range t.mask() + 1 {
+	for i := range t.mask + 1 {
 		b := t.bucketAt(x.base, i)
 		if b == nil || b.loadMeta()&liveBit == 0 {
 			continue

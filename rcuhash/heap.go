@@ -92,7 +92,7 @@ func (x *core) freeAll(t *table) error {
 		x.freeTable(t)
 		return pages.DiscardHeap(x.heap)
 	}
-	for i := range t.mask() + 1 {
+	for i := range t.mask + 1 {
 		if b := t.bucketAt(x.base, i); b != nil {
 			for c := b; c != nil; c = x.next(c) {
 				for s := range slots {

@@ -16,7 +16,7 @@ func between(t *testing.T) (m *Map[uint64, uint64], tab *table, mover uint64) {
 	if tab.n != runBuckets || tab.cursor.Load() != 0 {
 		t.Fatalf("a table of %d parents and %d children", tab.n, tab.cursor.Load())
 	}
-	for m.x.hash(&mover)&tab.mask() != tab.n {
+	for m.x.hash(&mover)&tab.mask != tab.n {
 		mover++
 	}
 	m.Put(mover, 1)

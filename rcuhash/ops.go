@@ -45,16 +45,15 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 
 // firstTable makes a table of live buckets, at least so many.
 func (x *index[K]) firstTable(buckets int) bool {
-	t := new(table)
-	if t.n0 = 1 << (bits.Len(uint(buckets)) - 1); buckets <= blockBuckets {
-		t.n0 = 1 << bits.Len(uint(buckets-1))
-		if t.n0 > smallBuckets/2 {
-			t.n0 = max(t.n0, runBuckets)
+	n := uint64(1) << (bits.Len(uint(buckets)) - 1)
+	if buckets <= blockBuckets {
+		n = 1 << bits.Len(uint(buckets-1))
+		if n > smallBuckets/2 {
+			n = max(n, runBuckets)
 		}
-		buckets = int(t.n0)
+		buckets = int(n)
 	}
-	t.n = t.n0
-	t.dir = newDir(2 * t.n)
+	t := newTable(n, n, int64(buckets))
 	t.cursor.Store(int64(buckets) - int64(t.n)) // ord:cursor
 	t.first.Store(uint64(buckets))              // ord:hint
 	for i := range uint64(buckets) {
@@ -67,7 +66,6 @@ func (x *index[K]) firstTable(buckets int) bool {
 	if t.n >= largeBuckets {
 		x.counts.widen()
 	}
-	t.floor = int64(buckets)
 	x.table.Store(t) // ord:table
 	return true
 }
@@ -76,8 +74,8 @@ func (x *index[K]) firstTable(buckets int) bool {
 func (x *core) freeTable(t *table) {
 	for i := uint64(0); i < 2*t.n; {
 		first, n := t.blockOf(i)
-		if r := loadRef(&t.dir[first].at); r != 0 { // ord:run
-			x.freeBlock(unsafe.Add(x.base, uintptr(r)<<4), n)
+		if off := t.dir[first].at.Load(); off != 0 { // ord:run
+			x.freeBlock(unsafe.Add(x.base, off), n)
 		}
 		i += uint64(n)
 	}

@@ -524,7 +524,7 @@ func exact[K comparable](t *testing.T, what string, x *index[K]) {
 	checkIndex(t, x)
 	want := x.counts.buckets.Load() * int64(bucketSize)
 	tab := x.table.Load()
-	for i := range tab.mask() + 1 {
+	for i := range tab.mask + 1 {
 		for b := tab.bucketAt(x.base, i); b != nil; b = x.next(b) {
 			for s := range slots {
 				if n := x.node(b, s); n != nil {

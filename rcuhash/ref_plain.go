@@ -19,5 +19,4 @@ const slots = 11
 // race builds the detector has to see each.
 const wholesale = !race.Enabled
 
-func loadRef(r *ref) ref             { return atomic.LoadUint32(r) }                   // ord:entry,overflow,run
-func casRef(r *ref, old, v ref) bool { return atomic.CompareAndSwapUint32(r, old, v) } // ord:run
+func loadRef(r *ref) ref { return atomic.LoadUint32(r) } // ord:entry,overflow

@@ -417,7 +417,7 @@ func (x *core) retireChain(b *bucket) {
 // ensure makes the block that bucket i is in, if there is none.
 func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 	first, n := t.blockOf(i)
-	if loadRef(&t.dir[i>>runShift].at) != 0 { // ord:run
+	if t.dir[i>>runShift].at.Load() != 0 { // ord:run
 		return true
 	}
 	p := x.allocBlock(n, f)
@@ -429,9 +429,9 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 	}
 	// The first run says who made the block, and the others follow: until then
 	// their buckets are not live, as they will be.
-	if r := x.refOf(p); casRef(&t.dir[first].at, 0, r) { // ord:run
+	if off := uint64(uintptr(p) - uintptr(x.base)); t.dir[first].at.CompareAndSwap(0, off) { // ord:run
 		for j := uint64(1); j < uint64(n)>>runShift; j++ {
-			storeRef(&t.dir[first+j].at, r+ref(j)*runBuckets*ref(bucketSize/16)) // ord:run
+			t.dir[first+j].at.Store(off + j*runBuckets*uint64(bucketSize)) // ord:run
 		}
 		if t.cursor.Load() != frozen { // ord:cursor
 			return true
@@ -443,7 +443,7 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 		return false
 	}
 	x.freeBlock(p, n)
-	return loadRef(&t.dir[i>>runShift].at) != 0 // ord:run
+	return t.dir[i>>runShift].at.Load() != 0 // ord:run
 }
 
 // allocBlock returns memory for n buckets that are not live, or nil.
@@ -480,10 +480,10 @@ type block struct {
 // takeBlock takes a block of pages out of a frozen table; p is nil if another has
 // done so. None of its buckets is live, but readers may look at them.
 func (x *core) takeBlock(t *table, first uint64, n int) (b block) {
-	r := loadRef(&t.dir[first].at)                // ord:run
-	if r != 0 && casRef(&t.dir[first].at, r, 0) { // ord:run
+	off := t.dir[first].at.Load()                           // ord:run
+	if off != 0 && t.dir[first].at.CompareAndSwap(off, 0) { // ord:run
 		x.counts.buckets.Add(-int64(n)) // ord:stat
-		b = block{at(x.base, r), n}
+		b = block{unsafe.Add(x.base, off), n}
 	}
 	return b
 }
@@ -521,9 +521,9 @@ func (x *index[K]) double(t *table) bool {
 	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
 		return false
 	}
-	next := &table{n: 2 * t.n, n0: t.n0, floor: t.floor, dir: newDir(4 * t.n)}
+	next := newTable(2*t.n, t.n0, t.floor)
 	for i := range t.dir {
-		next.dir[i].at = loadRef(&t.dir[i].at) // ord:run
+		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
 	}
 	next.first.Store(next.n) // ord:hint
 	if next.n >= largeBuckets {
@@ -538,9 +538,9 @@ func (x *core) halve(t *table) bool {
 	if t.n <= t.n0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
 		return false
 	}
-	next := &table{n: t.n / 2, n0: t.n0, floor: t.floor, dir: newDir(t.n)}
+	next := newTable(t.n/2, t.n0, t.floor)
 	for i := range next.dir {
-		next.dir[i].at = loadRef(&t.dir[i].at) // ord:run
+		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
 	}
 	next.first.Store(t.n)            // ord:hint
 	next.cursor.Store(int64(next.n)) // ord:cursor
@@ -577,7 +577,7 @@ func (x *index[K]) leaveSmall(t *table) bool {
 // moveTo moves the entries of a small table to one of n buckets. It reports
 // whether it did, and, if not, whether the reason was a full bucket.
 func (x *index[K]) moveTo(t *table, n uint64) (moved, full bool) {
-	next := &table{n: n, n0: runBuckets, floor: runBuckets, dir: newDir(2 * n)}
+	next := newTable(n, runBuckets, runBuckets)
 	next.first.Store(n) // ord:hint
 	for i := uint64(0); i < n; i += runBuckets {
 		if !x.ensure(next, i, gfp.NoWait) {

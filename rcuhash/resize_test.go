@@ -25,12 +25,12 @@ func checkIndex[K comparable](t *testing.T, x *index[K]) {
 	live, mem := int64(0), int64(0)
 	for i := uint64(0); i < 2*tab.n; {
 		first, n := tab.blockOf(i)
-		if loadRef(&tab.dir[first].at) != 0 {
+		if tab.dir[first].at.Load() != 0 {
 			mem += int64(n)
 		}
 		i += uint64(n)
 	}
-	for i := range tab.mask() + 1 {
+	for i := range tab.mask + 1 {
 		b := tab.bucketAt(x.base, i)
 		if b == nil || b.loadMeta()&liveBit == 0 {
 			if b != nil && (!b.isEmpty() || x.next(b) != nil) {

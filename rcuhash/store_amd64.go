@@ -12,4 +12,4 @@ package rcuhash
 func storeWord(w *uint64, v uint64) { *w = v } // ord:entry,live,moved,bucket-lock
 
 //go:noinline
-func storeRef(r *ref, v ref) { *r = v } // ord:entry,overflow,run
+func storeRef(r *ref, v ref) { *r = v } // ord:entry,overflow

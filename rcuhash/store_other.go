@@ -13,8 +13,8 @@ func storeWord(w *uint64, v uint64) { atomic.StoreUint64(w, v) } // ord:entry,li
 
 func storeRef(r *ref, v ref) {
 	if unsafe.Sizeof(v) == 4 {
-		atomic.StoreUint32((*uint32)(unsafe.Pointer(r)), uint32(v)) // ord:entry,overflow,run
+		atomic.StoreUint32((*uint32)(unsafe.Pointer(r)), uint32(v)) // ord:entry,overflow
 		return
 	}
-	atomic.StoreUint64((*uint64)(unsafe.Pointer(r)), uint64(v)) // ord:entry,overflow,run
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(r)), uint64(v)) // ord:entry,overflow
 }

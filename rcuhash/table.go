@@ -16,7 +16,9 @@ import (
 // parent of a bucket is the number without the highest bit; the first table's
 // buckets are live from the start.
 type table struct {
-	n     uint64 // half of the buckets: those which have a child in this table
+	mask  uint64 // of the number of a bucket
+	half  uint64 // of that of one which has a child in this table
+	n     uint64 // half of the buckets: those which have a child
 	dir   []run  // where the buckets are, 64 to each
 	n0    uint64 // of the first table of this kind: small, or of pages
 	floor int64  // the map does not shrink below so many live buckets
@@ -40,7 +42,9 @@ const (
 // of them is live. A small table has one run of smallBuckets: 512 bytes. Larger
 // tables get their pages in blocks of as many buckets as there are, and of 8 pages
 // from 512 on, so that growing is smooth.
-type run struct{ at ref }
+//
+// The place is a distance from the allocator's base in bytes.
+type run struct{ at atomic.Uint64 }
 
 const (
 	smallBuckets = 8 // half of them children
@@ -53,7 +57,10 @@ const (
 	maxBuckets = 1 << 30
 )
 
-func (t *table) mask() uint64 { return 2*t.n - 1 }
+// newTable returns a table of 2n buckets, without memory.
+func newTable(n, n0 uint64, floor int64) *table {
+	return &table{mask: 2*n - 1, half: n - 1, n: n, n0: n0, floor: floor, dir: make([]run, max(2*n>>runShift, 1))}
+}
 
 // isSmall reports whether the buckets are no pages.
 func (t *table) isSmall() bool { return t.n < runBuckets }
@@ -79,9 +86,6 @@ func (t *table) blockOf(i uint64) (first uint64, buckets int) {
 	return from >> runShift, int(from)
 }
 
-// newDir returns a directory for n buckets.
-func newDir(n uint64) []run { return make([]run, max(n>>runShift, 1)) }
-
 // parent returns the number of the bucket that has the entries of bucket i if
 // that is not live. i is not 0.
 func parent(i uint64) uint64 { return i &^ (1 << (bits.Len64(i) - 1)) }
@@ -96,20 +100,20 @@ func (t *table) bucketAt(base unsafe.Pointer, i uint64) *bucket {
 	if i>>runShift >= uint64(len(t.dir)) {
 		return nil
 	}
-	r := loadRef(&t.dir[i>>runShift].at) // ord:run
-	if r == 0 {
+	off := t.dir[i>>runShift].at.Load() // ord:run
+	if off == 0 {
 		return nil
 	}
-	return (*bucket)(unsafe.Add(at(base, r), i%runBuckets*uint64(bucketSize)))
+	return (*bucket)(unsafe.Add(base, off+i%runBuckets*uint64(bucketSize)))
 }
 
 // beginAt returns the number of the bucket in which a look-up begins: the hash's
 // own, or the parent of that if it is not below first. Half of the look-ups in a
 // table that grows take either way, so there is no branch.
 func (t *table) beginAt(h uint64) uint64 {
-	i := h & (2*t.n - 1)
+	i := h & t.mask
 	own := uint64(int64(i-t.first.Load()) >> 63) // all ones if i is below; ord:hint
-	return i&(t.n-1) | i&t.n&own
+	return i & (t.half | own)
 }
 
 // begin returns that bucket. It may have no memory, or not be the right one: a
@@ -120,7 +124,7 @@ func (t *table) begin(base unsafe.Pointer, h uint64) *bucket {
 
 // locate returns the live bucket that has the entries of hash h, with its meta.
 func (t *table) locate(base unsafe.Pointer, h uint64) (b *bucket, meta uint64) {
-	for i := h & t.mask(); ; i = parent(i) {
+	for i := h & t.mask; ; i = parent(i) {
 		if b = t.bucketAt(base, i); b != nil {
 			if meta = b.loadMeta(); meta&liveBit != 0 { // ord:live
 				return b, meta

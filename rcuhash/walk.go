@@ -68,7 +68,7 @@ func (w *walk) keep(ok func(n unsafe.Pointer) bool) {
 // cover returns the live bucket that has the entries of hash h, its meta, and
 // the modulus by which all of its hashes are the same.
 func (t *table) cover(base unsafe.Pointer, h uint64) (b *bucket, meta, size uint64) {
-	size = t.mask() + 1
+	size = t.mask + 1
 	for {
 		i := h & (size - 1)
 		if i < size/2 && size/2 >= t.n0 {
