@@ -28,6 +28,19 @@ var sections = []struct {
 }{
 	{"ReadLock", func(fn func()) { g := rcu.ReadLock(); fn(); g.Unlock() }},
 	{"ReadLockBH", func(fn func()) { g := rcu.ReadLockBH(); fn(); g.Unlock() }},
+	{"rcu.Reader", func(fn func()) { r := rcu.NewReader(); r.ReadLock(); fn(); r.Unlock(); r.Close() }},
+	{"rcu.Reader's guard", func(fn func()) { r := rcu.NewReader(); g := r.ReadLock(); fn(); g.Unlock(); r.Close() }},
+	{"rcu.Reader, nested", func(fn func()) {
+		r := rcu.NewReader()
+		r.ReadLock()
+		g := r.ReadLock()
+		r.ReadLock()
+		g.Unlock()
+		r.Unlock()
+		fn()
+		r.Unlock()
+		r.Close()
+	}},
 	{"preempt.Disable", func(fn func()) { p := preempt.Disable(); fn(); p.Enable() }},
 	{"preempt.DisableIRQ", func(fn func()) { s := preempt.DisableIRQ(); fn(); s.Restore() }},
 	{"preempt.Hardirq", preempt.Hardirq},
@@ -110,6 +123,39 @@ func TestSynchronizeInsideOfASectionIsReportedBeforeItHangs(t *testing.T) {
 	rcu.Synchronize()
 	restore()
 	r.want(t, "the guard's other end")
+}
+
+func TestSynchronizeInsideOfAReadersSectionIsReportedBeforeItHangs(t *testing.T) {
+	r := collect(t)
+	reader := rcu.NewReader()
+	reader.ReadLock()
+	inside := make(chan struct{})
+	restore := lockdep.SetReporter(func(rep *lockdep.Report) {
+		if rep.Kind == lockdep.SuspiciousRCU && strings.Contains(rep.Text, "Illegal waiting for a grace period in RCU read-side critical section") {
+			close(inside)
+		}
+	})
+	go func() {
+		<-inside
+		reader.Unlock() // for the other goroutine, which can't
+	}()
+	rcu.Synchronize()
+	restore()
+	reader.Close()
+	r.want(t, "the section's other end")
+}
+
+func TestTheGuardOfAReaderAfterItsSection(t *testing.T) {
+	r := collect(t)
+	var p rcu.Pointer[int]
+	reader := rcu.NewReader()
+	g := reader.ReadLock()
+	p.Load(g)
+	r.want(t, "a guard in its section")
+	reader.Unlock()
+	p.Load(g)
+	r.want(t, "a guard whose Reader has left", lockdep.SuspiciousRCU)
+	reader.Close()
 }
 
 func TestAGuardReleasedTwiceOrNever(t *testing.T) {

@@ -1,6 +1,7 @@
 package rcu
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,6 +33,22 @@ func BenchmarkReader(b *testing.B) {
 			g.Unlock()
 		}
 	})
+	b.Run("rcu.Reader", func(b *testing.B) {
+		r := NewReader()
+		defer r.Close()
+		for range b.N {
+			r.ReadLock()
+			r.Unlock()
+		}
+	})
+	b.Run("rcu.Reader/Guard.Unlock", func(b *testing.B) {
+		r := NewReader()
+		defer r.Close()
+		for range b.N {
+			g := r.ReadLock()
+			g.Unlock()
+		}
+	})
 	b.Run("sync.RWMutex", func(b *testing.B) {
 		var mu sync.RWMutex
 		for range b.N {
@@ -47,6 +64,16 @@ func BenchmarkReaderParallel(b *testing.B) {
 			for pb.Next() {
 				g := ReadLock()
 				g.Unlock()
+			}
+		})
+	})
+	b.Run("rcu.Reader", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			r := NewReader()
+			defer r.Close()
+			for pb.Next() {
+				r.ReadLock()
+				r.Unlock()
 			}
 		})
 	})
@@ -73,6 +100,26 @@ func waits(b *testing.B) {
 			Synchronize()
 		}
 	})
+}
+
+// A grace period looks at every registered reader, even if it is idle.
+func BenchmarkGracePeriodOverReaders(b *testing.B) {
+	for _, n := range []int{0, 10, 1_000, 50_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			rs := make([]*Reader, n)
+			for i := range rs {
+				rs[i] = NewReader()
+			}
+			b.ResetTimer()
+			for range b.N {
+				Synchronize()
+			}
+			b.StopTimer()
+			for _, r := range rs {
+				r.Close()
+			}
+		})
+	}
 }
 
 func BenchmarkGracePeriod(b *testing.B) {

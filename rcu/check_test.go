@@ -13,3 +13,13 @@ func TestAGuardBeginsWithItsSection(t *testing.T) {
 		t.Errorf("the first field of a Guard is %s %v at %d", f.Name, f.Type, f.Offset)
 	}
 }
+
+// So that no two Readers share lines: the Go heap aligns objects of this size.
+func TestSlotsFillTheirLines(t *testing.T) {
+	if n := reflect.TypeFor[readerSlot]().Size(); n != readerLine {
+		t.Errorf("a slot has %d bytes, want %d", n, readerLine)
+	}
+	if n := reflect.TypeFor[readerChunk]().Size(); n != 8<<10 {
+		t.Errorf("a chunk has %d bytes, want %d", n, 8<<10)
+	}
+}

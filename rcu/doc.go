@@ -8,7 +8,9 @@
 //	})
 //
 // [ReadLock] and [Guard.Unlock] bracket a section that is not a function's, and
-// cost a nanosecond less. Then every way out must Unlock, a panic included.
+// cost a nanosecond less. Then every way out must Unlock, a panic included. A
+// goroutine that reads all the time may register a [Reader], whose sections cost a
+// few instructions.
 //
 // An updater publishes a new version, waits for the readers that may still use
 // the old one, and then does with it what it likes:
@@ -31,7 +33,8 @@
 //
 // A read-side critical section is what runs between ReadLock and Unlock, or
 // pinned (preempt.Disable, a lock.Raw held, interrupts off, a Hardirq
-// handler); ReadLockBH is ReadLock with softirqs disabled. A grace period
+// handler); ReadLockBH is ReadLock with softirqs disabled. Sections of a Reader are
+// called registered, those of ReadLock preemptible. A grace period
 // is a time during which every section that was running at its start has
 // ended. A quiescent state of a P is a moment outside of every pinned
 // section. A cookie names a grace period that has not ended yet; Poll reports
@@ -44,24 +47,26 @@
 // period is visible to every section that this grace period did not wait
 // for. (R-C) Whatever a section did is visible after the end of a grace period
 // that waited for it. (R-D) A grace period ends once the sections that it waits
-// for have ended; later ones do not delay it. One grace period covers both
-// flavours of readers, preemptible and pinned.
+// for have ended; later ones do not delay it. One grace period covers all
+// flavours of readers: preemptible, pinned and registered.
 //
 // All of this is about one section at a time. A section that began inside
 // another one and outlives it does not take over what the first one protected;
-// pinned sections that overlap on a P count as one. (The kernel's consolidated
+// pinned sections that overlap on a P count as one, as do those of one Reader. (The kernel's consolidated
 // RCU takes every chain of overlapping sections for one, which would need state
 // per goroutine here. Its SRCU is as strict.)
 //
 // # Design: readers
 //
-// Every word is written by plain stores of the goroutine that is pinned to
-// the P that owns it (percpu.CPU).
+// Every word of the first four is written by plain stores of the goroutine that is
+// pinned to the P that owns it (percpu.CPU).
 //
 //	pinned entry       Nest++
 //	pinned exit        Nest--; QS++ when it was the outermost
 //	preemptible entry  i = index; Lock[i]++      both while pinned
 //	preemptible exit   Unlock[i]++               while pinned, on any P
+//	registered entry   nest++                    by the goroutine that owns the Reader
+//	registered exit    nest--; qs++ when it was the outermost, both by one store
 //
 // A guard carries i and whether it is to be unlocked, which Unlock clears in the
 // variable that it is called on: a second call, or one on a zero guard, panics
@@ -79,9 +84,10 @@
 //	 3  membarrier A
 //	 4  entries[j] = sum of Lock[j], j = 0, 1
 //	 5  per P: qs = QS, then wait for this P if Nest != 0
+//	    per Reader: wait for it if nest != 0, and note qs
 //	 6  until exits[other] == entries[other]: sum Unlock, membarrier, sum Lock
 //	 7  if exits[cur] != entries[cur]: flip index, and the same for the old one
-//	 8  per P of step 5: until Nest == 0 or QS != qs
+//	 8  per P of step 5: until Nest == 0 or QS != qs; per Reader: until its qs changed
 //	 9  membarrier B, where a plain store is not a release (arm64)
 //	10  seq becomes even
 //
@@ -118,6 +124,61 @@
 // An exit that is counted has its entry counted, because the mark is read again
 // after the membarrier, for the sum of entries.
 //
+// # Design: registered readers
+//
+// A Reader's nest and qs are halves of one word, readerSlot.word. (R-A) to (R-D)
+// hold as for pinned readers, with one difference: the word belongs to a goroutine,
+// not to a P, so that the goroutine may be preempted or sleep anywhere in the
+// section, and continue on another thread.
+//
+// (R-B): the entry's store is on some thread A, the section's loads on A or, later,
+// on a thread B. A membarrier is a full barrier of every thread: those that run get
+// an interrupt, and the others had theirs in the system's switch away from them. Take
+// the place of A's in A's instructions. If the entry comes before it, it is visible
+// to the driver's step 5. If it comes after it, so do the section's loads on A; and
+// those on B follow A's handing over of the goroutine, which the scheduler orders
+// (a release on A, an acquire on B), and so come after A's barrier as well. They
+// see what the updater stored before. Without membarrier the world is stopped, each
+// goroutine between two of its instructions; the same two cases.
+//
+// (R-A), (R-C): qs changes only with the end of an outermost section, and
+// is never set back. So a changed qs means that the section seen in step 5 is over.
+// Its loads on the thread that stored the exit come before that, on amd64 by TSO, on
+// arm64 by membarrier B; those on earlier threads by the scheduler's releases. Nest
+// and qs are read by one load, so their order is no question. That qs has 32 bits
+// does no harm: if 2³² sections passed between two looks of the driver, it takes
+// the present one for the one that it waits for, until the next look.
+//
+// (R-D): a Reader that goes from section to section passes with the first end of an
+// outermost one.
+//
+// The compiler sees plain accesses that are inlined into user code. Entry and exit
+// begin with an atomic load of the word. A load of the section follows the entry's
+// in the order of memory operations, and the exit's follows it; no load of the user's
+// can be exchanged for one from before the section. (A test reads the compiled code
+// of callers.)
+//
+// The words lie in slots on the Go heap, in chunks of which a list is published.
+// Chunks stay for ever; the registry is as large as the most Readers there were
+// at a time, 128 bytes each. So a driver may look at any slot at any time, and a guard
+// needs no pointer: it has the number of its slot, and of the slot's owner, to
+// know a guard that is older. A bit in live says that a slot has an owner. It is
+// set by a read-modify-write before the first entry. A driver that reads it, after
+// membarrier A, as not set yet owes that reader nothing: the argument is that
+// of (R-B), for the bit in place of the entry. The bit is cleared by a
+// read-modify-write after the last exit, as a release: a driver that reads it as
+// cleared comes after the sections. A driver that waits for a slot when it changes
+// owners finds qs changed. So slots may be closed and used again at any time.
+//
+// The garbage collector closes a Reader that is dropped. It finds one unreachable
+// only after the entry's store of each of its sections (ReadLock keeps it alive until
+// then), and stops the world before it says so: drop sees every entry. If nest is
+// 0 then, no section will come, and the slot is free. If not, the section's guard may
+// be in use. The slot stays registered, and is found by take once the guard has
+// ended the section. A lost guard, like a goroutine that ended in its section, holds
+// up grace periods for ever, as a lost guard of ReadLock does; the report of the
+// stall says that the Reader was dropped.
+//
 // # Design: cookies
 //
 // seq is odd while a grace period runs. A cookie is the even value of seq
@@ -144,7 +205,7 @@
 // The comments ord:tag at memory accesses name pairs of
 // docs/design/memory-ordering.md, in this package and those that it imports.
 //
-// Lock order: gp.mu → nothing. queue.mu → nothing. A callback shard's lock.Raw, taken with interrupts
+// Lock order: gp.mu → nothing. queue.mu → nothing. registry.mu → nothing. A callback shard's lock.Raw, taken with interrupts
 // off, → nothing. docs/design/lock-order.md has what comes before them.
 //
 // # The race detector

@@ -81,6 +81,34 @@ func ExampleReadLock() {
 	// [grace ada]
 }
 
+// A goroutine that reads all the time registers, which makes its sections a few
+// instructions long. Functions that want proof get the guard.
+func ExampleReader() {
+	var current rcu.Pointer[conn]
+	current.Store(&conn{open: true})
+
+	requests := make(chan string)
+	done := make(chan bool)
+	go func() { // one of a fixed number of workers
+		r := rcu.NewReader()
+		defer r.Close()
+		for name := range requests {
+			g := r.ReadLock()
+			fmt.Println(name, "finds it open:", current.Load(g).open)
+			r.Unlock()
+		}
+		close(done)
+	}()
+
+	requests <- "first"
+	requests <- "second"
+	close(requests)
+	<-done
+	// Output:
+	// first finds it open: true
+	// second finds it open: true
+}
+
 // A cookie names a grace period. It lets a program ask, and do something else in
 // the meantime.
 func ExampleStartPoll() {

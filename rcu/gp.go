@@ -19,8 +19,11 @@ var gp struct {
 	expedite  atomic.Int32  // callers that want the driver to hurry
 	target    atomic.Uint64 // highest cookie promised by StartPoll
 	working   atomic.Bool   // the worker goroutine runs
-	pinned    []pinnedP     // Ps that the driver waits for; protected by mu
 	expedited atomic.Uint64 // statistics
+
+	// What the driver waits for; protected by mu.
+	pinned     []pinnedP
+	registered []waitedReader
 
 	broken string // why there will be no more of them; protected by mu
 }
@@ -49,7 +52,7 @@ func driveLocked() (broken string) {
 
 	exits := sumUnlocks() // 2
 	fault.Delay("unlock")
-	sys.Membarrier() // 3, A; ord:nest,lock,unlock
+	sys.Membarrier() // 3, A; ord:nest,lock,unlock,reader-enter,reader-live
 	fault.Delay("nest")
 	entries := sumLocks() // 4
 	if exceeds(exits[0], entries[0]) || exceeds(exits[1], entries[1]) {
@@ -69,6 +72,7 @@ func driveLocked() (broken string) {
 			gp.pinned = append(gp.pinned, pinnedP{id, qs})
 		}
 	}
+	seeRegisteredLocked()
 
 	cur := index.Load()                                                  // 0 or 1; ord:index
 	if exits[cur^1] != entries[cur^1] && !waitForReaders(cur^1, &wait) { // 6
@@ -95,9 +99,10 @@ func driveLocked() (broken string) {
 			reportPinned(left, &wait)
 		}
 	}
+	waitForRegisteredLocked(&wait)
 
 	if !sys.ExitIsRelease {
-		sys.Membarrier() // 9, B; ord:qs
+		sys.Membarrier() // 9, B; ord:qs,reader-leave
 	}
 	if wait.reports > 0 {
 		stall.End()

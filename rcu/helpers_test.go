@@ -26,11 +26,13 @@ func child(scenario string) (string, error) {
 
 // flavours are the ways to be in a read-side critical section. section runs
 // fn inside one, on the calling goroutine. In a pinned one fn must not block.
-var flavours = []struct {
+type flavour struct {
 	name    string
 	pinned  bool
 	section func(fn func())
-}{
+}
+
+var flavours = []flavour{
 	{"preempt.Disable", true, func(fn func()) {
 		p := preempt.Disable()
 		fn()
@@ -94,6 +96,48 @@ var flavours = []struct {
 		}()
 		<-done
 	}},
+	{"rcu.Reader", false, func(fn func()) {
+		r := NewReader() // registered at any moment of a grace period
+		r.ReadLock()
+		fn()
+		r.Unlock()
+		r.Close()
+	}},
+	{"rcu.Reader, unlocked by its guard", false, func(fn func()) {
+		withReader(func(r *Reader) {
+			g := r.ReadLock()
+			fn()
+			g.Unlock()
+		})
+	}},
+	{"rcu.Reader, nested", false, func(fn func()) {
+		withReader(func(r *Reader) {
+			r.ReadLock()
+			r.ReadLock()
+			r.Unlock()
+			fn()
+			r.Unlock()
+		})
+	}},
+}
+
+// spareReaders are registered Readers that no goroutine uses.
+var spareReaders = make(chan *Reader, 16)
+
+// withReader calls fn with a Reader that is registered for longer than the call.
+func withReader(fn func(r *Reader)) {
+	var r *Reader
+	select {
+	case r = <-spareReaders:
+	default:
+		r = NewReader()
+	}
+	fn(r)
+	select {
+	case spareReaders <- r:
+	default:
+		r.Close()
+	}
 }
 
 // unlockElsewhere unlocks g on another P than id, if it gets there.

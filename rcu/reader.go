@@ -23,11 +23,12 @@ type Guard struct {
 
 // The bits of Guard.idx. The zero Guard has none of them.
 const (
-	guardIndex = 1 << 0 // which counters the reader entered with
-	guardLive  = 1 << 1 // ReadLock returned it and it was not unlocked
-	guardLent  = 1 << 2 // Read lent it
-	guardDone  = 1 << 3 // it was unlocked
-	guardEpoch = 4      // the bits from here on are the epoch, in race builds
+	guardIndex  = 1 << 0 // which counters the reader entered with
+	guardLive   = 1 << 1 // ReadLock returned it and it was not unlocked
+	guardLent   = 1 << 2 // Read lent it
+	guardDone   = 1 << 3 // it was unlocked
+	guardReader = 1 << 4 // it is a Reader's, and has none of the first two (see readerGuard)
+	guardEpoch  = 5      // the bits from here on are the epoch, in race builds
 )
 
 // index selects the counters that new readers use: 0 or 1.
@@ -102,7 +103,8 @@ func firstReadLock() Guard {
 func (g *Guard) Unlock() {
 	i := g.idx
 	if i&(guardLive|guardLent) != guardLive {
-		g.badUnlock()
+		g.unlockSlow()
+		return
 	}
 	if depcheck.Tagged && !g.dep.Exit("rcu.Guard") {
 		return // a copy was unlocked before
@@ -113,11 +115,14 @@ func (g *Guard) Unlock() {
 	sys.ProcUnpin()
 }
 
-// badUnlock panics.
+// unlockSlow is Unlock of a guard that is a Reader's, or can't be unlocked.
 //
 //go:noinline
-func (g *Guard) badUnlock() {
+func (g *Guard) unlockSlow() {
 	switch {
+	case g.idx&(guardReader|guardLive|guardLent) == guardReader:
+		g.unlockReader()
+		return
 	case g.idx&guardLent != 0:
 		panic("quiesce/rcu: Unlock of a Guard that rcu.Read lent: the section ends when the function returns")
 	case g.idx&guardDone != 0:

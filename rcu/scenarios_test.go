@@ -47,6 +47,28 @@ var scenarios = map[string]func(){
 			p.Enable()
 		})
 	},
+	"stall, registered": func() {
+		stalled(func(entered func(), over func(reports int32) bool) {
+			r := makeReader()
+			r.ReadLock()
+			entered()
+			for !over(2) {
+				time.Sleep(stallAge / 10)
+			}
+			r.Unlock()
+			r.Close()
+		})
+	},
+	"stall, registered, dropped": func() {
+		stalled(func(entered func(), over func(reports int32) bool) {
+			g := lose(makeReader)
+			entered()
+			for !over(2) {
+				time.Sleep(stallAge / 10)
+			}
+			g.Unlock()
+		})
+	},
 	"no stall": func() {
 		stalled(func(entered func(), _ func(int32) bool) {
 			g := ReadLock()

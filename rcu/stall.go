@@ -3,6 +3,9 @@ package rcu
 import (
 	"context"
 	"log/slog"
+	"runtime"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +35,7 @@ var stalls atomic.Uint64
 
 func reportPinned(ps []pinnedP, wait *backoff) {
 	for _, p := range ps {
-		report("pinned", p.id, 1, wait)
+		report("pinned", 1, wait, stallSite{p: p.id})
 	}
 }
 
@@ -59,37 +62,90 @@ func reportPreemptible(j uint64, wait *backoff) {
 			most, p = d, id
 		}
 	}
-	report("preemptible", p, readers, wait)
+	report("preemptible", readers, wait, stallSite{p: p})
 }
 
-var readerOf = map[string]string{"pinned": "a pinned reader", "preemptible": "a preemptible reader"}
+// reportRegistered reports Readers in a section, and where some of them were made.
+//
+//go:norace
+func reportRegistered(rs []waitedReader, wait *backoff) {
+	at := stallSite{p: -1}
+	n := 0
+	for _, r := range rs {
+		if r.slot.dropped.Load() { // ord:stat
+			at.dropped++
+		}
+		pc := r.slot.made.Load() // ord:stat
+		known := n == len(at.made)
+		for _, m := range at.made[:n] {
+			known = known || m == pc
+		}
+		if !known {
+			at.made[n] = pc
+			n++
+		}
+	}
+	report("registered", int64(len(rs)), wait, at)
+}
+
+// stallSite says what is known of the readers that hold up a grace period.
+type stallSite struct {
+	p       int        // the P, or -1
+	made    [4]uintptr // where registered readers were made, the first few places; 0: none
+	dropped int        // those that the program lost in a section
+}
+
+// attrs adds it to a report.
+func (s stallSite) attrs(attrs []slog.Attr) []slog.Attr {
+	if s.p >= 0 {
+		attrs = append(attrs, slog.Int("P", s.p))
+	}
+	var places []string
+	for _, pc := range s.made {
+		if pc != 0 {
+			f, _ := runtime.CallersFrames([]uintptr{pc}).Next()
+			places = append(places, f.Function+" "+f.File+":"+strconv.Itoa(f.Line))
+		}
+	}
+	if len(places) > 0 {
+		attrs = append(attrs, slog.String("made", strings.Join(places, ", ")))
+	}
+	if s.dropped > 0 {
+		attrs = append(attrs, slog.Int("dropped_in_section", s.dropped))
+	}
+	return attrs
+}
+
+var readerOf = map[string]string{
+	"pinned":      "a pinned reader",
+	"preemptible": "a preemptible reader",
+	"registered":  "a registered reader",
+}
 
 // report counts and logs a stall. It is hidden from the race detector: the
 // driver's goroutine orders no other, not even the one that it starts.
 //
 //go:norace
-func report(flavour string, p int, readers int64, wait *backoff) {
+func report(flavour string, readers int64, wait *backoff, at stallSite) {
 	if wait.reports == 1 {
 		stalls.Add(1) // ord:stat
 	}
 	since := time.Duration(wait.waited)
 	stall.Begin(readerOf[flavour], since)
-	attrs := []slog.Attr{slog.String("flavour", flavour)}
-	if p >= 0 {
-		attrs = append(attrs, slog.Int("P", p))
-	}
-	attrs = append(attrs,
+	attrs := []slog.Attr{
+		slog.String("flavour", flavour),
 		slog.Int64("readers", readers),
 		slog.Duration("since", since),
 		slog.Uint64("seq", seq.Load()), // ord:stat
 		slog.Uint64("callbacks_waiting", calls.waiting()),
-	)
+	}
 	// On a goroutine of its own, and of no bubble: the log handler is user code,
 	// and may even wait for a grace period.
-	sys.Go(func() { logStall(attrs) })
+	sys.Go(func() { logStall(attrs, at) })
 }
 
-func logStall(attrs []slog.Attr) {
+func logStall(attrs []slog.Attr, at stallSite) {
+	attrs = at.attrs(attrs)
 	if depcheck.Tagged {
 		if g, stack := depcheck.OldestSection(); g != 0 {
 			attrs = append(attrs, slog.Uint64("goroutine", g), slog.String("began", stack))

@@ -2,6 +2,7 @@ package rcu
 
 import (
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,12 +15,20 @@ import (
 
 // Tests that hold a window open which is some nanoseconds wide otherwise.
 
+const ownReader = "its own rcu.Reader"
+
 // An entry that is still in the reader's store buffer when the driver looks.
 // What the section then loads must be new, which is what membarrier A is for.
 func TestRB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
 	testkit.AtLeastProcs(t, 2)
-	for _, f := range flavours {
-		if f.name != "preempt.Disable" && f.name != "rcu.ReadLock" {
+	r := NewReader() // of the one reader at a time
+	defer r.Close()
+	for _, f := range slices.Concat(flavours, []flavour{{ownReader, false, func(fn func()) {
+		r.ReadLock()
+		fn()
+		r.Unlock()
+	}}}) {
+		if f.name != "preempt.Disable" && f.name != "rcu.ReadLock" && f.name != ownReader {
 			continue
 		}
 		t.Run(f.name, func(t *testing.T) {

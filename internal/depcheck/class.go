@@ -205,7 +205,7 @@ var plumbingPrefixes = func() []string {
 	module := libraryModule
 	return []string{
 		module + "internal/depcheck.", module + "lockdep.", module + "lock.(", module + "preempt.",
-		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.(*Guard).", module + "rcu.(*gpQueue).", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
+		module + "rcu.ReadLock", module + "rcu.Guard", module + "rcu.(*Guard).", module + "rcu.(*Reader).", module + "rcu.(*sections).", module + "rcu.(*gpQueue).", module + "rcu.wait", module + "rcu.mayWait", module + "rcu.firstReadLock",
 		module + "page.(*Allocator).mightAlloc", module + "page.(*Allocator).checkMaySleep", module + "page.(*Allocator).mightReclaim",
 		module + "page.(*bridge).MightAlloc", module + "page.(*bridge).MightReclaim",
 		module + "slab.(*cache).mightAlloc", module + "slab.(*cache).checkMaySleep", module + "slab.mightSleep",

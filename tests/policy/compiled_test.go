@@ -36,6 +36,8 @@ var inlined = []struct{ pkg, fn string }{
 	{"./internal/pin", "Section.Enable"},
 	{"./internal/percpu", "Pin"},
 	{"./internal/percpu", "Of"},
+	{"./rcu", "(*Reader).ReadLock"},
+	{"./rcu", "(*Reader).Unlock"},
 }
 
 // The compiler's budget (cmd/compile: inlineMaxBudget).
@@ -80,12 +82,16 @@ var fastPaths = []struct {
 }{
 	{quoted + `rcu\.ReadLock`, rcu.ReadLock, func() { g := rcu.ReadLock(); g.Unlock() }},
 	{quoted + `rcu\.\(\*Guard\)\.Unlock`, (*rcu.Guard).Unlock, nil},
+	{quoted + `rcu\.\(\*Reader\)\.ReadLock`, (*rcu.Reader).ReadLock, func() { registered.ReadLock(); registered.Unlock() }},
+	{quoted + `rcu\.\(\*Reader\)\.Unlock`, (*rcu.Reader).Unlock, func() { g := registered.ReadLock(); g.Unlock() }},
 	{quoted + `preempt\.Disable`, preempt.Disable, func() { p := preempt.Disable(); p.Enable() }},
 	{quoted + `preempt\.Pinned\.Enable`, preempt.Pinned.Enable, nil},
 	{quoted + `slab\.\(\*cache\)\.alloc`, nil, func() { objects.Free(objects.Alloc(gfp.NoWait)) }},
 	{quoted + `slab\.\(\*cache\)\.free`, nil, nil},
 	{quoted + `slab\.\(\*cache\)\.freeRCU`, nil, func() { objects.FreeRCU(objects.Alloc(gfp.Kernel)) }},
 }
+
+var registered = rcu.NewReader()
 
 // objects is a cache whose operations are in the binary.
 var objects = func() *slab.Cache[[8]uint64] {

@@ -17,7 +17,7 @@ import (
 
 // hooked are the files of fast paths that report to lockdep in builds with its
 // tag.
-var hooked = []string{"rcu/reader.go", "preempt/preempt.go", "slab/typed.go", "slab/hooks.go", "slab/pointer.go", "slab/kmalloc.go", "page/page.go"}
+var hooked = []string{"rcu/reader.go", "rcu/registered.go", "preempt/preempt.go", "slab/typed.go", "slab/hooks.go", "slab/pointer.go", "slab/kmalloc.go", "page/page.go"}
 
 // hook is the beginning of a condition that a plain build compiles to false:
 // lockdep's tag, or slab's constant that says whether allocations are

@@ -195,6 +195,8 @@ func touchEverything(t *testing.T) {
 	var calls atomic.Int64
 	for w := range 3 {
 		wg.Go(func() {
+			r := rcu.NewReader()
+			defer func() { r.Close() }()
 			for i := range 4000 {
 				in, f := contexts[i%len(contexts)], flags[i%len(flags)]|gfp.NoWarn
 				key := fmt.Sprintf("%d-%06d", w, i%500) // not in there: fmt takes a mutex
@@ -213,7 +215,11 @@ func touchEverything(t *testing.T) {
 						m.Delete(key)
 					}
 					rcu.Call(func() { calls.Add(1) })
+					r.ReadLock()
+					r.Unlock()
+					r.Close()
 				})
+				r = rcu.NewReader()
 				if i%1000 == 0 {
 					rcu.Synchronize()
 					rcu.CondSynchronize(rcu.StartPoll())

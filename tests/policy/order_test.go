@@ -7,17 +7,22 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"quiesce/rcu"
 )
 
-// The plain stores of busy, Nest and QS pair with a membarrier elsewhere, so
-// nothing but the compiler orders them with the accesses of the section. The
-// plain stores of rcuhash are releases on amd64, if the compiler keeps each of
-// them, once, in its place. Here its output is read, path by path, for amd64.
+// The plain stores of busy, Nest and QS, and of a Reader's word, pair with a
+// membarrier elsewhere, so nothing but the compiler orders them with the
+// accesses of the section. The plain stores of rcuhash are releases on amd64, if
+// the compiler keeps each of them, once, in its place. Here its output is read,
+// path by path, for amd64.
 
 // instr is one instruction of the disassembly.
 type instr struct {
 	addr   int64
+	file   string // of the source
 	text   string // without the address and the bytes
 	mem    string // the operand in memory: "8(AX)"; "" for none
 	base   string // its base register
@@ -43,7 +48,8 @@ func parse(lines []string) (code []instr) {
 		if err != nil {
 			continue
 		}
-		i := instr{addr: addr, text: strings.Join(f[3:], " ")}
+		file, _, _ := strings.Cut(f[0], ":")
+		i := instr{addr: addr, file: file, text: strings.Join(f[3:], " ")}
 		op := f[3]
 		if m := jumpTarget.FindStringSubmatch(i.text); m != nil {
 			i.target, _ = strconv.ParseInt(m[1], 16, 64)
@@ -228,6 +234,49 @@ func checkStore(code []instr) error {
 	return err
 }
 
+// registeredSection is a section of a Reader as it stands in its caller.
+//
+//go:noinline
+func registeredSection(r *rcu.Reader, p *atomic.Pointer[[2]uint64]) uint64 {
+	r.ReadLock()
+	x := p.Load()[1]
+	r.Unlock()
+	return x
+}
+
+// checkRegistered checks registeredSection: both halves are inlined, the word is
+// stored before the first load of the user's, and again after the last.
+func checkRegistered(code []instr) error {
+	loads, exits := 0, 0
+	err := walk(code, func(state string, i instr) (string, bool, error) {
+		users := i.file != "registered.go" && i.mem != "" && i.base != "R14" // the goroutine's
+		switch {
+		case strings.HasSuffix(i.call, "runtime.gopanic") || strings.Contains(i.call, "runtime.morestack"):
+			return state, true, nil
+		case i.call != "":
+			return "", false, fmt.Errorf("a call: something is not inlined")
+		case users && state != "inside":
+			return "", false, fmt.Errorf("an access outside of the section")
+		case users:
+			loads++
+		case i.stores && state == "start":
+			return "inside", false, nil
+		case i.stores:
+			return "outside", false, nil
+		case i.text == "RET":
+			if state != "outside" {
+				return "", false, fmt.Errorf("the section does not end")
+			}
+			exits++
+		}
+		return state, false, nil
+	})
+	if err == nil && (loads < 2 || exits == 0) {
+		err = fmt.Errorf("%d loads in the section, want those of the pointer and of the object", loads)
+	}
+	return err
+}
+
 var storeOrders = []struct {
 	symbol string
 	check  func([]instr) error
@@ -239,7 +288,10 @@ var storeOrders = []struct {
 	{"preempt.Pinned.Enable", checkExit},
 	{"rcuhash.storeWord", checkStore},
 	{"rcuhash.storeRef", checkStore},
+	{"tests/policy.registeredSection", checkRegistered},
 }
+
+var keepRegistered any = registeredSection
 
 func TestPlainStoresKeepTheirOrderInTheCompiledCode(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
@@ -256,18 +308,25 @@ func TestPlainStoresKeepTheirOrderInTheCompiledCode(t *testing.T) {
 			t.Errorf("%s: %v\n%s", o.symbol, err, strings.Join(lines, "\n"))
 		}
 	}
+	runtime.KeepAlive(keepRegistered)
 }
 
-// sample makes lines as the disassembler does, one instruction to an address.
+// sample makes lines as the disassembler does, one instruction to an address. Those
+// that begin with @ are of registered.go.
 func sample(code string) (lines []string) {
 	for n, l := range strings.Split(code, "; ") {
-		lines = append(lines, fmt.Sprintf("a.go:1\t%#x\t90\t%s", n+1, l))
+		file := "a.go"
+		if strings.HasPrefix(l, "@") {
+			file = "registered.go"
+		}
+		lines = append(lines, fmt.Sprintf("%s:1\t%#x\t90\t%s", file, n+1, strings.TrimPrefix(l, "@")))
 	}
 	return lines
 }
 
 // The checks above can fail: each wrong order is found, the right one is not.
 func TestAWrongOrderIsSeen(t *testing.T) {
+	const enter, leave = "@MOVQ 0(AX), CX; @MOVQ 0(CX), DI; @INCQ DI; @MOVQ DI, 0(CX); ", "@DECQ DI; @MOVQ DI, 0(CX); RET"
 	const pin, unpin = "CALL runtime.procPin(SB); ADDQ 0(CX), AX; ", "CALL runtime.procUnpin(SB); RET"
 	for _, c := range []struct {
 		name  string
@@ -293,6 +352,12 @@ func TestAWrongOrderIsSeen(t *testing.T) {
 		{"two stores", checkStore, "MOVL BX, 0(AX); MOVL BX, 0(AX); RET", "want one"},
 		{"half a store", checkStore, "MOVW BX, 0(AX); RET", "another access"},
 		{"a store on one path", checkStore, "JNE 0x3; MOVQ BX, 0(AX); RET", "a jump"},
+		{"registered", checkRegistered, enter + "MOVQ 0(BX), DX; MOVQ 0x8(DX), DX; " + leave, ""},
+		{"a load before the entry", checkRegistered, "MOVQ 0(BX), DX; " + enter + "MOVQ 0x8(DX), DX; " + leave, "outside of the section"},
+		{"a load after the exit", checkRegistered, enter + "MOVQ 0(BX), DX; @MOVQ DI, 0(CX); MOVQ 0x8(DX), DX; RET", "outside of the section"},
+		{"no exit", checkRegistered, enter + "MOVQ 0(BX), DX; MOVQ 0x8(DX), DX; RET", "does not end"},
+		{"a section of its own", checkRegistered, enter + leave, "0 loads"},
+		{"not inlined", checkRegistered, enter + "CALL quiesce/rcu.(*Reader).Unlock(SB); RET", "not inlined"},
 		{"after the pin", checkExit, "CALL runtime.procUnpin(SB); MOVQ DX, 0(AX); RET", "want"},
 	} {
 		err := c.check(parse(sample(c.code)))

@@ -25,6 +25,7 @@ var ordered = map[string]bool{
 
 // racy are the fields that owners write by plain stores while others read.
 var racy = map[string]bool{
+	"word": true,                                                           // rcu.readerSlot
 	"Nest": true, "QS": true, "Lock": true, "Unlock": true, "Reader": true, // percpu.CPU
 	"busy": true, "main": true, "rcu": true, "spare": true, "reserve": true, // slab.slot, page.pcp
 }

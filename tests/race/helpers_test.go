@@ -87,6 +87,18 @@ var sections = []func(fn func()){
 		g.Unlock()
 		h.Unlock()
 	},
+	func(fn func()) { // a registered reader
+		r := rcu.NewReader()
+		r.ReadLock()
+		fn()
+		r.Unlock()
+		g := r.ReadLock()
+		r.ReadLock()
+		r.Unlock()
+		fn()
+		g.Unlock()
+		r.Close()
+	},
 }
 
 // readers returns one reader of what link leads to for every kind of section.

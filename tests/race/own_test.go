@@ -127,6 +127,12 @@ var own = []scenario{
 			for range 500 {
 				g := rcu.ReadLock()
 				g.Unlock()
+				r := rcu.NewReader()
+				r.ReadLock()
+				r.Unlock()
+				g = r.ReadLock()
+				g.Unlock()
+				r.Close()
 				preempt.Disable().Enable()
 				s := preempt.DisableIRQ()
 				s.Restore()
@@ -149,10 +155,13 @@ var own = []scenario{
 			}
 		}()
 		before(func(*slab.Cache[object], []*object) {
+			r := rcu.NewReader()
 			for range 500 {
 				g := rcu.ReadLock()
 				g.Unlock()
 				preempt.Disable().Enable()
+				r.ReadLock()
+				r.Unlock()
 				runtime.Gosched()
 			}
 		})

@@ -72,6 +72,21 @@ var tooLate = []string{"race_test.useTooLate()"}
 var wrong = []scenario{
 	{name: "use after Unlock", run: func() { keep(func() func() { return enter(false) }) }, frames: tooLate},
 	{name: "use after Enable", run: func() { keep(func() func() { return enter(true) }) }, frames: tooLate},
+	{name: "use after a Reader's Unlock", run: func() {
+		r := rcu.NewReader()
+		keep(func() func() { r.ReadLock(); return r.Unlock })
+	}, frames: tooLate},
+	{name: "two goroutines use one Reader", run: func() {
+		r := rcu.NewReader()
+		use := func() {
+			repeat(long, func(int) {
+				r.ReadLock()
+				runtime.Gosched()
+				r.Unlock()
+			})
+		}
+		together(use, use)
+	}, frames: []string{"rcu.(*Reader)."}},
 	{name: "use without a section", run: func() { keep(func() func() { return func() {} }) }, frames: tooLate},
 	{name: "a pointer kept from one section to the next", run: func() {
 		var kept *object
