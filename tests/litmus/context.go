@@ -17,13 +17,15 @@ const (
 	Disable
 	DisableIRQ
 	RawLock
+	Reader  // of the process's own
+	Readers // a new one for each section
 )
 
 // Flavours are all of them.
-var Flavours = []Flavour{ReadLock, Disable, DisableIRQ, RawLock}
+var Flavours = []Flavour{ReadLock, Disable, DisableIRQ, RawLock, Reader, Readers}
 
 func (f Flavour) String() string {
-	return [...]string{"rcu.ReadLock", "preempt.Disable", "preempt.DisableIRQ", "lock.Raw"}[f]
+	return [...]string{"rcu.ReadLock", "preempt.Disable", "preempt.DisableIRQ", "lock.Raw", "rcu.Reader", "new rcu.Reader"}[f]
 }
 
 // section is one process's read-side section.
@@ -33,6 +35,7 @@ type section struct {
 	pin     preempt.Pinned
 	irq     preempt.IRQState
 	raw     lock.Raw
+	reader  *rcu.Reader
 }
 
 func (s *section) enter() {
@@ -45,6 +48,11 @@ func (s *section) enter() {
 		s.irq = preempt.DisableIRQ()
 	case RawLock:
 		s.raw.Lock()
+	case Reader:
+		s.reader.ReadLock()
+	case Readers:
+		s.reader = rcu.NewReader()
+		s.reader.ReadLock()
 	}
 }
 
@@ -58,6 +66,11 @@ func (s *section) leave() {
 		s.irq.Restore()
 	case RawLock:
 		s.raw.Unlock()
+	case Reader:
+		s.reader.Unlock()
+	case Readers:
+		s.reader.Unlock()
+		s.reader.Close()
 	}
 }
 

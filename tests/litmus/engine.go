@@ -116,6 +116,10 @@ func Run(s Shape, cfg Config) *Result {
 				runtime.LockOSThread()
 				cfg.Bind(w.id)
 			}
+			if cfg.Flavour == Reader {
+				w.sec.reader = rcu.NewReader()
+				defer w.sec.reader.Close()
+			}
 			w.loop()
 		})
 	}

@@ -31,6 +31,9 @@
 //     (PLAIN_COOKIE)
 //   - the sequence made odd after membarrier A: the reader has to enter, and the
 //     cookie to be taken, between the two (START_AFTER_A)
+//   - the words of registered readers read before membarrier A: the section has to
+//     last longer than that, and its entry to be in the store buffer when they
+//     are read (SEE_BEFORE_A)
 //
 // And some changes do no harm anywhere:
 //

@@ -19,6 +19,7 @@ const (
 	extHardirq             // inside preempt.Hardirq (the kernel's SCHED)
 	extRCU                 // rcu.ReadLock
 	extHand                // the guard is unlocked by another goroutine
+	extReader              // rcu.Reader.ReadLock
 
 	extAll = 1<<iota - 1
 )
@@ -73,7 +74,7 @@ func (p *params) table() []param {
 		{"gp_poll", &p.gpPoll, 0, 1, "it waits by StartPoll and Poll"},
 		{"gp_sync", &p.gpSync, 0, 1, "it waits by Synchronize"},
 		{"gp_free", &p.gpFree, 0, 1, "it frees by FreeRCU, without an age"},
-		{"extendables", &p.extendables, 1, extAll, "what sections are made of: 1 Softirq, 2 interrupts off, 4 preemption off, 8 lock.Raw, 16 Hardirq, 32 ReadLock, 64 guard handed over"},
+		{"extendables", &p.extendables, 1, extAll, "what sections are made of: 1 Softirq, 2 interrupts off, 4 preemption off, 8 lock.Raw, 16 Hardirq, 32 ReadLock, 64 guard handed over, 128 rcu.Reader"},
 		{"extend_flavours", &p.extendFlavours, 0, 1, "a section may go on in another flavour than it began (the library does not promise that)"},
 		{"irqreader", &p.irqreader, 0, 1, "readers in Hardirq handlers on top of other readers"},
 		{"sleepers", &p.sleepers, 0, 1, "readers sleep where they may"},
@@ -199,7 +200,7 @@ func (p *params) check() error {
 	if p.tortureType != "rcu" && p.tortureType != "busted" {
 		return fmt.Errorf("torture_type=%s: want rcu or busted", p.tortureType)
 	}
-	if p.extendables&(extIRQ|extPreempt|extRaw|extHardirq|extRCU) == 0 {
+	if p.extendables&(extIRQ|extPreempt|extRaw|extHardirq|extRCU|extReader) == 0 {
 		return fmt.Errorf("extendables=%d: nothing in it is a read-side section", p.extendables)
 	}
 	if p.stallCPU > 0 && p.stallCPU > p.watchdog/2 {

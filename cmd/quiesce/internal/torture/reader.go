@@ -109,6 +109,7 @@ func (r *reader) run() {
 			if r.s.p.irqreader && r.s.p.extendables&extHardirq != 0 {
 				preempt.Hardirq(r.irq)
 			}
+			r.hold.renew(n&64 == 0)
 			r.s.rest(r.id)
 		}
 	}
@@ -316,6 +317,9 @@ func (s *session) readExit() {
 				r.id = -1
 				r.once()
 				s.exits.add(&r.t)
+				if n&1 == 0 {
+					r.hold.reg.Close() // else the garbage collector does
+				}
 			}()
 			<-done
 			n++

@@ -20,8 +20,8 @@ import (
 // What the library promises, and so what a plan keeps to unless
 // extend_flavours is set: a ReadLock protects what was loaded under it until
 // its own Unlock; pinned sections that overlap on a P are one section. So
-// either the guard stays for the whole section, or every step has something
-// pinned in it.
+// either the guard, or the section of the Reader, stays for the whole section, or
+// every step has something pinned in it.
 type plan struct {
 	wrap int // extHardirq, extBH or 0
 	n    int
@@ -51,7 +51,8 @@ const (
 
 const (
 	extPinned = extIRQ | extPreempt | extRaw
-	extTokens = extPinned | extRCU
+	extStays  = extRCU | extReader
+	extTokens = extPinned | extStays
 )
 
 // Reader delays: the kernel's lengths and odds.
@@ -91,7 +92,7 @@ func (pl *plan) draw(r *rand.Rand, p *params, nreaders int) {
 			if s.mask == 0 {
 				s.mask = base
 			}
-		case base == extRCU || s.mask&extPinned == 0:
+		case base&extStays != 0 || s.mask&extPinned == 0:
 			s.mask |= base
 		}
 		s.delay = pl.drawDelay(r, p, s.mask, nreaders)
@@ -162,7 +163,7 @@ func (pl *plan) String() string {
 		for _, f := range []struct {
 			bit  int
 			name string
-		}{{extRCU, "ReadLock"}, {extPreempt, "Disable"}, {extIRQ, "DisableIRQ"}, {extRaw, "Raw"}} {
+		}{{extRCU, "ReadLock"}, {extReader, "Reader"}, {extPreempt, "Disable"}, {extIRQ, "DisableIRQ"}, {extRaw, "Raw"}} {
 			if pl.step[i].mask&f.bit != 0 {
 				b.WriteString(sep + f.name)
 				sep = "+"
@@ -180,6 +181,9 @@ func (pl *plan) String() string {
 type hold struct {
 	held  int
 	guard rcu.Guard
+	reg   *rcu.Reader
+	byReg bool // reg's own Unlock ends the section, not its guard's
+	rg    rcu.Guard
 	pin   preempt.Pinned
 	irq   preempt.IRQState
 	raw   *lock.Raw
@@ -187,9 +191,21 @@ type hold struct {
 	in    int         // which of own
 }
 
-// init names the classes of own: one that a handler takes must not be held elsewhere
+// renew registers a new Reader for the sections to come. The old one is closed, or
+// left to the garbage collector.
+//
+// Context: task; in no section.
+func (h *hold) renew(drop bool) {
+	if h.reg != nil && !drop {
+		h.reg.Close()
+	}
+	h.reg = rcu.NewReader()
+}
+
+// init registers a Reader, and names the classes of own: one that a handler takes must not be held elsewhere
 // with interrupts on. The shared ones are not waited for.
 func (h *hold) init() {
+	h.renew(false)
 	for i, in := range []string{"task", "softirq", "hardirq"} {
 		h.own[i].Init("torture.own." + in)
 	}
@@ -212,14 +228,14 @@ func (h *hold) within(wrap int) {
 func (h *hold) change(to int, down bool, shared *lock.Raw) {
 	bit, on, off := extIRQ, to&^h.held, h.held&^to
 	if down {
-		bit = extRCU
+		bit = extReader
 	}
-	for b := bit; b >= extIRQ && b <= extRCU; b = next(b, down) {
+	for b := bit; b >= extIRQ && b <= extReader; b = next(b, down) {
 		if on&b != 0 {
 			h.begin(b, shared)
 		}
 	}
-	for b := bit; b >= extIRQ && b <= extRCU; b = next(b, down) {
+	for b := bit; b >= extIRQ && b <= extReader; b = next(b, down) {
 		if off&b != 0 {
 			h.end(b)
 		}
@@ -238,6 +254,9 @@ func (h *hold) begin(b int, shared *lock.Raw) {
 	switch b {
 	case extRCU:
 		h.guard = rcu.ReadLock()
+	case extReader:
+		h.rg = h.reg.ReadLock()
+		h.byReg = !h.byReg
 	case extPreempt:
 		h.pin = preempt.Disable()
 	case extIRQ:
@@ -257,6 +276,12 @@ func (h *hold) end(b int) {
 	switch b {
 	case extRCU:
 		h.guard.Unlock()
+	case extReader:
+		if h.byReg {
+			h.reg.Unlock()
+		} else {
+			h.rg.Unlock()
+		}
 	case extPreempt:
 		h.pin.Enable()
 	case extIRQ:

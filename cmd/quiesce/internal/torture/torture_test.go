@@ -192,7 +192,7 @@ func TestTheSeedDecides(t *testing.T) {
 // Every plan is within what the library promises, and all that extendables
 // names is used.
 func TestPlansKeepTheRules(t *testing.T) {
-	for _, ext := range []int{extAll, extRCU, extPreempt, extHardirq, extRaw | extIRQ, extRCU | extHand, extPreempt | extBH, 0x1e} {
+	for _, ext := range []int{extAll, extRCU, extPreempt, extHardirq, extRaw | extIRQ, extRCU | extHand, extPreempt | extBH, extReader, extReader | extRCU, extReader | extPreempt, 0x1e} {
 		p := defaults()
 		p.extendables, p.sleepers = ext, true
 		r := generator(1, "plan", ext)
@@ -200,7 +200,7 @@ func TestPlansKeepTheRules(t *testing.T) {
 		for range 20000 {
 			var pl plan
 			pl.draw(r, &p, 1)
-			guard := true // holds the whole section
+			guard, reader := true, true // holds the whole section
 			used |= pl.wrap
 			if pl.hand {
 				used |= extHand
@@ -209,6 +209,7 @@ func TestPlansKeepTheRules(t *testing.T) {
 				s := pl.step[i]
 				used |= s.mask
 				guard = guard && s.mask&extRCU != 0
+				reader = reader && s.mask&extReader != 0
 				if s.mask&^ext != 0 {
 					t.Fatalf("%#x: not in extendables: %v", ext, &pl)
 				}
@@ -217,7 +218,7 @@ func TestPlansKeepTheRules(t *testing.T) {
 				}
 			}
 			for i := range pl.n {
-				if pl.wrap != extHardirq && !guard && pl.step[i].mask&extPinned == 0 {
+				if pl.wrap != extHardirq && !guard && !reader && pl.step[i].mask&extPinned == 0 {
 					t.Fatalf("%#x: step %d is not protected: %v", ext, i, &pl)
 				}
 			}
