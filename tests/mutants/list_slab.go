@@ -369,6 +369,27 @@ var slabMutants = []mutant{
 		edits:  []edit{{before: `m.Owner == c.id`, after: `true`}},
 		killer: killer{pkg: "slab", tests: "TestMisusePanicsNamingCacheAndObject"},
 	},
+	// What the race detector sees.
+	{
+		name:   "depot-orders-users-for-the-race-detector",
+		breaks: "the count of the depot's objects hides no data race of users",
+		file:   "slab/sheaf.go", in: "cache.pushFull",
+		edits: []edit{
+			{before: `race.Disable()`, after: `_ = race.Enabled`},
+			{before: `race.Enable()`, after: ``},
+		},
+		killer: killer{pkg: "tests/race", flags: []string{"-race"}, tests: "TestC_UsersOwnRacesAreReported", limit: 2 * time.Minute},
+	},
+	{
+		name:   "chain-orders-users-for-the-race-detector",
+		breaks: "the count of chained objects hides no data race of users",
+		file:   "slab/chain.go", in: "cache.afterChaining",
+		edits: []edit{
+			{before: `race.Disable()`, after: `_ = race.Enabled`},
+			{before: `race.Enable()`, after: ``},
+		},
+		killer: killer{pkg: "tests/race", flags: []string{"-race"}, tests: "TestC_UsersOwnRacesAreReported", limit: 2 * time.Minute},
+	},
 }
 
 // all is the list.

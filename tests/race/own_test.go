@@ -24,44 +24,100 @@ func increment() { shared++ }
 
 var ownFrames = []string{"race_test.increment()"}
 
+// inTurns runs turn in two goroutines, many times in each and never in both at
+// once. The detector does not see that.
+func inTurns(turn func(i int)) {
+	var done [2]testkit.Flag
+	loop := func(me int) func() {
+		return func() {
+			for i := range 1000 {
+				done[1-me].Await(i + me)
+				turn(i)
+				done[me].Raise()
+			}
+		}
+	}
+	together(loop(0), loop(1))
+}
+
 // busy makes two goroutines use the library before and after every access to
 // shared, in turns.
 func busy(use func(c *slab.Cache[object], i int)) {
 	c := newCache()
-	loop := func() {
-		for i := range 1000 { // too short for a preemption to help
-			use(c, i)
-			increment()
-			use(c, i)
-			runtime.Gosched()
-		}
-	}
-	together(loop, loop)
+	inTurns(func(i int) {
+		use(c, i)
+		increment()
+		use(c, i)
+	})
 }
 
-// before makes one goroutine access shared and use the library many times, slow
-// paths included, before another uses it as often and accesses shared: if any of
-// that ordered them, there would be no report.
+// before makes one goroutine access shared and another, which is ordered after
+// it, use the library many times, slow paths included, before a third uses it as
+// often and accesses shared: if any of that ordered them, there would be no
+// report.
 func before(use func(c *slab.Cache[object], mine []*object)) {
-	c := newCache()
+	c := small(newPages(0)) // every goroutine takes every slow path, on any P
 	var mine [2][]*object
 	for i := range mine {
-		for range 3000 { // some sheaves; the detector's memory of accesses is short
+		for range 3000 {
 			mine[i] = append(mine[i], alloc(c, 0))
 		}
 	}
-	var first, second testkit.Flag
+	beforeWith(c, mine, use)
+}
+
+// beforeWith is before with objects that are there already.
+//
+// The goroutine that accesses shared does nothing more, or there might be no report
+// for another reason: of what a goroutine did, the detector keeps no more than the
+// last 80,000 calls and accesses for sure. An object that goes on the fallback chain
+// takes a hundred of them. A race with an access that the detector no longer knows
+// is found, but not reported. The goroutine does not end either: what it did would
+// be forgotten sooner.
+func beforeWith(c *slab.Cache[object], mine [2][]*object, use func(c *slab.Cache[object], mine []*object)) {
+	var used, done testkit.Flag
 	together(func() {
 		increment()
-		use(c, mine[0])
-		first.Raise()
-		second.Await(1) // the detector forgets sooner what a goroutine did when it has ended
+		together(func() {
+			use(c, mine[0])
+			used.Raise()
+			done.Await(1)
+		})
 	}, func() {
-		first.Await(1)
+		used.Await(1)
 		use(c, mine[1])
 		increment()
-		second.Raise()
+		done.Raise()
 	})
+}
+
+// beforeChained is beforeWith with no memory for arrays: most of what free is given
+// goes on the fallback chain.
+func beforeChained(free func(c *slab.Cache[object], mine []*object)) {
+	c := newCache(slab.WithAllocator(newPages(1 << 20)))
+	var all []*object
+	for o := c.Alloc(gfp.NoWait | gfp.NoWarn); o != nil; o = c.Alloc(gfp.NoWait | gfp.NoWarn) {
+		all = append(all, o)
+	}
+	half := len(all) / 2
+	beforeWith(c, [2][]*object{all[:half], all[half:]}, func(c *slab.Cache[object], mine []*object) {
+		free(c, mine)
+		if mine[0] == all[0] && c.Stats().Fallback == 0 { // only the first: Stats orders those that call it
+			panic("nothing went on the chain")
+		}
+	})
+}
+
+func freeAll(c *slab.Cache[object], mine []*object) {
+	for _, o := range mine {
+		c.Free(o)
+	}
+}
+
+func freeRCUAll(c *slab.Cache[object], mine []*object) {
+	for _, o := range mine {
+		c.FreeRCU(o)
+	}
 }
 
 var own = []scenario{
@@ -107,15 +163,11 @@ var own = []scenario{
 	}, frames: ownFrames},
 	{name: "readers of an RW that write", run: func() {
 		var l lock.RW
-		loop := func() {
-			for range 1000 {
-				l.RLock()
-				increment()
-				l.RUnlock()
-				runtime.Gosched()
-			}
-		}
-		together(loop, loop)
+		inTurns(func(int) {
+			l.RLock()
+			increment()
+			l.RUnlock()
+		})
 	}, frames: ownFrames},
 
 	{name: "sections", run: func() {
@@ -166,23 +218,13 @@ var own = []scenario{
 			}
 		})
 	}, frames: ownFrames},
-	{name: "Free, slow paths too", run: func() {
-		before(func(c *slab.Cache[object], mine []*object) {
-			for _, o := range mine {
-				c.Free(o)
-			}
-		})
-	}, frames: ownFrames},
-	{name: "FreeRCU, slow paths too", run: func() {
-		before(func(c *slab.Cache[object], mine []*object) {
-			for _, o := range mine {
-				c.FreeRCU(o)
-			}
-		})
-	}, frames: ownFrames},
-	{name: "FreeBulk, slow paths too", run: func() {
-		before(func(c *slab.Cache[object], mine []*object) { c.FreeBulk(mine) })
-	}, frames: ownFrames},
+	{name: "Free, slow paths too", run: func() { before(freeAll) }, frames: ownFrames},
+	{name: "FreeRCU, slow paths too", run: func() { before(freeRCUAll) }, frames: ownFrames},
+	{name: "FreeBulk, slow paths too", run: func() { before((*slab.Cache[object]).FreeBulk) }, frames: ownFrames},
+	{name: "Free, with no memory for arrays", run: func() { beforeChained(freeAll) }, frames: ownFrames},
+	{name: "FreeRCU, with no memory for arrays", run: func() { beforeChained(freeRCUAll) }, frames: ownFrames},
+	{name: "FreeBulk, with no memory for arrays", run: func() { beforeChained((*slab.Cache[object]).FreeBulk) },
+		frames: ownFrames},
 	{name: "Call and StartPoll", run: func() {
 		before(func(*slab.Cache[object], []*object) {
 			for range 500 {
