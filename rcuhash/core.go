@@ -2,7 +2,6 @@ package rcuhash
 
 import (
 	"hash/maphash"
-	"math/bits"
 	"sync/atomic"
 	"unsafe"
 
@@ -58,16 +57,14 @@ type watched struct {
 	t    *table
 	hash uint64
 	rep  uint64  // the tag in every byte
-	b    *bucket // where to look, with its chain; may be nil
+	b    *bucket // where to look, with its chain
 	meta uint64  // of b, from before the look
 }
 
 // watch begins a look-up of hash h.
 func (x *core) watch(t *table, h uint64) watched {
-	w := watched{x: x, t: t, hash: h, rep: tagOf(h) * everyByte, b: t.begin(x.base, h)}
-	if w.b != nil {
-		w.meta = w.b.loadMeta() // ord:moved
-	}
+	w := watched{x: x, t: t, hash: h, rep: tagOf(h) * everyByte, b: t.beginAt(x.base, h)}
+	w.meta = w.b.loadMeta() // ord:moved
 	return w
 }
 
@@ -90,25 +87,19 @@ func (w *watched) missed() bool {
 
 // lookupWord is index.get for keys of 8 bytes that are integers. A processor
 // overlaps the misses of as many look-ups as it has room for their instructions,
-// so this has few: nearly always the key is in one of the first 8 slots of the
-// bucket where it begins.
+// and each branch that it guesses wrong costs it all of them. So this has few: in
+// nine of ten look-ups the first candidate of the first bucket is the key.
 func (x *core) lookupWord(k uint64) unsafe.Pointer {
 	t := x.table.Load() // ord:table
 	if t == nil {
 		x.open("Get") // panics
 	}
 	h := x.seeds.mix(k)
-	base, i := x.base, t.beginAt(h)
-	dir := unsafe.Pointer(unsafe.SliceData(t.dir))                                     // which has i: no check
-	off := (*run)(unsafe.Add(dir, i>>runShift*uint64(unsafe.Sizeof(run{})))).at.Load() // ord:run
-	if off == 0 {
-		return x.lookFurther(k, t, h, nil, 0)
-	}
-	b := (*bucket)(unsafe.Add(base, off+i%runBuckets*uint64(bucketSize)))
+	b := t.beginAt(x.base, h)
 	meta := b.loadMeta() // first: see watched
-	for m := match(b.loadLow(), tagOf(h)*everyByte) & lowTop; m != 0; m &= m - 1 {
-		if r := loadRef(b.refAt(bits.TrailingZeros64(m) >> 3)); r != 0 { // ord:entry
-			if n := at(base, r); *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
+	for m := candidates(b.loadLow(), meta, tagOf(h)*everyByte); m != 0; m &= m - 1 {
+		if r := loadRef(b.refAt(slotOf(m))); r != 0 { // ord:entry
+			if n := at(x.base, r); *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
 				return n
 			}
 		}
@@ -116,8 +107,8 @@ func (x *core) lookupWord(k uint64) unsafe.Pointer {
 	return x.lookFurther(k, t, h, b, meta)
 }
 
-// lookFurther continues a look-up of lookupWord: in the other slots of bucket b, of
-// which meta was loaded first, and wherever else the key may be. b may be nil.
+// lookFurther continues a look-up of lookupWord in bucket b, of which meta was
+// loaded first, and wherever else the key may be.
 //
 //go:noinline
 func (x *core) lookFurther(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
@@ -239,7 +230,7 @@ func (x *core) free(p unsafe.Pointer) {
 	}
 }
 
-// retireBucket frees a bucket of a chain after a grace period. b may be nil.
+// retireBucket frees a bucket of a chain after a grace period.
 func (x *core) retireBucket(b *bucket) {
 	if b != nil {
 		x.heap.KfreeRCUSized(unsafe.Pointer(b), bucketSize)

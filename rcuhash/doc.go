@@ -55,8 +55,9 @@
 //
 // # Looking up
 //
-// A look-up begins in the bucket whose number the hash has, or in its parent if
-// that is probably not live (first, which is a hint). It loads meta, compares the
+// A look-up begins in the bucket whose number the hash has, or in its parent: for
+// each run of buckets, begin says in which page, and is a hint. It is the
+// parents' until all buckets of the run are live. It loads meta, compares the
 // tags, loads the reference of each that matches, and compares the key. A key
 // that is found is right, wherever it was. If there is none (missed, in core.go):
 //

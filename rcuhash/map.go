@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"sync/atomic"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -79,10 +80,40 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	if m.x.shape.kind == wordKey { // not left to get, which would be one more call
-		return m.valueOf(m.x.lookupWord(integer(&k)))
+	x := &m.x.core
+	if x.shape.kind != wordKey {
+		return m.getOther(k)
 	}
-	return m.valueOf(m.x.get(&k))
+	// This is lookupWord once more: as a call of that it takes a quarter longer.
+	word := integer(&k)
+	t := x.table.Load() // ord:table
+	if t == nil {
+		x.open("Get") // panics
+	}
+	h := x.seeds.mix(word)
+	i := h & peekWord(unsafe.Pointer(&t.start))                                             // ord:hint
+	begin := peekWord(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.begin)), i>>runShift*8)) // ord:run
+	base := x.base
+	b := unsafe.Add(base, begin+i*uint64(bucketSize))
+	meta := atomic.LoadUint64(&(*bucket)(b).meta) // first: see watched; ord:entry,live,moved
+	for c := candidates(peekWord(b), meta, (h>>57|0x80)*everyByte); c != 0; c &= c - 1 {
+		r := peekRef(unsafe.Add(b, unsafe.Offsetof((*bucket)(b).refs)+uintptr(slotOf(c))*unsafe.Sizeof(ref(0)))) // ord:entry
+		if n := (*node[K, V])(unsafe.Add(base, uintptr(r)<<4)); r != 0 && integer(&n.key) == word {
+			return &n.value
+		}
+	}
+	return (*V)(x.lookFurther(word, t, h, (*bucket)(b), meta))
+}
+
+// getOther is Get of a key that is no integer of 8 bytes.
+//
+//go:noinline
+func (m *Map[K, V]) getOther(k K) *V { return m.valueOf(m.x.get(&k)) }
+
+// node is what the memory of a node with a fixed key has: see shape.
+type node[K comparable, V any] struct {
+	value V
+	key   K
 }
 
 // GetKey is Get of a string key that the caller has as bytes, which are not

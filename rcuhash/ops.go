@@ -55,7 +55,6 @@ func (x *index[K]) firstTable(buckets int) bool {
 	}
 	t := newTable(n, n, int64(buckets))
 	t.cursor.Store(int64(buckets) - int64(t.n)) // ord:cursor
-	t.first.Store(uint64(buckets))              // ord:hint
 	for i := range uint64(buckets) {
 		if !x.ensure(t, i, gfp.Kernel|gfp.NoWarn) {
 			x.freeTable(t)
@@ -63,6 +62,7 @@ func (x *index[K]) firstTable(buckets int) bool {
 		}
 		t.bucketAt(x.base, i).meta = liveBit
 	}
+	t.ready(uint64(buckets))
 	if t.n >= largeBuckets {
 		x.counts.widen()
 	}

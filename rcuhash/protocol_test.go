@@ -84,8 +84,8 @@ func TestHA_ALookUpIsRepeatedWhenItsKeyHasMoved(t *testing.T) {
 		m := newMoving(t)
 		if c.child {
 			m.split(t)
-			if !c.hint {
-				m.t.first.Store(0)
+			if c.hint {
+				m.t.joined(m.t.n | (runBuckets - 1))
 			}
 		}
 		w := m.looked(m.mover)

@@ -16,15 +16,13 @@ import (
 // parent of a bucket is the number without the highest bit; the first table's
 // buckets are live from the start.
 type table struct {
-	mask  uint64 // of the number of a bucket
-	half  uint64 // of that of one which has a child in this table
-	n     uint64 // half of the buckets: those which have a child
-	dir   []run  // where the buckets are, 64 to each
-	n0    uint64 // of the first table of this kind: small, or of pages
-	floor int64  // the map does not shrink below so many live buckets
-	_     [percpu.Line]byte
-
-	first atomic.Uint64 // where look-ups begin: buckets below are probably live
+	start atomic.Uint64   // mask, or half: of the number with which a look-up begins
+	begin []atomic.Uint64 // for each run of buckets, where look-ups begin: as in dir, less what bucket 0 is before
+	mask  uint64          // of the number of a bucket
+	n     uint64          // half of the buckets: those which have a child
+	dir   []run           // where the buckets are, 64 to each
+	n0    uint64          // of the first table of this kind: small, or of pages
+	floor int64           // the map does not shrink below so many live buckets
 	_     [percpu.Line]byte
 
 	starved atomic.Int64 // no attempt to grow with fewer keys, since there was no memory; 0: none failed
@@ -59,7 +57,12 @@ const (
 
 // newTable returns a table of 2n buckets, without memory.
 func newTable(n, n0 uint64, floor int64) *table {
-	return &table{mask: 2*n - 1, half: n - 1, n: n, n0: n0, floor: floor, dir: make([]run, max(2*n>>runShift, 1))}
+	runs := max(2*n>>runShift, 1)
+	t := &table{mask: 2*n - 1, n: n, n0: n0, floor: floor, dir: make([]run, runs), begin: make([]atomic.Uint64, runs)}
+	if t.start.Store(t.mask); t.isSmall() { // ord:hint
+		t.start.Store(n - 1) // ord:hint
+	}
+	return t
 }
 
 // isSmall reports whether the buckets are no pages.
@@ -107,19 +110,65 @@ func (t *table) bucketAt(base unsafe.Pointer, i uint64) *bucket {
 	return (*bucket)(unsafe.Add(base, off+i%runBuckets*uint64(bucketSize)))
 }
 
-// beginAt returns the number of the bucket in which a look-up begins: the hash's
-// own, or the parent of that if it is not below first. Half of the look-ups in a
-// table that grows take either way, so there is no branch.
-func (t *table) beginAt(h uint64) uint64 {
-	i := h & t.mask
-	own := uint64(int64(i-t.first.Load()) >> 63) // all ones if i is below; ord:hint
-	return i & (t.half | own)
+// Look-ups begin in a bucket that is found with two loads. For a run of which not
+// all buckets are live, it is in the run of their parents, so some have to look
+// further. Tables of few runs don't stay in between for long (midRun). In a small
+// table, which is one run, the number tells.
+
+// beginAt returns the bucket in which a look-up begins. It has memory, but may not
+// be the right one: a look-up that misses asks locate.
+func (t *table) beginAt(base unsafe.Pointer, h uint64) *bucket {
+	i := h & t.start.Load()                                                                 // ord:hint
+	begin := peekWord(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.begin)), i>>runShift*8)) // which has it: no check; ord:run
+	return (*bucket)(unsafe.Add(base, begin+i*uint64(bucketSize)))
 }
 
-// begin returns that bucket. It may have no memory, or not be the right one: a
-// look-up that misses asks locate.
-func (t *table) begin(base unsafe.Pointer, h uint64) *bucket {
-	return t.bucketAt(base, t.beginAt(h))
+// beginIn has look-ups for a run begin in that run, or in the parents'.
+func (t *table) beginIn(r, run uint64) {
+	t.begin[r].Store(t.dir[run].at.Load() - r*runBuckets*uint64(bucketSize)) // ord:hint,run
+}
+
+// ready has look-ups begin in the first n buckets, which are live, in full runs.
+func (t *table) ready(n uint64) {
+	for r := range t.begin {
+		first := uint64(r) << runShift
+		for first >= t.n && first+runBuckets > n && !t.isSmall() {
+			first = parent(first)
+		}
+		t.beginIn(uint64(r), first>>runShift)
+	}
+	if t.isSmall() && n == 2*t.n {
+		t.start.Store(t.mask) // ord:hint
+	}
+}
+
+// joined is called when bucket i, a child, is live.
+func (t *table) joined(i uint64) {
+	switch {
+	case t.isSmall():
+		if i == t.mask {
+			t.start.Store(t.mask) // ord:hint
+		}
+	case i%runBuckets == runBuckets-1:
+		t.beginIn(i>>runShift, i>>runShift)
+	}
+}
+
+// leaves is called when bucket i, the last child, will not be live.
+func (t *table) leaves(i uint64) {
+	switch {
+	case t.isSmall():
+		t.start.Store(t.n - 1) // ord:hint
+	case i%runBuckets == runBuckets-1:
+		t.beginIn(i>>runShift, parent(i)>>runShift)
+	}
+}
+
+// midRun reports whether a table of few runs has one of which some buckets are
+// live: it is worth the effort to complete it.
+func (t *table) midRun() bool {
+	c := t.cursor.Load() // ord:hint
+	return t.n >= runBuckets && t.n <= blockBuckets && c > 0 && c%runBuckets != 0
 }
 
 // locate returns the live bucket that has the entries of hash h, with its meta.

@@ -36,28 +36,28 @@ var rcuhashMutants = []mutant{
 	{
 		name:   "map-merge-leaves-the-parents-version",
 		breaks: "(H-A) a key that a merge brings back is found",
-		file:   "rcuhash/resize.go", in: "core.mergeLocked",
+		file:   "rcuhash/merge.go", in: "core.mergeLocked",
 		edits:  []edit{{before: `b.moved()`, after: ``}},
 		killer: killer{pkg: "rcuhash", tests: "TestHA_ALookUpThatMissesSeesThatEntriesMoved"},
 	},
 	{
 		name:   "map-merge-leaves-the-childs-version",
 		breaks: "(H-A) a key that comes back to the child is found",
-		file:   "rcuhash/resize.go", in: "core.mergeLocked",
+		file:   "rcuhash/merge.go", in: "core.mergeLocked",
 		edits:  []edit{{before: `&^liveBit+versionOne`, after: `&^liveBit`}},
 		killer: killer{pkg: "rcuhash", tests: "TestHA_ALookUpThatMissesSeesThatEntriesMoved"},
 	},
 	{
 		name:   "map-child-is-not-locked",
 		breaks: "(H-C) a reference is in one slot, or locked",
-		file:   "rcuhash/resize.go", in: "index.splitLocked",
+		file:   "rcuhash/split.go", in: "index.splitLocked",
 		edits:  []edit{{before: `child.lock()`, after: ``}},
 		killer: killer{pkg: "rcuhash", tests: "TestHC_TheChildIsLockedUntilTheMoversHaveLeftTheParent"},
 	},
 	{
 		name:   "map-doubles-while-a-bucket-is-split",
 		breaks: "(H-A) a table is replaced at rest",
-		file:   "rcuhash/resize.go", in: "index.splitNext",
+		file:   "rcuhash/split.go", in: "index.splitNext",
 		edits: []edit{
 			{before: `case c == int64(t.n):`, after: `case c%busyOne == int64(t.n):`},
 			{in: "index.double", before: `!t.cursor.CompareAndSwap(int64(t.n), frozen)`, after: `t.cursor.Swap(frozen) == frozen`},
@@ -67,7 +67,7 @@ var rcuhashMutants = []mutant{
 	{
 		name:   "map-halves-while-a-bucket-is-merged",
 		breaks: "(H-A) a table is replaced at rest",
-		file:   "rcuhash/resize.go", in: "core.halve",
+		file:   "rcuhash/tables.go", in: "core.halve",
 		edits: []edit{
 			{before: `!t.cursor.CompareAndSwap(0, frozen)`, after: `t.cursor.Swap(frozen) == frozen`},
 			{in: "core.mergeLast", before: `case c == 0:`, after: `case c%busyOne == 0 && c != frozen:`},

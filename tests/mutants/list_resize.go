@@ -25,14 +25,14 @@ var resizeMutants = []mutant{
 	{
 		name:   "map-split-without-a-version",
 		breaks: "(H-A) a look-up in the parent is repeated after a split",
-		file:   "rcuhash/resize.go", in: "index.splitLocked",
+		file:   "rcuhash/split.go", in: "index.splitLocked",
 		edits:  []edit{{before: `b.moved() fault.Delay("moved") keepers := 0`, after: `keepers := 0`}},
 		killer: killer{pkg: "rcuhash", tests: "TestHA_ALookUpIsRepeatedWhenItsKeyHasMoved|TestHA_ALookUpIsRepeatedWhenItsChainIsShortened"},
 	},
 	{
 		name:   "map-child-live-before-its-entries",
 		breaks: "(H-A) a live bucket has all of its entries",
-		file:   "rcuhash/resize.go", in: "index.splitLocked",
+		file:   "rcuhash/split.go", in: "index.splitLocked",
 		edits: []edit{{
 			before: `in, used := child, 0`,
 			after:  "storeWord(&child.meta, child.loadMeta()|liveBit)\nfault.Delay(\"live\")\nin, used := child, 0",
@@ -42,7 +42,7 @@ var resizeMutants = []mutant{
 	{
 		name:   "map-parent-cleared-before-the-child-is-live",
 		breaks: "(H-A) an entry is in the bucket where look-ups begin",
-		file:   "rcuhash/resize.go", in: "index.splitLocked",
+		file:   "rcuhash/split.go", in: "index.splitLocked",
 		edits: []edit{
 			{
 				before: `in.set(used, tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))`,
@@ -55,7 +55,7 @@ var resizeMutants = []mutant{
 	{
 		name:   "map-compaction-without-a-version",
 		breaks: "(H-A) a look-up in a chain that becomes shorter is repeated",
-		file:   "rcuhash/resize.go", in: "index.splitLocked",
+		file:   "rcuhash/split.go", in: "index.splitLocked",
 		edits:  []edit{{before: `b.moved() fault.Delay("moved") gone = x.next(b)`, after: `gone = x.next(b)`}},
 		killer: killer{pkg: "rcuhash", tests: "TestHA_ALookUpIsRepeatedWhenItsChainIsShortened"},
 	},
@@ -72,7 +72,7 @@ var resizeMutants = []mutant{
 	{
 		name:   "map-cursor-not-frozen",
 		breaks: "no bucket is split in an old table",
-		file:   "rcuhash/resize.go", in: "index.double",
+		file:   "rcuhash/tables.go", in: "index.double",
 		edits:  []edit{{before: `!t.cursor.CompareAndSwap(int64(t.n), frozen)`, after: `t.cursor.Load() != int64(t.n)`}},
 		killer: killer{pkg: "rcuhash", tests: "TestATableIsFrozenWhenItIsAtRest"},
 	},
@@ -93,7 +93,7 @@ var resizeMutants = []mutant{
 	{
 		name:   "map-small-table-too-small-to-leave",
 		breaks: "a map that raw contexts filled grows",
-		file:   "rcuhash/resize.go", in: "index.leaveSmall",
+		file:   "rcuhash/tables.go", in: "index.leaveSmall",
 		edits:  []edit{{before: `n <= 2*blockBuckets`, after: `n <= runBuckets`}, {before: `int64(n)*slots/3 < keys`, after: `keys < 0`}},
 		killer: killer{pkg: "rcuhash", tests: "TestAPutSplitsWhatRawContextsLeft"},
 	},

@@ -1,0 +1,201 @@
+package rcuhash
+
+import (
+	"testing"
+	"time"
+
+	"quiesce/gfp"
+	"quiesce/internal/testkit"
+	"quiesce/page"
+	"quiesce/preempt"
+	"quiesce/rcu"
+)
+
+// A map whose writers may only allocate from raw atomic contexts grows all the
+// same, by a goroutine of its own, and one that is emptied there shrinks.
+func TestItResizesForRawContexts(t *testing.T) {
+	m := newMap[uint64, uint64](t, 0, 0)
+	n := uint64(0)
+	in := func(fn func()) {
+		p := preempt.Disable()
+		fn()
+		p.Enable()
+	}
+	testkit.Eventually(t, 20*time.Second, "20,000 keys put in raw contexts", func() bool {
+		for range 100 {
+			in(func() {
+				if m.PutFlags(n, n, gfp.NoLocks|gfp.NoWarn) {
+					n++
+				}
+			})
+		}
+		return n >= 20_000
+	})
+	testkit.Eventually(t, 20*time.Second, "the map has grown", func() bool {
+		in(func() {
+			m.PutFlags(0, 0, gfp.NoLocks|gfp.NoWarn)
+			m.Delete(n)
+			m.PutFlags(n, n, gfp.NoLocks|gfp.NoWarn)
+		})
+		return !m.x.table.Load().crowded(int64(n))
+	})
+	for k := range n + 1 {
+		in(func() { m.Delete(k) })
+	}
+	testkit.Eventually(t, 20*time.Second, "the map has shrunk", func() bool {
+		in(func() { m.PutFlags(0, 0, gfp.NoLocks|gfp.NoWarn); m.Delete(0) })
+		return m.x.table.Load().live() <= 2*m.x.table.Load().floor
+	})
+	waitResized(t, &m.x)
+	checkIndex(t, &m.x)
+}
+
+// Without memory for more buckets the chains grow, until those are as long as
+// may be: then Put is refused, and changes nothing.
+func TestAPutIsRefusedWhenTheChainIsFull(t *testing.T) {
+	a, err := page.New(page.Config{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	m, err := New[uint64, uint64](0, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	m.x.table.Load().cursor.Store(frozen) // as while another goroutine makes the next table
+	n := uint64(0)
+	for m.Put(n, n) {
+		n++
+	}
+	if n < 4*slots*maxChain/2 || n > 4*slots*maxChain || m.Len() != int(n) {
+		t.Errorf("refused after %d keys, Len %d", n, m.Len())
+	}
+	if _, ok := get(m, n); ok {
+		t.Error("the refused key is there")
+	}
+	if !m.Put(0, 9) { // needs no slot
+		t.Error("a present key was refused")
+	}
+	m.x.table.Load().cursor.Store(0)
+	if !m.Put(n, n) { // grows first: the chain that was full may still be
+		for k := uint64(1); !m.Put(n, n); k++ {
+			m.Delete(k)
+		}
+	}
+	checkIndex(t, &m.x)
+}
+
+// Small maps share a heap: many of them cost little more than their entries, and
+// the last one closes the heap.
+func TestSmallMapsShareAHeap(t *testing.T) {
+	a, err := page.New(page.Config{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps := 10_000
+	if testing.Short() {
+		maps = 500
+	}
+	all := make([]*Map[uint64, uint64], maps)
+	for i := range all {
+		if all[i], err = New[uint64, uint64](10, WithAllocator(a)); err != nil {
+			t.Fatal(err)
+		}
+		for k := range uint64(10) {
+			all[i].Put(k, k)
+		}
+	}
+	if n := len(all[0].Stats()); n != 3 {
+		t.Errorf("%d size classes", n)
+	}
+	if each := a.Stats().Resident / int64(maps); each > 2048 && !testing.Short() {
+		t.Errorf("a map of 10 keys takes %d bytes", each)
+	}
+	for _, m := range all {
+		if m.Len() != 10 {
+			t.Errorf("%d keys", m.Len())
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Raw contexts can't split buckets, and fill the chains. Whoever may split does,
+// rather than be refused while there is memory.
+func TestAPutSplitsWhatRawContextsLeft(t *testing.T) {
+	fill := func(t *testing.T) (m *Map[uint64, uint64], refused uint64) {
+		t.Helper()
+		m = newMap[uint64, uint64](t, 0, 0)
+		m.x.resizing.Store(true) // its goroutine is slow
+		t.Cleanup(func() { m.x.resizing.Store(false) })
+		for tries, n := 0, uint64(0); ; n++ {
+			if m.PutFlags(n, n, gfp.NoLocks|gfp.NoWarn) {
+				continue
+			}
+			if tries++; tries == 200 { // not for lack of memory at hand
+				return m, n
+			}
+			m.Delete(n)
+			time.Sleep(time.Millisecond / 4)
+		}
+	}
+	for what, put := range map[string]func(m *Map[uint64, uint64], k uint64) bool{
+		"Put":         func(m *Map[uint64, uint64], k uint64) bool { return m.Put(k, k) },
+		"NoWait":      func(m *Map[uint64, uint64], k uint64) bool { return m.PutFlags(k, k, gfp.NoWait) },
+		"PutIfAbsent": func(m *Map[uint64, uint64], k uint64) bool { _, ok := m.PutIfAbsent(k, k); return ok },
+		"Compute": func(m *Map[uint64, uint64], k uint64) bool {
+			return m.Compute(k, func(*uint64) (uint64, Op) { return k, Replace })
+		},
+		"Swap": func(m *Map[uint64, uint64], k uint64) (ok bool) {
+			rcu.Read(func(g rcu.Guard) { _, ok = m.Swap(g, k, k) })
+			return ok
+		},
+	} {
+		m, k := fill(t)
+		if !put(m, k) {
+			t.Errorf("%s was refused in a map of %d keys", what, m.Len())
+		}
+		if v, ok := get(m, k); v != k || !ok {
+			t.Errorf("%s: %d, %v", what, v, ok)
+		}
+		m.x.resizing.Store(false)
+		checkIndex(t, &m.x)
+	}
+}
+
+// Close of a map that grew and shrank may run in a callback, as the function
+// passed to rcu.Pointer's Replace does.
+func TestCloseInACallback(t *testing.T) {
+	a, err := page.New(page.Config{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New[uint64, uint64](0, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range uint64(5000) {
+		m.Put(k, k)
+	}
+	for k := range uint64(5000) {
+		m.Delete(k)
+	}
+	closed := make(chan error, 1)
+	rcu.Call(func() { closed <- m.Close() })
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("Close does not return")
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}

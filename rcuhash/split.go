@@ -1,0 +1,178 @@
+package rcuhash
+
+import (
+	"math/bits"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/fault"
+	"quiesce/internal/pin"
+)
+
+// splitNext splits the bucket at the cursor, or makes the next table if all are
+// split. It returns false if that could not be done: for lack of memory, or
+// because others do it.
+func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
+	c := t.cursor.Load() // ord:cursor
+	switch {
+	case c == frozen:
+		return false
+	case c == int64(t.n):
+		return f.CanLock() && x.double(t)
+	}
+	i := uint64(c % busyOne)
+	if i == t.n || !x.ensure(t, t.n+i, f) {
+		return false
+	}
+	var spares [maxChain]*bucket
+	have := 0
+	for {
+		s := pin.DisableIRQ()
+		b, child := x.lockPair(t, i)
+		if b == nil {
+			s.Restore()
+			break
+		}
+		var e entries
+		x.entriesLocked(b, &e)
+		movers, need := e.movers(t.n), 0
+		for n := bits.OnesCount64(movers[0]) + bits.OnesCount64(movers[1]); n > slots*(need+1); {
+			need++
+		}
+		if need > have {
+			b.unlock()
+			s.Restore()
+			p := x.allocBuckets(1, f)
+			if p == nil {
+				break
+			}
+			spares[have] = (*bucket)(p)
+			have++
+			continue
+		}
+		if !t.cursor.CompareAndSwap(c, c+1+busyOne) { // ord:cursor
+			b.unlock()
+			s.Restore()
+			break
+		}
+		gone := x.splitLocked(b, child, &e, movers, spares[:need])
+		copy(spares[:], spares[need:have])
+		have -= need
+		t.cursor.Add(-busyOne) // ord:cursor
+		child.unlock()
+		b.unlock()
+		s.Restore()
+		t.joined(t.n + i)
+		x.retireChain(gone)
+		for _, sp := range spares[:have] {
+			x.free(unsafe.Pointer(sp))
+		}
+		return true
+	}
+	for _, sp := range spares[:have] {
+		x.free(unsafe.Pointer(sp))
+	}
+	return false
+}
+
+// lockPair locks the live bucket i of the current table, and returns it with its
+// child, or nil if t is not that any more. The goroutine is pinned, so that the
+// memory of a table that was current stays.
+func (x *core) lockPair(t *table, i uint64) (b, child *bucket) {
+	if x.table.Load() != t { // ord:table
+		return nil, nil
+	}
+	b, child = t.bucketAt(x.base, i), t.bucketAt(x.base, t.n+i)
+	if b == nil || child == nil {
+		return nil, nil
+	}
+	b.lock()
+	if x.table.Load() != t || b.loadMeta()&liveBit == 0 { // ord:table,live
+		b.unlock()
+		return nil, nil
+	}
+	return b, child
+}
+
+// entries are those of a locked chain.
+type entries struct {
+	n    int
+	hash [maxChain * slots]uint64
+	in   [maxChain * slots]*bucket
+	slot [maxChain * slots]uint8
+}
+
+// entriesLocked collects the entries of a locked chain.
+func (x *index[K]) entriesLocked(b *bucket, e *entries) {
+	for ; b != nil; b = x.next(b) {
+		for s := range slots {
+			if n := x.node(b, s); n != nil {
+				e.hash[e.n], e.in[e.n], e.slot[e.n] = x.hashOf(n), b, uint8(s)
+				e.n++
+			}
+		}
+	}
+}
+
+// movers returns a bit for each entry whose hash has the bit.
+func (e *entries) movers(bit uint64) (m [2]uint64) {
+	for i := range e.n {
+		if e.hash[i]&bit != 0 {
+			m[i/64] |= 1 << (i % 64)
+		}
+	}
+	return m
+}
+
+func has(m [2]uint64, i int) bool { return m[i/64]>>(i%64)&1 != 0 }
+
+// splitLocked moves the movers of a locked chain to the child of its bucket, which
+// it locks and leaves locked. It returns the buckets that have left the chain,
+// linked.
+func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, spares []*bucket) (gone *bucket) {
+	// 1. The movers are in the child too, which is not live. It is locked until
+	// they have left the parent: one that was deleted in between would be freed
+	// while new readers can still reach it there.
+	child.lock() // ord:bucket-lock
+	in, used := child, 0
+	for j := range e.n {
+		if !has(movers, j) {
+			continue
+		}
+		if used == slots {
+			storeRef(&in.over, x.refOf(unsafe.Pointer(spares[0]))) // ord:overflow
+			in, spares, used = spares[0], spares[1:], 0
+		}
+		in.set(used, tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))
+		used++
+	}
+	// 2. Look-ups of movers begin in the child from now on.
+	storeWord(&child.meta, child.loadMeta()|liveBit) // ord:live
+	fault.Delay("live")
+	// 3. Those that began in the parent, and miss, look again.
+	b.moved() // ord:moved
+	fault.Delay("moved")
+	// 4. The movers leave the parent.
+	keepers := 0
+	for j := range e.n {
+		if has(movers, j) {
+			e.in[j].remove(int(e.slot[j]))
+		} else {
+			keepers++
+		}
+	}
+	// Keepers in further buckets come to the first, if it has room for all.
+	if loadRef(&b.over) == 0 || keepers > slots {
+		return nil
+	}
+	for j := range e.n {
+		if !has(movers, j) && e.in[j] != b {
+			b.set(b.free(), tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))
+		}
+	}
+	b.moved() // ord:moved
+	fault.Delay("moved")
+	gone = x.next(b)
+	storeRef(&b.over, 0) // ord:overflow
+	return gone
+}

@@ -1,0 +1,235 @@
+package rcuhash
+
+import (
+	"math/bits"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/pin"
+	"quiesce/internal/sys"
+	"quiesce/rcu"
+)
+
+// ensure makes the block that bucket i is in, if there is none.
+func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
+	first, n := t.blockOf(i)
+	if t.dir[i>>runShift].at.Load() != 0 { // ord:run
+		return true
+	}
+	p := x.allocBlock(n, f)
+	if p == nil {
+		if f.CanLock() {
+			x.hunger(t)
+		}
+		return false
+	}
+	// The first run says who made the block, and the others follow: until then
+	// their buckets are not live, as they will be.
+	if off := uint64(uintptr(p) - uintptr(x.base)); t.dir[first].at.CompareAndSwap(0, off) { // ord:run
+		for j := uint64(1); j < uint64(n)>>runShift; j++ {
+			t.dir[first+j].at.Store(off + j*runBuckets*uint64(bucketSize)) // ord:run
+		}
+		if t.cursor.Load() != frozen { // ord:cursor
+			return true
+		}
+		// halve may have been here: one of us frees it.
+		if b := x.takeBlock(t, first, n); b.p != nil {
+			x.freeLater(b)
+		}
+		return false
+	}
+	x.freeBlock(p, n)
+	return t.dir[i>>runShift].at.Load() != 0 // ord:run
+}
+
+// allocBlock returns memory for n buckets that are not live, or nil.
+func (x *core) allocBlock(n int, f gfp.Flags) unsafe.Pointer {
+	if n < runBuckets {
+		return x.allocBuckets(n, f)
+	}
+	p := x.pages.Alloc(orderOf(n), f|gfp.Zero|gfp.NoWarn)
+	if p != nil {
+		x.counts.buckets.Add(int64(n)) // ord:stat
+	}
+	return p
+}
+
+// orderOf returns the order of a block of n buckets, which is at least a page.
+func orderOf(n int) int { return bits.Len(uint(n)>>runShift) - 1 }
+
+// freeBlock frees a block that no reader can reach.
+func (x *core) freeBlock(p unsafe.Pointer, n int) {
+	x.counts.buckets.Add(-int64(n)) // ord:stat
+	if n < runBuckets {
+		x.heap.Kfree(p)
+	} else {
+		x.pages.Free(p, orderOf(n))
+	}
+}
+
+// block is one that has left its table.
+type block struct {
+	p unsafe.Pointer
+	n int
+}
+
+// takeBlock takes a block of pages out of a frozen table; p is nil if another has
+// done so. None of its buckets is live, but readers may look at them.
+func (x *core) takeBlock(t *table, first uint64, n int) (b block) {
+	off := t.dir[first].at.Load()                           // ord:run
+	if off != 0 && t.dir[first].at.CompareAndSwap(off, 0) { // ord:run
+		x.counts.buckets.Add(-int64(n)) // ord:stat
+		b = block{unsafe.Add(x.base, off), n}
+	}
+	return b
+}
+
+// freeLater frees blocks of pages after a grace period. A goroutine waits for it,
+// and not a callback: Close waits for the goroutine, and may run in a callback.
+func (x *core) freeLater(blocks ...block) {
+	x.dropping.Add(1) // ord:resizing
+	sys.Go(func() {
+		rcu.Synchronize()
+		for _, b := range blocks {
+			if b.p != nil {
+				x.pages.Free(b.p, orderOf(b.n))
+			}
+		}
+		x.dropping.Add(-1) // ord:resizing
+	})
+}
+
+// waitFreed waits until the goroutines of freeLater have ended.
+func (x *core) waitFreed() {
+	for x.dropping.Load() > 0 { // ord:resizing
+		sys.Sleep(100_000)
+	}
+}
+
+// double makes the next table, with twice the buckets.
+func (x *index[K]) double(t *table) bool {
+	if 4*t.n > maxBuckets {
+		return false
+	}
+	if t.isSmall() {
+		return x.leaveSmall(t)
+	}
+	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
+		return false
+	}
+	next := newTable(2*t.n, t.n0, t.floor)
+	for i := range t.dir {
+		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
+	}
+	next.ready(next.n)
+	if next.n >= largeBuckets {
+		x.counts.widen()
+	}
+	x.table.Store(next) // ord:table
+	return true
+}
+
+// halve makes a table with half the buckets, when no child of this one is left.
+func (x *core) halve(t *table) bool {
+	if t.n <= t.n0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
+		return false
+	}
+	next := newTable(t.n/2, t.n0, t.floor)
+	for i := range next.dir {
+		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
+	}
+	next.ready(t.n)
+	next.cursor.Store(int64(next.n)) // ord:cursor
+	x.table.Store(next)              // ord:table
+	var blocks []block
+	for i := t.n; i < 2*t.n; {
+		first, n := t.blockOf(i)
+		blocks = append(blocks, x.takeBlock(t, first, n))
+		i += uint64(n)
+	}
+	x.freeLater(blocks...)
+	return true
+}
+
+// leaveSmall moves all entries of a small table, whose buckets are all live, to
+// one of pages. It returns false if that could not be done.
+func (x *index[K]) leaveSmall(t *table) bool {
+	// A new bucket has no chain. With so many of them there is hardly one that
+	// gets more entries than it has slots; then there are twice as many.
+	keys, _ := x.counts.sum()
+	n := uint64(runBuckets)
+	for n < blockBuckets && int64(n)*slots/3 < keys {
+		n *= 2
+	}
+	for ; n <= 2*blockBuckets; n *= 2 {
+		moved, full := x.moveTo(t, n)
+		if !full {
+			return moved
+		}
+	}
+	return false
+}
+
+// moveTo moves the entries of a small table to one of n buckets. It reports
+// whether it did, and, if not, whether the reason was a full bucket.
+func (x *index[K]) moveTo(t *table, n uint64) (moved, full bool) {
+	next := newTable(n, runBuckets, runBuckets)
+	for i := uint64(0); i < n; i += runBuckets {
+		if !x.ensure(next, i, gfp.NoWait) {
+			x.freeTable(next)
+			return false, false
+		}
+	}
+	next.ready(n)
+	for i := range n {
+		next.bucketAt(x.base, i).meta = liveBit
+	}
+	s := pin.DisableIRQ()
+	locked := 0
+	for locked < smallBuckets && t.bucketAt(x.base, uint64(locked)).tryLock() {
+		locked++
+	}
+	if locked == smallBuckets && x.table.Load() == t { // ord:table
+		full = !x.copyLocked(t, next)
+		moved = !full && t.cursor.CompareAndSwap(int64(t.n), frozen) // ord:cursor
+	}
+	if moved {
+		x.table.Store(next) // ord:table
+	}
+	for i := range locked {
+		t.bucketAt(x.base, uint64(i)).unlock()
+	}
+	s.Restore()
+	if !moved {
+		x.freeTable(next)
+		return false, full
+	}
+	// Those that still look at the old table see in the end that it is not the
+	// current one. Until then it has to be whole.
+	for i := range uint64(smallBuckets) {
+		x.retireChain(x.next(t.bucketAt(x.base, i)))
+	}
+	x.retireSmall(t)
+	return true, false
+}
+
+// copyLocked puts the entries of a small table, whose buckets are locked, into
+// the live buckets of the next. It reports whether there was room.
+func (x *index[K]) copyLocked(t, next *table) bool {
+	for i := range uint64(smallBuckets) {
+		for b := t.bucketAt(x.base, i); b != nil; b = x.next(b) {
+			for s := range slots {
+				if n := x.node(b, s); n != nil {
+					h := x.hashOf(n)
+					to := next.bucketAt(x.base, h&(next.n-1))
+					slot := to.free()
+					if slot < 0 {
+						return false
+					}
+					to.set(slot, tagOf(h), x.refOf(n))
+				}
+			}
+		}
+	}
+	return true
+}
