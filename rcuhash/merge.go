@@ -134,3 +134,25 @@ func (x *core) retireChain(b *bucket) {
 		b = next
 	}
 }
+
+// halve makes a table with half the buckets, when no child of this one is left.
+func (x *core) halve(t *table) bool {
+	if t.n <= t.n0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
+		return false
+	}
+	next := newTable(t.n/2, t.n0, t.floor)
+	for i := range next.dir {
+		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
+	}
+	next.ready(t.n)
+	next.cursor.Store(int64(next.n)) // ord:cursor
+	x.table.Store(next)              // ord:table
+	var blocks []block
+	for i := t.n; i < 2*t.n; {
+		first, n := t.blockOf(i)
+		blocks = append(blocks, x.takeBlock(t, first, n))
+		i += uint64(n)
+	}
+	x.freeLater(blocks...)
+	return true
+}

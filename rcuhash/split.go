@@ -176,3 +176,26 @@ func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, s
 	storeRef(&b.over, 0) // ord:overflow
 	return gone
 }
+
+// double makes the next table, with twice the buckets.
+func (x *index[K]) double(t *table) bool {
+	if 4*t.n > maxBuckets {
+		return false
+	}
+	if t.isSmall() {
+		return x.leaveSmall(t)
+	}
+	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
+		return false
+	}
+	next := newTable(2*t.n, t.n0, t.floor)
+	for i := range t.dir {
+		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
+	}
+	next.ready(next.n)
+	if next.n >= largeBuckets {
+		x.counts.widen()
+	}
+	x.table.Store(next) // ord:table
+	return true
+}

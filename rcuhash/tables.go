@@ -106,51 +106,6 @@ func (x *core) waitFreed() {
 	}
 }
 
-// double makes the next table, with twice the buckets.
-func (x *index[K]) double(t *table) bool {
-	if 4*t.n > maxBuckets {
-		return false
-	}
-	if t.isSmall() {
-		return x.leaveSmall(t)
-	}
-	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
-		return false
-	}
-	next := newTable(2*t.n, t.n0, t.floor)
-	for i := range t.dir {
-		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
-	}
-	next.ready(next.n)
-	if next.n >= largeBuckets {
-		x.counts.widen()
-	}
-	x.table.Store(next) // ord:table
-	return true
-}
-
-// halve makes a table with half the buckets, when no child of this one is left.
-func (x *core) halve(t *table) bool {
-	if t.n <= t.n0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
-		return false
-	}
-	next := newTable(t.n/2, t.n0, t.floor)
-	for i := range next.dir {
-		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
-	}
-	next.ready(t.n)
-	next.cursor.Store(int64(next.n)) // ord:cursor
-	x.table.Store(next)              // ord:table
-	var blocks []block
-	for i := t.n; i < 2*t.n; {
-		first, n := t.blockOf(i)
-		blocks = append(blocks, x.takeBlock(t, first, n))
-		i += uint64(n)
-	}
-	x.freeLater(blocks...)
-	return true
-}
-
 // leaveSmall moves all entries of a small table, whose buckets are all live, to
 // one of pages. It returns false if that could not be done.
 func (x *index[K]) leaveSmall(t *table) bool {

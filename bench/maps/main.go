@@ -41,7 +41,8 @@ The table:
               the look-ups of all goroutines, as in Go's parallel benchmarks
   ReadLock    rcuhash's and rculfhash's readers have sections: one for each
   each        look-up, or
-  1 section   one for 1000 look-ups, which shows what cheaper readers would give
+  Reader      the same with an rcu.Reader, which belongs to a goroutine
+  1 section   one for 1000 look-ups
   updates     in turn a Put of a key that is there, the insertion of one that
               isn't, and the deletion of one that was inserted
   growth      insertion alone; p99.9 of Get, at rest and while the map grows;

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"sync"
+
 	"quiesce/page"
 	"quiesce/rcu"
 	"quiesce/rcuhash"
@@ -13,6 +15,7 @@ var quiesceMap = peer{
 	id: "rcuhash",
 	names: []named{
 		{wayEach, "rcuhash, ReadLock each"},
+		{wayReader, "rcuhash, Reader each"},
 		{wayOne, "rcuhash, 1 section"},
 		{wayBatch, "rcuhash, GetBatch"},
 	},
@@ -36,6 +39,7 @@ func newQuiesce[K key](hint int) (table[K], error) {
 func (t quiesce[K]) ways() []way[K] {
 	return []way[K]{
 		{wayEach, t.hitEach, t.missEach},
+		{wayReader, t.hitReader, t.missReader},
 		{wayOne, t.hitOne, t.missOne},
 		{wayBatch, t.hitBatch, t.missBatch},
 	}
@@ -61,6 +65,36 @@ func (t quiesce[K]) missEach(ks []K) (wrong int) {
 		}
 		g.Unlock()
 	}
+	return wrong
+}
+
+// readers keeps what a goroutine that reads all the time would have for itself.
+var readers = sync.Pool{New: func() any { return rcu.NewReader() }}
+
+func (t quiesce[K]) hitReader(p probes[K]) (wrong int) {
+	r := readers.Get().(*rcu.Reader)
+	vals := p.vals[:len(p.keys)]
+	for i, k := range p.keys {
+		g := r.ReadLock()
+		if v := t.m.Get(g, k); v == nil || *v != vals[i] {
+			wrong++
+		}
+		r.Unlock()
+	}
+	readers.Put(r)
+	return wrong
+}
+
+func (t quiesce[K]) missReader(ks []K) (wrong int) {
+	r := readers.Get().(*rcu.Reader)
+	for _, k := range ks {
+		g := r.ReadLock()
+		if t.m.Get(g, k) != nil {
+			wrong++
+		}
+		r.Unlock()
+	}
+	readers.Put(r)
 	return wrong
 }
 

@@ -58,8 +58,10 @@ func targets() (ts []target) {
 		if n > million {
 			ofXsync, ofBare = 0.7, 1.1
 		}
-		most(size+"one section: of xsync's time", hit("rcuhash", wayOne), hit("xsync", wayEach), ofXsync)
-		most(size+"one section: of a bare map's time", hit("rcuhash", wayOne), hit("bare", wayEach), ofBare)
+		for _, w := range []struct{ id, name string }{{wayReader, "rcu.Reader each"}, {wayOne, "one section"}} {
+			most(size+w.name+": of xsync's time", hit("rcuhash", w.id), hit("xsync", wayEach), ofXsync)
+			most(size+w.name+": of a bare map's time", hit("rcuhash", w.id), hit("bare", wayEach), ofBare)
+		}
 	}
 	most("1 M strings, one section: of xsync's time",
 		full(kindString, million, "rcuhash", "hit.2."+wayOne), full(kindString, million, "xsync", "hit.2."+wayEach), 0.8)

@@ -67,7 +67,7 @@ var rcuhashMutants = []mutant{
 	{
 		name:   "map-halves-while-a-bucket-is-merged",
 		breaks: "(H-A) a table is replaced at rest",
-		file:   "rcuhash/tables.go", in: "core.halve",
+		file:   "rcuhash/merge.go", in: "core.halve",
 		edits: []edit{
 			{before: `!t.cursor.CompareAndSwap(0, frozen)`, after: `t.cursor.Swap(frozen) == frozen`},
 			{in: "core.mergeLast", before: `case c == 0:`, after: `case c%busyOne == 0 && c != frozen:`},

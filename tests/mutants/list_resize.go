@@ -72,7 +72,7 @@ var resizeMutants = []mutant{
 	{
 		name:   "map-cursor-not-frozen",
 		breaks: "no bucket is split in an old table",
-		file:   "rcuhash/tables.go", in: "index.double",
+		file:   "rcuhash/split.go", in: "index.double",
 		edits:  []edit{{before: `!t.cursor.CompareAndSwap(int64(t.n), frozen)`, after: `t.cursor.Load() != int64(t.n)`}},
 		killer: killer{pkg: "rcuhash", tests: "TestATableIsFrozenWhenItIsAtRest"},
 	},
