@@ -219,11 +219,11 @@ func resize(m target, most int, stop *atomic.Bool) {
 	}
 }
 
-// hold keeps grace periods from ending until stop, for a part of a millisecond
-// each, so that what is freed in the meantime is missed.
-func hold(stop *atomic.Bool) {
+// hold keeps grace periods from ending until stop, for a time each, so that what is
+// freed in the meantime is missed.
+func hold(long time.Duration, stop *atomic.Bool) {
 	for !stop.Load() {
-		rcu.Read(func(rcu.Guard) { time.Sleep(300 * time.Microsecond) })
+		rcu.Read(func(rcu.Guard) { time.Sleep(long) })
 		time.Sleep(100 * time.Microsecond)
 	}
 }
@@ -279,7 +279,9 @@ func holds(t *testing.T, limit int64, hog bool, more int) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	histories, ops, refused := 0, 0, 0
-	for end := time.Now().Add(*duration); time.Now().Before(end) && !t.Failed(); seed++ {
+	end := time.Now().Add(*duration)
+	held := 300 * time.Microsecond
+	for ; (time.Now().Before(end) || hog && refused == 0 && histories < 2000) && !t.Failed(); seed++ {
 		m, err := rcuhash.New[string, value](1, rcuhash.WithAllocator(a))
 		if err != nil {
 			t.Fatal(err)
@@ -302,11 +304,14 @@ func holds(t *testing.T, limit int64, hog bool, more int) {
 		var stop atomic.Bool
 		var holding sync.WaitGroup
 		if hog {
-			holding.Go(func() { hold(&stop) })
+			holding.Go(func() { hold(held, &stop) })
 		}
 		history, no := run(t, m, contexts, more, seed)
 		stop.Store(true)
 		holding.Wait()
+		if no == 0 {
+			held = min(2*held, 20*time.Millisecond)
+		}
 		histories, ops, refused = histories+1, ops+len(history), refused+no
 		check(t, history, seed)
 		if err := m.Close(); err != nil {
