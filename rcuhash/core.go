@@ -107,22 +107,26 @@ func (x *core) lookupWord(k uint64) unsafe.Pointer {
 	return x.lookFurther(k, t, h, b, meta)
 }
 
-// lookFurther continues a look-up of lookupWord in bucket b, of which meta was
-// loaded first, and wherever else the key may be.
+// lookFurther continues a look-up of lookupWord that did not find its key in
+// bucket b, of which meta was loaded first: in the chain, and wherever else it may be.
 //
 //go:noinline
 func (x *core) lookFurther(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
 	w := watched{x: x, t: t, hash: h, rep: tagOf(h) * everyByte, b: b, meta: meta}
-	for again := true; again; again = w.missed() {
-		for b := w.b; b != nil; b = x.next(b) {
+	b = x.next(b)
+	for {
+		for ; b != nil; b = x.next(b) {
 			for m := b.candidates(w.rep); m != 0; m &= m - 1 {
 				if n := x.node(b, slotOf(m)); n != nil && *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
 					return n
 				}
 			}
 		}
+		if !w.missed() {
+			return nil
+		}
+		b = w.b
 	}
-	return nil
 }
 
 // lookupString is index.get for string keys.
