@@ -160,10 +160,10 @@
 //
 // A node is key and value, and 4 bytes for the length of what varies (8 in Bytes,
 // for a string key of 255 bytes or more), in a size class of 16 bytes to the next.
-// There is a live bucket for every 6 keys: 11 bytes a key. An empty map has 512
+// There is a live bucket for every 5 keys: 13 bytes a key. An empty map has 512
 // bytes of buckets, one object. From 64 buckets on they are pages, in blocks that
 // are as large as what there is, and of 8 pages from 512 buckets on, so that no
-// step of growing is long. The directory has 4 bytes for each page, on the Go
+// step of growing is long. The directory has 16 bytes for each page, on the Go
 // heap.
 //
 // A heap costs some KiB, so maps that are made for less than 64 KiB share one
