@@ -20,13 +20,19 @@ func TestFreeRCUWaitsForARegisteredReader(t *testing.T) {
 	r.ReadLock()
 	found := map[*[8]uint64]bool{} // by the section, at its beginning
 	for range 3000 {
-		o := c.Alloc(gfp.Kernel)
+		o := c.Alloc(gfp.NoWait) // which a section may do
+		if o == nil {
+			t.Fatal("no memory")
+		}
 		found[o] = true
 		c.FreeRCU(o)
 	}
 	barrier := testkit.Async(c.Barrier)
 	for range 3000 {
-		o := c.Alloc(gfp.Kernel)
+		o := c.Alloc(gfp.NoWait)
+		if o == nil {
+			t.Fatal("no memory")
+		}
 		if found[o] {
 			t.Fatal("an object was reused inside of a section from before its free")
 		}
