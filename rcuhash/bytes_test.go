@@ -15,7 +15,7 @@ import (
 
 func newBytes[K comparable](t testing.TB, size int, limit int64) *Bytes[K] {
 	t.Helper()
-	a, err := page.New(page.Config{Limit: limit, Name: "test"})
+	a, err := page.New(page.Config{Limit: limit, Reserve: space(), Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

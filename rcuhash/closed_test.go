@@ -88,7 +88,7 @@ var pinnedContexts = []struct {
 
 func closedMap(t *testing.T) *Map[string, int] {
 	t.Helper()
-	a, err := page.New(page.Config{Name: "test"})
+	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestAClosedMapIsEmpty(t *testing.T) {
 
 // The same for Bytes.
 func TestUseOfClosedBytesPanics(t *testing.T) {
-	a, err := page.New(page.Config{Name: "test"})
+	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -127,7 +127,7 @@ func TestComputeAtTheLimit(t *testing.T) {
 	if slab.PoisonEnabled {
 		t.Skip("freed objects are in quarantine, from where memory comes back at any time")
 	}
-	a, err := page.New(page.Config{Name: "test", Limit: 1 << 20, ReclaimTimeout: 10 * time.Millisecond})
+	a, err := page.New(page.Config{Name: "test", Reserve: space(), Limit: 1 << 20, ReclaimTimeout: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

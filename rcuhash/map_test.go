@@ -19,9 +19,18 @@ import (
 	"quiesce/rcu"
 )
 
+// space is the address space of a test's allocator: 0, as much as there is. An
+// emulator pays for it with memory of its own.
+func space() int64 {
+	if testkit.Emulated() {
+		return 1 << 30
+	}
+	return 0
+}
+
 func newMap[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V] {
 	t.Helper()
-	a, err := page.New(page.Config{Limit: limit, Name: "test"})
+	a, err := page.New(page.Config{Limit: limit, Reserve: space(), Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

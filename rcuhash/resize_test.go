@@ -334,7 +334,7 @@ func TestWritersLoseNothingWhileTheMapGrowsAndShrinks(t *testing.T) {
 // A map that leaves its first, small table keeps every key for readers and
 // writers, again and again.
 func TestHA_KeysAreFoundWhileAMapLeavesItsSmallTable(t *testing.T) {
-	a, err := page.New(page.Config{Name: "test"})
+	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func TestItResizesForRawContexts(t *testing.T) {
 // Without memory for more buckets the chains grow, until those are as long as
 // may be: then Put is refused, and changes nothing.
 func TestAPutIsRefusedWhenTheChainIsFull(t *testing.T) {
-	a, err := page.New(page.Config{Name: "test"})
+	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestAPutIsRefusedWhenTheChainIsFull(t *testing.T) {
 // Small maps share a heap: many of them cost little more than their entries, and
 // the last one closes the heap.
 func TestSmallMapsShareAHeap(t *testing.T) {
-	a, err := page.New(page.Config{Name: "test"})
+	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestAPutSplitsWhatRawContextsLeft(t *testing.T) {
 // Close of a map that grew and shrank may run in a callback, as the function
 // passed to rcu.Pointer's Replace does.
 func TestCloseInACallback(t *testing.T) {
-	a, err := page.New(page.Config{Name: "test"})
+	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
