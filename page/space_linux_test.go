@@ -46,9 +46,9 @@ func TestLittleAddressSpace(t *testing.T) {
 		return
 	}
 	for ulimit, wants := range map[string][]string{
-		"-v 4000000": {"RLIMIT_AS is 4000000 KiB"},
-		"-v 1700000": {"RLIMIT_AS is 1700000 KiB"},
-		"-d 150000":  {"RLIMIT_DATA is 150000 KiB"},
+		"-v 4000000":                 {"RLIMIT_AS is 4000000 KiB"},
+		fmt.Sprintf("-v %d", little): {fmt.Sprintf("RLIMIT_AS is %d KiB", little)},
+		"-d 150000":                  {"RLIMIT_DATA is 150000 KiB"},
 	} {
 		out := underLimit(t, ulimit)
 		if strings.Contains(out, "failed to reserve") || strings.Contains(out, "heap arena map") {
