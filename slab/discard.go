@@ -27,20 +27,23 @@ func (h *Heap) discard() error {
 // discardObjects frees the slabs with all objects that are still out of them. The
 // cache is closed, and nothing of it is pending or on a P.
 func (c *cache) discardObjects() {
-	n := 0
-	c.mu.LockIRQ()
-	for head := range c.headsLocked() {
-		m := c.core.Meta(head)
-		c.unlinkLocked(head, m)
-		clear(c.words(c.allocBits, head))
-		c.slabs.inuse -= int(m.InUse)
-		m.InUse = 0
-		c.linkLocked(head, m)
-		c.dropSlabLocked(head, m)
-		if n++; n%slabsPerHold == 0 {
-			c.mu.UnlockIRQ()
-			c.mu.LockIRQ()
+	opened := c.core.Opened()
+	for pg := uint32(0); pg < opened; pg += pagesPerHold {
+		n := 0
+		c.mu.LockIRQ()
+		for head := range c.headsOfLocked(pg, min(pg+pagesPerHold, opened)) {
+			m := c.core.Meta(head)
+			c.unlinkLocked(head, m)
+			clear(c.words(c.allocBits, head))
+			c.slabs.inuse -= int(m.InUse)
+			m.InUse = 0
+			c.linkLocked(head, m)
+			c.dropSlabLocked(head, m)
+			if n++; n%slabsPerHold == 0 {
+				c.mu.UnlockIRQ()
+				c.mu.LockIRQ()
+			}
 		}
+		c.mu.UnlockIRQ()
 	}
-	c.mu.UnlockIRQ()
 }

@@ -121,6 +121,7 @@
 //	  cache.mu (lock.Spin)   slabs and their bitmaps
 //	takers.mu                one taker at a time; no lock is taken under it
 //	smallPages.mu (lock.Spin) the pages that small sheaves share; a leaf
+//	validating               one Validate at a time; cache.mu is taken under it
 //
 // It is part of the tree in docs/design/lock-order.md, which a test checks against what
 // lockdep observes, with the locks of poison builds. Pages are freed under

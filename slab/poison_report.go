@@ -260,15 +260,39 @@ func (c *poison) inspect(o *object, off uint32, op string) int {
 	return c.reportFound(found)
 }
 
-// examineAll is Validate's check of the objects' memory. cache.mu is held.
+// examineAll is Validate's check of the objects' memory, in holds of mu for some
+// objects each. A slab that goes between two holds was checked when it went, and
+// what has come in its place is checked from the same object on.
 func (c *poison) examineAll() (errors int) {
-	for head := range c.headsLocked() {
-		info := c.info(head)
-		for i := range info.objects {
-			errors += c.inspect(&info.objects[i], c.objectStart(head, uintptr(i)), "Validate")
-		}
+	pg, i := uint32(0), 0
+	for pg < c.core.Opened() {
+		c.mu.LockIRQ()
+		var n int
+		n, pg, i = c.examineSomeLocked(pg, i)
+		c.mu.UnlockIRQ()
+		errors += n
 	}
 	return errors
+}
+
+// examineSomeLocked examines up to objectsPerHold objects, from the i-th of the
+// slab at page pg on, or finds that a stretch of pages has none. It returns where to
+// look next. All slabs of a cache have one length here.
+func (c *poison) examineSomeLocked(pg uint32, i int) (errors int, nextPg uint32, next int) {
+	left := objectsPerHold
+	for to := min(pg+pagesPerHold, c.core.Opened()); pg < to; pg, i = pg+1<<c.order, 0 {
+		if c.core.Meta(pg).Owner != c.id {
+			continue
+		}
+		for info := c.info(pg); i < len(info.objects); i++ {
+			if left == 0 {
+				return errors, pg, i
+			}
+			left--
+			errors += c.inspect(&info.objects[i], c.objectStart(pg, uintptr(i)), "Validate")
+		}
+	}
+	return errors, pg, i
 }
 
 func init() {
@@ -297,14 +321,16 @@ func (c *poison) leaks() (guarded int) {
 		bytes, n = bytes+asked, n+1
 		return true
 	}
-	c.mu.LockIRQ()
-	for head := range c.headsLocked() {
-		info := c.info(head)
-		for i := range info.objects {
-			count(&info.objects[i])
+	for pg := uint32(0); pg < c.core.Opened(); pg += 1 << c.order { // the cache is closed: no slab goes
+		c.mu.LockIRQ()
+		if c.core.Meta(pg).Owner == c.id {
+			info := c.info(pg)
+			for i := range info.objects {
+				count(&info.objects[i])
+			}
 		}
+		c.mu.UnlockIRQ()
 	}
-	c.mu.UnlockIRQ()
 	c.guardEach(func(s *guardSlot) {
 		if count(&s.object) {
 			guarded++

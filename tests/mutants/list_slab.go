@@ -276,6 +276,27 @@ var slabMutants = []mutant{
 		killer: killer{pkg: "slab", tests: "TestAnEmptySlabOnTheChainStaysASlab"},
 	},
 	{
+		name:   "validate-in-one-hold",
+		breaks: "a hold of slab.mu looks at a bounded number of pages",
+		file:   "slab/walk.go", in: "walk.pagesLocked",
+		edits:  []edit{{before: `to := min(w.frontier+pagesPerHold, opened)`, after: `to := opened`}},
+		killer: killer{pkg: "slab", tests: "TestValidateLooksAtABoundedPartInAHold"},
+	},
+	{
+		name:   "a-slab-leaves-the-walk-unseen",
+		breaks: "Validate is exact while slabs change between its holds",
+		file:   "slab/walk.go", in: "walk.leavesLocked",
+		edits:  []edit{{before: `if head == w.at { w.at = m.Next }`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestValidateIsExactWhileSlabsChangeBetweenItsHolds"},
+	},
+	{
+		name:   "a-walked-slab-loses-objects-unseen",
+		breaks: "Validate is exact while slabs change between its holds",
+		file:   "slab/slabs.go", in: "cache.bulkFreeLocked",
+		edits:  []edit{{before: `|| m.InUse == 1 || walked`, after: `|| m.InUse == 1`}, {before: `walked := c.slabs.walk != nil`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestValidateIsExactWhileSlabsChangeBetweenItsHolds"},
+	},
+	{
 		name:   "no-chain-when-arrays-run-out",
 		breaks: "FreeRCU never loses an object",
 		file:   "slab/free_slow.go", in: "cache.freeRCUSlow",

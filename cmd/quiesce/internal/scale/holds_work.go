@@ -29,6 +29,7 @@ var holdsJobs = []holdsJob{
 	{"many caches", "a cache for each 100 objects, frees pending, Close", cachesJob},
 	{"at the limit", "allocations of many goroutines at a limit of 1 MiB", limitJob},
 	{"chain", "FreeRCU without memory for arrays, then Barrier", chainJob},
+	{"validate", "Validate of a cache with many slabs, full, partial and empty", validateJob},
 	{"leak", "Close of a cache with one object left of many", leakJob},
 	{"size classes", "objects of all sizes, freed one by one and deferred", classesJob},
 	{"pages", "single pages, every second one freed, then blocks of all orders; Shrink", pagesJob},
@@ -195,6 +196,29 @@ func chainJob(pages *page.Allocator, n int) error {
 		}
 		g.Unlock()
 		c.Barrier()
+		return nil
+	})
+}
+
+func validateJob(pages *page.Allocator, n int) error {
+	return withCache(pages, func(c *slab.Cache[[4096]byte]) error {
+		objects, err := fill(c, 2*n)
+		if err != nil {
+			return err
+		}
+		kept := objects[:0]
+		for i, o := range objects {
+			if i < n && i%7 != 0 { // of the slabs of the first half
+				kept = append(kept, o)
+			} else {
+				c.Free(o)
+			}
+		}
+		errors := c.Validate()
+		c.FreeBulk(kept)
+		if errors > 0 {
+			return fmt.Errorf("%d errors found by Validate", errors)
+		}
 		return nil
 	})
 }
