@@ -1,5 +1,6 @@
 // Package sys holds everything that depends on the internals of the Go runtime or
-// on the operating system: the pin that makes a section raw atomic, membarrier,
+// on the operating system: the pin that makes a section raw atomic, what takes
+// its place in functions in assembly (leaf.go), membarrier,
 // goroutines that inherit nothing (spawn.go), address-range reservation and the
 // calls that commit and discard memory. No other package uses go:linkname or
 // makes a system call.
@@ -13,6 +14,27 @@
 // without blocking; it must not call a system-call wrapper that enters the
 // scheduler (RawSyscall is fine), must not panic with anything but a string,
 // and must be short, because the garbage collector waits for it.
+//
+// # Leaves
+//
+// The runtime never preempts a function in assembly: it would not know the
+// pointers in it. So an operation on the data of its P that is one such function,
+// from the P's number to the last store, needs no pin, which takes half of the
+// time of the pinned operation. Packages rcu and slab have five of these leaves.
+// They follow the protocol of the pinned path, and leave what is not fast to it:
+// they undo what they began, and jump.
+//
+// A leaf calls nothing. It is marked as unsafe for the calls that debuggers
+// inject. It loads whatever its arguments point to before its first store to the
+// P's data, so that a fault, which is a panic in its caller, changes nothing.
+// A stop of the world waits for it, as for a pinned section.
+//
+// The number of the P is found by offsets in the runtime's descriptors, which
+// are known for the versions of Go in leaf_on.go. At start LeavesWork compares
+// what they lead to with the numbers of Ps that goroutines are pinned to. On other
+// versions and systems, with the build tag purego, and in builds that look into
+// the operations (race, asan, msan, delay, lockdep, poison, holds), there are
+// no leaves.
 //
 // # Membarrier
 //
