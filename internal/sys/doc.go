@@ -30,8 +30,9 @@
 // A stop of the world waits for it, as for a pinned section.
 //
 // The number of the P is found by offsets in the runtime's descriptors, which
-// are known for the versions of Go in leaf_on.go. At start LeavesWork compares
-// what they lead to with the numbers of Ps that goroutines are pinned to. On other
+// are known for the versions of Go in leaf_on.go. At start LeavesWork checks them:
+// descriptors point to one another, and the number is that of a P to which the
+// goroutine is pinned. On other
 // versions and systems, with the build tag purego, and in builds that look into
 // the operations (race, asan, msan, delay, lockdep, poison, holds), there are
 // no leaves.

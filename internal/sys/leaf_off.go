@@ -6,4 +6,4 @@ package sys
 const Leaves = false
 
 // Nothing uses them here.
-const OffsetM, OffsetP, OffsetID = 0, 0, 0
+const OffsetM, OffsetP, OffsetID, offsetCurG, offsetPM = 0, 0, 0, 0, 0

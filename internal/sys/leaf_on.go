@@ -12,4 +12,7 @@ const (
 	OffsetM  = 48  // g.m
 	OffsetP  = 208 // m.p
 	OffsetID = 0   // p.id, 32 bits
+
+	offsetCurG = 184 // m.curg
+	offsetPM   = 48  // p.m
 )
