@@ -57,6 +57,10 @@ var readers atomic.Int32
 // Of returns the state of P id.
 func Of(id int) *CPU { return (*CPU)(unsafe.Add(cpus, (id&mask)*Line)) }
 
+// All returns the state of P 0, which those of the others follow at distances of
+// Line.
+func All() unsafe.Pointer { return cpus }
+
 // Pin pins the goroutine and returns its P's state.
 func Pin() *CPU { return (*CPU)(unsafe.Add(cpus, (sys.ProcPin()&mask)*Line)) }
 

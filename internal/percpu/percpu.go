@@ -12,7 +12,10 @@ const MaxP = 1 << 13
 
 // Line is the distance that keeps two Ps' data apart: two cache lines,
 // because amd64 prefetches lines in pairs.
-const Line = 128
+const Line = 1 << LineShift
+
+// LineShift is for code in assembly.
+const LineShift = 7
 
 // Slots is an array of a value of T for each P. T should fill whole Lines and
 // must not hold Go pointers: the memory is outside the Go heap.

@@ -1,0 +1,7 @@
+//go:build !linux || (!amd64 && !arm64)
+
+package rcu
+
+func leafLock() (state uint64) { return lockPinned() }
+
+func leafUnlock(state *uint64) { unlockPinned(state) }
