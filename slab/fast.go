@@ -9,7 +9,10 @@ import (
 	"quiesce/internal/sys"
 )
 
-// The three fast paths. They write racy words (slot.busy and the sheaf that
+// The three fast paths, as pinned sections. Builds with leaves have each of them
+// in assembly as well (leaf_asm.go), and come here if that was not enough.
+//
+// They write racy words (slot.busy and the sheaf that
 // the slot names) by plain stores while pinned; doc.go, "Revoking", says why
 // that is right. Other accesses of owners are in slot.go, alloc_slow.go and
 // free_slow.go.
@@ -119,6 +122,21 @@ func (c *cache) freeRCU(p unsafe.Pointer) {
 	s.busy = 0 // ord:slot-exit
 	sys.ProcUnpin()
 }
+
+// allocPinned is what leafAlloc leaves undone.
+func allocPinned(c *cache, f gfp.Flags) unsafe.Pointer {
+	p := c.alloc(nil, f, lookFast)
+	if p == nil || f&gfp.Zero != 0 {
+		p = c.alloc(p, f, lookFurther)
+	}
+	return p
+}
+
+// freePinned is what leafFree leaves undone.
+func freePinned(c *cache, p unsafe.Pointer) { c.free(p) }
+
+// freeRCUPinned is what leafFreeRCU leaves undone.
+func freeRCUPinned(c *cache, p unsafe.Pointer) { c.freeRCU(p) }
 
 // unitOf turns an address into an offset in units. The rotation brings the
 // bits below a unit to the top, so that one comparison with c.units refuses

@@ -6,6 +6,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
+	"quiesce/internal/sys"
 	"quiesce/preempt"
 )
 
@@ -29,11 +30,7 @@ func (c *cache) allocHooked(f gfp.Flags, asked uintptr) unsafe.Pointer {
 	if race.Enabled {
 		return c.raceAlloc(f)
 	}
-	p := c.alloc(nil, f, lookFast)
-	if p == nil || f&gfp.Zero != 0 {
-		p = c.alloc(p, f, lookFurther)
-	}
-	return p
+	return allocPinned(c, f)
 }
 
 // allocObjects fills dst and returns the number of objects it got.
@@ -54,6 +51,10 @@ func (c *cache) freeObject(p unsafe.Pointer) {
 	if race.Enabled {
 		c.raceFree(p)
 	}
+	if sys.Leaves {
+		leafFree(c, p)
+		return
+	}
 	c.free(p)
 }
 
@@ -67,6 +68,10 @@ func (c *cache) freeObjects(ps []unsafe.Pointer) {
 func (c *cache) freeRCUObject(p unsafe.Pointer) {
 	if race.Enabled {
 		c.raceFreeRCU(p)
+	}
+	if sys.Leaves {
+		leafFreeRCU(c, p)
+		return
 	}
 	c.freeRCU(p)
 }

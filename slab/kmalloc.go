@@ -195,11 +195,10 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 	if hooked || poisonOn {
 		return c.allocHooked(f, uintptr(size))
 	}
-	p := c.alloc(nil, f, lookFast)
-	if p == nil || f&gfp.Zero != 0 {
-		p = c.alloc(p, f, lookFurther)
+	if sys.Leaves {
+		return leafAlloc(c, f)
 	}
-	return p
+	return allocPinned(c, f)
 }
 
 // cacheOf finds the cache of an object by its page's metadata.

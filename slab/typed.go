@@ -7,6 +7,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/offheap"
+	"quiesce/internal/sys"
 )
 
 // Cache allocates objects of type T outside the Go heap. Its methods are safe
@@ -44,6 +45,9 @@ func NewCache[T any](name string, opts ...Option) (*Cache[T], error) {
 func (c *Cache[T]) Alloc(f gfp.Flags) (p *T) {
 	if hooked {
 		return (*T)(c.c.allocHooked(f, 0))
+	}
+	if sys.Leaves {
+		return (*T)(leafAlloc(&c.c, f))
 	}
 	// lookFast and then, if need be, lookFurther, in a loop with one call: two
 	// calls would be too much for the inliner (cost 79 of 80).

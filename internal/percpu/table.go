@@ -12,11 +12,14 @@ import (
 	"quiesce/internal/sys"
 )
 
+// PitchShift is for code in assembly.
+const PitchShift = 17
+
 const (
 	// pitch is the distance between the slots of two Ps: the width of a row.
 	// Wider rows mean fewer mappings, and more that is locked, counted or
 	// committed before it is used. Untuned.
-	pitch = 128 << 10
+	pitch = 1 << PitchShift
 
 	maxTables = 1024
 )
@@ -38,6 +41,10 @@ var (
 		at [maxTables]unsafe.Pointer
 	}
 )
+
+// Rows returns where the number of open rows is, which only grows. The slot of a P
+// above it must be had from At.
+func Rows() *uintptr { return &hot.rows }
 
 // The rows that are open from the start where a pinned section can't open more.
 const generous = 64
