@@ -33,17 +33,17 @@ TEXT ·leafLock(SB), NOSPLIT|NOFRAME, $0-8
 slow:
 	JMP ·lockPinned(SB)
 
-// func leafUnlock(state *uint64)
+// func leafUnlock(guard *Guard)
 TEXT ·leafUnlock(SB), NOSPLIT|NOFRAME, $0-8
 	PCDATA $PCDATA_UnsafePoint, $-2
-	MOVQ state+0(FP), SI
-	MOVQ (SI), DX
+	MOVQ guard+0(FP), SI
+	MOVQ const_guardIdx(SI), DX
 	MOVQ DX, BX
 	ANDQ $const_guardOpen, BX
 	CMPQ BX, $const_guardLive
 	JNE  slow
 	CPU(slow)
-	MOVQ $const_guardDone, (SI)
+	MOVQ $const_guardDone, const_guardIdx(SI)
 	ANDQ $const_guardIndex, DX
 	INCQ const_cpuUnlock(AX)(DX*8) // ord:unlock
 	RET

@@ -32,17 +32,17 @@ TEXT ·leafLock(SB), NOSPLIT|NOFRAME, $0-8
 slow:
 	JMP ·lockPinned(SB)
 
-// func leafUnlock(state *uint64)
+// func leafUnlock(guard *Guard)
 TEXT ·leafUnlock(SB), NOSPLIT|NOFRAME, $0-8
 	PCDATA $PCDATA_UnsafePoint, $-2
-	MOVD state+0(FP), R5
-	MOVD (R5), R3
+	MOVD guard+0(FP), R5
+	MOVD const_guardIdx(R5), R3
 	AND  $const_guardOpen, R3, R4
 	CMP  $const_guardLive, R4
 	BNE  slow
 	CPU(slow)
 	MOVD $const_guardDone, R2
-	MOVD R2, (R5)
+	MOVD R2, const_guardIdx(R5)
 	AND  $const_guardIndex, R3, R4
 	ADD  R4<<3, R0, R0
 	MOVD const_cpuUnlock(R0), R2

@@ -24,12 +24,12 @@ func init() {
 }
 
 // leafLock begins a section, and returns what is in its guard.
-func leafLock() (state uint64)
+func leafLock() (state uint64) // ord:index,lock,mark
 
-// leafUnlock ends a section, of which state is the guard's.
+// leafUnlock ends a section.
 //
 //go:noescape
-func leafUnlock(state *uint64)
+func leafUnlock(guard *Guard) // ord:unlock
 
 // For the code in assembly, which knows the constants of this package only.
 const (
@@ -40,6 +40,7 @@ const (
 	cpuReader = unsafe.Offsetof(percpu.CPU{}.Reader)
 	cpuLock   = unsafe.Offsetof(percpu.CPU{}.Lock)
 	cpuUnlock = unsafe.Offsetof(percpu.CPU{}.Unlock)
+	guardIdx  = unsafe.Offsetof(Guard{}.idx)
 	indexWord = unsafe.Offsetof(alone{}.Uint64)
 	guardOpen = guardLive | guardLent
 )

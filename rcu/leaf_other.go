@@ -4,4 +4,4 @@ package rcu
 
 func leafLock() (state uint64) { return lockPinned() }
 
-func leafUnlock(state *uint64) { unlockPinned(state) }
+func leafUnlock(guard *Guard) { unlockPinned(guard) }

@@ -2,7 +2,6 @@ package rcu
 
 import (
 	"sync/atomic"
-	"unsafe"
 
 	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
@@ -117,7 +116,7 @@ func firstReadLock() Guard {
 //go:nosplit
 func (g *Guard) Unlock() {
 	if sys.Leaves {
-		leafUnlock(&g.idx)
+		leafUnlock(g)
 		return
 	}
 	g.unlock()
@@ -144,7 +143,7 @@ func (g *Guard) unlock() {
 
 // unlockPinned is what leafUnlock leaves undone: guards of a Reader, and those that
 // can't be unlocked.
-func unlockPinned(state *uint64) { (*Guard)(unsafe.Pointer(state)).unlock() }
+func unlockPinned(g *Guard) { g.unlock() }
 
 // unlockSlow is unlock of a guard that is a Reader's, or can't be unlocked.
 //

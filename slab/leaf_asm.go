@@ -26,17 +26,17 @@ func init() {
 }
 
 // leafAlloc allocates an object.
-func leafAlloc(c *cache, f gfp.Flags) unsafe.Pointer
+func leafAlloc(c *cache, f gfp.Flags) unsafe.Pointer // ord:slot-busy,slot-exit
 
 // leafFree frees an object at once.
 //
 //go:noescape
-func leafFree(c *cache, p unsafe.Pointer)
+func leafFree(c *cache, p unsafe.Pointer) // ord:slot-busy,slot-exit
 
 // leafFreeRCU frees an object after a grace period.
 //
 //go:noescape
-func leafFreeRCU(c *cache, p unsafe.Pointer)
+func leafFreeRCU(c *cache, p unsafe.Pointer) // ord:slot-busy,slot-exit
 
 // For the code in assembly, which knows the constants of this package only.
 const (

@@ -121,15 +121,29 @@ var rcuMutants = []mutant{
 	{
 		name:   "unlock-counted-on-the-wrong-index",
 		breaks: "(R-A) the guard carries its index",
-		file:   "rcu/reader.go", in: "Guard.Unlock",
+		file:   "rcu/reader.go", in: "Guard.unlock",
 		edits:  []edit{{before: `Unlock[i&guardIndex]++`, after: `Unlock[index.Load()&1]++`}},
+		killer: killer{pkg: "rcu", tests: "TestRD_GracePeriodIsNotHeldUpByALaterPreemptibleReader", flags: pinnedPath, hangs: true, limit: 6 * time.Second},
+	},
+	{
+		name:   "leaf-unlock-counted-on-the-wrong-index",
+		breaks: "(R-A) the guard carries its index",
+		file:   "rcu/leaf_amd64.s",
+		edits:  []edit{{before: "ANDQ $const_guardIndex, DX\n", after: "MOVQ ·index+const_indexWord(SB), DX\n"}},
 		killer: killer{pkg: "rcu", tests: "TestRD_GracePeriodIsNotHeldUpByALaterPreemptibleReader", hangs: true, limit: 6 * time.Second},
 	},
 	{
 		name:   "guard-not-marked",
 		breaks: "a guard is unlocked once",
-		file:   "rcu/reader.go", in: "Guard.Unlock",
+		file:   "rcu/reader.go", in: "Guard.unlock",
 		edits:  []edit{{before: `g.idx = guardDone`, after: ``}},
+		killer: killer{pkg: "rcu", tests: "TestADeferredSecondUnlockPanicsAndDoesNotCount", flags: pinnedPath},
+	},
+	{
+		name:   "leaf-guard-not-marked",
+		breaks: "a guard is unlocked once",
+		file:   "rcu/leaf_amd64.s",
+		edits:  []edit{{before: "MOVQ $const_guardDone, const_guardIdx(SI)", after: ""}},
 		killer: killer{pkg: "rcu", tests: "TestADeferredSecondUnlockPanicsAndDoesNotCount"},
 	},
 	{

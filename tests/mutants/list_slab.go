@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"runtime"
+	"strings"
+	"time"
+)
 
 // The slab allocator and kfree_rcu.
 var slabMutants = []mutant{
@@ -178,14 +182,28 @@ var slabMutants = []mutant{
 		breaks: "a sheaf has one owner while it is taken from its P",
 		file:   "slab/fast.go", in: "cache.freeRCU",
 		edits:  []edit{{before: `s.busy = 1`, after: ``}},
+		killer: killer{pkg: "slab", tests: "TestATakerAndFreeRCUNeverShareASheaf", flags: pinnedPath, alone: true, count: 5, dies: "quiesce/slab:"},
+	},
+	{
+		name:   "leaf-puts-without-busy-mark",
+		breaks: "a sheaf has one owner while it is taken from its P",
+		file:   "slab/leaf_amd64.s",
+		edits:  []edit{{before: "\tMOVL $1, const_slotBusy(AX); \\\n", after: ""}},
 		killer: killer{pkg: "slab", tests: "TestATakerAndFreeRCUNeverShareASheaf", alone: true, count: 5, dies: "quiesce/slab:"},
+	},
+	{
+		name:   "leaf-takes-without-busy-mark",
+		breaks: "an object has one owner while sheaves are taken from their P",
+		file:   "slab/leaf_amd64.s",
+		edits:  []edit{{before: "\tMOVL $1, const_slotBusy(AX) // ord:slot-busy\n", after: ""}},
+		killer: killer{pkg: "slab", tests: "TestATakerAndAllocNeverShareASheaf", alone: true, count: 5, dies: "quiesce/slab:"},
 	},
 	{
 		name:   "Alloc-without-busy-mark",
 		breaks: "an object has one owner while sheaves are taken from their P",
 		file:   "slab/fast.go", in: "cache.alloc",
 		edits:  []edit{{before: `s.busy = 1`, after: ``}},
-		killer: killer{pkg: "slab", tests: "TestATakerAndAllocNeverShareASheaf", alone: true, count: 5, dies: "quiesce/slab:"},
+		killer: killer{pkg: "slab", tests: "TestATakerAndAllocNeverShareASheaf", flags: pinnedPath, alone: true, count: 5, dies: "quiesce/slab:"},
 	},
 	{
 		name:   "take-without-membarrier",
@@ -413,11 +431,17 @@ var slabMutants = []mutant{
 	},
 }
 
-// all is the list.
-func all() []mutant {
-	var ms []mutant
+// pinnedPath is for mutants of what builds with leaves hardly use.
+var pinnedPath = []string{"-tags=purego"}
+
+// all is the list. Mutants of a file for another architecture are not in it.
+func all() (ms []mutant) {
 	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants, rcuhashMutants, resizeMutants, lockdepMutants} {
-		ms = append(ms, l...)
+		for _, m := range l {
+			if m.in != "" || strings.HasSuffix(m.file, "_"+runtime.GOARCH+".s") {
+				ms = append(ms, m)
+			}
+		}
 	}
 	return ms
 }

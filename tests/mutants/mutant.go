@@ -23,7 +23,7 @@ type mutant struct {
 // edit replaces one text by another. The text to replace is compared token by
 // token, so that comments, line ends and delays (fault.Delay("tag"), guarded by if
 // fault.Delays or not) between its tokens don't matter; they are replaced with it.
-// It must occur exactly once: in the function that the mutant names, or, if the
+// In a file in assembly it is compared as it is. It must occur exactly once: in the function that the mutant names, or, if the
 // edit's own in is set, in that one, or, if that is "file", in the whole file.
 type edit struct {
 	before, after string
@@ -126,12 +126,24 @@ func (m mutant) apply(text string) (string, error) {
 			in = e.in
 		}
 		from, to, err := find(text, in, e.before)
+		if strings.HasSuffix(m.file, ".s") {
+			from, to, err = findExactly(text, e.before)
+		}
 		if err != nil {
 			return "", fmt.Errorf("mutant %s, edit %d: %s: %w", m.name, i+1, m.file, err)
 		}
 		text = text[:from] + e.after + text[to:]
 	}
 	return text, nil
+}
+
+// findExactly is find in a file that is not Go.
+func findExactly(text, want string) (from, to int, err error) {
+	if n := strings.Count(text, want); n != 1 {
+		return 0, 0, fmt.Errorf("%q occurs %d times, not once", want, n)
+	}
+	from = strings.Index(text, want)
+	return from, from + len(want), nil
 }
 
 // find returns the place of the one occurrence of want in a function.

@@ -28,6 +28,9 @@ func TestEveryMutantCanBeMade(t *testing.T) {
 			t.Error(err)
 			continue
 		}
+		if strings.HasSuffix(m.file, ".s") {
+			continue // the assembler will say
+		}
 		if _, _, err := find(mutated, "file", "package "+filepath.Base(filepath.Dir(m.file))); err != nil {
 			t.Errorf("%s: %v", m.name, err)
 		}

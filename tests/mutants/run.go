@@ -44,7 +44,7 @@ func (b *bench) build(ctx context.Context, name, pkg string, flags []string, fil
 	}
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for file, text := range files {
-		with := filepath.Join(dir, strconv.Itoa(len(overlay.Replace))+".go")
+		with := filepath.Join(dir, strconv.Itoa(len(overlay.Replace))+filepath.Ext(file))
 		if err := os.WriteFile(with, []byte(text), 0o666); err != nil {
 			return "", err
 		}

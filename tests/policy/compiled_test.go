@@ -36,6 +36,8 @@ var inlined = []struct{ pkg, fn string }{
 	{"./internal/pin", "Section.Enable"},
 	{"./internal/percpu", "Pin"},
 	{"./internal/percpu", "Of"},
+	{"./rcu", "ReadLock"},
+	{"./rcu", "(*Guard).Unlock"},
 	{"./rcu", "(*Reader).ReadLock"},
 	{"./rcu", "(*Reader).Unlock"},
 }
@@ -82,6 +84,8 @@ var fastPaths = []struct {
 }{
 	{quoted + `rcu\.ReadLock`, rcu.ReadLock, func() { g := rcu.ReadLock(); g.Unlock() }},
 	{quoted + `rcu\.\(\*Guard\)\.Unlock`, (*rcu.Guard).Unlock, nil},
+	{quoted + `rcu\.readLock`, nil, nil},
+	{quoted + `rcu\.\(\*Guard\)\.unlock`, nil, nil},
 	{quoted + `rcu\.\(\*Reader\)\.ReadLock`, (*rcu.Reader).ReadLock, func() { registered.ReadLock(); registered.Unlock() }},
 	{quoted + `rcu\.\(\*Reader\)\.Unlock`, (*rcu.Reader).Unlock, func() { g := registered.ReadLock(); g.Unlock() }},
 	{quoted + `preempt\.Disable`, preempt.Disable, func() { p := preempt.Disable(); p.Enable() }},
@@ -89,6 +93,11 @@ var fastPaths = []struct {
 	{quoted + `slab\.\(\*cache\)\.alloc`, nil, func() { objects.Free(objects.Alloc(gfp.NoWait)) }},
 	{quoted + `slab\.\(\*cache\)\.free`, nil, nil},
 	{quoted + `slab\.\(\*cache\)\.freeRCU`, nil, func() { objects.FreeRCU(objects.Alloc(gfp.Kernel)) }},
+	{quoted + `rcu\.leafLock\.abi0`, nil, nil},
+	{quoted + `rcu\.leafUnlock\.abi0`, nil, nil},
+	{quoted + `slab\.leafAlloc\.abi0`, nil, nil},
+	{quoted + `slab\.leafFree\.abi0`, nil, nil},
+	{quoted + `slab\.leafFreeRCU\.abi0`, nil, nil},
 }
 
 var registered = rcu.NewReader()

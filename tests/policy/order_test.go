@@ -62,7 +62,8 @@ func parse(lines []string) (code []instr) {
 			if m[1] != "SP" && m[1] != "IP" {
 				i.mem, i.base = m[0], m[1]
 				compares := strings.HasPrefix(op, "CMP") || strings.HasPrefix(op, "TEST")
-				i.stores = !compares && (strings.HasSuffix(i.text, m[0]) || strings.Contains(i.text, ", "+m[0]))
+				one := strings.HasPrefix(op, "INC") || strings.HasPrefix(op, "DEC")
+				i.stores = !compares && (one || strings.HasSuffix(i.text, m[0]) || strings.Contains(i.text, ", "+m[0]))
 			}
 		}
 		code = append(code, i)

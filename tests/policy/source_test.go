@@ -102,6 +102,7 @@ var unsafeAllowed = map[string]string{
 	"internal/race":                 "the race detector goes by addresses; memory for pages",
 	"internal/percpu":               "slots lie in reserved address space",
 	"page":                          "hands out memory",
+	"rcu":                           "leaves find the state of the Ps by address",
 	"slab":                          "hands out objects in pages; metadata by address arithmetic",
 	"internal/depcheck":             "addresses of locks, for reports",
 	"rcuhash":                       "buckets and nodes lie in off-heap memory",
