@@ -44,3 +44,9 @@ const (
 	indexWord = unsafe.Offsetof(alone{}.Uint64)
 	guardOpen = guardLive | guardLent
 )
+
+// Called in assembly.
+var (
+	_ = lockPinned
+	_ = unlockPinned
+)

@@ -30,7 +30,7 @@
 //
 // # The life of a freed object
 //
-//	FreeRCU(obj)   pinned: store the offset in this P's RCU sheaf
+//	FreeRCU(obj)   on its P: store the offset in this P's RCU sheaf
 //	sheaf full     take it out of the slot, take a grace-period cookie, push it
 //	               on the pending stack, let the service know; put an empty
 //	               sheaf in its place: this P's reserve, the depot, a page with
@@ -47,8 +47,9 @@
 //
 // # Revoking: who owns a P's slot
 //
-// The goroutine that is pinned to the P owns the slot. It sets busy, loads a
-// sheaf's number, works on the sheaf, and clears busy, all by plain stores.
+// The goroutine that is pinned to the P, or in a leaf (internal/sys), owns the
+// slot. It sets busy, loads a sheaf's number, works on the sheaf, and clears busy,
+// all by plain stores.
 // The numbers in the slot change hands by atomic swap: the goroutine that swaps one
 // out owns that sheaf. A taker (drain, Barrier, Shrink, Close) owns what it
 // swapped out only after

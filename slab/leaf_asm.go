@@ -54,3 +54,10 @@ const (
 	sheafN     = unsafe.Offsetof(sheaf{}.n)
 	sheafCap   = unsafe.Offsetof(sheaf{}.cap)
 )
+
+// Called in assembly.
+var (
+	_ = allocPinned
+	_ = freePinned
+	_ = freeRCUPinned
+)
