@@ -18,7 +18,18 @@ const (
 	// most: twice as many as come to be needed. In a table of few runs it is all
 	// of a run.
 	atOnce = 2
+
+	// scale is the unit of the two numbers that a table compares with.
+	scale = 16
 )
+
+// resizeAt sets at how many keys for each live bucket, times scale, the table grows
+// and shrinks. Tests have it do so at every one: at 1/16 and more, and at any.
+func (t *table) resizeAt(always bool) {
+	if t.growAt, t.shrinkAt = perBucket*scale, sparse*scale; always {
+		t.growAt, t.shrinkAt = 1, 1<<20
+	}
+}
 
 // grow splits buckets if the keys are too many for those that the map has. f
 // says how memory may be allocated; the map works without.
@@ -69,7 +80,7 @@ func (x *index[K]) shrink(keys int64) {
 
 // crowded reports whether the map should grow.
 func (t *table) crowded(keys int64) bool {
-	return keys > t.live()*perBucket && keys >= t.starved.Load() // ord:hint
+	return keys*scale > t.live()*t.growAt && keys >= t.starved.Load() // ord:hint
 }
 
 // hunger puts off the next attempt to grow, because there was no memory for it.
@@ -81,7 +92,7 @@ func (x *core) hunger(t *table) {
 // isSparse reports whether the map should shrink.
 func (t *table) isSparse(keys int64) bool {
 	live := t.live()
-	return keys < live*sparse && live > t.floor
+	return keys*scale < live*t.shrinkAt && live > t.floor
 }
 
 // resizeLater has a goroutine do what a writer may not do in its context:
@@ -95,11 +106,12 @@ func (x *index[K]) resizeLater() {
 			did = false
 			if t := x.table.Load(); t != nil { // ord:table
 				keys, _ := x.counts.sum()
+				more := t.growAt > t.shrinkAt // else one step is all: there is no end
 				switch {
 				case t.crowded(keys):
-					did = x.splitNext(t, gfp.NoWait)
+					did = x.splitNext(t, gfp.NoWait) && more
 				case t.isSparse(keys):
-					did = x.mergeLast(t)
+					did = x.mergeLast(t) && more
 				}
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/preempt"
@@ -375,4 +376,31 @@ func TestHA_KeysAreFoundWhileAMapLeavesItsSmallTable(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A map that is made to resize at every change does so: every insertion splits,
+// up to 16 buckets a key, and every deletion merges.
+func TestItResizesAtEveryChange(t *testing.T) {
+	fault.SetResize(true)
+	defer fault.SetResize(false)
+	m := newMap[uint64, uint64](t, 0, 0)
+	const keys = 200
+	for k := range uint64(keys) {
+		before := m.x.table.Load().live()
+		m.Put(k, k)
+		if now := m.x.table.Load().live(); now <= before && now < 16*int64(k+1) {
+			t.Errorf("key %d: %d live buckets after %d", k, now, before)
+		}
+	}
+	checkIndex(t, &m.x)
+	for k := range uint64(keys) {
+		before := m.x.table.Load().live()
+		if !m.Delete(k) {
+			t.Errorf("key %d is lost", k)
+		}
+		if now := m.x.table.Load().live(); now >= before && now > m.x.table.Load().floor {
+			t.Errorf("key %d deleted: %d live buckets after %d", k, now, before)
+		}
+	}
+	checkIndex(t, &m.x)
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 )
 
@@ -23,7 +24,9 @@ type table struct {
 	dir   []run           // where the buckets are, 64 to each
 	n0    uint64          // of the first table of this kind: small, or of pages
 	floor int64           // the map does not shrink below so many live buckets
-	_     [percpu.Line]byte
+
+	growAt, shrinkAt int64 // keys for a live bucket, in units of 1/scale: it grows if there are more, and shrinks if there are fewer
+	_                [percpu.Line]byte
 
 	starved atomic.Int64 // no attempt to grow with fewer keys, since there was no memory; 0: none failed
 	cursor  atomic.Int64 // how many children are live, and, in units of busyOne, how many of them are being made or unmade
@@ -62,6 +65,7 @@ func newTable(n, n0 uint64, floor int64) *table {
 	if t.start.Store(t.mask); t.isSmall() { // ord:hint
 		t.start.Store(n - 1) // ord:hint
 	}
+	t.resizeAt(fault.Resize())
 	return t
 }
 

@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"slices"
 	"unsafe"
+
+	"quiesce/internal/fault"
 )
 
 // walk is the state of a walk through a map, which goes through the hashes in
@@ -26,6 +28,7 @@ func (x *index[K]) step(w *walk, t *table) bool {
 	h := bits.Reverse64(w.pos)
 	for {
 		b, meta, size := t.cover(x.base, h) // ord:moved
+		fault.Delay("moved")
 		w.nodes = w.nodes[:0]
 		for c := b; c != nil; c = x.next(c) {
 			for s := range slots {
@@ -34,6 +37,7 @@ func (x *index[K]) step(w *walk, t *table) bool {
 				}
 			}
 		}
+		fault.Delay("moved")
 		b2, meta2, size2 := t.cover(x.base, h)             // ord:live,moved
 		if now := x.table.Load(); now != t && now != nil { // ord:table
 			t = now
@@ -78,6 +82,7 @@ func (t *table) cover(base unsafe.Pointer, h uint64) (b *bucket, meta, size uint
 				continue
 			}
 		}
+		fault.Delay("live")
 		if b = t.bucketAt(base, i); b != nil {
 			if meta = b.loadMeta(); meta&liveBit != 0 { // ord:live
 				return b, meta, size

@@ -51,6 +51,7 @@ The table:
               and at its peak
   ratio       to the row that has 1.00, in the same round; the median of rounds:
               2.00 takes twice as long, 0.50 half as long
+That a map loses nothing is no measurement: quiesce torture -scenario MAP.
 A figure with ~ is noisy: the quartiles of its rounds, or of its ratios, are
 more than 20 % apart. Every look-up's result is checked; a wrong one ends the
 run. docs/measured/maps.md says what each work measures, and what is not

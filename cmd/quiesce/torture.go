@@ -23,10 +23,11 @@ var tortureJob = job{
 Readers of every flavour, nested at random, with delays in them; a writer
 that publishes objects and frees the old ones after grace periods asked for
 in every way; threads that allocate, and free by FreeRCU in every context;
-barriers, floods of callbacks, stalls, GOMAXPROCS changes, allocations that
-fail, little memory. An object grows older by one with every grace period
-since its removal. A reader that sees an age above 1, a word of a freed
-object, a lost callback, a leak or a hang is a failure.
+maps that grow and shrink while they are read, walked and changed; barriers,
+floods of callbacks, stalls, GOMAXPROCS changes, allocations that fail, little
+memory. An object grows older by one with every grace period since its
+removal. A reader that sees an age above 1, a word of a freed object, a map
+without a key that stays, a lost callback, a leak or a hang is a failure.
 
 A scenario is a set of parameters, and runs in a process of its own. By default
 all of them except those that fail on purpose run, in rounds of about 30 s
@@ -43,11 +44,13 @@ The summary of a scenario:
   Reader Pipe           ages that readers saw; from the third on they are errors
   Reader Batch          grace periods that ended in a section; likewise
   Free-Block ...        objects that reached each age; the last must be 0
+  map                   operations on the maps; Puts that got no memory
   !!!                   what must not be`,
 	examples: []string{
 		"quiesce torture -duration 1h",
 		"quiesce torture -scenario TREE03,RT0 -duration 2m -seed 42",
 		`quiesce torture -scenario TREE01 -bootargs "nreaders=8 stall_cpu=3"`,
+		`quiesce torture -scenario MAP -bootargs "map_ops=100000000" -duration 1h`,
 		"quiesce torture -scenario BUSTED        (a broken RCU: this must fail)",
 	},
 	exits: exits{

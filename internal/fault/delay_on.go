@@ -18,6 +18,7 @@ var (
 	share   atomic.Int32 // of a thousand calls
 	longest atomic.Int64 // ns
 	delayed atomic.Uint64
+	at      atomic.Pointer[func(tag string)]
 )
 
 func init() { SetDelays(option.Delay("delay")) }
@@ -29,6 +30,10 @@ func init() { SetDelays(option.Delay("delay")) }
 //
 //go:norace
 func Delay(tag string) {
+	if fn := at.Load(); fn != nil {
+		(*fn)(tag)
+		return
+	}
 	r := rand.Uint32()
 	if int32(r%1000) >= share.Load() {
 		return
@@ -49,6 +54,17 @@ func Delay(tag string) {
 func SetDelays(permille int, most time.Duration) {
 	share.Store(int32(permille))
 	longest.Store(int64(most))
+}
+
+// At has Delay call fn in place of taking time; nil ends that. So a test decides
+// what happens between two stores. fn runs wherever Delay is called, pinned or
+// not, and is called again by what it calls.
+func At(fn func(tag string)) {
+	if fn == nil {
+		at.Store(nil)
+		return
+	}
+	at.Store(&fn)
 }
 
 // Delayed returns how many calls took time.

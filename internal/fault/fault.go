@@ -134,3 +134,13 @@ func Nth(n int64) (failed bool) {
 	}
 	return failed
 }
+
+var resize atomic.Bool
+
+// SetResize has maps grow with every insertion and shrink with every deletion, as
+// far as they can: those that are made from now on, and others from their next
+// table on.
+func SetResize(on bool) { resize.Store(on) }
+
+// Resize reports what SetResize was last called with.
+func Resize() bool { return resize.Load() }

@@ -128,3 +128,11 @@ func TestWatchFollowsTheArming(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestSetResize(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		if SetResize(on); Resize() != on {
+			t.Errorf("%v after SetResize(%v)", Resize(), on)
+		}
+	}
+}

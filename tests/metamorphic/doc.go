@@ -20,7 +20,8 @@
 //
 // Of the process: QUIESCE=preempt_rt, membarrier, failslab, fail_page_alloc;
 // each run is a process of its own, this test binary started again. Of the
-// world: sheaf and depot sizes, a memory limit, a balloon, the number of Ps.
+// world: sheaf and depot sizes, a memory limit, a balloon, the number of Ps, and
+// maps that grow with every insertion and shrink with every deletion.
 //
 // # What a result is
 //

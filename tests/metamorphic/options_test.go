@@ -25,6 +25,7 @@ var choices = []struct {
 	{"depot", false, []string{"0", "4096", "100000"}},
 	{"limit", false, []string{"1"}},
 	{"balloon", false, []string{"0", "200000", "1000000"}}, // bytes that it leaves; has a limit
+	{"resize", false, []string{"1"}},                       // maps grow with every insertion, shrink with every deletion
 	{"procs", false, []string{"1", "2", "4"}},              // else as the program says
 }
 

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/fault"
 	"quiesce/page"
 	"quiesce/rcu"
 	"quiesce/slab"
@@ -70,6 +71,7 @@ func (w *world) bound() int64 {
 }
 
 func newWorld(o options) (*world, error) {
+	fault.SetResize(o.int("resize", 0) != 0)
 	w := &world{opts: o, kinds: map[string]*kind{}, tables: map[string]table{}}
 	if err := w.pages(0); err != nil { // for the kinds' sizes
 		return nil, err

@@ -37,7 +37,7 @@ var resizeMutants = []mutant{
 			before: `in, used := child, 0`,
 			after:  "storeWord(&child.meta, child.loadMeta()|liveBit)\nfault.Delay(\"live\")\nin, used := child, 0",
 		}},
-		killer: stress(),
+		killer: stores(),
 	},
 	{
 		name:   "map-parent-cleared-before-the-child-is-live",
@@ -50,7 +50,34 @@ var resizeMutants = []mutant{
 			},
 			{before: `storeWord(&child.meta, child.loadMeta()|liveBit)`, after: "fault.Delay(\"live\")\nstoreWord(&child.meta, child.loadMeta()|liveBit)"},
 		},
-		killer: stress(),
+		killer: stores(),
+	},
+	{
+		name:   "map-merge-clears-a-live-child",
+		breaks: "(H-A) a live bucket has all of its entries",
+		file:   "rcuhash/merge.go", in: "core.mergeLocked",
+		edits: []edit{
+			{before: `storeWord(&child.meta, child.loadMeta()&^liveBit+versionOne)`, after: ``},
+			{
+				before: `if child.tagAt(s) != 0 { child.remove(s) } }`,
+				after:  "if child.tagAt(s) != 0 {\nchild.remove(s)\n}\n}\nstoreWord(&child.meta, child.loadMeta()&^liveBit+versionOne)",
+			},
+		},
+		killer: stores(),
+	},
+	{
+		name:   "map-walk-ignores-the-version",
+		breaks: "(H-A) a walk sees keys that move while it is in their bucket",
+		file:   "rcuhash/walk.go", in: "index.step",
+		edits:  []edit{{before: `(meta^meta2)&identity != 0`, after: `(meta^meta2)&liveBit != 0`}},
+		killer: stores(),
+	},
+	{
+		name:   "map-walk-ignores-the-width-of-its-bucket",
+		breaks: "(H-A) a walk sees keys that move while it is in their bucket",
+		file:   "rcuhash/walk.go", in: "index.step",
+		edits:  []edit{{before: `b2 != b || size2 != size`, after: `b2 != b || size2 == 0`}},
+		killer: stores(),
 	},
 	{
 		name:   "map-compaction-without-a-version",
@@ -88,7 +115,7 @@ var resizeMutants = []mutant{
 		breaks: "a chain is bounded, and so is what holds its entries",
 		file:   "rcuhash/index.go", in: "index.install",
 		edits:  []edit{{before: `length >= maxChain`, after: `length > maxChain`}},
-		killer: killer{pkg: "rcuhash", tests: "TestAPutIsRefusedWhenTheChainIsFull", dies: "holding locks"},
+		killer: killer{pkg: "rcuhash", tests: "TestAPutIsRefusedWhenTheChainIsFull", dies: "boundsError"},
 	},
 	{
 		name:   "map-small-table-too-small-to-leave",
@@ -99,11 +126,10 @@ var resizeMutants = []mutant{
 	},
 }
 
-// stress kills what loses a key for a moment: readers, walkers and writers run,
-// and the windows are wide.
-func stress() killer {
+// stores kills what is wrong between two stores of a split, a merge or a walk.
+func stores() killer {
 	return killer{
-		pkg: "rcuhash", tests: "TestHA_KeysThatStayAreFoundWhileTheMapGrowsAndShrinks",
-		flags: []string{"-tags=delay"}, env: []string{"QUIESCE=delay=100:100us"}, count: 3,
+		pkg: "rcuhash", flags: []string{"-tags=delay"},
+		tests: "TestHA_LookUpsAndWalksBetweenAnyTwoStoresFindTheirKeys|TestHA_AWalkSeesThatEntriesMoveWhileItIsInTheirBucket",
 	}
 }

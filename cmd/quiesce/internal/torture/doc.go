@@ -20,6 +20,9 @@
 //	               one that is not done after a grace period was waited for
 //	rtbe           a callback that had not run when Barrier returned
 //	stamps         objects of the kfree part that changed under a reader
+//	maps           keys that stay, found by every look-up and seen once by every
+//	               walk; what each operation returns; whole values; what a
+//	               refused Put leaves; the counts in the end
 //	accounts       allocated == freed, closed caches without leaks, CacheStats'
 //	               identities, memory within the limit
 //
@@ -39,6 +42,7 @@
 //	reader    loops over read-side sections made of random steps (section.go)
 //	writer    publishes objects and ages the old ones; fakewriters only wait
 //	kfree     the FreeRCU part: a table of stamped objects
+//	maps      maps that grow and shrink, with writers and readers of their own
 //
 // # Seeds
 //

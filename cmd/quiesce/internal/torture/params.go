@@ -45,6 +45,8 @@ type params struct {
 	shuffleInterval, stutter           float64
 	statInterval, watchdog             float64
 	kfreeThreads, kfreeNum, kfreeLimit int
+	mapThreads, mapReaders             int
+	mapKeys, mapStay, mapLimit, mapOps int
 	failslab, failPage, delayPermille  float64
 	preemptRT, membarrier              bool
 	plantUAF, plantHang, plantLost     bool
@@ -99,6 +101,12 @@ func (p *params) table() []param {
 		{"kfree_nthreads", &p.kfreeThreads, 0, 1024, "threads that allocate and free by FreeRCU"},
 		{"kfree_alloc_num", &p.kfreeNum, 1, 1e7, "objects that they keep"},
 		{"limit", &p.kfreeLimit, 256, 1 << 30, "memory limit in KiB"},
+		{"map_nthreads", &p.mapThreads, 0, 1024, "threads that change maps, each with keys of its own; 0: no maps"},
+		{"map_nreaders", &p.mapReaders, 0, 1024, "threads that look up in the maps, and walk"},
+		{"map_keys", &p.mapKeys, 100, 1e7, "keys that a map has at most"},
+		{"map_stay", &p.mapStay, 0, 1e6, "of them never deleted: every look-up and every walk must find them"},
+		{"map_limit", &p.mapLimit, 1024, 1 << 30, "memory limit of the maps in KiB"},
+		{"map_ops", &p.mapOps, 0, 1e12, "operations on the maps after which the scenario ends, in one round; 0: when its time is over"},
 		{"failslab", &p.failslab, 0, 100, "percent of object allocations made to fail beyond the fast path"},
 		{"fail_page_alloc", &p.failPage, 0, 100, "percent of page allocations made to fail"},
 		{"delay_permille", &p.delayPermille, 0, 1000, "of the tagged pairs made to dawdle (builds with -tags delay)"},
@@ -121,6 +129,7 @@ func defaults() params {
 		stallHoldoff: 10, stallTime: 10,
 		shuffleInterval: 3, stutter: 5, statInterval: 5, watchdog: 30,
 		kfreeThreads: 1, kfreeNum: 8000, kfreeLimit: 256 << 10,
+		mapKeys: 16384, mapStay: 500, mapLimit: 256 << 10,
 		delayPermille: 5, preemptRT: true, membarrier: true,
 	}
 }
@@ -202,6 +211,9 @@ func (p *params) check() error {
 	}
 	if p.extendables&(extIRQ|extPreempt|extRaw|extHardirq|extRCU|extReader) == 0 {
 		return fmt.Errorf("extendables=%d: nothing in it is a read-side section", p.extendables)
+	}
+	if p.mapThreads > 0 && (p.mapKeys < p.mapThreads || p.mapStay > p.mapKeys-p.mapThreads || p.mapStay < p.mapThreads && p.mapStay > 0) {
+		return fmt.Errorf("map_stay=%d: want from map_nthreads=%d to so many less than map_keys=%d", p.mapStay, p.mapThreads, p.mapKeys)
 	}
 	if p.stallCPU > 0 && p.stallCPU > p.watchdog/2 {
 		return fmt.Errorf("stall_cpu=%v: more than half of watchdog=%v", p.stallCPU, p.watchdog)

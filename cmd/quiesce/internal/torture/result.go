@@ -183,6 +183,7 @@ type Result struct {
 	FwdMaxCBs    uint64 `json:"n_max_cbs"`
 
 	Kfree  KfreeResult  `json:"kfree"`
+	Map    MapResult    `json:"map"`
 	Memory MemoryResult `json:"memory"`
 
 	Injected
@@ -280,6 +281,7 @@ func (s *session) result() *Result {
 	}
 	k.Reads, k.StampErrors = t.kreads, t.wrong[wrongStamp]
 	k.Arrays, k.Reused, k.Bulk, k.Fallback = s.routes[0], s.routes[1], s.routes[2], s.routes[3]
+	r.Map = s.maps.result()
 	m := &r.Memory
 	st := s.pages.Stats()
 	m.Limit, m.Start, m.Peak, m.End = int64(s.p.kfreeLimit)<<10, s.memStart, st.Peak, s.memEnd
@@ -344,6 +346,9 @@ func (r *Result) merge(o *Result) {
 		{&r.Kfree.Failed, &o.Kfree.Failed}, {&r.Kfree.Reads, &o.Kfree.Reads}, {&r.Kfree.StampErrors, &o.Kfree.StampErrors},
 		{&r.Kfree.Arrays, &o.Kfree.Arrays}, {&r.Kfree.Reused, &o.Kfree.Reused}, {&r.Kfree.Bulk, &o.Kfree.Bulk},
 		{&r.Kfree.Fallback, &o.Kfree.Fallback},
+		{&r.Map.Ops, &o.Map.Ops}, {&r.Map.Puts, &o.Map.Puts}, {&r.Map.Refused, &o.Map.Refused}, {&r.Map.Deletes, &o.Map.Deletes},
+		{&r.Map.Finds, &o.Map.Finds}, {&r.Map.Walks, &o.Map.Walks}, {&r.Map.Walked, &o.Map.Walked},
+		{&r.Map.Clears, &o.Map.Clears}, {&r.Map.Phases, &o.Map.Phases},
 	} {
 		*p[0] += *p[1]
 	}
@@ -355,6 +360,7 @@ func (r *Result) merge(o *Result) {
 	}
 	addMap(&r.Turns, o.Turns)
 	addMap(&r.Kfree.By, o.Kfree.By)
+	r.Map.Peak = max(r.Map.Peak, o.Map.Peak)
 	r.Memory.Peak, r.Memory.End, r.Memory.Late = max(r.Memory.Peak, o.Memory.Peak), o.Memory.End, o.Memory.Late
 	for _, f := range o.Failures {
 		if i := slices.IndexFunc(r.Failures, func(g Failure) bool { return g.Kind == f.Kind }); i >= 0 {

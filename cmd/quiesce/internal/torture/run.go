@@ -71,6 +71,9 @@ func Run(ctx context.Context, cfg Config, progress kit.Progress) (*Report, error
 		scenarios = append(scenarios, &s)
 	}
 	n, length := rounds(cfg.Duration, len(scenarios))
+	if slices.ContainsFunc(scenarios, func(s *Scenario) bool { return s.p.mapOps > 0 }) {
+		n, length = 1, max(minTurn, cfg.Duration/time.Duration(len(scenarios)))
+	}
 	rep := &Report{Seed: cfg.Seed, DurationS: cfg.Duration.Seconds(), Delays: delays}
 	for _, s := range scenarios {
 		rep.Results = append(rep.Results, &Result{Scenario: s.Name, Params: s.p.words(), Options: s.p.options(), Broken: s.Broken})

@@ -35,6 +35,7 @@ type session struct {
 	kcache   *slab.Cache[cached]
 	heap     *slab.Heap
 	table    ktable
+	maps     *maps // nil: none
 
 	// Life.
 	stop     atomic.Bool
@@ -191,6 +192,11 @@ func newSession(name string, p params, seed uint64, length time.Duration, stacks
 	if p.kfreeThreads > 0 {
 		s.table.slot = make([]slab.Pointer[kobj], p.kfreeNum)
 	}
+	if p.mapThreads > 0 {
+		if s.maps, err = newMaps(s); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -251,6 +257,9 @@ func (s *session) launch() {
 		s.kfreers = append(s.kfreers, k)
 		s.thread(k.run)
 	}
+	if s.maps != nil {
+		s.maps.launch()
+	}
 	for _, t := range []struct {
 		on bool
 		fn func()
@@ -298,6 +307,9 @@ func (s *session) end() {
 		k.drain()
 	}
 	s.doing("barriers of the caches")
+	if s.maps != nil {
+		s.maps.end()
+	}
 	s.cache.Barrier()
 	s.kcache.Barrier()
 	s.heap.Barrier()

@@ -46,6 +46,10 @@ func (r *Result) Summary(w io.Writer) {
 		line("kfree: in arrays %d (%.1f%%) fallback %d", k.Arrays, percent(k.Arrays, k.Arrays+k.Fallback), k.Fallback)
 		line("kfree: stamps read %d errors %d", k.Reads, k.StampErrors)
 	}
+	if p := &r.Map; p.Ops > 0 {
+		line("map: ops %d puts %d refused %d deletes %d clears %d phases %d", p.Ops, p.Puts, p.Refused, p.Deletes, p.Clears, p.Phases)
+		line("map: look-ups %d walks %d of %d keys, peak %d KiB", p.Finds, p.Walks, p.Walked, p.Peak>>10)
+	}
 	m := &r.Memory
 	line("KiB: start %d early %d late %d peak %d end %d limit %d",
 		m.Start>>10, m.Early>>10, m.Late>>10, m.Peak>>10, m.End>>10, m.Limit>>10)

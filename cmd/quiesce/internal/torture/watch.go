@@ -52,7 +52,7 @@ func (s *session) watch(ctx context.Context, report func(Status)) (hung bool) {
 		if failed.IsZero() && s.broken() {
 			failed = now
 		}
-		if now.After(end) || !failed.IsZero() && now.Sub(failed) > afterFailure {
+		if now.After(end) || s.maps.done() || !failed.IsZero() && now.Sub(failed) > afterFailure {
 			return false
 		}
 	}
