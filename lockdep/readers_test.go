@@ -107,9 +107,9 @@ func TestADereferenceOutsideOfASectionIsReported(t *testing.T) {
 	r.want(t, "in sections, and protected")
 }
 
-func TestSynchronizeInsideOfASectionIsReportedBeforeItHangs(t *testing.T) {
-	r := collect(t)
-	g := rcu.ReadLock()
+// synchronizeInside calls rcu.Synchronize in the caller's section, which unlock ends
+// when the wait is reported.
+func synchronizeInside(unlock func()) {
 	inside := make(chan struct{})
 	restore := lockdep.SetReporter(func(rep *lockdep.Report) {
 		if rep.Kind == lockdep.SuspiciousRCU && strings.Contains(rep.Text, "Illegal waiting for a grace period in RCU read-side critical section") {
@@ -118,10 +118,16 @@ func TestSynchronizeInsideOfASectionIsReportedBeforeItHangs(t *testing.T) {
 	})
 	go func() {
 		<-inside
-		g.Unlock() // for the other goroutine, which can't
+		unlock() // for the other goroutine, which can't
 	}()
 	rcu.Synchronize()
 	restore()
+}
+
+func TestSynchronizeInsideOfASectionIsReportedBeforeItHangs(t *testing.T) {
+	r := collect(t)
+	g := rcu.ReadLock()
+	synchronizeInside(g.Unlock)
 	r.want(t, "the guard's other end")
 }
 
@@ -129,18 +135,7 @@ func TestSynchronizeInsideOfAReadersSectionIsReportedBeforeItHangs(t *testing.T)
 	r := collect(t)
 	reader := rcu.NewReader()
 	reader.ReadLock()
-	inside := make(chan struct{})
-	restore := lockdep.SetReporter(func(rep *lockdep.Report) {
-		if rep.Kind == lockdep.SuspiciousRCU && strings.Contains(rep.Text, "Illegal waiting for a grace period in RCU read-side critical section") {
-			close(inside)
-		}
-	})
-	go func() {
-		<-inside
-		reader.Unlock() // for the other goroutine, which can't
-	}()
-	rcu.Synchronize()
-	restore()
+	synchronizeInside(reader.Unlock)
 	reader.Close()
 	r.want(t, "the section's other end")
 }

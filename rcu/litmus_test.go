@@ -28,6 +28,19 @@ func lasts(begin time.Time, tested bool) bool {
 	return d < stressTime || !tested && d < 20*time.Second
 }
 
+// replaceObjects publishes the two objects by turns, and poisons the other after a
+// grace period, while the stress lasts. It returns the next version.
+func replaceObjects(object *[2]word, published *word, sections *atomic.Int64) uint64 {
+	k := uint64(1)
+	for begin := time.Now(); lasts(begin, sections.Load() > 1000); k++ {
+		store(&object[k&1].v, k)
+		store(&published.v, k&1)
+		Synchronize()
+		store(&object[k&1^1].v, poison)
+	}
+	return k
+}
+
 // stress runs the updater, who counts his rounds from 1, against readers of
 // every flavour in turn. reader runs inside a section and reports whether it saw
 // what it may see.

@@ -264,13 +264,7 @@ func TestRA_ReadersThatRegisterAndCloseWhileGracePeriodsScan(t *testing.T) {
 			r.Close()
 		}
 	})
-	k := uint64(1)
-	for begin := time.Now(); lasts(begin, sections.Load() > 1000); k++ {
-		store(&object[k&1].v, k)
-		store(&published.v, k&1)
-		Synchronize()
-		store(&object[k&1^1].v, poison)
-	}
+	k := replaceObjects(&object, &published, &sections)
 	stop.Store(true)
 	<-readers
 	if bad.Load() > 0 {

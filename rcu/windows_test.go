@@ -54,13 +54,7 @@ func TestRB_AnEntryInTheStoreBufferIsNotOverlooked(t *testing.T) {
 				}
 				bad.Store(int64(seen))
 			})
-			k := uint64(1)
-			for begin := time.Now(); lasts(begin, sections.Load() > 1000); k++ {
-				store(&object[k&1].v, k)
-				store(&published.v, k&1)
-				Synchronize()
-				store(&object[k&1^1].v, poison)
-			}
+			k := replaceObjects(&object, &published, &sections)
 			stop.Store(true)
 			<-reader
 			if n := bad.Load(); n > 0 {

@@ -9,7 +9,6 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
 	"quiesce/lock"
-	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -88,10 +87,7 @@ var pinnedContexts = []struct {
 
 func closedMap(t *testing.T) *Map[string, int] {
 	t.Helper()
-	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newPages(t)
 	m, err := New[string, int](100, WithAllocator(a))
 	if err != nil {
 		t.Fatal(err)
@@ -179,10 +175,7 @@ func TestAClosedMapIsEmpty(t *testing.T) {
 
 // The same for Bytes.
 func TestUseOfClosedBytesPanics(t *testing.T) {
-	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newPages(t)
 	m, err := NewBytes[string](100, WithAllocator(a))
 	if err != nil {
 		t.Fatal(err)

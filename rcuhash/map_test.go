@@ -28,6 +28,16 @@ func space() int64 {
 	return 0
 }
 
+// newPages returns an allocator without a limit. The caller closes it.
+func newPages(t testing.TB) *page.Allocator {
+	t.Helper()
+	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 func newMap[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V] {
 	t.Helper()
 	a, err := page.New(page.Config{Limit: limit, Reserve: space(), Name: "test"})

@@ -335,10 +335,7 @@ func TestWritersLoseNothingWhileTheMapGrowsAndShrinks(t *testing.T) {
 // A map that leaves its first, small table keeps every key for readers and
 // writers, again and again.
 func TestHA_KeysAreFoundWhileAMapLeavesItsSmallTable(t *testing.T) {
-	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newPages(t)
 	rounds := 2000
 	if testing.Short() {
 		rounds = 300

@@ -6,7 +6,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -53,10 +52,7 @@ func TestItResizesForRawContexts(t *testing.T) {
 // Without memory for more buckets the chains grow, until those are as long as
 // may be: then Put is refused, and changes nothing.
 func TestAPutIsRefusedWhenTheChainIsFull(t *testing.T) {
-	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newPages(t)
 	defer a.Close()
 	m, err := New[uint64, uint64](0, WithAllocator(a))
 	if err != nil {
@@ -89,19 +85,18 @@ func TestAPutIsRefusedWhenTheChainIsFull(t *testing.T) {
 // Small maps share a heap: many of them cost little more than their entries, and
 // the last one closes the heap.
 func TestSmallMapsShareAHeap(t *testing.T) {
-	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newPages(t)
 	maps := 10_000
 	if testing.Short() {
 		maps = 500
 	}
 	all := make([]*Map[uint64, uint64], maps)
 	for i := range all {
-		if all[i], err = New[uint64, uint64](10, WithAllocator(a)); err != nil {
+		m, err := New[uint64, uint64](10, WithAllocator(a))
+		if err != nil {
 			t.Fatal(err)
 		}
+		all[i] = m
 		for k := range uint64(10) {
 			all[i].Put(k, k)
 		}
@@ -171,10 +166,7 @@ func TestAPutSplitsWhatRawContextsLeft(t *testing.T) {
 // Close of a map that grew and shrank may run in a callback, as the function
 // passed to rcu.Pointer's Replace does.
 func TestCloseInACallback(t *testing.T) {
-	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newPages(t)
 	m, err := New[uint64, uint64](0, WithAllocator(a))
 	if err != nil {
 		t.Fatal(err)

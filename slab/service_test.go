@@ -214,15 +214,7 @@ func TestATurnThatIsWantedWhenTheServiceEndsIsMade(t *testing.T) {
 func TestALongChainIsFreedByTheService(t *testing.T) {
 	c := newTest[[16384]byte](t, newPages(t, 0)) // two to a slab
 	ps := make([]*[16384]byte, 2*(2*chainSlabs+10))
-	if n := c.AllocBulk(gfp.Kernel, ps); n != len(ps) {
-		t.Fatalf("%d objects of %d", n, len(ps))
-	}
-	c.c.reclaimMu.Lock()
-	for _, p := range ps {
-		off := uint32(c.c.unitOf(unsafe.Pointer(p)))
-		c.c.afterChaining(off, c.c.chainObject(off))
-	}
-	c.c.reclaimMu.Unlock()
+	chainAll(t, c, ps)
 	eventually(t, "the whole chain is freed", func() bool { return c.Stats().FallbackFreed == uint64(len(ps)) })
 	closeAll(t, c)
 }

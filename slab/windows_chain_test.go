@@ -56,20 +56,27 @@ func TestAnEmptySlabOnTheChainStaysASlab(t *testing.T) {
 	}
 }
 
+// chainAll fills ps with objects, and frees them onto the fallback chain while the
+// reclaim lock is held.
+func chainAll[T any](t *testing.T, c *Cache[T], ps []*T) {
+	t.Helper()
+	if n := c.AllocBulk(gfp.Kernel, ps); n != len(ps) {
+		t.Fatalf("%d objects of %d", n, len(ps))
+	}
+	c.c.reclaimMu.Lock()
+	for _, p := range ps {
+		off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+		c.c.afterChaining(off, c.c.chainObject(off))
+	}
+	c.c.reclaimMu.Unlock()
+}
+
 // More slabs than one pass takes, and the same ones again.
 func TestALongChainIsFreedByOneBarrier(t *testing.T) {
 	c := newTest[[16384]byte](t, newPages(t, 0)) // two to a slab
 	ps := make([]*[16384]byte, 2*(2*chainSlabs+10))
 	for round := range uint64(2) {
-		if n := c.AllocBulk(gfp.Kernel, ps); n != len(ps) {
-			t.Fatalf("%d objects of %d", n, len(ps))
-		}
-		c.c.reclaimMu.Lock()
-		for _, p := range ps {
-			off := uint32(c.c.unitOf(unsafe.Pointer(p)))
-			c.c.afterChaining(off, c.c.chainObject(off))
-		}
-		c.c.reclaimMu.Unlock()
+		chainAll(t, c, ps)
 		c.Barrier()
 		want := (round + 1) * uint64(len(ps))
 		if s := c.Stats(); s.Fallback != want || s.FallbackFreed != want {

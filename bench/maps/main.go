@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -110,13 +109,11 @@ func command(args []string, out, errs io.Writer) int {
 	if status, ok := cli.Parse(fs, args, out, errs); !ok {
 		return status
 	}
-	if o.count < 1 {
-		return cli.BadUse(errs, "-count %d: at least 1", o.count)
+	want, status, ok := cli.Rows(o.count, o.run, errs)
+	if !ok {
+		return status
 	}
-	want, err := regexp.Compile(o.run)
-	if err != nil {
-		return cli.BadUse(errs, "-run: %v", err)
-	}
+	var err error
 	if o.keys, err = parseSizes(o.sizes); err != nil {
 		return cli.BadUse(errs, "-keys: %v", err)
 	}
@@ -188,17 +185,9 @@ func (o options) measure(groups []group, out, errs io.Writer) int {
 	if err == nil && o.svg != "" && !rep.Partial && len(rep.Groups) > 0 {
 		err = writeChart(o.svg, rep)
 	}
-	if err != nil {
-		fmt.Fprintf(errs, "maps: the report could not be written: %v\n", err)
+	status := cli.End(err, len(rep.Failed) > 0, rep.Partial, errs)
+	if status == harness.ExitOK && o.check && count(rep.Verdicts, missed) > 0 {
 		return harness.ExitFailed
 	}
-	switch {
-	case len(rep.Failed) > 0:
-		return harness.ExitFailed
-	case rep.Partial:
-		return harness.ExitInterrupted
-	case o.check && count(rep.Verdicts, missed) > 0:
-		return harness.ExitFailed
-	}
-	return harness.ExitOK
+	return status
 }

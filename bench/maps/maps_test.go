@@ -340,14 +340,11 @@ func TestJSONIsOneObject(t *testing.T) {
 }
 
 func TestBadUseIsOneLineAndStatusTwo(t *testing.T) {
+	harnesstest.CommonBadUse(t, command)
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"-nonsense"}, "-nonsense"},
-		{[]string{"-run", "("}, "-run"},
-		{[]string{"-run", "nobody"}, "no such row"},
-		{[]string{"-count", "0"}, "at least 1"},
 		{[]string{"-keys", "1k,many"}, `"many"`},
 		{[]string{"-keys", "10"}, `"10"`},
 		{[]string{"-keys", "-1k"}, `"-1k"`},

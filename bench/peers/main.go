@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 
 	"quiesce/bench/internal/harness"
 )
@@ -96,12 +95,9 @@ func command(args []string, out, errs io.Writer) int {
 	if status, ok := cli.Parse(o.flags(), args, out, errs); !ok {
 		return status
 	}
-	if o.count < 1 {
-		return cli.BadUse(errs, "-count %d: at least 1", o.count)
-	}
-	want, err := regexp.Compile(o.run)
-	if err != nil {
-		return cli.BadUse(errs, "-run: %v", err)
+	want, status, ok := cli.Rows(o.count, o.run, errs)
+	if !ok {
+		return status
 	}
 	groups := choose(allGroups(), want)
 	if len(groups) == 0 {
@@ -129,15 +125,5 @@ func (o options) measure(groups []group, out, errs io.Writer) int {
 		return harness.ExitFailed
 	}
 	err = harness.Print(out, rep, o.asJSON, func(w io.Writer) { render(w, rep) })
-	if err != nil {
-		fmt.Fprintf(errs, "peers: the report could not be written: %v\n", err)
-		return harness.ExitFailed
-	}
-	switch {
-	case len(rep.Failed) > 0:
-		return harness.ExitFailed
-	case rep.Partial:
-		return harness.ExitInterrupted
-	}
-	return harness.ExitOK
+	return cli.End(err, len(rep.Failed) > 0, rep.Partial, errs)
 }

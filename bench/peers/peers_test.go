@@ -318,19 +318,9 @@ func TestJSONIsOneObject(t *testing.T) {
 }
 
 func TestBadUseIsOneLineAndStatusTwo(t *testing.T) {
-	for _, c := range []struct {
-		args []string
-		want string
-	}{
-		{[]string{"-nonsense"}, "-nonsense"},
-		{[]string{"-run", "("}, "-run"},
-		{[]string{"-run", "nobody"}, "no such row"},
-		{[]string{"-count", "0"}, "at least 1"},
-		{[]string{"-count", "many"}, `"many"`},
-		{[]string{"readers"}, "rows go with -run"},
-	} {
-		harnesstest.BadUse(t, command, c.want, c.args...)
-	}
+	harnesstest.CommonBadUse(t, command)
+	harnesstest.BadUse(t, command, `"many"`, "-count", "many")
+	harnesstest.BadUse(t, command, "rows go with -run", "readers")
 }
 
 func TestHelpAndList(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 )
@@ -42,6 +43,34 @@ func (c Command) Parse(fs *flag.FlagSet, args []string, out, errs io.Writer) (st
 		return c.BadUse(errs, "unexpected arguments: %s; %s go with -run", strings.Join(fs.Args(), " "), c.Selects), false
 	}
 	return ExitOK, true
+}
+
+// Rows checks the flags -count and -run. If they are right, want matches the rows
+// to measure; otherwise ok is false, and the command ends with the status.
+func (c Command) Rows(count int, run string, errs io.Writer) (want *regexp.Regexp, status int, ok bool) {
+	if count < 1 {
+		return nil, c.BadUse(errs, "-count %d: at least 1", count), false
+	}
+	want, err := regexp.Compile(run)
+	if err != nil {
+		return nil, c.BadUse(errs, "-run: %v", err), false
+	}
+	return want, ExitOK, true
+}
+
+// End returns the exit status of a command that has measured. err says why the
+// report could not be written.
+func (c Command) End(err error, failed, partial bool, errs io.Writer) int {
+	switch {
+	case err != nil:
+		fmt.Fprintf(errs, "%s: the report could not be written: %v\n", c.Name, err)
+		return ExitFailed
+	case failed:
+		return ExitFailed
+	case partial:
+		return ExitInterrupted
+	}
+	return ExitOK
 }
 
 // BadUse prints what is wrong, in a line, and returns the exit status.

@@ -63,6 +63,16 @@ func BadUse(t *testing.T, command Func, want string, args ...string) {
 	}
 }
 
+// CommonBadUse checks that wrong uses of the flags that every command has are
+// refused.
+func CommonBadUse(t *testing.T, command Func) {
+	t.Helper()
+	BadUse(t, command, "-nonsense", "-nonsense")
+	BadUse(t, command, "-run", "-run", "(")
+	BadUse(t, command, "no such row", "-run", "nobody")
+	BadUse(t, command, "at least 1", "-count", "0")
+}
+
 // Help checks that -h tells of every flag, in 80 columns, and returns the text.
 func Help(t *testing.T, command Func, fs *flag.FlagSet) string {
 	t.Helper()
