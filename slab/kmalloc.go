@@ -3,7 +3,6 @@ package slab
 import (
 	"fmt"
 	"math/bits"
-	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -57,7 +56,7 @@ type Heap struct {
 	fine  bool
 	class [fineClasses + classes - coarseLess]atomic.Pointer[cache] // by size class
 	asked [2]atomic.Uint64                                          // size classes that are being made for a gfp.NoLocks request, a bit each
-	owner sync.Map                                                  // pages.Meta.Owner → *cache, for frees
+	owner owners                                                    // for frees; changes under mu
 
 	closed atomic.Bool // changes under mu; no class is made from then on
 }
@@ -135,8 +134,8 @@ func (h *Heap) makeClass(i int) (*cache, error) {
 	if err := c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages)}); err != nil {
 		return nil, err
 	}
-	h.owner.Store(c.id, c) // ord:publish
-	h.class[i].Store(c)    // ord:publish
+	h.owner.add(c)
+	h.class[i].Store(c) // ord:publish
 	return c, nil
 }
 
@@ -208,11 +207,20 @@ func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
 			return c
 		}
 	}
-	if h.core.Contains(p) && h.core.PageOf(p) < h.core.Opened() {
-		if c, ok := h.owner.Load(h.core.Meta(h.core.PageOf(p)).Owner); ok { // ord:publish
-			return c.(*cache)
+	if h.core.Contains(p) {
+		if pg := h.core.PageOf(p); pg < h.core.Opened() {
+			if c := h.owner.find(h.core.Meta(pg).Owner); c != nil {
+				return c
+			}
 		}
 	}
+	return h.foreign(p, op)
+}
+
+// foreign refuses a pointer that is not an object of a cache of the Heap.
+//
+//go:noinline
+func (h *Heap) foreign(p unsafe.Pointer, op string) *cache {
 	h.mustBeOpen()
 	if poisonOn {
 		poisonForeign(p, op)
@@ -221,8 +229,7 @@ func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
 }
 
 func (h *Heap) owns(c *cache) bool {
-	_, ok := h.owner.Load(c.id) // ord:publish
-	return ok
+	return h.owner.find(c.id) != nil
 }
 
 // Kfree frees an object of Kmalloc's at once. p may be nil.
