@@ -130,12 +130,14 @@ func (m *Bytes[K]) PutFlags(k K, v []byte, f gfp.Flags) bool {
 }
 
 func (m *Bytes[K]) put(k *K, v []byte, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
+	h := m.x.hash(k)
+	m.x.approach(h)
 	n := m.newNode(k, len(v), f)
 	if n == nil {
 		return nil, false, false
 	}
 	copy(m.x.shape.value(n), v)
-	return m.x.store(m.x.hash(k), k, n, cond, f)
+	return m.x.store(h, k, n, cond, f)
 }
 
 // PutIfAbsent is [Map.PutIfAbsent].

@@ -175,6 +175,17 @@ func (x *core) lockFor(h uint64) (l held) {
 	return l
 }
 
+// approach begins to load the bucket of a hash. A writer calls it before it fills
+// its node in: both miss the caches, and the locked instruction that takes the
+// bucket's lock would wait for one miss before the other begins.
+func (x *core) approach(h uint64) {
+	s := pin.Disable()                 // the memory of a table that was current stays
+	if t := x.table.Load(); t != nil { // ord:table
+		t.beginAt(x.base, h).loadMeta()
+	}
+	s.Enable()
+}
+
 func (x *core) unlock(l held) {
 	if depcheck.Enabled() {
 		x.dep.Release(true)

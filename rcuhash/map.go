@@ -207,12 +207,14 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 
 // put stores a new node of k, if the condition holds.
 func (m *Map[K, V]) put(k *K, v *V, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
+	h := m.x.hash(k)
+	m.x.approach(h)
 	n := m.newNode(k, f)
 	if n == nil {
 		return nil, false, false
 	}
 	*m.valueOf(n) = *v
-	return m.x.store(m.x.hash(k), k, n, cond, f)
+	return m.x.store(h, k, n, cond, f)
 }
 
 // PutIfAbsent sets the value of k if k is not in the map, and reports whether it

@@ -13,8 +13,8 @@ var rcuhashMutants = []mutant{
 		breaks: "(H-C) what a reader finds is whole",
 		file:   "rcuhash/map.go", in: "Map.put",
 		edits: []edit{
-			{before: "*m.valueOf(n) = *v\nreturn m.x.store(m.x.hash(k), k, n, cond, f)", // slowly
-				after: "old, stored, ok = m.x.store(m.x.hash(k), k, n, cond, f)\nsys.Pause(200)\n*m.valueOf(n) = *v\nreturn old, stored, ok"},
+			{before: "*m.valueOf(n) = *v\nreturn m.x.store(h, k, n, cond, f)", // slowly
+				after: "old, stored, ok = m.x.store(h, k, n, cond, f)\nsys.Pause(200)\n*m.valueOf(n) = *v\nreturn old, stored, ok"},
 			{in: "file", before: `"quiesce/internal/offheap"`, after: "\"quiesce/internal/offheap\"\n\t\"quiesce/internal/sys\""},
 		},
 		killer: killer{pkg: "rcuhash", tests: "TestHACD_ReadersDuringReplacements", count: 10, dies: "quiesce/"},
