@@ -2,10 +2,12 @@ package slab
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 	"quiesce/rcu"
 )
 
@@ -92,6 +94,63 @@ func BenchmarkColdFlood(b *testing.B) {
 			b.ReportMetric(per(enqueue)+per(reclaim), "enqueue+reclaim-ns")
 			b.ReportMetric(per(write), "alloc+write-ns")
 			b.ReportMetric(per(walk), "list-walk-ns")
+		})
+	}
+}
+
+// BenchmarkFloodPeak has goroutines, two for each P, replace objects as fast as
+// they can for a second, without a memory limit. The figure is how many MiB were
+// pending at most: in the second case other goroutines read all the while, in the
+// third the floods themselves are in read-side sections of 1,000 frees each.
+func BenchmarkFloodPeak(b *testing.B) {
+	type object [1024]byte
+	for _, way := range []struct {
+		name    string
+		readers int
+		inside  bool
+	}{{name: "bare"}, {name: "readers", readers: 2}, {name: "inside", inside: true}} {
+		b.Run(way.name, func(b *testing.B) {
+			var peak, freed float64
+			for range b.N {
+				c := bench[object](b)
+				var most, n atomic.Int64
+				var stop atomic.Bool
+				reading := testkit.AsyncN(way.readers, func(int) {
+					for !stop.Load() {
+						g := rcu.ReadLock()
+						for t := time.Now(); time.Since(t) < 100*time.Microsecond; {
+						}
+						g.Unlock()
+					}
+				})
+				end := time.Now().Add(time.Second)
+				<-testkit.AsyncN(4, func(int) {
+					for time.Now().Before(end) {
+						var g rcu.Guard
+						if way.inside {
+							g = rcu.ReadLock()
+						}
+						for range 1000 {
+							c.FreeRCU(c.Alloc(gfp.Kernel))
+						}
+						if way.inside {
+							g.Unlock()
+						}
+						n.Add(1000)
+						pending := c.c.pendingObjects.Load()
+						for m := most.Load(); pending > m && !most.CompareAndSwap(m, pending); m = most.Load() {
+						}
+					}
+				})
+				stop.Store(true)
+				<-reading
+				c.Barrier()
+				peak = max(peak, float64(most.Load()))
+				freed += float64(n.Load())
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(peak*float64(len(object{}))/(1<<20), "peak-MiB")
+			b.ReportMetric(freed/float64(b.N)/1e6, "Mfrees/s")
 		})
 	}
 }

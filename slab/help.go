@@ -2,6 +2,7 @@ package slab
 
 import (
 	"math"
+	"runtime"
 
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
@@ -14,15 +15,28 @@ import (
 // disposes of what every P frees, and on many Ps it can't do as much as they add.
 // So once helpBytes are pending, a call of FreeRCU that closes a sheaf hands over
 // up to helpSheaves others of its cache, whose grace period is over, and otherwise
-// asks for the next grace period. What is pending is then bounded by helpBytes and
-// what is freed while a grace period lasts.
+// asks for the next grace period, and lets other goroutines run. What is pending is
+// then bounded by helpBytes and what is freed while a grace period lasts.
 //
-// A helper never waits: it tries reclaimMu, pops from a lock-free stack, and has a
-// goroutine drive the grace period. It hands sheaves over whole, beyond what the
+// A helper waits for nothing: it tries reclaimMu, pops from a lock-free stack, and
+// has a goroutine drive the grace period. But with all Ps busy with floods that
+// goroutine would run when one of them is preempted, 10 ms later or several times
+// that. So a helper that finds nothing ripe yields its P until the grace period is
+// over, for yieldFor at most. It can't do more: sections are counted by P, so nobody
+// knows whether the caller of FreeRCU is in one, and if it is, the grace period
+// waits for the caller. Then, and if another reader is in the way, yields are in
+// vain, and there is one for each yieldEvery more bytes that are pending: a flood
+// in one long section is hardly slowed. A yield is what preemption may do to the
+// caller at any time, so it is allowed in every context but a raw atomic one, under
+// locks that may sleep and in sections too; it is no wait for a grace period for
+// lockdep, which would say that the caller's section waits for itself. A helper is
+// not counted in helping while it yields, and holds nothing.
+//
+// A helper hands sheaves over whole, beyond what the
 // depot should keep, and leaves it to the service to trim that: kfree_bulk would
-// have all Ps contend for mu, which the allocations of the same objects need. A
-// helper touches a few words of each sheaf, and so is done within some
-// microseconds. It does nothing in a raw atomic context.
+// have all Ps contend for mu, which the allocations of the same objects need. It
+// touches a few words of each sheaf, and so is done within some microseconds, but
+// for the yield. It does nothing in a raw atomic context.
 //
 //	pending       collected              ripe                   depot
 //	FreeRCU ────► the holder of ───────► the holder of ───────► the service, Barrier
@@ -66,6 +80,10 @@ const (
 	// helpSheaves is how many sheaves a helper hands over at most. It adds one;
 	// others may be partly filled.
 	helpSheaves = 4
+	// yieldFor is how long a helper yields, in ns, and yieldEvery how much more is
+	// pending when one yields again that did in vain. Untuned.
+	yieldFor   = 50_000
+	yieldEvery = helpBytes / 16
 	// ripeMost is how many sheaves become ripe at a time: each link to the next one
 	// may be a cache miss.
 	ripeMost = 64
@@ -84,15 +102,34 @@ func muchPending() bool { return service.pending.Load() >= helpBytes } // ord:hi
 //
 // Context: any. It does nothing in a raw atomic context.
 func (c *cache) help() {
-	if preempt.Atomic() || !c.beginHelp() {
+	if preempt.Atomic() {
 		return
 	}
+	any, until := c.handOverSome()
+	if !any && until != 0 && yieldUntil(until) {
+		any, _ = c.handOverSome()
+	}
+	if any {
+		c.memoryCame()
+		c.checkDepot()
+	}
+}
+
+// handOverSome hands over up to helpSheaves sheaves. If there were none it returns
+// the grace period that the next ones wait for, or 0 if Barrier has them.
+func (c *cache) handOverSome() (any bool, until rcu.Cookie) {
+	if !c.beginHelp() {
+		return false, 0
+	}
+	defer c.endHelp()
 	c.stats.helps.Add(1) // ord:stat
-	any := false
 	for range helpSheaves {
 		n := c.ripe.pop(c)
-		if n == 0 && c.tryRipen() {
-			n = c.ripe.pop(c)
+		if n == 0 {
+			ripened := false
+			if ripened, until = c.tryRipen(); ripened {
+				n = c.ripe.pop(c)
+			}
 		}
 		if n == 0 {
 			break
@@ -101,11 +138,29 @@ func (c *cache) help() {
 		any = true
 		c.handOver(n)
 	}
-	c.endHelp()
-	if any {
-		c.memoryCame()
-		c.checkDepot()
+	return any, until
+}
+
+// yieldUntil lets other goroutines run until the grace period of until is over,
+// which it reports, or for yieldFor. Where that was in vain a moment ago, it does
+// nothing until yieldEvery more is pending.
+func yieldUntil(until rcu.Cookie) bool {
+	pending := service.pending.Load()                                                   // ord:hint
+	if from := service.yieldFrom.Load(); from-yieldEvery <= pending && pending < from { // ord:hint
+		return false
 	}
+	for begin := sys.Nanotime(); ; {
+		runtime.Gosched()
+		if rcu.Poll(until) {
+			service.yieldFrom.Store(0) // ord:hint
+			return true
+		}
+		if sys.Nanotime()-begin >= yieldFor {
+			break
+		}
+	}
+	service.yieldFrom.Store(pending + yieldEvery) // ord:hint
+	return false
 }
 
 // beginHelp counts the caller as one that takes sheaves off ripe or out of the
@@ -145,10 +200,11 @@ func (c *cache) handOver(n num) {
 }
 
 // tryRipen makes sheaves ripe, and reports whether it made any. Where the grace
-// period is not over, or nothing was collected yet, it asks for the next one.
-func (c *cache) tryRipen() (any bool) {
+// period is not over, or nothing was collected yet, it asks for the next one, and
+// returns the one that they wait for.
+func (c *cache) tryRipen() (any bool, until rcu.Cookie) {
 	if !c.reclaimMu.TryLock() {
-		return false
+		return false, rcu.StartPoll() // its holder may be waiting for an earlier one
 	}
 	b := &c.collected
 	switch {
@@ -162,12 +218,13 @@ func (c *cache) tryRipen() (any bool) {
 	default:
 		rcu.StartPoll() // the goroutine that collected may not be waiting yet
 	}
-	if any || b.youngest != 0 {
+	until = b.youngest
+	if any || until != 0 {
 		c.unfinished.Store(true) // ord:wake-reclaim
 	}
 	fault.Delay("wake-reclaim")
 	c.reclaimMu.Unlock()
-	return any
+	return any, until
 }
 
 // ripenLocked puts up to most of the collected sheaves, whose grace period is

@@ -33,11 +33,11 @@ func makeRipe(t *testing.T, c *cache, n int) (ps []unsafe.Pointer) {
 		c.freeRCU(p)
 	}
 	drain([]*cache{c})
-	if c.tryRipen() {
+	if any, _ := c.tryRipen(); any {
 		t.Fatal("sheaves were ripe as soon as they were collected")
 	}
 	rcu.Synchronize()
-	if !c.tryRipen() {
+	if any, _ := c.tryRipen(); !any {
 		t.Fatal("no sheaf became ripe after a grace period")
 	}
 	return ps
@@ -97,8 +97,57 @@ func TestPendingFreesAreBoundedWithManyProducers(t *testing.T) {
 	closeAll(t, c)
 }
 
+// One P is busy with floods, and nobody waits for a grace period. The goroutine
+// that drives it runs when helpers yield; otherwise it would run when a flood is
+// preempted, after many times helpBytes.
+func TestAFloodLetsItsGracePeriodsRun(t *testing.T) {
+	testkit.Procs(t, 1)
+	type object [64 << 10]byte
+	c := newTest[object](t, newPages(t, 0))
+	holdService(&c.c)
+	most := int64(0)
+	for range 16 * helpBytes / len(object{}) {
+		c.FreeRCU(c.Alloc(gfp.Kernel))
+		most = max(most, c.c.pendingObjects.Load()*int64(c.c.size))
+	}
+	if most > 2*helpBytes {
+		t.Errorf("%d MiB were pending, want %d MiB at most", most>>20, 2*helpBytes>>20)
+	}
+	closeAll(t, c)
+}
+
+// In a section of its own a flood yields in vain, and so seldom.
+func TestAFloodInASectionYieldsSeldom(t *testing.T) {
+	for _, c := range []struct {
+		what          string
+		pending, from int64
+		yields        bool
+	}{
+		{"no yield was in vain", helpBytes, 0, true},
+		{"one was just now", helpBytes, helpBytes + yieldEvery, false},
+		{"almost yieldEvery more is pending", helpBytes + yieldEvery - 1, helpBytes + yieldEvery, false},
+		{"yieldEvery more is pending", helpBytes + yieldEvery, helpBytes + yieldEvery, true},
+		{"what was pending then is gone", helpBytes, 4 * helpBytes, true},
+	} {
+		pending := service.pending.Swap(c.pending)
+		service.yieldFrom.Store(c.from)
+		g := rcu.ReadLock()
+		over := yieldUntil(rcu.StartPoll())
+		from := service.yieldFrom.Swap(0)
+		g.Unlock()
+		service.pending.Store(pending)
+		want := c.from
+		if c.yields {
+			want = c.pending + yieldEvery
+		}
+		if over || from != want {
+			t.Errorf("%s: the grace period is over: %v; the next yield is from %d bytes on, want %d", c.what, over, from, want)
+		}
+	}
+}
+
 // A reader holds the grace period up, and FreeRCU is called inside its section.
-// It returns: helpers wait for nothing. Nothing that the reader may see is
+// It returns: helpers wait for nothing but a moment. Nothing that the reader may see is
 // reclaimed, and each call that closes a sheaf tries to help once.
 func TestAHelperWaitsForNothingAndReclaimsNothingEarly(t *testing.T) {
 	defer pretendPending()()

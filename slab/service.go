@@ -79,7 +79,9 @@ var service struct {
 	alarm   sys.Alarm    // immutable
 	pending atomic.Int64 // bytes of objects in closed sheaves, of all caches
 	turns   atomic.Int64 // made
-	_       [percpu.Line]byte
+
+	yieldFrom atomic.Int64 // of pending, where helpers yield again after one did in vain; 0: at once
+	_         [percpu.Line]byte
 
 	drains, reclaims queue // caches that came since the last turn
 

@@ -21,7 +21,7 @@ type counters struct {
 	refusals   atomic.Uint64 // NoLocks allocations refused
 	failures   atomic.Uint64 // other allocations that found no memory
 	helped     atomic.Uint64 // of reused, by FreeRCU's slow path
-	helps      atomic.Uint64 // calls of FreeRCU that helped, or tried
+	helps      atomic.Uint64 // attempts of FreeRCU's slow path to help
 }
 
 // CacheStats is a snapshot of a cache. Objects are counted when the array

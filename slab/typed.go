@@ -75,6 +75,7 @@ func (c *Cache[T]) Free(p *T) {
 // already, so that no new reader finds it. p may be nil. FreeRCU waits for no lock,
 // never sleeps and never fails. It panics as Free does. While more than 32 MiB of
 // objects wait for a grace period or to be disposed of, it does a part of that,
+// and lets other goroutines run for some 50 µs if the grace period is not over,
 // except in a raw atomic context.
 //
 // Context: any.

@@ -128,6 +128,13 @@ var slabMutants = []mutant{
 		killer: killer{pkg: "slab", tests: "TestPendingFreesAreBoundedWhileTheServiceIsHeldUp"},
 	},
 	{
+		name:   "helper-keeps-its-P",
+		breaks: "a flood lets the grace period run that it waits for",
+		file:   "slab/help.go", in: "yieldUntil",
+		edits:  []edit{{before: `runtime.Gosched()`, after: `runtime.NumGoroutine()`}},
+		killer: killer{pkg: "slab", tests: "TestAFloodLetsItsGracePeriodsRun"},
+	},
+	{
 		name:   "reclaim-worker-without-second-look",
 		breaks: "a sheaf that comes when the worker ends is not forgotten",
 		file:   "slab/turn.go", in: "cache.letGoOfReclaim",
