@@ -171,6 +171,7 @@ func (b *background) resume() bool {
 
 // backgroundRound makes a round, unless there is enough, or somebody waits.
 func (a *Allocator) backgroundRound() {
+	a.followLimit()
 	s := a.shortage()
 	if s.room <= 0 && s.objects <= 0 || !a.queue.leadForNobody() {
 		return

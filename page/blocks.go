@@ -30,6 +30,9 @@ func (a *Allocator) allocBlocks(order, want int, f gfp.Flags, out *[maxBatch]uin
 		if pinned {
 			return 0
 		}
+		if shortfall != 0 && f.CanSleep() && a.findLimitAgain() {
+			continue
+		}
 		switch {
 		case shortfall < 0: // below the watermark
 			return 0

@@ -5,7 +5,6 @@ import (
 	"math/bits"
 	"os"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -68,11 +67,11 @@ type Allocator struct {
 	rng  *region    // what the addresses in core belong to
 
 	name      string
-	limit     int64      // 0: none. Immutable but for an automatic one: see autolimit.go
-	watermark int64      // bytes below the limit that need gfp.Atomic; as limit
-	auto      *sync.Once // finds the automatic limit; nil: the limit is not automatic
-	granule   int        // order of the smallest block that can be populated or discarded
-	group     int        // binary logarithm of the sections that are added at a time
+	limit     int64        // 0: none. Immutable but for an automatic one: see autolimit.go
+	watermark int64        // bytes below the limit that need gfp.Atomic; as limit
+	auto      *autoLimited // nil: the limit is not automatic; immutable
+	granule   int          // order of the smallest block that can be populated or discarded
+	group     int          // binary logarithm of the sections that are added at a time
 	cap       [listOrders]uint32
 	batch     [listOrders]uint32
 
@@ -210,7 +209,8 @@ func watermark(limit int64) int64 {
 var defaultAllocator = newDefault()
 
 // Default returns the allocator that the package makes at program start. Its limit
-// is [AutoLimit], which it reads when it first needs memory. The environment sets
+// is [AutoLimit], which it reads when it first needs memory, and again, once a
+// second at most, when memory is short. The environment sets
 // another one: QUIESCE=limit=<bytes>, where K, M and G stand for powers of 1024,
 // and 0 means none.
 func Default() *Allocator { return defaultAllocator }
@@ -221,7 +221,7 @@ func newDefault() *Allocator {
 	switch {
 	case err == nil:
 		if text, set := option.Text("limit"); !set || text == option.Auto {
-			a.auto, a.core.Limited = new(sync.Once), true
+			a.auto, a.core.Limited = &autoLimited{read: AutoLimit}, true
 		}
 		return a
 	case c.Limit != 0 && !refused(err):

@@ -5,6 +5,13 @@ import "time"
 // The page allocator and the map.
 var pageMutants = []mutant{
 	{
+		name:   "limit-read-once",
+		breaks: "a control group whose memory changes is followed",
+		file:   "page/autolimit.go", in: "Allocator.findLimitAgain",
+		edits:  []edit{{before: `a.readLimit()`, after: ``}},
+		killer: killer{pkg: "page", tests: "TestALimitThatChangesIsNoticedWhenMemoryIsShort"},
+	},
+	{
 		name:   "page-NoLocks-takes-the-zone-lock",
 		breaks: "gfp.NoLocks takes no lock that can sleep",
 		file:   "page/reclaim.go", in: "Allocator.allocOrReclaim",
