@@ -5,11 +5,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/preempt"
 	"quiesce/rcu"
@@ -357,9 +357,8 @@ func TestBoundIsReportedAgainAfterReset(t *testing.T) {
 	f := newFilled(t)
 	for range 2 {
 		maps := f.named("c", depcheck.MaxHeld+1)
-		var wg sync.WaitGroup
 		for range 2 {
-			wg.Go(func() {
+			<-testkit.Async(func() {
 				for i := range maps {
 					hold(&maps[i], depcheck.Read|depcheck.Recursive)
 				}
@@ -367,7 +366,6 @@ func TestBoundIsReportedAgainAfterReset(t *testing.T) {
 					maps[i].Release(true)
 				}
 			})
-			wg.Wait()
 		}
 		f.full("locks held by one goroutine: " + strconv.Itoa(depcheck.MaxHeld) + "; further ones are not checked")
 		lockdep.Reset()

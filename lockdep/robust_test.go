@@ -3,7 +3,6 @@ package lockdep_test
 import (
 	"fmt"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -69,24 +68,19 @@ func TestGoroutinesMigrateBetweenChangingPs(t *testing.T) {
 	spin.Init("spin")
 	raw.Init("raw")
 	stop := churn()
-	var wg sync.WaitGroup
-	end := time.Now().Add(time.Second)
-	for g := range 8 {
-		wg.Go(func() {
-			for i := g; time.Now().Before(end); i++ {
-				outer.Lock()
-				runtime.Gosched()
-				if i%3 == 0 {
-					nest(&rw, &spin, &raw)
-				} else {
-					nest(readSide{&rw}, &spin, &raw)
-				}
-				outer.Unlock()
-				done.Add(1)
+	<-testkit.AsyncN(8, func(g int) {
+		for i := range testkit.During(time.Second) {
+			outer.Lock()
+			runtime.Gosched()
+			if (g+i)%3 == 0 {
+				nest(&rw, &spin, &raw)
+			} else {
+				nest(readSide{&rw}, &spin, &raw)
 			}
-		})
-	}
-	wg.Wait()
+			outer.Unlock()
+			done.Add(1)
+		}
+	})
 	stop()
 	w.silent(t)
 	t.Logf("%d rounds", done.Load())
@@ -226,45 +220,42 @@ func TestResetBesideRunningHooks(t *testing.T) {
 	w := newWitness(t)
 	stop := churn()
 	var end atomic.Bool
-	var wg sync.WaitGroup
-	for g := range 4 {
-		wg.Go(func() {
-			for i := 0; !end.Load(); i++ {
-				// New classes are made all the time, so that what was learned about
-				// a number is soon about another class. Those that softirqs take
-				// are not held with softirqs on.
-				var ms [4]depcheck.Map
-				for j := range ms {
-					ms[j].Init(fmt.Sprint("class ", g, i%50, j))
-				}
-				s := preempt.DisableIRQ()
-				for j := range ms {
-					hold(&ms[j], 0)
-				}
-				lockdep.Orders()
-				for j := range ms {
-					if h := ms[j].Release(true); h != depcheck.Ours {
-						t.Errorf("a release is %d", h)
-					}
-				}
-				s.Restore()
-				preempt.Softirq(func() { holdAll(&ms[3]) })
-				var other depcheck.Map
-				other.Init(fmt.Sprint("other ", g, i%50))
-				holdAll(&other)
-				if i%10 == 0 { // a fault, whose report reads names
-					wait(func() { hold(&ms[1], 0); hold(&ms[1], 0); ms[1].Release(true); ms[1].Release(true) })
+	users := testkit.AsyncN(4, func(g int) {
+		for i := 0; !end.Load(); i++ {
+			// New classes are made all the time, so that what was learned about
+			// a number is soon about another class. Those that softirqs take
+			// are not held with softirqs on.
+			var ms [4]depcheck.Map
+			for j := range ms {
+				ms[j].Init(fmt.Sprint("class ", g, i%50, j))
+			}
+			s := preempt.DisableIRQ()
+			for j := range ms {
+				hold(&ms[j], 0)
+			}
+			lockdep.Orders()
+			for j := range ms {
+				if h := ms[j].Release(true); h != depcheck.Ours {
+					t.Errorf("a release is %d", h)
 				}
 			}
-		})
-	}
+			s.Restore()
+			preempt.Softirq(func() { holdAll(&ms[3]) })
+			var other depcheck.Map
+			other.Init(fmt.Sprint("other ", g, i%50))
+			holdAll(&other)
+			if i%10 == 0 { // a fault, whose report reads names
+				wait(func() { hold(&ms[1], 0); hold(&ms[1], 0); ms[1].Release(true); ms[1].Release(true) })
+			}
+		}
+	})
 	n := 0
 	for until := time.Now().Add(time.Second); time.Now().Before(until); n++ {
 		lockdep.Reset()
 		runtime.Gosched()
 	}
 	end.Store(true)
-	wg.Wait()
+	<-users
 	stop()
 	t.Logf("%d times", n)
 	for _, r := range w.reports {

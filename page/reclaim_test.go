@@ -222,3 +222,21 @@ func TestFailureWarningNamesTheAllocatorOnce(t *testing.T) {
 		a.Free(p, 0)
 	}
 }
+
+// Pages of any order are served in raw atomic contexts though nobody ever
+// allocates elsewhere.
+func TestARefusedRawPageAllocationIsServedLater(t *testing.T) {
+	a := newTest(t, Config{Limit: 64 << 20})
+	for order := range MaxOrder + 1 {
+		var p unsafe.Pointer
+		for range 3 {
+			testkit.Eventually(t, 5*time.Second, "a block after a refusal", func() bool {
+				pin := preempt.Disable()
+				p = a.Alloc(order, quiet|gfp.NoLocks)
+				pin.Enable()
+				return p != nil
+			})
+			defer a.Free(p, order)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package rcu
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -176,29 +175,26 @@ func TestRCUsyncfree_WhileGOMAXPROCSChanges(t *testing.T) {
 	defer runtime.GOMAXPROCS(old)
 	var stop atomic.Bool
 	var bad atomic.Int64
-	var wg sync.WaitGroup
-	for i := range 8 {
+	readers := testkit.AsyncN(8, func(i int) {
 		f := flavours[i%len(flavours)]
 		if i >= 4 {
 			f = flavours[len(flavours)-1-i%2] // preemptible
 		}
-		wg.Go(func() {
-			for !stop.Load() {
-				f.section(func() {
-					o := &object[load(&published.v)]
-					for range 3 {
-						if load(&o.v) == poison {
-							bad.Add(1)
-						}
-						dawdle()
+		for !stop.Load() {
+			f.section(func() {
+				o := &object[load(&published.v)]
+				for range 3 {
+					if load(&o.v) == poison {
+						bad.Add(1)
 					}
-				})
-				runtime.Gosched()
-			}
-		})
-	}
+					dawdle()
+				}
+			})
+			runtime.Gosched()
+		}
+	})
 	rounds := 0
-	wg.Go(func() {
+	updater := testkit.Async(func() {
 		for k := uint64(1); !stop.Load(); k++ {
 			store(&object[k&1].v, k)
 			store(&published.v, k&1)
@@ -212,7 +208,8 @@ func TestRCUsyncfree_WhileGOMAXPROCSChanges(t *testing.T) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	stop.Store(true)
-	testkit.Within(t, "the end of all goroutines", testkit.Async(wg.Wait))
+	testkit.Within(t, "the end of all readers", readers)
+	testkit.Within(t, "the end of the updater", updater)
 	if bad.Load() > 0 {
 		t.Errorf("%d times a reader saw the poison in %d grace periods", bad.Load(), rounds)
 	}

@@ -9,16 +9,12 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/page"
 	"quiesce/rcu"
 )
 
 func newBytes[K comparable](t testing.TB, size int, limit int64) *Bytes[K] {
 	t.Helper()
-	a, err := page.New(page.Config{Limit: limit, Reserve: space(), Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newPages(t, limit)
 	m, err := NewBytes[K](size, WithAllocator(a))
 	if err != nil {
 		t.Fatal(err)

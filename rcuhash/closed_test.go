@@ -87,7 +87,7 @@ var pinnedContexts = []struct {
 
 func closedMap(t *testing.T) *Map[string, int] {
 	t.Helper()
-	a := newPages(t)
+	a := newPages(t, 0)
 	m, err := New[string, int](100, WithAllocator(a))
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestAClosedMapIsEmpty(t *testing.T) {
 
 // The same for Bytes.
 func TestUseOfClosedBytesPanics(t *testing.T) {
-	a := newPages(t)
+	a := newPages(t, 0)
 	m, err := NewBytes[string](100, WithAllocator(a))
 	if err != nil {
 		t.Fatal(err)

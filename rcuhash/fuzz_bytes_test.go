@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
@@ -113,11 +112,9 @@ func (m *fuzzedBytes[K]) all() {
 
 func fuzzBytes[K comparable](t *testing.T, tp *fuzztape.Tape, key func(int) K) {
 	limit := []int64{0, 512 << 10, 4 << 20}[tp.Arg(3)]
-	a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: 100 * time.Microsecond, Name: "fuzz"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := fuzzPages(t, limit)
 	m := &fuzzedBytes[K]{t: t, a: a, want: map[K][]byte{}}
+	var err error
 	if m.m, err = NewBytes[K]([]int{0, 1, 1000}[tp.Arg(3)], WithAllocator(a)); err != nil {
 		t.Fatal(err)
 	}

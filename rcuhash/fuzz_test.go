@@ -259,16 +259,24 @@ func (m *fuzzed[K, V]) all(stop int, all bool) {
 	}
 }
 
-func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int) K, val func(uint64) V, num func(*V) (uint64, bool)) {
-	limit := []int64{0, 256 << 10, 2 << 20}[tp.Arg(3)]
+// fuzzPages returns an allocator whose waits are short.
+func fuzzPages(t *testing.T, limit int64) *page.Allocator {
+	t.Helper()
 	a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: 100 * time.Microsecond, Name: "fuzz"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return a
+}
+
+func fuzzMap[K comparable, V any](t *testing.T, tp *fuzztape.Tape, key func(int) K, val func(uint64) V, num func(*V) (uint64, bool)) {
+	limit := []int64{0, 256 << 10, 2 << 20}[tp.Arg(3)]
+	a := fuzzPages(t, limit)
 	m := &fuzzed[K, V]{t: t, a: a, want: map[K]uint64{}, seen: map[*V]uint64{}, val: val, num: num}
 	size := []int{0, 1, 8, 1000}[tp.Arg(4)]
 	open := func() {
 		m.faults(false)
+		var err error
 		if m.m, err = New[K, V](size, WithAllocator(a)); err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,46 +17,6 @@ import (
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
-
-// space is the address space of a test's allocator: 0, as much as there is. An
-// emulator pays for it with memory of its own.
-func space() int64 {
-	if testkit.Emulated() {
-		return 1 << 30
-	}
-	return 0
-}
-
-// newPages returns an allocator without a limit. The caller closes it.
-func newPages(t testing.TB) *page.Allocator {
-	t.Helper()
-	a, err := page.New(page.Config{Reserve: space(), Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func newMap[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V] {
-	t.Helper()
-	a, err := page.New(page.Config{Limit: limit, Reserve: space(), Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := New[K, V](size, WithAllocator(a))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := a.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return m
-}
 
 // get returns a copy of the value.
 func get[K comparable, V any](m *Map[K, V], k K) (v V, ok bool) {
@@ -294,33 +253,4 @@ func TestGetDoesNotAllocate(t *testing.T) {
 			t.Errorf("Get(%q) allocates %v times", k, n)
 		}
 	}
-}
-
-func BenchmarkGet(b *testing.B) {
-	const n = 1 << 20
-	m := newMap[uint64, uint64](b, n, 0)
-	plain := map[uint64]uint64{}
-	var mu sync.RWMutex
-	for i := range uint64(n) {
-		m.Put(i, i)
-		plain[i] = i
-	}
-	b.Run("rcuhash", func(b *testing.B) {
-		b.RunParallel(func(pb *testing.PB) {
-			for i := rand.Uint64(); pb.Next(); i += 0x9e3779b97f4a7c15 {
-				g := rcu.ReadLock()
-				m.Get(g, i>>44)
-				g.Unlock()
-			}
-		})
-	})
-	b.Run("map-RWMutex", func(b *testing.B) {
-		b.RunParallel(func(pb *testing.PB) {
-			for i := rand.Uint64(); pb.Next(); i += 0x9e3779b97f4a7c15 {
-				mu.RLock()
-				_ = plain[i>>44]
-				mu.RUnlock()
-			}
-		})
-	})
 }

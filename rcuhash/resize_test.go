@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
@@ -15,62 +14,6 @@ import (
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
-
-// checkIndex walks the whole map, which nobody uses: every entry is in the one
-// bucket that its hash belongs to, under its tag, once, and the counts are
-// right.
-func checkIndex[K comparable](t *testing.T, x *index[K]) {
-	t.Helper()
-	tab := x.table.Load()
-	seen := map[unsafe.Pointer]bool{}
-	live, mem := int64(0), int64(0)
-	for i := uint64(0); i < 2*tab.n; {
-		first, n := tab.blockOf(i)
-		if tab.dir[first].at.Load() != 0 {
-			mem += int64(n)
-		}
-		i += uint64(n)
-	}
-	for i := range tab.mask + 1 {
-		b := tab.bucketAt(x.base, i)
-		if b == nil || b.loadMeta()&liveBit == 0 {
-			if b != nil && (!b.isEmpty() || x.next(b) != nil) {
-				t.Errorf("bucket %d is not live and not empty", i)
-			}
-			if i < tab.n {
-				t.Errorf("bucket %d, a parent, is not live", i)
-			}
-			continue
-		}
-		live++
-		if b.loadMeta()&lockBit != 0 {
-			t.Errorf("bucket %d is locked", i)
-		}
-		for c := b; c != nil; c = x.next(c) {
-			if c != b {
-				mem++
-			}
-			for s := range slots {
-				n := x.node(c, s)
-				if (n != nil) != (c.tagAt(s) != 0) {
-					t.Errorf("bucket %d, slot %d: node %p, tag %#x", i, s, n, c.tagAt(s))
-				}
-				if n == nil {
-					continue
-				}
-				h := x.hashOf(n)
-				if at, _ := tab.locate(x.base, h); at != b || c.tagAt(s) != tagOf(h) || seen[n] {
-					t.Errorf("bucket %d, slot %d: a node with hash %#x, tag %#x, seen %v", i, s, h, c.tagAt(s), seen[n])
-				}
-				seen[n] = true
-			}
-		}
-	}
-	if keys, _ := x.counts.sum(); keys != int64(len(seen)) || live != tab.live() || mem != x.counts.buckets.Load() {
-		t.Errorf("counts: %d keys, %d live buckets, memory of %d; there are %d, %d, %d",
-			keys, tab.live(), x.counts.buckets.Load(), len(seen), live, mem)
-	}
-}
 
 // A map without a size grows to what it is given and shrinks again: every key is
 // found after every phase, by Get, GetBatch, All and Range, and the memory comes
@@ -260,14 +203,6 @@ func TestHA_KeysThatStayAreFoundWhileTheMapGrowsAndShrinks(t *testing.T) {
 	t.Logf("%d rounds of look-ups, %d walks, %d times up and down", looked.Load(), walked.Load(), turned.Load())
 }
 
-// waitResized waits until no goroutine of the map's resizes it. Those that free
-// what a table has left may still wait for a grace period, which the caller's own
-// section may hold up.
-func waitResized[K comparable](t *testing.T, x *index[K]) {
-	t.Helper()
-	testkit.Eventually(t, 20*time.Second, "the map's goroutine has ended", func() bool { return !x.resizing.Load() })
-}
-
 // Writers lose nothing: each has keys of its own, and knows what is in the map.
 func TestWritersLoseNothingWhileTheMapGrowsAndShrinks(t *testing.T) {
 	m := newMap[string, uint64](t, 0, 0)
@@ -335,7 +270,7 @@ func TestWritersLoseNothingWhileTheMapGrowsAndShrinks(t *testing.T) {
 // A map that leaves its first, small table keeps every key for readers and
 // writers, again and again.
 func TestHA_KeysAreFoundWhileAMapLeavesItsSmallTable(t *testing.T) {
-	a := newPages(t)
+	a := newPages(t, 0)
 	rounds := 2000
 	if testing.Short() {
 		rounds = 300

@@ -52,7 +52,7 @@ func TestItResizesForRawContexts(t *testing.T) {
 // Without memory for more buckets the chains grow, until those are as long as
 // may be: then Put is refused, and changes nothing.
 func TestAPutIsRefusedWhenTheChainIsFull(t *testing.T) {
-	a := newPages(t)
+	a := newPages(t, 0)
 	defer a.Close()
 	m, err := New[uint64, uint64](0, WithAllocator(a))
 	if err != nil {
@@ -85,7 +85,7 @@ func TestAPutIsRefusedWhenTheChainIsFull(t *testing.T) {
 // Small maps share a heap: many of them cost little more than their entries, and
 // the last one closes the heap.
 func TestSmallMapsShareAHeap(t *testing.T) {
-	a := newPages(t)
+	a := newPages(t, 0)
 	maps := 10_000
 	if testing.Short() {
 		maps = 500
@@ -166,7 +166,7 @@ func TestAPutSplitsWhatRawContextsLeft(t *testing.T) {
 // Close of a map that grew and shrank may run in a callback, as the function
 // passed to rcu.Pointer's Replace does.
 func TestCloseInACallback(t *testing.T) {
-	a := newPages(t)
+	a := newPages(t, 0)
 	m, err := New[uint64, uint64](0, WithAllocator(a))
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package slab
 
 import (
-	"runtime"
 	"sync/atomic"
 	"testing"
 	"unsafe"
@@ -66,7 +65,7 @@ func TestADoubleFreeOnTheFallbackChainPanicsAtOnce(t *testing.T) {
 	a := newPages(t, 0)
 	c := newTest[cell](t, a)
 	withoutGuards(&c.c)
-	off := uint32(c.c.unitOf(unsafe.Pointer(c.Alloc(gfp.Kernel))))
+	off := offsetOf(c, c.Alloc(gfp.Kernel))
 	pretendRCU(&c.c, off)
 	c.c.reclaimMu.Lock() // no worker takes the first one off the chain
 	defer c.c.reclaimMu.Unlock()
@@ -84,19 +83,18 @@ func TestTheFallbackChainLeavesOtherCachesSlabsAlone(t *testing.T) {
 		cs[i], _ = NewCache[[16384]byte]("chain", WithAllocator(a))
 		withoutGuards(&cs[i].c)
 	}
-	old := runtime.GOMAXPROCS(6)
+	testkit.Procs(t, 6)
 	<-testkit.AsyncN(8, func(g int) {
 		c := cs[g&1]
 		var ps [32]*[16384]byte
 		for range testkit.During(chainStress) {
 			for _, p := range ps[:c.AllocBulk(gfp.Kernel, ps[:])] {
-				off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+				off := offsetOf(c, p)
 				pretendRCU(&c.c, off)
 				c.c.afterChaining(off, c.c.chainObject(off))
 			}
 		}
 	})
-	runtime.GOMAXPROCS(old)
 	for _, c := range cs {
 		c.Barrier()
 		c.Shrink()

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"quiesce/internal/testkit"
 	"quiesce/page"
@@ -44,6 +45,9 @@ func newTest[T any](t testing.TB, a *page.Allocator, opts ...Option) *Cache[T] {
 	}
 	return c
 }
+
+// offsetOf returns the object's offset, as sheaves have it.
+func offsetOf[T any](c *Cache[T], p *T) uint32 { return uint32(c.c.unitOf(unsafe.Pointer(p))) }
 
 // farReader begins a section on a goroutine of its own, to be unlocked by the
 // caller, who may then do what no reader may.

@@ -10,17 +10,24 @@ import (
 	"quiesce/page"
 )
 
-// What a hold of mu frees is bounded, and Shrink takes as many holds as it needs.
-func TestEmptySlabsAreDroppedInBoundedHolds(t *testing.T) {
+// newLive returns a cache and its n live objects.
+func newLive[T any](t *testing.T, n int) (*Cache[T], []*T) {
+	t.Helper()
 	if poisonOn {
 		t.Skip("poison keeps freed objects in quarantine")
 	}
-	c := newTest[[512]byte](t, page.Default())
-	defer mustClose(t, c)
-	objects := make([]*[512]byte, 64*3*slabsPerHold)
+	c := newTest[T](t, page.Default())
+	t.Cleanup(func() { mustClose(t, c) })
+	objects := make([]*T, n)
 	if n := c.AllocBulk(gfp.Kernel, objects); n != len(objects) {
 		t.Fatalf("%d of %d objects", n, len(objects))
 	}
+	return c, objects
+}
+
+// What a hold of mu frees is bounded, and Shrink takes as many holds as it needs.
+func TestEmptySlabsAreDroppedInBoundedHolds(t *testing.T) {
+	c, objects := newLive[[512]byte](t, 64*3*slabsPerHold)
 	c.c.keepEmpty = 1 << 30
 	offs := offsetsOf(c, objects)
 	c.c.flushObjects(offs, &c.c.stats.bulk)
@@ -41,22 +48,14 @@ func TestEmptySlabsAreDroppedInBoundedHolds(t *testing.T) {
 func offsetsOf[T any](c *Cache[T], objects []*T) []uint32 {
 	offs := make([]uint32, len(objects))
 	for i, p := range objects {
-		offs[i] = uint32(c.c.unitOf(unsafe.Pointer(p)))
+		offs[i] = offsetOf(c, p)
 	}
 	return offs
 }
 
 // An object that is freed may be the last one of its slab, and a slab takes longer.
 func TestABulkFreeDropsABoundedNumberOfSlabsInAHold(t *testing.T) {
-	if poisonOn {
-		t.Skip("poison keeps freed objects in quarantine")
-	}
-	c := newTest[[4096]byte](t, page.Default())
-	defer mustClose(t, c)
-	objects := make([]*[4096]byte, 8*4*slabsPerHold)
-	if n := c.AllocBulk(gfp.Kernel, objects); n != len(objects) {
-		t.Fatalf("%d of %d objects", n, len(objects))
-	}
+	c, objects := newLive[[4096]byte](t, 8*4*slabsPerHold)
 	c.c.keepEmpty = 0
 	offs := offsetsOf(c, objects)
 	before, left := c.c.slabs.count, offs
@@ -78,15 +77,7 @@ func TestABulkFreeDropsABoundedNumberOfSlabsInAHold(t *testing.T) {
 // The search for a leak takes a hold for each stretch of pages. It finds an object
 // in any of them.
 func TestALeakIsFoundInEveryStretchOfPages(t *testing.T) {
-	if poisonOn {
-		t.Skip("poison keeps freed objects in quarantine")
-	}
-	c := newTest[[4096]byte](t, page.Default())
-	defer mustClose(t, c)
-	objects := make([]*[4096]byte, 4*pagesPerHold)
-	if n := c.AllocBulk(gfp.Kernel, objects); n != len(objects) {
-		t.Fatalf("%d of %d objects", n, len(objects))
-	}
+	c, objects := newLive[[4096]byte](t, 4*pagesPerHold)
 	slices.SortFunc(objects, func(a, b *[4096]byte) int {
 		return cmp.Compare(uintptr(unsafe.Pointer(a)), uintptr(unsafe.Pointer(b)))
 	})

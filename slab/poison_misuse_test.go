@@ -10,7 +10,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/preempt"
 	"quiesce/rcu"
 )
 
@@ -108,8 +107,8 @@ func TestTheStateIsKnownInEveryContext(t *testing.T) {
 	withoutGuards(&c.c)
 	for _, ctx := range contexts {
 		p, q := c.Alloc(gfp.Kernel), c.Alloc(gfp.Kernel)
-		op, _ := c.c.poison.objectAt(uint32(c.c.unitOf(unsafe.Pointer(p))))
-		oq, _ := c.c.poison.objectAt(uint32(c.c.unitOf(unsafe.Pointer(q))))
+		op, _ := c.c.poison.objectAt(offsetOf(c, p))
+		oq, _ := c.c.poison.objectAt(offsetOf(c, q))
 		var sp, sq uint32
 		g := rcu.ReadLock()
 		ctx.in(func() {
@@ -130,9 +129,7 @@ func TestADoubleFreeInAPinnedSectionEndsTheProcessWithTheReport(t *testing.T) {
 		c := newTest[cell](t, newPages(t, 0))
 		p := builder(c)
 		owner(c, p)
-		pin := preempt.Disable()
-		culprit(c, p, true)
-		pin.Enable()
+		whilePinned(func() { culprit(c, p, true) })
 		return
 	}
 	out, err := child(t, "")

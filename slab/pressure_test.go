@@ -2,7 +2,6 @@ package slab
 
 import (
 	"math/rand/v2"
-	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -124,25 +123,26 @@ func TestNobodyIsRefusedWhileOthersAreServed(t *testing.T) {
 	for p := c.Alloc(gfp.NoWait | gfp.NoWarn); p != nil; p = c.Alloc(gfp.NoWait | gfp.NoWarn) {
 		ps = append(ps, p)
 	}
-	var refused, served atomic.Int32
+	outcomes := make(chan bool, waiters) // served?
 	start := time.Now()
 	done := testkit.AsyncN(waiters, func(int) {
-		p := c.Alloc(gfp.Kernel | gfp.NoWarn)
-		if p == nil {
-			refused.Add(1)
-			return
-		}
-		served.Add(1)
+		outcomes <- c.Alloc(gfp.Kernel|gfp.NoWarn) != nil
 	})
 	// One object at a time, each when the one before it was handed out.
-	for i := range int32(waiters) {
+	for i := range waiters {
 		time.Sleep(timeout / 20)
 		c.Free(ps[i])
-		eventually(t, "one more is served, or refused", func() bool { return served.Load()+refused.Load() > i })
+		eventually(t, "one more is served, or refused", func() bool { return len(outcomes) > i })
 	}
 	<-done
-	if took := time.Since(start); refused.Load() > 0 || took < timeout {
-		t.Errorf("%d of %d refused in %v, ReclaimTimeout is %v", refused.Load(), waiters, took, timeout)
+	took, refused := time.Since(start), 0
+	for range waiters {
+		if !<-outcomes {
+			refused++
+		}
+	}
+	if refused > 0 || took < timeout {
+		t.Errorf("%d of %d refused in %v, ReclaimTimeout is %v", refused, waiters, took, timeout)
 	}
 	// The objects that the waiters got are leaked on purpose: nobody has them.
 }

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
@@ -28,11 +27,18 @@ var contexts = []struct {
 }{
 	{"task", func(fn func()) { fn() }},
 	{"reader", func(fn func()) { g := rcu.ReadLock(); fn(); g.Unlock() }},
-	{"preempt.Disable", func(fn func()) { p := preempt.Disable(); fn(); p.Enable() }},
+	{"preempt.Disable", whilePinned},
 	{"lock.Raw", func(fn func()) { rawLock.Lock(); fn(); rawLock.Unlock() }},
 	{"DisableIRQ", func(fn func()) { s := preempt.DisableIRQ(); fn(); s.Restore() }},
 	{"Hardirq", func(fn func()) { preempt.Hardirq(fn) }},
 	{"Softirq", func(fn func()) { preempt.Softirq(fn) }},
+}
+
+// whilePinned runs fn in a pinned section.
+func whilePinned(fn func()) {
+	p := preempt.Disable()
+	fn()
+	p.Enable()
 }
 
 type cell struct {
@@ -188,7 +194,7 @@ func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
 					if p == nil {
 						continue
 					}
-					off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+					off := offsetOf(c, p)
 					if shadow[off].Swap(1) != 0 {
 						wrong.Add(1) // allocated while it waits for its grace period
 					}

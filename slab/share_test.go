@@ -7,7 +7,6 @@ package slab
 import (
 	"sync/atomic"
 	"testing"
-	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
@@ -92,7 +91,7 @@ func TestATakerAndAllocNeverShareASheaf(t *testing.T) {
 					b.Store()
 				}
 				p := c.Alloc(gfp.Kernel)
-				off := c.c.unitOf(unsafe.Pointer(p))
+				off := offsetOf(c, p)
 				if live[off] {
 					t.Errorf("object %p was allocated twice", p)
 				}
@@ -100,7 +99,7 @@ func TestATakerAndAllocNeverShareASheaf(t *testing.T) {
 				mine[i] = p
 			}
 			for _, p := range mine {
-				live[c.c.unitOf(unsafe.Pointer(p))] = false
+				live[offsetOf(c, p)] = false
 			}
 			c.FreeBulk(mine[:])
 		}

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"testing"
 	"time"
-	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
@@ -80,14 +79,13 @@ func TestTheFirstRawKmallocOfAClassHasItMade(t *testing.T) {
 	a := newPages(t, 0)
 	h := NewHeap(a)
 	for _, size := range []int{16, 200, 5000, 300_000} {
-		var p unsafe.Pointer
 		eventually(t, "an object of a class that nobody prepared", func() bool {
 			pin := preempt.Disable()
-			p = h.Kmalloc(size, gfp.NoLocks|gfp.NoWarn)
+			p := h.Kmalloc(size, gfp.NoLocks|gfp.NoWarn)
 			pin.Enable()
+			h.Kfree(p)
 			return p != nil
 		})
-		h.Kfree(p)
 	}
 	mustClose(t, h, a)
 }

@@ -65,7 +65,7 @@ func chainAll[T any](t *testing.T, c *Cache[T], ps []*T) {
 	}
 	c.c.reclaimMu.Lock()
 	for _, p := range ps {
-		off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+		off := offsetOf(c, p)
 		c.c.afterChaining(off, c.c.chainObject(off))
 	}
 	c.c.reclaimMu.Unlock()
@@ -173,7 +173,7 @@ func TestChainedWhileItsSlabIsTakenIsFound(t *testing.T) {
 	var ps [2]*cell
 	for i := range testkit.During(sharing) {
 		c.AllocBulk(gfp.Kernel, ps[:])
-		a, b := uint32(c.c.unitOf(unsafe.Pointer(ps[0]))), uint32(c.c.unitOf(unsafe.Pointer(ps[1])))
+		a, b := offsetOf(c, ps[0]), offsetOf(c, ps[1])
 		c.c.afterChaining(a, c.c.chainObject(a))
 		done := testkit.Async(c.Barrier)
 		sys.Pause(uint32(i * 37 % 1000))
@@ -201,7 +201,7 @@ func TestAPushOnTheChainIsAReadSideSection(t *testing.T) {
 	tries := 0
 	for range 20 {
 		fault.SetDelays(0, 0)
-		off := uint32(c.c.unitOf(unsafe.Pointer(c.Alloc(gfp.Kernel))))
+		off := offsetOf(c, c.Alloc(gfp.Kernel))
 		m := c.c.core.Meta(c.c.head(off))
 		fault.SetDelays(1000, 50*time.Millisecond)
 		pushed := make(chan struct{})

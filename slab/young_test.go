@@ -152,7 +152,7 @@ func TestTheChainFindsTheSlabsOfYoungCaches(t *testing.T) {
 	for i, c := range caches {
 		for _, p := range objects[i] {
 			c.c.raceFreeRCU(unsafe.Pointer(p))
-			off := uint32(c.c.unitOf(unsafe.Pointer(p)))
+			off := offsetOf(c, p)
 			c.c.afterChaining(off, c.c.chainObject(off))
 		}
 	}

@@ -145,19 +145,30 @@ const (
 //go:norace
 func (m *Map) Release(really bool) Holder {
 	var r request
+	if r.releaseOwn(m.id.Load()) {
+		return Ours
+	}
+	return m.releaseOthers(really)
+}
+
+// releaseOwn forgets what the calling goroutine holds under the number, and
+// reports whether there is such a hold.
+//
+//go:norace
+func (r *request) releaseOwn(id uint64) bool {
 	r.begin()
 	if t := r.find(false); t != nil {
-		if i := t.byID(m.id.Load()); i >= 0 {
+		if i := t.byID(id); i >= 0 {
 			t.remove(i)
 			t.mu.unlock()
 			r.retire(t)
 			r.end()
-			return Ours
+			return true
 		}
 		t.mu.unlock()
 	}
 	r.end()
-	return m.releaseOthers(really)
+	return false
 }
 
 // releaseOthers is Release of a lock that the calling goroutine has no record of.

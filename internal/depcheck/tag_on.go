@@ -60,19 +60,7 @@ func (s Section) Exit(name string) bool {
 		return true
 	}
 	var r request
-	r.begin()
-	if t := r.find(false); t != nil {
-		if i := t.byID(s.id); i >= 0 {
-			t.remove(i)
-			t.mu.unlock()
-			r.retire(t)
-			r.end()
-			return true
-		}
-		t.mu.unlock()
-	}
-	r.end()
-	return s.exitElsewhere(name)
+	return r.releaseOwn(s.id) || s.exitElsewhere(name)
 }
 
 // exitElsewhere ends a section that the calling goroutine is not in: either

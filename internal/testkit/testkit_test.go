@@ -162,3 +162,18 @@ func TestDuringCountsUntilTheTimeIsOver(t *testing.T) {
 		break
 	}
 }
+
+func TestRepeatCallsUntilItIsStopped(t *testing.T) {
+	calls := 0 // not atomic: stop waits for the goroutine
+	three := make(chan struct{})
+	stop := Repeat(func() {
+		if calls++; calls == 3 {
+			close(three)
+		}
+	})
+	Within(t, "the third call", three)
+	stop()
+	if calls < 3 {
+		t.Errorf("%d calls", calls)
+	}
+}

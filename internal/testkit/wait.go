@@ -47,6 +47,22 @@ func AsyncN(n int, fn func(i int)) <-chan struct{} {
 	return Async(wg.Wait)
 }
 
+// Repeat calls fn over and over, in a goroutine that yields after each call, until
+// stop is called. stop waits for the last call's end.
+func Repeat(fn func()) (stop func()) {
+	end := make(chan struct{})
+	done := Async(func() {
+		for !IsClosed(end) {
+			fn()
+			runtime.Gosched()
+		}
+	})
+	return func() {
+		close(end)
+		<-done
+	}
+}
+
 // IsClosed reports whether the channel, on which nothing is sent, is closed.
 func IsClosed(c <-chan struct{}) bool {
 	select {

@@ -6,7 +6,6 @@ import (
 	"go/ast"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -191,44 +190,40 @@ func touchEverything(t *testing.T) {
 	}
 	flags := []gfp.Flags{gfp.Kernel, gfp.NoWait, gfp.NoLocks, gfp.NoLocks, gfp.NoLocks, gfp.Atomic, gfp.NoWait}
 
-	var wg sync.WaitGroup
 	var calls atomic.Int64
-	for w := range 3 {
-		wg.Go(func() {
-			r := rcu.NewReader()
-			defer func() { r.Close() }()
-			for i := range 4000 {
-				in, f := contexts[i%len(contexts)], flags[i%len(flags)]|gfp.NoWarn
-				key := fmt.Sprintf("%d-%06d", w, i%500) // not in there: fmt takes a mutex
-				in(func() {
-					if p := c.Alloc(f); p != nil {
-						c.FreeRCU(p)
-					}
-					if p := h.Kmalloc(5000, f); p != nil {
-						h.KfreeRCU(p)
-					}
-					if p := a.Alloc(i%3, f); p != nil {
-						a.Free(p, i%3)
-					}
-					m.PutFlags(key, uint64(i), f)
-					if i%5 == 0 {
-						m.Delete(key)
-					}
-					rcu.Call(func() { calls.Add(1) })
-					r.ReadLock()
-					r.Unlock()
-					r.Close()
-				})
-				r = rcu.NewReader()
-				if i%1000 == 0 {
-					rcu.Synchronize()
-					rcu.CondSynchronize(rcu.StartPoll())
-					c.Barrier()
+	<-testkit.AsyncN(3, func(w int) {
+		r := rcu.NewReader()
+		defer func() { r.Close() }()
+		for i := range 4000 {
+			in, f := contexts[i%len(contexts)], flags[i%len(flags)]|gfp.NoWarn
+			key := fmt.Sprintf("%d-%06d", w, i%500) // not in there: fmt takes a mutex
+			in(func() {
+				if p := c.Alloc(f); p != nil {
+					c.FreeRCU(p)
 				}
+				if p := h.Kmalloc(5000, f); p != nil {
+					h.KfreeRCU(p)
+				}
+				if p := a.Alloc(i%3, f); p != nil {
+					a.Free(p, i%3)
+				}
+				m.PutFlags(key, uint64(i), f)
+				if i%5 == 0 {
+					m.Delete(key)
+				}
+				rcu.Call(func() { calls.Add(1) })
+				r.ReadLock()
+				r.Unlock()
+				r.Close()
+			})
+			r = rcu.NewReader()
+			if i%1000 == 0 {
+				rcu.Synchronize()
+				rcu.CondSynchronize(rcu.StartPoll())
+				c.Barrier()
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 	rcu.Barrier()
 	rcu.SynchronizeExpedited()
 

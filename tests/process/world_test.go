@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -262,7 +261,7 @@ func (w *world) end() {
 	fmt.Printf("figures: %d sections, %d writes, %d nils, %d grace periods, %d stalls, sections across a stop: %d preemptible, %d pinned\n",
 		w.sections.Load(), w.writes.Load(), w.nils.Load(), r.GracePeriods, r.Stalls, w.across[0].Load(), w.across[1].Load())
 	if len(bad) > 0 {
-		fmt.Println("bad:", strings.Join(bad, "; "))
+		fmt.Printf("bad: %q\n", bad)
 		os.Exit(1)
 	}
 	fmt.Println("accounted")

@@ -211,3 +211,12 @@ func goObject(wait func()) {
 		old[2] = 1
 	})
 }
+
+// enter begins a section and returns what ends it.
+func enter(pinned bool) (leave func()) {
+	if pinned {
+		return preempt.Disable().Enable
+	}
+	g := rcu.ReadLock()
+	return g.Unlock
+}

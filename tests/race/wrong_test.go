@@ -7,7 +7,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/preempt"
 	"quiesce/rcu"
 	"quiesce/rcuhash"
 	"quiesce/slab"
@@ -250,13 +249,4 @@ func between(pinned bool) {
 			c.Barrier()
 		})
 	}
-}
-
-// enter begins a section and returns what ends it.
-func enter(pinned bool) (leave func()) {
-	if pinned {
-		return preempt.Disable().Enable
-	}
-	g := rcu.ReadLock()
-	return g.Unlock
 }
