@@ -135,6 +135,7 @@ func (s *section) start(k Kind, name string, g uintptr, skip int) {
 }
 
 func (s *section) stop(g uintptr) {
+	s.site.spin()
 	all := clock() - s.begin
 	p := purseOf(g)
 	own := all - max(p.ns.Load()-s.spent, 0)

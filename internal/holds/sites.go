@@ -26,6 +26,14 @@ type site struct {
 	key
 	state atomic.Uint32
 	counts
+	planted // by Plant
+}
+
+// planted is what makes some sections of a site longer.
+type planted struct {
+	every atomic.Int64 // 0: nothing
+	ns    atomic.Int64
+	n     atomic.Int64 // sections so far
 }
 
 const (
@@ -168,4 +176,20 @@ func calibrate() {
 		least = min(least, clock()-begin)
 	}
 	reading.Store(least)
+}
+
+// Plant has every n-th section of a site last ns longer, by spinning at its end: for
+// tests of what finds that out. With 0 that ends.
+func Plant(id int, every, ns int64) {
+	p := &sites[id].planted
+	p.ns.Store(ns)
+	p.every.Store(every)
+}
+
+// spin makes a section longer, if that is planted.
+func (p *planted) spin() {
+	if every := p.every.Load(); every > 0 && p.n.Add(1)%every == 0 {
+		for end := clock() + p.ns.Load(); clock() < end; {
+		}
+	}
 }
