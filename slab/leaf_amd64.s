@@ -18,9 +18,9 @@
 	SHLQ $const_pitchShift, AX; \
 	ADDQ const_cacheSlots(SI), AX
 
-// PUT stores an object in the sheaf that a word of the slot names. If the sheaf is
-// full it goes to full, where busy is still set.
-#define PUT(word, full, slow) \
+// PUT is all of a leaf that stores an object in the sheaf which a word of the slot
+// names. Where it can't, it leaves the object to pinned.
+#define PUT(word, pinned) \
 	MOVQ c+0(FP), SI; \
 	MOVQ p+8(FP), DX; \
 	MOVQ const_cacheBase(SI), DI; \
@@ -39,7 +39,12 @@
 	MOVL DX, const_sheafHead(BX)(CX*4); \
 	INCL CX; \
 	MOVL CX, const_sheafN(BX); \
-	MOVL $0, const_slotBusy(AX)
+	MOVL $0, const_slotBusy(AX); \
+	RET; \
+full: \
+	MOVL $0, const_slotBusy(AX); \
+slow: \
+	JMP pinned(SB)
 
 // func leafAlloc(c *cache, f gfp.Flags) unsafe.Pointer
 TEXT ·leafAlloc(SB), NOSPLIT|NOFRAME, $0-24
@@ -73,23 +78,9 @@ slow:
 // func leafFree(c *cache, p unsafe.Pointer)
 TEXT ·leafFree(SB), NOSPLIT|NOFRAME, $0-16
 	PCDATA $PCDATA_UnsafePoint, $-2
-	PUT(const_slotMain, full, slow) // ord:slot-busy, ord:slot-exit
-	RET
-
-full:
-	MOVL $0, const_slotBusy(AX) // ord:slot-exit
-
-slow:
-	JMP ·freePinned(SB)
+	PUT(const_slotMain, ·freePinned) // ord:slot-busy, ord:slot-exit
 
 // func leafFreeRCU(c *cache, p unsafe.Pointer)
 TEXT ·leafFreeRCU(SB), NOSPLIT|NOFRAME, $0-16
 	PCDATA $PCDATA_UnsafePoint, $-2
-	PUT(const_slotRCU, full, slow) // ord:slot-busy, ord:slot-exit
-	RET
-
-full:
-	MOVL $0, const_slotBusy(AX) // ord:slot-exit
-
-slow:
-	JMP ·freeRCUPinned(SB)
+	PUT(const_slotRCU, ·freeRCUPinned) // ord:slot-busy, ord:slot-exit

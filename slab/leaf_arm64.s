@@ -27,9 +27,9 @@
 	ADD R7<<const_sheafShift, R6, R7; \
 	MOVWU const_sheafN(R7), R3
 
-// PUT stores an object in the sheaf that a word of the slot names. If the sheaf is
-// full it goes to full, where busy is still set.
-#define PUT(word, full, slow) \
+// PUT is all of a leaf that stores an object in the sheaf which a word of the slot
+// names. Where it can't, it leaves the object to pinned.
+#define PUT(word, pinned) \
 	MOVD c+0(FP), R5; \
 	MOVD p+8(FP), R8; \
 	MOVD const_cacheBase(R5), R6; \
@@ -47,7 +47,12 @@
 	MOVW R8, const_sheafHead(R4); \
 	ADD $1, R3, R3; \
 	MOVW R3, const_sheafN(R7); \
-	MOVW ZR, const_slotBusy(R0)
+	MOVW ZR, const_slotBusy(R0); \
+	RET; \
+full: \
+	MOVW ZR, const_slotBusy(R0); \
+slow: \
+	JMP pinned(SB)
 
 // func leafAlloc(c *cache, f gfp.Flags) unsafe.Pointer
 TEXT ·leafAlloc(SB), NOSPLIT|NOFRAME, $0-24
@@ -78,23 +83,9 @@ slow:
 // func leafFree(c *cache, p unsafe.Pointer)
 TEXT ·leafFree(SB), NOSPLIT|NOFRAME, $0-16
 	PCDATA $PCDATA_UnsafePoint, $-2
-	PUT(const_slotMain, full, slow) // ord:slot-busy, ord:slot-exit
-	RET
-
-full:
-	MOVW ZR, const_slotBusy(R0) // ord:slot-exit
-
-slow:
-	JMP ·freePinned(SB)
+	PUT(const_slotMain, ·freePinned) // ord:slot-busy, ord:slot-exit
 
 // func leafFreeRCU(c *cache, p unsafe.Pointer)
 TEXT ·leafFreeRCU(SB), NOSPLIT|NOFRAME, $0-16
 	PCDATA $PCDATA_UnsafePoint, $-2
-	PUT(const_slotRCU, full, slow) // ord:slot-busy, ord:slot-exit
-	RET
-
-full:
-	MOVW ZR, const_slotBusy(R0) // ord:slot-exit
-
-slow:
-	JMP ·freeRCUPinned(SB)
+	PUT(const_slotRCU, ·freeRCUPinned) // ord:slot-busy, ord:slot-exit
