@@ -77,7 +77,7 @@ func targets() (ts []target) {
 		most("1 M integers: "+u.what+", of xsync's time", full(kindUint64, million, "rcuhash", u.figure+".2."+wayEach),
 			full(kindUint64, million, "xsync", u.figure+".2."+wayEach), 1)
 	}
-	for _, u := range []struct{ figure, what string }{{"put", "put"}, {"insert", "insert and delete"}} {
+	for _, u := range []struct{ figure, what string }{{"put", "put"}, {"insert", "insert, delete"}} {
 		ts = append(ts, target{claim: "1 M integers: Go-heap allocations of " + u.what, a: full(kindUint64, million, "rcuhash", "allocs."+u.figure), scale: 1, limit: allocFree})
 	}
 	grow := func(figure string) ref { return ref{job{kindGrow, million}, "rcuhash", figure} }
