@@ -1,10 +1,6 @@
 package main
 
-import (
-	"runtime"
-	"strings"
-	"time"
-)
+import "time"
 
 // The slab allocator and kfree_rcu.
 var slabMutants = []mutant{
@@ -436,19 +432,4 @@ var slabMutants = []mutant{
 		},
 		killer: killer{pkg: "tests/race", flags: []string{"-race"}, tests: "TestC_UsersOwnRacesAreReported", limit: 2 * time.Minute},
 	},
-}
-
-// pinnedPath is for mutants of what builds with leaves hardly use.
-var pinnedPath = []string{"-tags=purego"}
-
-// all is the list. Mutants of a file for another architecture are not in it.
-func all() (ms []mutant) {
-	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants, rcuhashMutants, resizeMutants, lockdepMutants} {
-		for _, m := range l {
-			if m.in != "" || strings.HasSuffix(m.file, "_"+runtime.GOARCH+".s") {
-				ms = append(ms, m)
-			}
-		}
-	}
-	return ms
 }

@@ -6,8 +6,11 @@ import (
 	"go/parser"
 	"go/scanner"
 	"go/token"
+	"runtime"
 	"strings"
 	"time"
+
+	"quiesce/internal/sys"
 )
 
 // mutant is one way to break the library.
@@ -23,8 +26,9 @@ type mutant struct {
 // edit replaces one text by another. The text to replace is compared token by
 // token, so that comments, line ends and delays (fault.Delay("tag"), guarded by if
 // fault.Delays or not) between its tokens don't matter; they are replaced with it.
-// In a file in assembly it is compared as it is. It must occur exactly once: in the function that the mutant names, or, if the
-// edit's own in is set, in that one, or, if that is "file", in the whole file.
+// It must occur exactly once: in the function that the mutant names, or, if the
+// edit's own in is set, in that one, or, if that is "file", in the whole file. In
+// assembly the text is compared as it is, with the whole file.
 type edit struct {
 	before, after string
 	in            string
@@ -48,6 +52,21 @@ type killer struct {
 }
 
 const defaultLimit = 40 * time.Second
+
+// pinnedPath is for mutants of what builds with leaves hardly use.
+var pinnedPath = []string{"-tags=purego"}
+
+// all is the list, without mutants of assembly that is not in this system's builds.
+func all() (ms []mutant) {
+	for _, l := range [][]mutant{rcuMutants, slabMutants, pageMutants, rcuhashMutants, resizeMutants, lockdepMutants} {
+		for _, m := range l {
+			if !m.inAssembly() || sys.Leaves && strings.HasSuffix(m.file, "_"+runtime.GOARCH+".s") {
+				ms = append(ms, m)
+			}
+		}
+	}
+	return ms
+}
 
 // bound is the limit of one run.
 func (k killer) bound() time.Duration {
@@ -125,10 +144,11 @@ func (m mutant) apply(text string) (string, error) {
 		if e.in != "" {
 			in = e.in
 		}
-		from, to, err := find(text, in, e.before)
-		if strings.HasSuffix(m.file, ".s") {
-			from, to, err = findExactly(text, e.before)
+		place := find
+		if m.inAssembly() {
+			place = findText
 		}
+		from, to, err := place(text, in, e.before)
 		if err != nil {
 			return "", fmt.Errorf("mutant %s, edit %d: %s: %w", m.name, i+1, m.file, err)
 		}
@@ -137,8 +157,11 @@ func (m mutant) apply(text string) (string, error) {
 	return text, nil
 }
 
-// findExactly is find in a file that is not Go.
-func findExactly(text, want string) (from, to int, err error) {
+// inAssembly reports whether the mutant is one of the code in assembly.
+func (m mutant) inAssembly() bool { return strings.HasSuffix(m.file, ".s") }
+
+// findText is find in a file that is not Go, and has no functions to look in.
+func findText(text, _, want string) (from, to int, err error) {
 	if n := strings.Count(text, want); n != 1 {
 		return 0, 0, fmt.Errorf("%q occurs %d times, not once", want, n)
 	}

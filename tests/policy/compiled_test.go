@@ -73,15 +73,17 @@ func TestFastPathsAreInlined(t *testing.T) {
 	}
 }
 
+type fastPath struct {
+	symbol string // regular expression over the whole symbol
+	keep   any
+	run    func() // once through the fast path; nil: allocation not tested
+}
+
 // fastPaths must not contain an atomic read-modify-write or a fence, nor
 // allocate. The func values keep the functions in the test binary, out of
 // line, where they are disassembled; a generic function needs an instance
 // here and a pattern of its symbol. Outlined slow halves are not checked.
-var fastPaths = []struct {
-	symbol string // regular expression over the whole symbol
-	keep   any
-	run    func() // once through the fast path; nil: allocation not tested
-}{
+var fastPaths = []fastPath{
 	{quoted + `rcu\.ReadLock`, rcu.ReadLock, func() { g := rcu.ReadLock(); g.Unlock() }},
 	{quoted + `rcu\.\(\*Guard\)\.Unlock`, (*rcu.Guard).Unlock, nil},
 	{quoted + `rcu\.readLock`, nil, nil},
@@ -93,11 +95,6 @@ var fastPaths = []struct {
 	{quoted + `slab\.\(\*cache\)\.alloc`, nil, func() { objects.Free(objects.Alloc(gfp.NoWait)) }},
 	{quoted + `slab\.\(\*cache\)\.free`, nil, nil},
 	{quoted + `slab\.\(\*cache\)\.freeRCU`, nil, func() { objects.FreeRCU(objects.Alloc(gfp.Kernel)) }},
-	{quoted + `rcu\.leafLock\.abi0`, nil, nil},
-	{quoted + `rcu\.leafUnlock\.abi0`, nil, nil},
-	{quoted + `slab\.leafAlloc\.abi0`, nil, nil},
-	{quoted + `slab\.leafFree\.abi0`, nil, nil},
-	{quoted + `slab\.leafFreeRCU\.abi0`, nil, nil},
 }
 
 var registered = rcu.NewReader()
