@@ -210,9 +210,9 @@ var defaultAllocator = newDefault()
 
 // Default returns the allocator that the package makes at program start. Its limit
 // is [AutoLimit], which it reads when it first needs memory, and again, once a
-// second at most, when memory is short. The environment sets
-// another one: QUIESCE=limit=<bytes>, where K, M and G stand for powers of 1024,
-// and 0 means none.
+// second at most, when memory is short. The environment sets another one:
+// QUIESCE=limit=<bytes>, where K, M and G stand for powers of 1024, and 0 means
+// none.
 func Default() *Allocator { return defaultAllocator }
 
 func newDefault() *Allocator {

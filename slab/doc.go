@@ -49,10 +49,9 @@
 //
 // The goroutine that is pinned to the P, or in a leaf (internal/sys), owns the
 // slot. It sets busy, loads a sheaf's number, works on the sheaf, and clears busy,
-// all by plain stores.
-// The numbers in the slot change hands by atomic swap: the goroutine that swaps one
-// out owns that sheaf. A taker (drain, Barrier, Shrink, Close) owns what it
-// swapped out only after
+// all by plain stores. The numbers in the slot change hands by atomic swap: the
+// goroutine that swaps one out owns that sheaf. A taker (drain, Barrier, Shrink,
+// Close) owns what it swapped out only after
 //
 //	swap; membarrier; wait until busy was seen 0; (arm64: membarrier)
 //

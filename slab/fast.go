@@ -12,10 +12,9 @@ import (
 // The three fast paths, as pinned sections. Builds with leaves have each of them
 // in assembly as well (leaf_asm.go), and come here if that was not enough.
 //
-// They write racy words (slot.busy and the sheaf that
-// the slot names) by plain stores while pinned; doc.go, "Revoking", says why
-// that is right. Other accesses of owners are in slot.go, alloc_slow.go and
-// free_slow.go.
+// They write racy words (slot.busy and the sheaf that the slot names) by plain
+// stores while pinned; doc.go, "Revoking", says why that is right. Other accesses
+// of owners are in slot.go, alloc_slow.go and free_slow.go.
 //
 // They have no loop, no atomic and no call except the two halves of the pin.
 // Whatever is needed after such a call goes through the stack, so as little as

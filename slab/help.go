@@ -32,11 +32,11 @@ import (
 // lockdep, which would say that the caller's section waits for itself. A helper is
 // not counted in helping while it yields, and holds nothing.
 //
-// A helper hands sheaves over whole, beyond what the
-// depot should keep, and leaves it to the service to trim that: kfree_bulk would
-// have all Ps contend for mu, which the allocations of the same objects need. It
-// touches a few words of each sheaf, and so is done within some microseconds, but
-// for the yield. It does nothing in a raw atomic context.
+// A helper hands sheaves over whole, beyond what the depot should keep, and leaves
+// it to the service to trim that: kfree_bulk would have all Ps contend for mu,
+// which the allocations of the same objects need. It touches a few words of each
+// sheaf, and so is done within some microseconds, but for the yield. It does
+// nothing in a raw atomic context.
 //
 //	pending       collected              ripe                   depot
 //	FreeRCU ────► the holder of ───────► the holder of ───────► the service, Barrier

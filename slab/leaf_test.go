@@ -55,11 +55,7 @@ func TestACacheServesWithAndWithoutLeaves(t *testing.T) {
 			}
 			c.Barrier()
 		}
-		for id := range runtime.GOMAXPROCS(0) {
-			if c.c.slots.At(id).busy != 0 {
-				t.Errorf("%s: P %d is busy at rest", name, id)
-			}
-		}
+		mustBeIdle(t, c)
 	}
 }
 
@@ -93,6 +89,12 @@ func TestMisuseDoesNotLeaveAPBusy(t *testing.T) {
 	testkit.Panics(t, func() { c.FreeRCU(foreign) }, "quiesce/slab")
 	c.Free(nil)
 	c.FreeRCU(nil)
+	mustBeIdle(t, c)
+}
+
+// mustBeIdle checks that no P was left in an operation.
+func mustBeIdle[T any](t *testing.T, c *Cache[T]) {
+	t.Helper()
 	for id := range runtime.GOMAXPROCS(0) {
 		if c.c.slots.At(id).busy != 0 {
 			t.Errorf("P %d is busy at rest", id)

@@ -183,10 +183,10 @@ func (c *cache) dropSlabLocked(head uint32, m *pages.Meta) {
 }
 
 // One hold of mu frees at most so many objects, or slabs, or looks at so many
-// pages' metadata, or slabs of a list: cold, an object is two cache misses, a slab about ten, and two
-// pages are one, so that a hold stays below 50 µs. Others spin for mu with
-// preempt_rt=0, and the collector waits for its holder. On a busy machine 32 slabs
-// took 49 µs.
+// pages' metadata, or slabs of a list: cold, an object is two cache misses, a slab
+// about ten, and two pages are one, so that a hold stays below 50 µs. Others spin
+// for mu with preempt_rt=0, and the collector waits for its holder. On a busy
+// machine 32 slabs took 49 µs.
 const (
 	objectsPerHold = 256
 	slabsPerHold   = 16

@@ -109,7 +109,7 @@ func TestValidateLooksAtABoundedPartInAHold(t *testing.T) {
 
 // Between two holds slabs are filled, emptied, made and dropped, before and
 // beyond the frontier, and among those that the walk of a list passed and did not
-// pass. The identities hold all the same.
+// pass. The identities hold anyway.
 func TestValidateIsExactWhileSlabsChangeBetweenItsHolds(t *testing.T) {
 	w := newWalked(t, 6*slabsPerLook)
 	for seed := range uint64(20) {

@@ -1,9 +1,8 @@
 // Package sys holds everything that depends on the internals of the Go runtime or
 // on the operating system: the pin that makes a section raw atomic, what takes
-// its place in functions in assembly (leaf.go), membarrier,
-// goroutines that inherit nothing (spawn.go), address-range reservation and the
-// calls that commit and discard memory. No other package uses go:linkname or
-// makes a system call.
+// its place in functions in assembly (leaf.go), membarrier, goroutines that
+// inherit nothing (spawn.go), address-range reservation and the calls that commit
+// and discard memory. No other package uses go:linkname or makes a system call.
 //
 // # Pinning
 //
@@ -32,10 +31,9 @@
 // The number of the P is found by offsets in the runtime's descriptors, which
 // are known for the versions of Go in leaf_on.go. At start LeavesWork checks them:
 // descriptors point to one another, and the number is that of a P to which the
-// goroutine is pinned. On other
-// versions and systems, with the build tag purego, and in builds that look into
-// the operations (race, asan, msan, delay, lockdep, poison, holds), there are
-// no leaves.
+// goroutine is pinned. There are no leaves for other versions and systems, with
+// the build tag purego, and in builds that look into the operations (race, asan,
+// msan, delay, lockdep, poison, holds).
 //
 // # Membarrier
 //

@@ -12,8 +12,8 @@ import (
 // What this package takes from the runtime without a promise of Go's: procPin,
 // procUnpin, procyield, nanotime, entersyscallblock, exitsyscall and time's
 // resetTimer by linkname, the descriptor of a goroutine (G), and the places of the
-// goroutine's number (Goid) and of its P's (leaf_on.go). The tests of the module passed with these
-// minor versions of Go 1.
+// goroutine's number (Goid) and of its P's (leaf_on.go). The tests of the module
+// passed with these minor versions of Go 1.
 const (
 	provedFirst = 26
 	provedLast  = 27

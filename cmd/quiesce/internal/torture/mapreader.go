@@ -86,33 +86,27 @@ func (r *mapReader) look(x uint64) {
 			r.keys[i] = y >> 3 % uint32(len(r.seen)) % keys
 		}
 	}
-	nap := x>>16&0x3ff == 0
+	look := func(g rcu.Guard, nap func()) {
+		r.read(g, t, n, x>>40)
+		if x>>16&0x3ff == 0 {
+			nap()
+		}
+		r.again(t, n)
+	}
 	switch x >> 32 & 3 {
 	case 0:
 		p := preempt.Disable()
 		g := rcu.ReadLock()
-		r.read(g, t, n, x>>40)
-		if nap {
-			spin(20 * time.Microsecond)
-		}
-		r.again(t, n)
+		look(g, func() { spin(20 * time.Microsecond) })
 		g.Unlock()
 		p.Enable()
 	case 1:
 		g := r.reg.ReadLock()
-		r.read(g, t, n, x>>40)
-		if nap {
-			yield()
-		}
-		r.again(t, n)
+		look(g, yield)
 		g.Unlock()
 	default:
 		g := rcu.ReadLock()
-		r.read(g, t, n, x>>40)
-		if nap {
-			yield()
-		}
-		r.again(t, n)
+		look(g, yield)
 		g.Unlock()
 	}
 }

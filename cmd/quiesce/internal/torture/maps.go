@@ -55,11 +55,9 @@ func newMaps(s *session) (*maps, error) {
 		m.readers = append(m.readers, newMapReader(m, i))
 	}
 	for k := range uint32(s.p.mapStay) {
-		if w := m.owner(k); w != nil {
-			for t := range ownedMaps {
-				if !w.first(t, k) {
-					return nil, fmt.Errorf("no memory for %d keys that stay in %d KiB", s.p.mapStay, s.p.mapLimit)
-				}
+		for t := range ownedMaps {
+			if !m.owner(k).first(t, k) {
+				return nil, fmt.Errorf("no memory for %d keys that stay in %d KiB", s.p.mapStay, s.p.mapLimit)
 			}
 		}
 	}
