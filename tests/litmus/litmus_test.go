@@ -155,13 +155,17 @@ func mustSee(t *testing.T, s Shape, f Flavour, u Updater) *Result {
 	total := &Result{}
 	long := os.Getenv(longEnv) != ""
 	seed := seed(t)
-	for round, d := 0, 40*time.Millisecond; d < 12*time.Second; round, d = round+1, d*2 {
-		// Small batches meet more often, large ones for longer.
-		total.Add(Run(s, Config{Flavour: f, Updater: u, Instances: 1 << 40, Time: d, Seed: seed + uint64(round),
-			MaxLog: []int{0, 6, 10}[round%3], Until: !long, Bind: bind}))
-		if total.Seen() > 0 {
-			t.Logf("\n%v", total)
-			return total
+	for d := 40 * time.Millisecond; d < 12*time.Second; d *= 2 {
+		// Small batches meet more often, large ones for longer. An outcome may be seen
+		// in those of one size only, so each has its share of every round.
+		for _, size := range []int{0, 6, 10} {
+			total.Add(Run(s, Config{Flavour: f, Updater: u, Instances: 1 << 40, Time: d, Seed: seed,
+				MaxLog: size, Until: !long, Bind: bind}))
+			seed++
+			if total.Seen() > 0 {
+				t.Logf("\n%v", total)
+				return total
+			}
 		}
 	}
 	t.Errorf("%v, %s: the outcome was not seen, so this test sees less than it should\n%v", f, u.Name, total)
