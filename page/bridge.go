@@ -20,8 +20,12 @@ type bridge Allocator
 var _ pages.Allocator = (*bridge)(nil)
 
 func (b *bridge) FreeUnseen(p unsafe.Pointer) { (*Allocator)(b).freeUnseen(p) }
-func (b *bridge) Reclaim(need int64)          { (*Allocator)(b).reclaimOnce(need) }
-func (b *bridge) MemoryCame(c pages.Source)   { (*Allocator)(b).memoryCame(c) }
+func (b *bridge) FreeQuietly(p unsafe.Pointer, order int) bool {
+	return (*Allocator)(b).freeQuietly(p, order)
+}
+func (b *bridge) WakeAfterFree()            { (*Allocator)(b).wakeAfterFree() }
+func (b *bridge) Reclaim(need int64)        { (*Allocator)(b).reclaimOnce(need) }
+func (b *bridge) MemoryCame(c pages.Source) { (*Allocator)(b).memoryCame(c) }
 func (b *bridge) Wait(c pages.Source, order int, need int64, try func() bool) bool {
 	return (*Allocator)(b).wait(c, order, need, try)
 }

@@ -60,14 +60,21 @@ func (a *Allocator) lockMerged() {
 // that merges them; below it the next allocation does. 4 MiB, untuned.
 const deferBound = 1024
 
-// pushDeferred pushes a chain of cached blocks, linked from first to last by
-// Meta.Link, on the stack of deferred frees. Context: any. The loop repeats
+// pushDeferred pushes a chain of n pages of cached blocks, linked from first to
+// last by Meta.Link, on the stack of deferred frees, and wakes whom that concerns.
+// Context: any.
+func (a *Allocator) pushDeferred(first, last uint32, n int64) {
+	a.pushDeferredQuietly(first, last, n)
+	a.wakeAfterFree()
+}
+
+// pushDeferredQuietly is pushDeferred without wakeAfterFree. The loop repeats
 // only if another push succeeded. Pushes, and one take-all that empties the
 // stack, have no ABA problem: a push depends on nothing but the head's value,
 // which becomes its link.
 //
 //go:norace
-func (a *Allocator) pushDeferred(first, last uint32, n int64) {
+func (a *Allocator) pushDeferredQuietly(first, last uint32, n int64) {
 	race.Disable() // freeing pages orders only their next owners
 	for {
 		head := a.deferred.Load() // ord:defer
@@ -77,7 +84,18 @@ func (a *Allocator) pushDeferred(first, last uint32, n int64) {
 			break
 		}
 	}
-	start := a.deferredPages.Add(n) > deferBound && a.merging.CompareAndSwap(false, true) // ord:wake-zone
+	a.deferredPages.Add(n) // ord:wake-zone
+	race.Enable()
+}
+
+// wakeAfterFree follows pushDeferredQuietly, at once or after the release of a
+// lock: it starts the goroutines that have something to do now, and has a waiter
+// try again. Context: any. A start or a wake-up may be a system call.
+//
+//go:norace
+func (a *Allocator) wakeAfterFree() {
+	race.Disable()
+	start := a.deferredPages.Load() > deferBound && a.merging.CompareAndSwap(false, true) // ord:wake-zone
 	waiters := a.core.Waiters.Load() > 0                                                  // ord:wait
 	scavenge := a.claimScavenger()
 	race.Enable()

@@ -100,10 +100,11 @@ func (a *Allocator) popList(order int) (page uint32) {
 }
 
 // pushList puts a cached block on this P's list. A full list first moves its
-// older half to the deferred stack. It returns false if the list is revoked.
+// older half to the deferred stack: then wakeAfterFree is due. It returns ok false
+// if the list is revoked.
 //
 //go:norace
-func (a *Allocator) pushList(page uint32, order int) bool {
+func (a *Allocator) pushList(page uint32, order int) (ok, wake bool) {
 	id := sys.ProcPin()
 	s := a.slots.At(id)
 	if atomic.LoadUint32(&s.state) == slotUnused { // ord:list-open
@@ -112,7 +113,7 @@ func (a *Allocator) pushList(page uint32, order int) bool {
 	var first, last uint32
 	s.busy = 1 // ord:list-busy
 	fault.Delay("list-busy")
-	ok := atomic.LoadUint32(&s.state) == slotOpen // ord:list-busy,list-open
+	ok = atomic.LoadUint32(&s.state) == slotOpen // ord:list-busy,list-open
 	if ok {
 		if s.n[order&3] >= a.cap[order&3] {
 			first, last = a.shed(s, order, a.batch[order&3])
@@ -126,9 +127,9 @@ func (a *Allocator) pushList(page uint32, order int) bool {
 	s.busy = 0 // ord:list-exit
 	sys.ProcUnpin()
 	if first != 0 {
-		a.pushDeferred(first, last, int64(a.batch[order&3])<<order)
+		a.pushDeferredQuietly(first, last, int64(a.batch[order&3])<<order)
 	}
-	return ok
+	return ok, first != 0
 }
 
 // stock puts cached blocks on this P's list while there is room, and returns

@@ -269,6 +269,13 @@ func (a *Allocator) Alloc(order int, f gfp.Flags) unsafe.Pointer {
 //
 // Linux: free_pages.
 func (a *Allocator) Free(p unsafe.Pointer, order int) {
+	if a.freeQuietly(p, order) {
+		a.wakeAfterFree()
+	}
+}
+
+// freeQuietly is Free without wakeAfterFree, and reports whether it is due.
+func (a *Allocator) freeQuietly(p unsafe.Pointer, order int) (wake bool) {
 	off := uintptr(p) - uintptr(a.core.Base)
 	page := uint32(off >> Shift)
 	if off >= a.core.Size || off&(Size-1) != 0 || uint(order) > MaxOrder || page >= a.core.Added.Load() || a.closed.Load() || // ord:frontier,gate
@@ -276,12 +283,17 @@ func (a *Allocator) Free(p unsafe.Pointer, order int) {
 		a.badFree(p, order)
 	}
 	race.PagesFreed(p, Size<<order, Size)
-	if order >= listOrders || !a.pushList(page, order) {
+	ok := false
+	if order < listOrders {
+		ok, wake = a.pushList(page, order)
+	}
+	if !ok {
 		race.Disable()
 		a.count.frees.Add(1) // ord:stat
 		race.Enable()
-		a.pushDeferred(page, page, 1<<order)
+		a.pushDeferredQuietly(page, page, 1<<order)
 	}
+	return wake || !ok
 }
 
 // badFree panics with what is wrong with a Free. It panics with a string,

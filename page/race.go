@@ -64,8 +64,12 @@ func (a *Allocator) freeUnseen(p unsafe.Pointer) {
 	if !atomic.CompareAndSwapUint32(&a.meta(page).Word, pages.BlockWord(pages.InUse, 0), pages.BlockWord(pages.Cached, 0)) { // ord:state
 		a.badFree(p, 0)
 	}
-	if !a.pushList(page, 0) {
+	ok, wake := a.pushList(page, 0)
+	if !ok {
 		a.count.frees.Add(1) // ord:stat
-		a.pushDeferred(page, page, 1)
+		a.pushDeferredQuietly(page, page, 1)
+	}
+	if wake || !ok {
+		a.wakeAfterFree()
 	}
 }

@@ -118,7 +118,7 @@ func (c *cache) takeChainLocked() int {
 			// empty since, and stayed because it was on the chain.
 			c.shedSlabLocked(head, m)
 		}
-		c.mu.UnlockIRQ()
+		c.unlockFreed()
 	}
 	return n
 }

@@ -40,10 +40,10 @@ func (c *cache) discardObjects() {
 			c.linkLocked(head, m)
 			c.dropSlabLocked(head, m)
 			if n++; n%slabsPerHold == 0 {
-				c.mu.UnlockIRQ()
+				c.unlockFreed()
 				c.mu.LockIRQ()
 			}
 		}
-		c.mu.UnlockIRQ()
+		c.unlockFreed()
 	}
 }

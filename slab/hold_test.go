@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/pages"
 	"quiesce/internal/testkit"
 	"quiesce/page"
 )
@@ -75,6 +77,50 @@ func TestABulkFreeDropsABoundedNumberOfSlabsInAHold(t *testing.T) {
 	if dropped := before - c.c.slabs.count; dropped < 2*slabsPerHold {
 		t.Errorf("only %d slabs were dropped", dropped)
 	}
+}
+
+// wakes counts the calls of WakeAfterFree, and those that came under mu.
+type wakes struct {
+	pages.Allocator
+	c         *cache
+	n, locked atomic.Int32
+}
+
+func (w *wakes) WakeAfterFree() {
+	w.n.Add(1)
+	free := false
+	for i := 0; i < 1<<20 && !free; i++ { // another's hold ends
+		free = w.c.mu.TryLockIRQ()
+	}
+	if free {
+		w.c.mu.UnlockIRQ()
+	} else {
+		w.locked.Add(1)
+	}
+	w.Allocator.WakeAfterFree()
+}
+
+// To start a goroutine or to wake a waiter is a system call.
+func TestPagesOfSlabsWakeNobodyUnderTheLock(t *testing.T) {
+	if poisonOn {
+		t.Skip("poison keeps freed objects in quarantine")
+	}
+	a := newPages(t, 0)
+	core := pages.CoreOf(a) // which nobody else uses yet
+	w := &wakes{Allocator: core.Allocator}
+	core.Allocator = w
+	c := newTest[[4096]byte](t, a)
+	w.c = &c.c
+	objects := make([]*[4096]byte, 1024)
+	if n := c.AllocBulk(gfp.Kernel, objects); n != len(objects) {
+		t.Fatalf("%d of %d objects", n, len(objects))
+	}
+	c.FreeBulk(objects)
+	c.Shrink()
+	if n, locked := w.n.Load(), w.locked.Load(); n == 0 || locked > 0 {
+		t.Errorf("of %d calls of WakeAfterFree %d came under mu", n, locked)
+	}
+	mustClose(t, c)
 }
 
 // The search for a leak takes a hold for each stretch of pages. It finds an object

@@ -29,6 +29,7 @@ type slabs struct {
 	count   int    // slabs
 	objects int    // in slabs and out
 	inuse   int    // objects out of their slabs
+	wake    bool   // pages were freed since mu was locked: see unlockFreed
 	walk    *walk  // Validate's, while there is one; see walk.go
 }
 
@@ -167,7 +168,8 @@ func (c *cache) shedSlabLocked(head uint32, m *pages.Meta) bool {
 	return false
 }
 
-// dropSlabLocked frees an empty slab's pages, for which page takes no lock.
+// dropSlabLocked frees an empty slab's pages, for which page takes no lock. Its
+// caller releases mu by unlockFreed.
 func (c *cache) dropSlabLocked(head uint32, m *pages.Meta) {
 	c.poison.slabDropped(head)
 	c.unlinkLocked(head, m)
@@ -179,7 +181,21 @@ func (c *cache) dropSlabLocked(head uint32, m *pages.Meta) {
 	for i := range uint32(1) << s.order {
 		c.core.Meta(head + i).Owner = 0
 	}
-	c.pages.Free(c.pointer(firstUnit(head)), s.order)
+	if c.core.FreeQuietly(c.pointer(firstUnit(head)), s.order) {
+		c.slabs.wake = true
+	}
+}
+
+// unlockFreed releases mu where slabs may have been freed under it. Only then are
+// goroutines started, and waiters woken, for their pages: that is a system call,
+// of some ten microseconds, and who wakes may want mu.
+func (c *cache) unlockFreed() {
+	wake := c.slabs.wake
+	c.slabs.wake = false
+	c.mu.UnlockIRQ()
+	if wake {
+		c.core.WakeAfterFree()
+	}
 }
 
 // One hold of mu frees at most so many objects, or slabs, or looks at so many
@@ -188,7 +204,7 @@ func (c *cache) dropSlabLocked(head uint32, m *pages.Meta) {
 // for mu with preempt_rt=0, and the collector waits for its holder. On a busy
 // machine 32 slabs took 49 µs.
 const (
-	objectsPerHold = 256
+	objectsPerHold = 128
 	slabsPerHold   = 16
 	pagesPerHold   = 512 // a multiple of every slab's
 	slabsPerLook   = 128 // of a list, each looked at only
@@ -199,7 +215,7 @@ func (c *cache) dropEmptySlabs() {
 	for more := true; more; {
 		c.mu.LockIRQ()
 		more = c.dropEmptySlabsLocked(slabsPerHold)
-		c.mu.UnlockIRQ()
+		c.unlockFreed()
 	}
 }
 
@@ -292,7 +308,7 @@ func (c *cache) flushObjects(offs []uint32, count *atomic.Uint64) {
 	for left := offs; len(left) > 0; {
 		c.mu.LockIRQ()
 		n, ok := c.bulkFreeLocked(left[:min(len(left), objectsPerHold)])
-		c.mu.UnlockIRQ()
+		c.unlockFreed()
 		if !ok {
 			panic(c.misuse(left[n]))
 		}

@@ -52,6 +52,11 @@ type Allocator interface {
 	// FreeUnseen is Free of a page that was allocated with Unseen. Outside of
 	// race builds it is Free. Context: any.
 	FreeUnseen(p unsafe.Pointer)
+	// FreeQuietly is Free for the holder of a spin lock: it starts and wakes
+	// nobody. If it returns true, its caller calls WakeAfterFree when it has
+	// released the lock. Context: any.
+	FreeQuietly(p unsafe.Pointer, order int) (wake bool)
+	WakeAfterFree()
 	// Reclaim takes all that is cached, by all Sources and on the Ps' lists,
 	// and asks the Reclaimers for need bytes. Context: task; not pinned, no
 	// locks held.

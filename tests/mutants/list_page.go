@@ -91,14 +91,14 @@ var pageMutants = []mutant{
 	{
 		name:   "page-deferred-frees-lost",
 		breaks: "Free never loses a block",
-		file:   "page/deferred.go", in: "Allocator.pushDeferred",
+		file:   "page/deferred.go", in: "Allocator.pushDeferredQuietly",
 		edits:  []edit{{before: `a.meta(last).Link = head`, after: `a.meta(last).Link = 0`}},
-		killer: killer{pkg: "page", tests: "TestFreeWorksInEveryContextWithTheZoneLockHeld"},
+		killer: killer{pkg: "page", tests: "TestFreeWorksInEveryContextWithTheZoneLockHeld", hangs: true, limit: 10 * time.Second},
 	},
 	{
 		name:   "page-double-free-accepted",
 		breaks: "one of two frees of a block panics",
-		file:   "page/page.go", in: "Allocator.Free",
+		file:   "page/page.go", in: "Allocator.freeQuietly",
 		edits: []edit{{
 			before: `!atomic.CompareAndSwapUint32(&a.meta(page).Word, pages.BlockWord(pages.InUse, order), pages.BlockWord(pages.Cached, order))`,
 			after:  `atomic.SwapUint32(&a.meta(page).Word, pages.BlockWord(pages.Cached, order)) == 0`,

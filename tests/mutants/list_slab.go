@@ -318,6 +318,20 @@ var slabMutants = []mutant{
 		killer: killer{pkg: "slab", tests: "TestValidateIsExactWhileSlabsChangeBetweenItsHolds"},
 	},
 	{
+		name:   "wake-under-the-lock",
+		breaks: "nobody is woken, and nothing is started, under mu",
+		file:   "slab/slabs.go", in: "cache.unlockFreed",
+		edits:  []edit{{before: `c.slabs.wake = false`, after: `c.slabs.wake = false; if wake { c.core.WakeAfterFree() }`}},
+		killer: killer{pkg: "slab", tests: "TestPagesOfSlabsWakeNobodyUnderTheLock"},
+	},
+	{
+		name:   "no-wake-after-the-lock",
+		breaks: "pages that slabs gave up are merged, and their waiters woken",
+		file:   "slab/slabs.go", in: "cache.unlockFreed",
+		edits:  []edit{{before: `if wake {`, after: `if wake && c.closed.Load() {`}},
+		killer: killer{pkg: "slab", tests: "TestPagesOfSlabsWakeNobodyUnderTheLock"},
+	},
+	{
 		name:   "no-chain-when-arrays-run-out",
 		breaks: "FreeRCU never loses an object",
 		file:   "slab/free_slow.go", in: "cache.freeRCUSlow",
