@@ -73,8 +73,8 @@ type cache struct {
 	slabs slabs // protected by mu
 
 	reclaimMu lock.Mutex
-	collected batch       // protected by reclaimMu, as are the next two
-	batch     *chainBatch // what of the chain is in collected
+	collected batch   // protected by reclaimMu, as are the next two
+	chained   chained // what of the chain is in collected
 	chainRest uint32
 }
 

@@ -78,7 +78,7 @@ func (c *cache) afterChaining(off uint32, ok bool) {
 }
 
 // takeChainLocked moves the pending bits of up to chainSlabs slabs to the
-// waiting bitmap and returns the number of slabs; they are in c.batch.
+// waiting bitmap and returns the number of slabs; they are in c.chained.
 // reclaimMu is held.
 func (c *cache) takeChainLocked() int {
 	if c.chainRest == 0 {
@@ -86,9 +86,6 @@ func (c *cache) takeChainLocked() int {
 	}
 	if c.chainRest == 0 {
 		return 0
-	}
-	if c.batch == nil { // nothing was left of the last one
-		c.batch = getChainBatch()
 	}
 	n := 0
 	for c.chainRest != 0 && n < chainSlabs {
@@ -111,7 +108,7 @@ func (c *cache) takeChainLocked() int {
 			}
 		}
 		if any {
-			c.batch.slabs[n] = head
+			c.chained.set(n, head)
 			n++
 		} else {
 			// Its bits were taken before it was pushed. It may have become
@@ -126,11 +123,11 @@ func (c *cache) takeChainLocked() int {
 // freeChainedLocked frees what the last takeChainLocked took: n slabs' objects,
 // whose grace period is over. reclaimMu is held.
 func (c *cache) freeChainedLocked(n int) {
-	if c.batch == nil {
+	if n == 0 {
 		return
 	}
-	offs := &c.batch.offs
-	for _, head := range c.batch.slabs[:n] {
+	offs := spareOffs.get()
+	for _, head := range c.chained.first(n) {
 		k := 0
 		wait := c.words(c.waitBits, head)
 		for i, w := range wait {
@@ -146,8 +143,8 @@ func (c *cache) freeChainedLocked(n int) {
 		}
 		c.topUpFromWorker()
 	}
-	c.batch.put()
-	c.batch = nil
+	spareOffs.put(offs)
+	c.chained.drop()
 }
 
 func (c *cache) freeWaited(offs []uint32) {
@@ -166,25 +163,59 @@ func (c *cache) freeWaited(offs []uint32) {
 	c.flushObjects(offs, &c.stats.chainFreed)
 }
 
-// chainBatch has the room that a pass over the chain needs. It is lent to one
-// cache at a time: most caches never chain an object.
-type chainBatch struct {
-	slabs [chainSlabs]uint32
-	offs  [512]uint32 // freeChainedLocked's
+// chained is the slabs that a pass took of the chain: a few have room in the
+// cache, which is all that most caches ever need, and more of them a loan. Thousands
+// of caches may have a pass each in one grace period.
+type chained struct {
+	few  [8]uint32
+	many *[chainSlabs]uint32
 }
 
-// spareBatch is a batch that no cache has. There is one from the start, so that
-// freeing does not depend on an allocation; only further passes at the same time
-// make more.
-var spareBatch atomic.Pointer[chainBatch]
-
-func init() { new(chainBatch).put() }
-
-func getChainBatch() *chainBatch {
-	if b := spareBatch.Swap(nil); b != nil { // ord:publish
-		return b
+func (t *chained) set(i int, head uint32) {
+	if i == len(t.few) && t.many == nil {
+		t.many = spareSlabs.get()
+		copy(t.many[:], t.few[:])
 	}
-	return new(chainBatch)
+	if t.many != nil {
+		t.many[i] = head
+	} else {
+		t.few[i] = head
+	}
 }
 
-func (b *chainBatch) put() { spareBatch.Store(b) } // ord:publish
+func (t *chained) first(n int) []uint32 {
+	if t.many != nil {
+		return t.many[:n]
+	}
+	return t.few[:n]
+}
+
+func (t *chained) drop() {
+	if t.many != nil {
+		spareSlabs.put(t.many)
+		t.many = nil
+	}
+}
+
+// spare lends an array. There is one from the start, so that freeing does not
+// depend on an allocation; only passes at the same time make more.
+type spare[T any] struct{ one atomic.Pointer[T] }
+
+var (
+	spareSlabs spare[[chainSlabs]uint32]
+	spareOffs  spare[[512]uint32] // freeChainedLocked's
+)
+
+func init() {
+	spareSlabs.put(new([chainSlabs]uint32))
+	spareOffs.put(new([512]uint32))
+}
+
+func (s *spare[T]) get() *T {
+	if t := s.one.Swap(nil); t != nil { // ord:publish
+		return t
+	}
+	return new(T)
+}
+
+func (s *spare[T]) put(t *T) { s.one.Store(t) } // ord:publish

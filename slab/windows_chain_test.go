@@ -86,6 +86,31 @@ func TestALongChainIsFreedByOneBarrier(t *testing.T) {
 	closeAll(t, c)
 }
 
+// A few slabs of a cache need no room outside of it. Thousands of caches may have
+// a pass of their chains in one grace period.
+func TestAPassOverAFewSlabsBorrowsNothing(t *testing.T) {
+	few := len(chained{}.few)
+	for _, slabs := range []int{1, few, few + 1} {
+		c := newTest[[16384]byte](t, newPages(t, 0))
+		c.c.youngMost = 0 // two to a slab
+		ps := make([]*[16384]byte, 2*slabs)
+		holdService(&c.c) // Barrier does its work
+		chainAll(t, c, ps)
+		c.c.reclaimMu.Lock()
+		c.c.collectLocked()
+		took, borrowed := c.c.collected.slabs, c.c.chained.many != nil
+		c.c.reclaimMu.Unlock()
+		if took != slabs || borrowed != (slabs > few) {
+			t.Errorf("a pass took %d slabs of %d and borrowed room: %v", took, slabs, borrowed)
+		}
+		c.Barrier()
+		if s := c.Stats(); s.FallbackFreed != uint64(len(ps)) || c.c.chained.many != nil {
+			t.Errorf("%d objects of %d came back; room still borrowed: %v", s.FallbackFreed, len(ps), c.c.chained.many != nil)
+		}
+		closeAll(t, c)
+	}
+}
+
 // Sheaves that go from FreeRCU to the next allocation whole never meet the
 // bitmap, except for a sample.
 func TestADoubleFreeIsSeenAtASampledHandOver(t *testing.T) {
