@@ -255,7 +255,7 @@ var slabMutants = []mutant{
 		edits: []edit{ // it sleeps, as if its thread had lost its processor there
 			{in: "file", before: `"quiesce/internal/fault"`, after: "\"quiesce/internal/fault\"\n\t\"quiesce/internal/sys\""},
 			{before: `atomic.StoreUint32(&m.Chained, 0)`, after: ``},
-			{before: `if any { c.batch.slabs[n] = head`, after: "sys.Sleep(50_000)\natomic.StoreUint32(&m.Chained, 0)\nif any { c.batch.slabs[n] = head"},
+			{before: `if any { c.chained.set(n, head)`, after: "sys.Sleep(50_000)\natomic.StoreUint32(&m.Chained, 0)\nif any { c.chained.set(n, head)"},
 		},
 		killer: killer{pkg: "slab", tests: "TestChainedWhileItsSlabIsTakenIsFound", count: 5},
 	},
