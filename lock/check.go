@@ -45,7 +45,9 @@ func (l *Spin) lockChecked(how depcheck.How, irq bool) {
 		return
 	}
 	l.raw.dep.Acquire(depcheck.Spin, how)
-	park(&l.mu)
+	if park(&l.mu) {
+		l.raw.contentions.Add(1) // ord:stat
+	}
 	if holds.Enabled {
 		l.begin()
 	}

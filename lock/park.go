@@ -9,13 +9,17 @@ import (
 
 // park takes a mutex, with lockdep on. If the goroutine is pinned, which lockdep
 // has reported by now, park keeps trying instead, because parking would end the
-// process.
-func park(mu *sync.Mutex) {
-	if preempt.Atomic() {
+// process. It reports whether the mutex was not free.
+func park(mu *sync.Mutex) (waited bool) {
+	switch {
+	case mu.TryLock():
+		return false
+	case preempt.Atomic():
 		lockPinned(mu)
-		return
+	default:
+		mu.Lock()
 	}
-	mu.Lock()
+	return true
 }
 
 // patience is how long a pinned goroutine tries to take a sleeping lock. It is

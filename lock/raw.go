@@ -25,6 +25,8 @@ type Raw struct {
 	pin  pin.Section // owned by the holder
 	off  pin.IRQ     // owned by the holder, set when irq
 	dep  depcheck.Map
+
+	contentions atomic.Uint64
 }
 
 // Init names the lock's class. The lock must not be held.
@@ -187,6 +189,16 @@ func (l *Raw) releaseIRQ() {
 	s.Restore()
 }
 
+// Contentions returns how often the lock was not free and somebody waited for it.
+// A TryLock that fails does not count.
+//
+// Context: any.
+//
+// Linux: contentions in /proc/lock_stat.
+//
+//go:norace
+func (l *Raw) Contentions() uint64 { return l.contentions.Load() } // ord:stat
+
 // spin waits for the lock, pinned. The holder is pinned as well, so only the
 // operating system can delay it. After a while spin yields the processor to the
 // holder's thread by a raw system call, which never blocks.
@@ -207,6 +219,7 @@ func (l *Raw) spin(p pin.Section) {
 			}
 		}
 		if l.held.CompareAndSwap(0, 1) { // ord:raw
+			l.contentions.Add(1) // ord:stat
 			return
 		}
 	}

@@ -33,7 +33,7 @@ func (l *Spin) Lock() {
 		return
 	}
 	if preempt.RT() {
-		l.mu.Lock()
+		l.sleep()
 		if holds.Enabled {
 			l.begin()
 		}
@@ -41,6 +41,17 @@ func (l *Spin) Lock() {
 	}
 	l.raw.acquire()
 }
+
+// sleep takes the lock with preempt_rt=1, and counts if it had to wait.
+func (l *Spin) sleep() {
+	if !l.mu.TryLock() {
+		l.mu.Lock()
+		l.raw.contentions.Add(1) // ord:stat
+	}
+}
+
+// Contentions is [Raw.Contentions].
+func (l *Spin) Contentions() uint64 { return l.raw.Contentions() }
 
 // TryLock takes the lock if it is free, and reports whether it did.
 //
@@ -86,7 +97,7 @@ func (l *Spin) LockIRQ() {
 		return
 	}
 	if preempt.RT() {
-		l.mu.Lock()
+		l.sleep()
 		if holds.Enabled {
 			l.begin()
 		}

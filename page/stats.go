@@ -50,6 +50,8 @@ type Stats struct {
 	Reclaims  uint64 // rounds of reclaim by gfp.Kernel allocations
 	Ahead     uint64 // rounds of reclaim in the background, so that allocations need not wait
 	Scavenged uint64 // bytes of free blocks returned to the system
+
+	Contentions uint64 // waits for the lock of the buddy: [lock.Spin.Contentions]
 }
 
 // Range returns the size of the allocator's address range in bytes: its
@@ -83,6 +85,8 @@ func (a *Allocator) Stats() Stats { // ord:stat
 		Reclaims:  a.count.reclaims.Load(),
 		Ahead:     a.count.ahead.Load(),
 		Scavenged: a.count.scavenged.Load(),
+
+		Contentions: a.zone.lock.Contentions(),
 	}
 	if a.closed.Load() {
 		return s

@@ -153,3 +153,26 @@ func TestALeakIsFoundInEveryStretchOfPages(t *testing.T) {
 		t.Errorf("only %d stretches", len(stretches))
 	}
 }
+
+// Who looks at Stats sees that somebody waited for the slabs.
+func TestStatsTellsOfWaitsForTheSlabs(t *testing.T) {
+	testkit.Procs(t, 2)
+	c := newTest[[64]byte](t, newPages(t, 0))
+	if n := c.Stats().Contentions; n != 0 {
+		t.Fatalf("%d contentions before the first allocation", n)
+	}
+	testkit.Eventually(t, 10*time.Second, "a wait that is counted", func() bool {
+		done := make(chan struct{})
+		c.c.mu.LockIRQ()
+		go func() {
+			c.Stats() // takes the lock
+			close(done)
+		}()
+		for end := time.Now().Add(time.Millisecond); time.Now().Before(end); {
+		}
+		c.c.mu.UnlockIRQ()
+		<-done
+		return c.Stats().Contentions > 0
+	})
+	mustClose(t, c)
+}

@@ -48,6 +48,7 @@ type CacheStats struct {
 	Failures      uint64 // other allocations that returned nil
 	Pending       int    // sheaves that wait for a grace period
 	Depot         int    // sheaves of free objects
+	Contentions   uint64 // waits for the lock of the slabs: [lock.Spin.Contentions]
 }
 
 func (c *cache) readStats() CacheStats {
@@ -73,6 +74,7 @@ func (c *cache) readStats() CacheStats {
 		Failures:      c.stats.failures.Load(),   // ord:stat
 		Pending:       int(c.pending.n.Load()),   // ord:stat
 		Depot:         int(c.full.n.Load()),      // ord:stat
+		Contentions:   c.mu.Contentions(),
 	}
 }
 
