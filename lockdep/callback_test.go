@@ -42,6 +42,41 @@ func TestBarrierUnderALockThatACallbackTakesIsReported(t *testing.T) {
 	}
 }
 
+// The same with a Batch and its function. Each name of a Batch is a class: the function
+// may wait for other callbacks, and others may have the lock.
+func TestBarrierOfABatchUnderALockThatItsFunctionTakesIsReported(t *testing.T) {
+	for _, barrierFirst := range []bool{false, true} {
+		r := collect(t)
+		table := name(new(lock.Mutex), "table")
+		other := rcu.NewBatch("other", func([]*int) {})
+		b := rcu.NewBatch("sessions", func([]*int) { nest(table); other.Barrier(); rcu.Barrier() })
+		call := func() {
+			b.Add(new(int))
+			b.Barrier()
+		}
+		barrier := func() {
+			table.Lock()
+			b.Barrier()
+			table.Unlock()
+		}
+		table.Lock()
+		other.Barrier()
+		rcu.Barrier()
+		table.Unlock()
+		if barrierFirst {
+			barrier()
+			call()
+		} else {
+			call()
+			barrier()
+		}
+		reports := r.want(t, "a Barrier under the lock", lockdep.Circular)
+		if text := reports[0].Text; !strings.Contains(text, "rcu.Batch sessions") || !strings.Contains(text, "table") {
+			t.Error(text)
+		}
+	}
+}
+
 // Callbacks and Barriers that share no lock are right, and so is a callback that
 // ends its goroutine.
 func TestCallbacksAndBarriersAreNotReported(t *testing.T) {

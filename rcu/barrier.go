@@ -1,14 +1,16 @@
 package rcu
 
 import (
-	"sync"
-	"sync/atomic"
-
 	"quiesce/internal/depcheck"
+	"quiesce/internal/fault"
+	"quiesce/internal/race"
+	"quiesce/internal/sys"
+	"quiesce/preempt"
 )
 
 // Barrier waits until every callback that was registered before the call has
-// returned. It does not wait for slab's FreeRCU, which has barriers of its own.
+// returned. It waits neither for slab's FreeRCU nor for a [Batch], which have
+// barriers of their own. It panics in a callback, which it would wait for.
 //
 // Context: task; not pinned, not in a read-side section, not in a callback.
 //
@@ -16,36 +18,62 @@ import (
 func Barrier() {
 	if depcheck.Enabled() {
 		mayWait("waiting for callbacks in rcu.Barrier")
-		depcheck.MightWaitForCallbacks()
 	}
-	calls.barriers.Add(1)        // ord:stat
-	defer calls.barriers.Add(-1) // ord:stat
-	inBubbles := bubbles.newest()
-	var left atomic.Int32
-	// A locked mutex instead of a channel: the worker may be outside the
-	// caller's synctest bubble, and must not close a channel made inside it.
-	var done sync.Mutex
-	done.Lock()
-	left.Store(1) // ord:barrier
-	last := func() {
-		if left.Add(-1) == 0 { // ord:barrier
-			done.Unlock()
+	calls.mayBarrier("quiesce/rcu: Barrier")
+	calls.barrier()
+}
+
+// mayBarrier panics where the caller must not wait for callbacks. what begins the
+// message.
+func (q *callQueue) mayBarrier(what string) {
+	q.depCallbacks.MightWait()
+	if preempt.Atomic() {
+		panic(what + " in a raw atomic context, which must not wait")
+	}
+	if self := sys.G(); q.runner.Load() == self || q.bubbles.runner(self) { // ord:callback-self
+		panic(what + " in a callback, which it would wait for")
+	}
+}
+
+// barrier waits for all items that were added before.
+func (q *callQueue) barrier() {
+	q.waiting.Add(1)        // ord:stat
+	defer q.waiting.Add(-1) // ord:stat
+	inBubbles := q.bubbles.newest()
+	w := new(waiter)
+	w.parked.Lock()
+	q.enterBarrier(w)
+	q.start()
+	w.parked.Lock()
+	q.bubbles.wait(inBubbles)
+}
+
+// enterBarrier puts w in the list that the worker's next round begins with.
+//
+//go:norace
+func (q *callQueue) enterBarrier(w *waiter) {
+	race.Disable()
+	for {
+		w.next = q.barriers.Load()                // ord:barrier
+		if q.barriers.CompareAndSwap(w.next, w) { // ord:barrier
+			break
 		}
 	}
-	marker := func() {
-		calls.countInvoked(^uint64(0)) // the marker is not a user's callback
-		last()
+	fault.Delay("barrier")
+	race.Enable()
+}
+
+// wakeBarriers wakes the Barriers of the round, whose callbacks have returned.
+func (q *callQueue) wakeBarriers() {
+	for w := q.now.takeBarrier(); w != nil; w = q.now.takeBarrier() {
+		w.parked.Unlock()
 	}
-	// A marker after the last callback of every shard, empty ones included,
-	// because their callbacks may be running.
-	for i := range calls.shard {
-		left.Add(1) // ord:barrier
-		s := &calls.shard[i]
-		s.mu.LockIRQ()
-		s.addAndUnlock(marker)
+}
+
+//go:norace
+func (r *round) takeBarrier() (w *waiter) {
+	if w = r.barriers; w != nil {
+		r.barriers = w.next // before the wake-up, after which w is the caller's
 	}
-	startCalls()
-	last()
-	done.Lock()
-	bubbles.wait(inBubbles)
+	return w
 }

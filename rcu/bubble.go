@@ -2,8 +2,8 @@ package rcu
 
 import (
 	"time"
+	"unsafe"
 
-	"quiesce/internal/depcheck"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/lock"
@@ -25,11 +25,10 @@ func inBubble() bool {
 	return now == now.Round(0)
 }
 
-// bubbles counts the callbacks of bubbles, for Barrier.
-var bubbles bubbleCalls
-
+// bubbleCalls counts the callbacks of bubbles, for Barrier.
 type bubbleCalls struct {
 	mu     lock.Raw
+	closed bool        // protected by mu
 	number uint64      // of the last callback; protected by mu
 	open   *bubbleCall // those that have not returned, newest first; protected by mu
 	race   race.Clock
@@ -38,35 +37,82 @@ type bubbleCalls struct {
 type bubbleCall struct {
 	number uint64
 	next   *bubbleCall
+	runner uintptr // the goroutine, once it runs the callback; protected by mu
 }
 
-func init() { bubbles.mu.Init("rcu.bubbles.mu") }
-
-// callInBubble is Call in a bubble.
+// addInBubble is add in a bubble.
 //
 //go:norace
-func callInBubble(fn func()) {
+func (q *callQueue) addInBubble(item unsafe.Pointer) (ok bool) {
 	b := new(bubbleCall)
-	bubbles.begin(b)
+	if !q.bubbles.begin(b) {
+		return false
+	}
 	c := snap()
 	go func() {
-		defer bubbles.end(b)
+		defer q.bubbles.end(b)
 		wait(c, false)
-		calls.countInvoked(1)
-		depcheck.CallbackBegin()
-		defer depcheck.CallbackEnd()
-		fn()
+		a := &array{n: 1}
+		a.items[0] = item
+		q.bubbles.runs(b, sys.G())
+		finished := false
+		defer func() {
+			if !finished {
+				q.depCallbacks.End()
+			}
+		}()
+		q.invoke(a)
+		finished = true
 	}()
+	return true
 }
 
 //go:norace
-func (s *bubbleCalls) begin(b *bubbleCall) {
+func (s *bubbleCalls) begin(b *bubbleCall) (ok bool) {
 	race.Disable()
-	calls.queued.Add(1) // ord:stat
 	s.mu.LockIRQ()
-	s.number++
-	b.number = s.number
-	b.next, s.open = s.open, b
+	if ok = !s.closed; ok {
+		s.number++
+		b.number = s.number
+		b.next, s.open = s.open, b
+	}
+	s.mu.UnlockIRQ()
+	race.Enable()
+	return ok
+}
+
+// runs notes the goroutine that runs the callback.
+//
+//go:norace
+func (s *bubbleCalls) runs(b *bubbleCall, g uintptr) {
+	race.Disable()
+	s.mu.LockIRQ()
+	b.runner = g
+	s.mu.UnlockIRQ()
+	race.Enable()
+}
+
+// runner reports whether the goroutine runs a callback.
+//
+//go:norace
+func (s *bubbleCalls) runner(g uintptr) (yes bool) {
+	race.Disable()
+	s.mu.LockIRQ()
+	for b := s.open; b != nil && !yes; b = b.next {
+		yes = b.runner == g
+	}
+	s.mu.UnlockIRQ()
+	race.Enable()
+	return yes
+}
+
+// close has begin refuse callbacks.
+//
+//go:norace
+func (s *bubbleCalls) close() {
+	race.Disable()
+	s.mu.LockIRQ()
+	s.closed = true
 	s.mu.UnlockIRQ()
 	race.Enable()
 }
@@ -102,16 +148,16 @@ func (s *bubbleCalls) newest() (number uint64) {
 //
 //go:norace
 func (s *bubbleCalls) wait(number uint64) {
-	for s.runs(number) {
+	for s.left(number) {
 		sys.Sleep(50_000)
 	}
 	s.race.Acquire()
 }
 
-// runs reports whether a callback up to number has not returned.
+// left reports whether a callback up to number has not returned.
 //
 //go:norace
-func (s *bubbleCalls) runs(number uint64) (yes bool) {
+func (s *bubbleCalls) left(number uint64) (yes bool) {
 	race.Disable()
 	s.mu.LockIRQ()
 	for b := s.open; b != nil && !yes; b = b.next {

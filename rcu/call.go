@@ -1,80 +1,30 @@
 package rcu
 
 import (
-	"sync/atomic"
+	"unsafe"
 
-	"quiesce/internal/race"
 	"quiesce/internal/sys"
-	"quiesce/lock"
 )
 
-// Callbacks are kept in arrays, one list of arrays per shard. They are Go funcs,
-// so the arrays live on the Go heap. The worker returns an array to its shard
-// when its callbacks have run. Where the shard has none, Call allocates one before
-// it takes the lock: pinned callers spin for it.
-const (
-	shards    = 64  // with more Ps than this, Ps share shards
-	arraySize = 252 // callbacks in an array, 2 KB with the other fields
-	unusedMax = 2   // unused arrays of a shard. Untuned.
-)
+// calls is the queue of Call. Its items are funcs.
+var calls callQueue
 
-type array struct {
-	next *array
-	home *shard // immutable
-	n    int    // registered
-	done int    // started; owned by the worker
-	fns  [arraySize]func()
-}
+func init() { calls.init("rcu.callback", shardsMax, calls.invokeFuncs, 0) }
 
-// shard is the queue of one P, or of several. Its lock is held for a few stores.
-type shard struct {
-	mu      lock.Raw
-	first   *array // registered callbacks, oldest first; protected by mu
-	last    *array // protected by mu
-	unused  *array // protected by mu
-	unusedN int    // protected by mu
-	race    race.Clock
-	_       [64]byte
-}
+// A func is a pointer to its closure. (Package sys reads the code's address there.)
 
-type callbacks struct {
-	shard    [shards]shard
-	working  atomic.Bool
-	queued   atomic.Uint64
-	invoked  atomic.Uint64
-	barriers atomic.Int64 // Barriers that wait
-}
+func funcItem(fn func()) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&fn)) }
 
-var calls callbacks
-
-func init() {
-	for i := range calls.shard {
-		calls.shard[i].mu.Init("rcu.calls.mu")
-	}
-}
-
-// waiting returns the number of callbacks that have not started.
-func (c *callbacks) waiting() uint64 {
-	invoked := c.invoked.Load()                    // ord:stat
-	return max(c.queued.Load(), invoked) - invoked // ord:stat
-}
-
-// countInvoked adds n to the callbacks started.
-//
-//go:norace
-func (c *callbacks) countInvoked(n uint64) {
-	race.Disable()   // the count orders nothing
-	c.invoked.Add(n) // ord:stat
-	race.Enable()
-}
+func itemFunc(item unsafe.Pointer) func() { return *(*func())(unsafe.Pointer(&item)) }
 
 // Call runs fn after a grace period, on a worker goroutine that is not pinned.
 // It never sleeps. Callbacks registered on one P run in order of registration.
 //
 // fn may block and may call Call; while it blocks, no other callback runs, and
-// after [StallTimeout] its name is logged. It must not call [Barrier]. In a bubble
-// of testing/synctest fn runs on a goroutine of its own in that bubble, in no
-// particular order.
+// after [StallTimeout] its name is logged. It must not call [Barrier], which
+// panics there. In a bubble of testing/synctest fn runs on a goroutine of its own
+// in that bubble, in no particular order. Where the same function is to run for
+// many objects, a [Batch] costs less.
 //
 // Context: any.
 //
@@ -85,95 +35,43 @@ func Call(fn func()) {
 	if fn == nil {
 		panic("quiesce/rcu: Call of a nil func")
 	}
-	if inBubble() {
-		callInBubble(fn)
-		return
-	}
-	id := sys.ProcPin()
-	s := &calls.shard[id%shards]
-	s.race.Merge()
-	race.Disable()      // the lock orders only the caller and the callback
-	calls.queued.Add(1) // ord:stat
-	s.mu.LockIRQ()
-	sys.ProcUnpin()
-	s.addAndUnlock(fn)
-	race.Enable()
-	startCalls()
+	calls.add(funcItem(fn))
 }
 
-// addAndUnlock appends a callback to the shard's queue. s.mu is locked with
-// interrupts off, and is unlocked on return.
-//
-//go:norace
-func (s *shard) addAndUnlock(fn func()) {
-	added := s.addLocked(fn, nil)
-	s.mu.UnlockIRQ()
-	for !added {
-		fresh := &array{home: s}
-		s.mu.LockIRQ()
-		added = s.addLocked(fn, fresh)
-		s.mu.UnlockIRQ()
+// invokeFuncs runs the callbacks of an array that have not started.
+func (q *callQueue) invokeFuncs(a *array) {
+	for item := a.start(); item != nil; item = a.start() {
+		q.countInvoked(1)
+		q.depCallbacks.Begin()
+		itemFunc(item)()
+		q.depCallbacks.End()
+		a.returned()
 	}
 }
 
-// addLocked appends a callback to the shard's queue, and returns false if it needs
-// an array for that. fresh is one, or nil. s.mu is locked.
+// start returns the array's next callback, or nil at its end.
 //
 //go:norace
-func (s *shard) addLocked(fn func(), fresh *array) bool {
-	if fresh != nil {
-		s.keepLocked(fresh)
+func (a *array) start() (item unsafe.Pointer) {
+	if a.done < a.n {
+		item = a.items[a.done]
+		a.done++
 	}
-	if s.last == nil || s.last.n == arraySize {
-		a := s.unused
-		if a == nil {
-			return false
-		}
-		s.unused, a.next = a.next, nil
-		s.unusedN--
-		if s.last == nil {
-			s.first = a
-		} else {
-			s.last.next = a
-		}
-		s.last = a
-	}
-	s.last.fns[s.last.n] = fn
-	s.last.n++
-	return true
+	return item
 }
 
-// keepLocked keeps an unused array, if there are few. s.mu is locked.
+// returned lets go of the callback that start returned last. Until then the
+// watchdog may read it.
 //
 //go:norace
-func (s *shard) keepLocked(a *array) {
-	if s.unusedN < unusedMax {
-		a.next, s.unused = s.unused, a
-		s.unusedN++
+func (a *array) returned() { a.items[a.done-1] = nil }
+
+// code returns the entry of the code of the callback that start returned last, or 0.
+//
+//go:norace
+func (a *array) code() uintptr {
+	if item := a.items[(a.done-1)%arraySize]; item != nil {
+		return sys.FuncPC(itemFunc(item))
 	}
-}
-
-// removeLocked removes and returns the registered callbacks. s.mu is locked.
-//
-//go:norace
-func (s *shard) removeLocked() (first, last *array) {
-	first, last = s.first, s.last
-	s.first, s.last = nil, nil
-	return first, last
-}
-
-// recycle returns an array whose callbacks have run to its shard, and the array
-// that came after it to the caller.
-//
-//go:norace
-func (a *array) recycle() (next *array) {
-	next = a.next
-	clear(a.fns[:a.n]) // callbacks that ended their goroutine are still there
-	a.n, a.done = 0, 0
-	race.Disable()
-	a.home.mu.LockIRQ()
-	a.home.keepLocked(a)
-	a.home.mu.UnlockIRQ()
-	race.Enable()
-	return next
+	return 0
 }

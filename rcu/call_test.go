@@ -20,7 +20,7 @@ func idle(t *testing.T) {
 	var stack string
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		stack = string(buf[:runtime.Stack(buf, true)])
-		if !strings.Contains(stack, "quiesce/rcu.work(") && !strings.Contains(stack, "quiesce/rcu.runCalls(") {
+		if !strings.Contains(stack, "quiesce/rcu.work(") && !strings.Contains(stack, "quiesce/rcu.(*callQueue).work(") {
 			return
 		}
 	}
@@ -330,8 +330,8 @@ func TestACallbackThatCallsGoexitLosesNoOther(t *testing.T) {
 	Barrier() // and the worker is in order
 }
 
-// A marker of Barrier is no callback, at no moment that the caller can see.
-func TestStatsAfterBarrierCountEveryCallbackAndNoMarker(t *testing.T) {
+// A Barrier is no callback, at no moment that the caller can see.
+func TestStatsAfterBarrierCountEveryCallbackAndNoBarrier(t *testing.T) {
 	Barrier()
 	before := ReadStats()
 	if before.Callbacks != before.Invoked {

@@ -20,7 +20,8 @@
 //	old.Close()
 //
 // [Call] runs a function after those readers have left, without waiting;
-// [StartPoll] and [Poll] leave the waiting to the caller. For data on the Go
+// a [Batch] runs one function for many objects; [StartPoll] and [Poll] leave the waiting to the
+// caller. For data on the Go
 // heap that needs no Close, the garbage collector does all of this by itself.
 // RCU is for what it can't manage: off-heap objects (packages slab and
 // rcuhash), files, buffers to be reused.
@@ -197,7 +198,11 @@
 // their grace period; the driver leaves with its own, and makes one of those that
 // still wait the next driver. Cookies of StartPoll are driven by a worker
 // goroutine. Callbacks of Call run on another, unpinned, in order of registration
-// per P. Both start when there is work and end when there is none. They belong to
+// per P, and those of each Batch on one more. They are all the same queue
+// (callQueue has its argument): arrays of items in shards, a worker, a list of
+// Barriers. A Batch adds no protocol to it; its items are objects in place of funcs,
+// and the worker calls a function with an array's items in place of each of them. These
+// goroutines start when there is work and end when there is none. They belong to
 // no synctest bubble (sys.Go), and callbacks of a bubble run inside it, on
 // goroutines of their own. Waiting for a reader is a system call, during which the
 // clock of a bubble stands still.

@@ -58,6 +58,29 @@ func ExampleCall() {
 	// open: false
 }
 
+// Objects that all come to the same end need no closure each.
+func ExampleBatch() {
+	closed := 0
+	ends := rcu.NewBatch("conns", func(cs []*conn) { // some of those added, as a slice
+		for _, c := range cs {
+			c.Close()
+			closed++
+		}
+	})
+
+	for range 1000 {
+		ends.Add(&conn{open: true}) // closed after all readers of this moment have left
+	}
+
+	ends.Barrier() // wait for those
+	fmt.Println("closed:", closed)
+	if err := ends.Close(); err != nil { // at exit
+		fmt.Println(err)
+	}
+	// Output:
+	// closed: 1000
+}
+
 // Read-side sections nest, and do not keep the updaters of this goroutine
 // waiting once they are unlocked. Several updaters still need a lock among
 // themselves.

@@ -31,6 +31,11 @@ var updaters = []struct {
 		Call(func() { close(c) })
 		<-c
 	}},
+	{"Batch", func() {
+		c := make(chan struct{})
+		NewBatch("updater", func([]*int) { close(c) }).Add(new(int))
+		<-c
+	}},
 	{"Barrier", func() {
 		var ran atomic.Bool
 		Call(func() { ran.Store(true) })

@@ -1,119 +1,128 @@
 package rcu
 
 import (
-	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
 )
 
-// startCalls starts the worker unless it runs.
+// start starts the worker unless it runs.
 //
 //go:norace
-func startCalls() {
+func (q *callQueue) start() {
 	fault.Delay("wake-call")
 	race.Disable()
-	start := !calls.working.Load() && calls.working.CompareAndSwap(false, true) // ord:wake-call
+	start := !q.working.Load() && q.working.CompareAndSwap(false, true) // ord:wake-call
 	race.Enable()
 	if start {
-		sys.Go(runCalls)
+		sys.Go(q.run)
 	}
 }
 
-// runCalls is the worker: dequeue everything, wait for one grace period, run
+// work is the worker: dequeue everything, wait for one grace period, run
 // everything.
-func runCalls() {
+func (q *callQueue) work() {
 	for {
-		for b := dequeueCalls(); b.first != nil; b = dequeueCalls() {
-			// The cookie is taken after the last callback was dequeued.
-			wait(snap(), false)
-			b.invoke()
+		q.ran.Acquire()
+		for q.dequeue() {
+			if q.now.first != nil {
+				// The cookie is made after the last item was dequeued.
+				wait(snap(), false)
+				q.runArrays()
+			}
+			q.wakeBarriers()
 		}
-		calls.working.Store(false) // ord:wake-call
-		fault.Delay("wake-call")
-		if !callsPending() || !calls.working.CompareAndSwap(false, true) { // ord:wake-call
+		q.ran.Release()
+		if !q.end() {
 			return
 		}
 	}
 }
 
-// batch has callbacks whose grace period has ended, or is waited for.
-type batch struct{ first *array }
+// end ends the worker, unless there is something to do and no other worker does
+// it: then it returns true.
+//
+//go:norace
+func (q *callQueue) end() (more bool) {
+	race.Disable()
+	q.working.Store(false) // ord:wake-call
+	fault.Delay("wake-call")
+	more = q.pending() && q.working.CompareAndSwap(false, true) // ord:wake-call
+	race.Enable()
+	return more
+}
 
-// invoke runs a batch. If a callback ends its goroutine (by runtime.Goexit, as
-// testing's FailNow does), a new goroutine takes over the rest of the batch and
-// the work of the worker.
-func (b *batch) invoke() {
-	watch.begin()
+// round is what the worker has dequeued: callbacks whose grace period has ended,
+// or is waited for, and the Barriers that wait for them.
+type round struct {
+	first    *array
+	barriers *waiter
+}
+
+// runArrays runs the callbacks of the round. If one ends its goroutine (by
+// runtime.Goexit, as testing's FailNow does), a new goroutine takes over the rest
+// of the round and the work of the worker.
+func (q *callQueue) runArrays() {
+	watch.begin(q)
+	q.runner.Store(sys.G()) // ord:callback-self
 	finished := false
 	defer func() {
-		watch.end()
+		q.runner.Store(0) // ord:callback-self
+		watch.end(q)
 		if !finished {
-			depcheck.CallbackEnd()
+			q.depCallbacks.End()
 			go func() {
-				b.invoke()
-				runCalls()
+				q.runArrays()
+				q.wakeBarriers()
+				q.work()
 			}()
 		}
 	}()
-	for b.first != nil {
-		a := b.first
-		watch.set(a)
-		for fn := a.start(); fn != nil; fn = a.start() {
-			calls.countInvoked(1)
-			depcheck.CallbackBegin()
-			fn()
-			depcheck.CallbackEnd()
-			a.returned()
-		}
-		b.first = a.recycle()
+	for q.now.first != nil {
+		a := q.now.first
+		q.watched.set(a)
+		q.invoke(a)
+		q.now.first = a.recycle()
 	}
 	finished = true
 }
 
-// start returns the array's next callback, or nil at its end.
+// dequeue removes all registered callbacks, and the Barriers that were there
+// before. It returns false if there is nothing.
 //
 //go:norace
-func (a *array) start() (fn func()) {
-	if a.done < a.n {
-		fn = a.fns[a.done]
-		a.done++
-	}
-	return fn
-}
-
-// returned lets go of the callback that start returned last. Until then the
-// watchdog may read it.
-//
-//go:norace
-func (a *array) returned() { a.fns[a.done-1] = nil }
-
-// dequeueCalls removes and returns all registered callbacks.
-//
-//go:norace
-func dequeueCalls() *batch {
-	b := new(batch)
-	end := &b.first
-	for i := range calls.shard {
-		s := &calls.shard[i]
+func (q *callQueue) dequeue() (found bool) {
+	race.Disable()
+	q.now.barriers = q.barriers.Swap(nil) // first: ord:barrier
+	fault.Delay("barrier")
+	race.Enable()
+	end := &q.now.first
+	for i := range q.shards {
+		s := &q.shards[i]
+		race.Disable()
 		s.mu.LockIRQ()
 		first, last := s.removeLocked()
 		s.mu.UnlockIRQ()
+		race.Enable()
 		s.race.Acquire()
 		if first != nil {
 			*end = first
 			end = &last.next
 		}
 	}
-	return b
+	return q.now.first != nil || q.now.barriers != nil
 }
 
-// callsPending reports whether a callback is registered.
+// pending reports whether a callback is registered, or a Barrier waits that the
+// worker has not seen.
 //
 //go:norace
-func callsPending() bool {
-	for i := range calls.shard {
-		s := &calls.shard[i]
+func (q *callQueue) pending() bool {
+	if q.barriers.Load() != nil { // ord:barrier
+		return true
+	}
+	for i := range q.shards {
+		s := &q.shards[i]
 		s.mu.LockIRQ()
 		p := s.first != nil
 		s.mu.UnlockIRQ()

@@ -137,7 +137,7 @@ func report(flavour string, readers int64, wait *backoff, at stallSite) {
 		slog.Int64("readers", readers),
 		slog.Duration("since", since),
 		slog.Uint64("seq", seq.Load()), // ord:stat
-		slog.Uint64("callbacks_waiting", calls.waiting()),
+		slog.Uint64("callbacks_waiting", calls.unstarted()),
 	}
 	// On a goroutine of its own, and of no bubble: the log handler is user code,
 	// and may even wait for a grace period.

@@ -14,9 +14,9 @@ type Stats struct {
 // Context: any.
 func ReadStats() Stats {
 	return Stats{
-		GracePeriods: seq.Load() / 2,       // ord:stat
-		Expedited:    gp.expedited.Load(),  // ord:stat
-		Callbacks:    calls.queued.Load(),  // ord:stat
+		GracePeriods: seq.Load() / 2,      // ord:stat
+		Expedited:    gp.expedited.Load(), // ord:stat
+		Callbacks:    calls.added(),
 		Invoked:      calls.invoked.Load(), // ord:stat
 		Stalls:       stalls.Load(),        // ord:stat
 	}

@@ -73,7 +73,7 @@ type gpQueue struct {
 	waiters [2]*waiter // by the lowest bit of the grace period's number; protected by mu
 }
 
-// waiter is a caller in the queue.
+// waiter is a caller in the queue, or a Barrier in that of callbacks.
 type waiter struct {
 	next   *waiter
 	drives bool       // set before the wake-up: the caller is the driver

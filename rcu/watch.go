@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,28 +15,34 @@ import (
 )
 
 // watch reports callbacks that run for longer than StallTimeout: they hold up all
-// others, and every Barrier. Its timer runs while callbacks do.
+// others of their queue, and every Barrier for it. Its timer runs while callbacks
+// do.
 var watch watchdog
 
 type watchdog struct {
+	mu     sync.Mutex
+	queues []*callQueue  // whose callbacks run; protected by mu
+	period time.Duration // of the ticks; protected by mu
+}
+
+// watched is what the watchdog knows of a queue. It is protected by watchdog.mu,
+// except for current.
+type watched struct {
 	current atomic.Pointer[array] // whose callbacks the worker runs
 
-	mu     sync.Mutex
-	on     bool          // callbacks run; protected by mu
-	seen   uint64        // callbacks started at the last tick; protected by mu
-	ran    time.Duration // how long the last one of them has run since; protected by mu
-	next   time.Duration // the next report is due when ran is more; protected by mu
-	period time.Duration // of the ticks; protected by mu
+	seen uint64        // items started at the last tick
+	ran  time.Duration // how long the last one of them has run since
+	next time.Duration // the next report is due when ran is more
 }
 
 var watchAlarm sys.Alarm
 
 func init() { watchAlarm = sys.NewAlarm(watch.tick) }
 
-// begin starts the ticks.
+// begin watches a queue. The first one starts the ticks.
 //
 //go:norace
-func (w *watchdog) begin() {
+func (w *watchdog) begin(q *callQueue) {
 	// Half of the time: after a stop of the process a tick comes at once, and
 	// must not count for more than it does.
 	period := StallTimeout / 2
@@ -44,86 +51,126 @@ func (w *watchdog) begin() {
 	}
 	race.Disable() // orders no callbacks
 	w.mu.Lock()
-	w.on, w.seen, w.ran, w.next, w.period = true, 0, 0, 0, period
-	watchAlarm.Set(int64(period))
+	// No item has that number: the first tick, which may come soon, counts for nothing.
+	q.watched.seen, q.watched.ran, q.watched.next = ^uint64(0), 0, 0
+	if len(w.queues) == 0 {
+		w.period = period
+		watchAlarm.Set(int64(period))
+	}
+	w.queues = append(w.queues, q)
 	w.mu.Unlock()
 	race.Enable()
 }
 
-// end stops the ticks.
+// end ends that. The last one stops the ticks.
 //
 //go:norace
-func (w *watchdog) end() {
+func (w *watchdog) end(q *callQueue) {
 	race.Disable()
 	w.mu.Lock()
-	if w.on {
-		w.on = false
-		watchAlarm.Stop()
+	if i := slices.Index(w.queues, q); i >= 0 {
+		w.queues = slices.Delete(w.queues, i, i+1)
+		if len(w.queues) == 0 {
+			watchAlarm.Stop()
+		}
 	}
 	w.mu.Unlock()
-	w.current.Store(nil) // ord:stat
+	q.watched.current.Store(nil) // ord:stat
 	race.Enable()
 }
 
 // set says whose callbacks run now.
 //
 //go:norace
-func (w *watchdog) set(a *array) {
+func (w *watched) set(a *array) {
 	race.Disable()
 	w.current.Store(a) // ord:stat
 	race.Enable()
 }
 
-// tick checks whether the callback of the last tick still runs.
+// overdue is a callback that is to be reported, with what is known of its queue.
+type overdue struct {
+	q        *callQueue
+	batch    bool
+	name     string  // of the Batch
+	pc       uintptr // the callback's code
+	ran      time.Duration
+	waiting  uint64 // callbacks
+	barriers int64
+}
+
+// tick reports the callbacks that still run.
 func (w *watchdog) tick() {
-	if pc, ran := w.overdue(); pc != 0 {
-		f := runtime.FuncForPC(pc)
+	for _, o := range w.overdue() {
+		f := runtime.FuncForPC(o.pc)
 		name, where := "unknown", ""
 		if f != nil {
 			name = f.Name()
 			file, line := f.FileLine(f.Entry())
 			where = file + ":" + strconv.Itoa(line)
 		}
-		slog.LogAttrs(context.Background(), slog.LevelWarn, "rcu: stall: a callback holds up all others",
-			slog.String("callback", name), slog.String("source", where), slog.Duration("since", ran),
-			slog.Uint64("callbacks_waiting", calls.waiting()),
-			slog.Int64("barriers_waiting", calls.barriers.Load())) // ord:stat
+		text := "rcu: stall: a callback holds up all others"
+		var attrs []slog.Attr
+		if o.batch {
+			text = "rcu: stall: a Batch's function holds up its objects"
+			attrs = append(attrs, slog.String("batch", o.name))
+		}
+		slog.LogAttrs(context.Background(), slog.LevelWarn, text, append(attrs,
+			slog.String("callback", name), slog.String("source", where), slog.Duration("since", o.ran),
+			slog.Uint64("callbacks_waiting", o.waiting), slog.Int64("barriers_waiting", o.barriers))...)
 	}
 }
 
-// overdue returns the code of the callback that is to be reported, or 0.
+// overdue returns the callbacks that are to be reported.
 //
 //go:norace
-func (w *watchdog) overdue() (pc uintptr, ran time.Duration) {
+func (w *watchdog) overdue() (all []overdue) {
 	race.Disable()
-	defer race.Enable()
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.on {
-		return 0, 0
+	if len(w.queues) > 0 {
+		watchAlarm.Set(int64(w.period))
 	}
-	watchAlarm.Set(int64(w.period))
-	started := calls.invoked.Load() // ord:stat
+	for _, q := range w.queues {
+		if pc := q.overdue(w.period); pc != 0 {
+			all = append(all, overdue{q: q, batch: q.code != 0, name: q.name, pc: pc, ran: q.watched.ran})
+		}
+	}
+	w.mu.Unlock()
+	for i := range all {
+		o := &all[i]
+		o.waiting, o.barriers = o.q.unstarted(), o.q.waiting.Load() // ord:stat
+	}
+	race.Enable()
+	return all
+}
+
+// overdue returns the code of the callback that is to be reported, or 0. It is
+// called at each tick, with watchdog.mu locked.
+//
+//go:norace
+func (q *callQueue) overdue(period time.Duration) (pc uintptr) {
+	w := &q.watched
+	started := q.invoked.Load() // ord:stat
 	if started != w.seen {
 		w.seen, w.ran, w.next = started, 0, 0
-		return 0, 0
+		return 0
 	}
-	w.ran += w.period
-	if w.ran < max(2*w.period, w.next) {
-		return 0, 0
+	w.ran += period
+	if w.ran < max(2*period, w.next) {
+		return 0
 	}
 	w.next = 2 * w.ran
 	// The worker writes the array without a lock. What is read here is right if
 	// it has started no callback since.
 	a := w.current.Load() // ord:stat
 	if a == nil || a.done == 0 {
-		return 0, 0
+		return 0
 	}
-	if fn := a.fns[(a.done-1)%arraySize]; fn != nil {
-		pc = sys.FuncPC(fn)
+	if pc = q.code; pc == 0 {
+		pc = a.code()
 	}
-	if calls.invoked.Load() != started { // ord:stat
-		return 0, 0
+	if q.invoked.Load() != started { // ord:stat
+		return 0
 	}
-	return pc, w.ran
+	return pc
 }

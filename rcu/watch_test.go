@@ -3,6 +3,7 @@ package rcu
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,52 @@ func init() {
 		close(release)
 		<-barrier
 		fmt.Print(sink.String())
+	}
+}
+
+func init() {
+	scenarios["batch blocks"] = func() {
+		StallTimeout = 40 * time.Millisecond
+		var sink testkit.Buffer
+		slog.SetDefault(slog.New(slog.NewJSONHandler(&sink, nil)))
+		release := make(chan struct{})
+		b := NewBatch("mine", batchBlocks(release))
+		for range 7 {
+			b.Add(new(int))
+		}
+		started := testkit.Async(b.Barrier)
+		stop := testkit.Repeat(func() { // another queue, which is well
+			Call(nothing)
+			time.Sleep(time.Millisecond)
+		})
+		for end := time.Now().Add(20 * time.Second); strings.Count(sink.String(), "\n") < 2 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		stop()
+		close(release)
+		<-started
+		fmt.Print(sink.String())
+	}
+}
+
+//go:noinline
+func batchBlocks(release chan struct{}) func([]*int) { return func([]*int) { <-release } }
+
+func TestABatchThatBlocksIsReportedByItsName(t *testing.T) {
+	out, err := child("batch blocks")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) < 2 {
+		t.Fatalf("it is not reported again:\n%s", out)
+	}
+	for _, line := range lines {
+		for _, part := range []string{`"batch":"mine"`, "rcu.batchBlocks.func1", "watch_test.go:", `"barriers_waiting":1`} {
+			if !strings.Contains(line, part) {
+				t.Errorf("%q is not in %s", part, line)
+			}
+		}
 	}
 }
 
@@ -58,47 +105,81 @@ func TestTheWatchdogRestsWhenCallbacksDo(t *testing.T) {
 	testkit.Eventually(t, 10*time.Second, "the end of the worker", func() bool {
 		watch.mu.Lock()
 		defer watch.mu.Unlock()
-		return !watch.on && !calls.working.Load()
+		return len(watch.queues) == 0 && !calls.working.Load()
 	})
 }
 
-// The arrays of callbacks that have run are used again: a steady flow allocates
-// none, in any context.
+// The arrays of callbacks that have run are used again: a shard keeps as many as it
+// needed lately, up to a limit, and a flow that needs no more allocates none. What
+// they had is not kept.
 func TestArraysOfCallbacksAreRecycled(t *testing.T) {
-	run := func(n int) {
-		for range n {
-			Call(nothing)
-		}
-		Barrier()
-	}
-	for range 4 {
-		run(2 * arraySize)
-	}
-	s := shardOf(t)
-	if s.unusedN != unusedMax {
-		t.Errorf("%d arrays are kept, want %d", s.unusedN, unusedMax)
-	}
-	for a := s.unused; a != nil; a = a.next {
-		if a.n != 0 || a.done != 0 {
-			t.Errorf("an unused array has %d callbacks, %d done", a.n, a.done)
-		}
-		for i, fn := range a.fns {
-			if fn != nil {
-				t.Fatalf("callback %d is kept after it ran", i)
+	var q callQueue
+	q.init("test", 1, q.invokeFuncs, 0)
+	s := &q.shards[0]
+	for _, n := range []int{1, 2, 5, unusedMax, unusedMax + 3} {
+		var before []*array
+		for round := range 3 {
+			addAtOnce(t, &q, n*arraySize)
+			kept := keptBy(t, s)
+			if n == 1 && len(kept) != 1 || n > 1 && len(kept) != min(n, unusedMax) {
+				t.Errorf("%d arrays are kept, %d were in use at a time", len(kept), n)
 			}
+			for _, a := range kept {
+				if round > 0 && n <= unusedMax && !slices.Contains(before, a) {
+					t.Errorf("%d at a time: an array was allocated in round %d", n, round)
+				}
+			}
+			before = kept
 		}
+	}
+	// A need that was once is forgotten.
+	for range 2 * peakWindow {
+		q.add(funcItem(nothing))
+		q.barrier()
+	}
+	addAtOnce(t, &q, 3*arraySize)
+	for range unusedMax {
+		q.add(funcItem(nothing))
+		q.barrier()
+	}
+	if kept := keptBy(t, s); len(kept) > 3 {
+		t.Errorf("%d arrays are kept, 3 were in use at a time lately", len(kept))
 	}
 }
 
 func nothing() {}
 
-// shardOf returns a shard that has been used.
-func shardOf(t *testing.T) *shard {
-	for i := range calls.shard {
-		if s := &calls.shard[i]; s.unusedN > 0 {
-			return s
+// addAtOnce registers n callbacks, which the worker finds all at the same time, and
+// waits for them.
+func addAtOnce(t *testing.T, q *callQueue, n int) {
+	t.Helper()
+	testkit.Eventually(t, 10*time.Second, "the worker ends", func() bool { return q.working.CompareAndSwap(false, true) })
+	for range n {
+		q.add(funcItem(nothing))
+	}
+	q.working.Store(false)
+	q.barrier()
+}
+
+// keptBy returns the arrays that the shard keeps, which must be empty.
+func keptBy(t *testing.T, s *shard) (all []*array) {
+	t.Helper()
+	if s.used != 0 || s.first != nil {
+		t.Errorf("%d arrays are in use when all callbacks have run", s.used)
+	}
+	for a := s.unused; a != nil; a = a.next {
+		all = append(all, a)
+		if a.n != 0 || a.done != 0 {
+			t.Errorf("an unused array has %d callbacks, %d done", a.n, a.done)
+		}
+		for i, item := range a.items {
+			if item != nil {
+				t.Fatalf("callback %d is kept after it ran", i)
+			}
 		}
 	}
-	t.Fatal("no shard keeps an array")
-	return nil
+	if len(all) != s.unusedN {
+		t.Errorf("%d arrays are kept, the shard says %d", len(all), s.unusedN)
+	}
+	return all
 }

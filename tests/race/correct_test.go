@@ -116,6 +116,50 @@ var correct = []scenario{
 			x++
 		})
 	}},
+	{name: "Batch: Add, its function, Barrier", run: func() {
+		type obj struct{ v int }
+		sum := 0
+		b := rcu.NewBatch("race", func(os []*obj) {
+			for i, o := range os {
+				sum += o.v
+				o.v = 0
+				os[i] = nil
+			}
+		})
+		for round := range 20 {
+			var adders []func()
+			for id := range 3 {
+				adders = append(adders, func() {
+					for i := range 100 {
+						b.Add(&obj{id + i})
+					}
+				})
+			}
+			together(adders...)
+			if round%2 == 0 {
+				workerEnds()
+			}
+			b.Barrier()
+			sum++
+		}
+		if err := b.Close(); err != nil {
+			panic(err)
+		}
+		sum++
+	}},
+	{name: "Barrier after a Batch's function has returned", run: func() {
+		x := 0
+		var ran testkit.Flag
+		b := rcu.NewBatch("race", func([]*int) { x++; ran.Raise() })
+		together(func() {
+			b.Add(new(int))
+		}, func() {
+			ran.Await(1)
+			workerEnds()
+			b.Barrier()
+			x++
+		})
+	}},
 	{name: "Go objects", run: func() {
 		type obj struct{ v int }
 		var link atomic.Pointer[obj]
