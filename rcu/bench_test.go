@@ -1,6 +1,7 @@
 package rcu
 
 import (
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -86,6 +87,37 @@ func BenchmarkReaderParallel(b *testing.B) {
 			}
 		})
 	})
+}
+
+// BenchmarkCallback is a callback from its registration to its return, for each
+// object: a closure of Call for each, or one function of a Batch for all. The objects
+// lie in memory in another order than they come in. Test binaries pay for a look
+// at the clock in both (inBubble).
+func BenchmarkCallback(b *testing.B) {
+	type node struct{ words [8]uint64 }
+	for _, n := range []int{1 << 8, 1 << 18} {
+		nodes := make([]node, n)
+		order := rand.Perm(n)
+		flow := func(b *testing.B, add func(o *node), barrier func()) {
+			b.ReportAllocs()
+			for i := range b.N {
+				add(&nodes[order[i%n]])
+			}
+			barrier()
+		}
+		b.Run("Call/"+strconv.Itoa(n), func(b *testing.B) {
+			flow(b, func(o *node) { Call(func() { o.words[0]++ }) }, Barrier)
+		})
+		b.Run("Batch/"+strconv.Itoa(n), func(b *testing.B) {
+			objects := NewBatch("bench", func(os []*node) {
+				for _, o := range os {
+					o.words[0]++
+				}
+			})
+			flow(b, objects.Add, objects.Barrier)
+			objects.Close()
+		})
+	}
 }
 
 // waits measures a grace period next to the system call that it makes.

@@ -64,7 +64,8 @@ type shard struct {
 // A Barrier puts itself in barriers, and then looks at working too. The worker
 // takes that list before the arrays, and wakes its members when it has run what
 // was in those. An item that was added before a Barrier is among them, or was taken
-// and run in an earlier round: there is one worker at a time.
+// and run in an earlier round: there is one worker at a time. formal/callbacks.pml
+// has all of this.
 type callQueue struct {
 	shards []shard        // as many as a power of two; immutable
 	invoke func(a *array) // runs the callbacks of an array; immutable

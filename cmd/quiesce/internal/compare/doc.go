@@ -32,7 +32,8 @@
 //	prefill    five pages for each P, refilled by a worker
 //	trylock    a buddy allocator of its own, whose lock.Spin is only tried
 //
-// callrcu has no batcher but rcu.Call, and sheaf is slab's own FreeRCU.
+// callrcu and batch have no batcher but rcu.Call and an rcu.Batch, and sheaf is slab's
+// own FreeRCU.
 //
 // # Cookies
 //

@@ -50,6 +50,36 @@ func (c *callrcu) counts() Counts {
 	return Counts{Fallback: c.called.Load(), Reclaimed: c.done.Load()}
 }
 
+// batch has one function free the objects that an rcu.Batch keeps in its arrays: no
+// closure, and one call for each array.
+type batch struct {
+	zone
+	objects      *rcu.Batch[Object]
+	called, done atomic.Uint64
+}
+
+func newBatch(in *Instance) (engine, error) {
+	b := &batch{zone: zone{in: in}}
+	b.objects = rcu.NewBatch("compare.batch", func(os []*Object) {
+		in.cache.FreeBulk(os)
+		b.done.Add(uint64(len(os)))
+	})
+	return b, nil
+}
+
+func (b *batch) free(o *Object) {
+	b.called.Add(1)
+	b.objects.Add(o)
+}
+
+func (b *batch) freeRaw(o *Object) { b.free(o) }
+func (b *batch) barrier()          { b.objects.Barrier() }
+func (b *batch) close() error      { return b.objects.Close() }
+
+func (b *batch) counts() Counts {
+	return Counts{Arrays: b.called.Load(), Reclaimed: b.done.Load()}
+}
+
 // zone is the source of arrays that is the page allocator itself, asked with
 // the same flags whatever the context.
 type zone struct {

@@ -43,6 +43,8 @@ var Strategies = []Strategy{
 		"(Linux 5.11, 56292e8609e3) defer the allocation to a clean context", 2, newPrefill},
 	{"trylock", "arrays from an allocator whose lock is tried and never waited for",
 		"(Linux 6.15, 97769a53f117) alloc_pages_nolock: try, never wait", 2, newTryLock},
+	{"batch", "rcu.Batch, whose function frees objects by the array",
+		"(this library) callbacks through arrays: no closure for each object", 2, newBatch},
 	{"sheaf", "slab.FreeRCU, what this library ships",
 		"(Linux 6.18) rcu_free sheaves: an array that becomes the next allocations whole", 2, newSheaf},
 }

@@ -270,6 +270,7 @@ func TestRoutes(t *testing.T) {
 		{"rawlocks", Raw, true, 0, 0, 0},
 		{"prefill", Raw, true, 0.01, 1, 0},
 		{"trylock", Raw, true, 0, 0.1, 0},
+		{"batch", Raw, true, 0, 0, 0},
 		{"sheaf", Raw, false, 0, 0.05, 0},
 	} {
 		in := start(t, c.name, Config{Depot: 1 << 30})
