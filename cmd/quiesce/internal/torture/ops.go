@@ -23,9 +23,16 @@ type ops struct {
 }
 
 func opsOf(tortureType string) *ops {
-	if tortureType == "busted" {
+	switch tortureType {
+	case "busted":
 		return bustedOps()
+	case "batch":
+		return batchOps()
 	}
+	return rcuOps()
+}
+
+func rcuOps() *ops {
 	return &ops{
 		name: "rcu",
 		sync: rcu.Synchronize, exp: rcu.SynchronizeExpedited,
@@ -35,6 +42,18 @@ func opsOf(tortureType string) *ops {
 		completed:       func() uint64 { return rcu.ReadStats().GracePeriods },
 		stallsAreReport: true,
 	}
+}
+
+// batchOps has the callbacks go through an rcu.Batch.
+func batchOps() *ops {
+	b := rcu.NewBatch("torture", func(fns []*func()) {
+		for _, fn := range fns {
+			(*fn)()
+		}
+	})
+	o := rcuOps()
+	o.name, o.call, o.barrier = "batch", func(fn func()) { b.Add(&fn) }, b.Barrier
+	return o
 }
 
 // bustedOps is an RCU whose grace periods wait for no reader. A test that does

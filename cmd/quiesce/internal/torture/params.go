@@ -65,7 +65,7 @@ type param struct {
 // table ties the names to the fields. The first value is set by defaults.
 func (p *params) table() []param {
 	return []param{
-		{"torture_type", &p.tortureType, 0, 0, "rcu, or busted: grace periods that wait for no reader"},
+		{"torture_type", &p.tortureType, 0, 0, "rcu; batch: callbacks through an rcu.Batch; busted: grace periods that wait for no reader"},
 		{"nr_cpus", &p.nrCPUs, 0, 1024, "GOMAXPROCS; 0: as the process has it, at least 2"},
 		{"nreaders", &p.nreaders, -1, 4096, "readers; -1: one less than GOMAXPROCS, at least 2"},
 		{"nfakewriters", &p.nfakewriters, 0, 4096, "threads that only ask for grace periods"},
@@ -206,8 +206,8 @@ func (r param) value() string {
 
 // check rejects what no single parameter shows.
 func (p *params) check() error {
-	if p.tortureType != "rcu" && p.tortureType != "busted" {
-		return fmt.Errorf("torture_type=%s: want rcu or busted", p.tortureType)
+	if !slices.Contains([]string{"rcu", "batch", "busted"}, p.tortureType) {
+		return fmt.Errorf("torture_type=%s: want rcu, batch or busted", p.tortureType)
 	}
 	if p.extendables&(extIRQ|extPreempt|extRaw|extHardirq|extRCU|extReader) == 0 {
 		return fmt.Errorf("extendables=%d: nothing in it is a read-side section", p.extendables)

@@ -45,7 +45,7 @@ func TestBadParametersAreNamed(t *testing.T) {
 		{"stutter=-1", "stutter=-1"},
 		{"gp_exp=2", "gp_exp=2"},
 		{"failslab=101", "failslab=101: want a number from 0 to 100"},
-		{"torture_type=srcu", "torture_type=srcu: want rcu or busted"},
+		{"torture_type=srcu", "torture_type=srcu: want rcu, batch or busted"},
 		{"extendables=1", "extendables=1: nothing in it is a read-side section"},
 		{"stall_cpu=20", "stall_cpu=20: more than half of watchdog=30"},
 		{"limit=1", "limit=1"},
