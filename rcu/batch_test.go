@@ -151,10 +151,10 @@ func TestABatchWaitsForTheSectionOfEveryContext(t *testing.T) {
 	}
 }
 
-// Grace periods begin and end while the worker goes from round to round. The reader
-// of an object enters when one of them has begun, which does not wait for it.
+// A grace period runs that does not wait for the second reader. What is added in the
+// section of that one does not ride it, wherever the worker is.
 func TestAnObjectDoesNotRideAGracePeriodThatBeganBefore(t *testing.T) {
-	testkit.Procs(t, 4)
+	testkit.AtLeastProcs(t, 4)
 	type guarded struct{ ended *atomic.Bool } // nil: no reader
 	var early atomic.Int64
 	b := NewBatch("rides", func(os []*guarded) {
@@ -164,22 +164,24 @@ func TestAnObjectDoesNotRideAGracePeriodThatBeganBefore(t *testing.T) {
 			}
 		}
 	})
-	stopDriver := testkit.Repeat(Synchronize)
-	stopFeeder := testkit.Repeat(func() { // so that the worker does not end
+	for range 10 {
+		old := index.Load()
+		first := ReadLock()
 		b.Add(new(guarded))
-		runtime.Gosched()
-	})
-	for range 100 {
+		time.Sleep(time.Millisecond) // the worker starts
+		synchronized := testkit.Async(Synchronize)
+		// From the moment when the index changed over readers are late.
+		testkit.Eventually(t, 30*time.Second, "the grace period begins", func() bool { return index.Load() != old })
 		var ended atomic.Bool
-		g := ReadLock()
+		second := ReadLock()
 		b.Add(&guarded{&ended})
-		testkit.SpinFor(200 * time.Microsecond)
+		first.Unlock()
+		time.Sleep(20 * time.Millisecond)
 		ended.Store(true)
-		g.Unlock()
+		second.Unlock()
+		<-synchronized
+		b.Barrier()
 	}
-	stopFeeder()
-	stopDriver()
-	b.Barrier()
 	if n := early.Load(); n != 0 {
 		t.Errorf("%d objects had their call before their readers left", n)
 	}

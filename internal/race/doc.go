@@ -27,8 +27,9 @@
 //	                               waited for it
 //	end of a grace period          whatever reports it: return      ends[number%64]
 //	                               of Synchronize, Poll's true, …
-//	rcu.Call                       the callback                     one of a shard
-//	return of a callback           return of rcu.Barrier            the locks of both
+//	rcu.Call, Add of a Batch       the callback                     one of a shard
+//	return of a callback           return of rcu.Barrier            the Barrier's lock
+//	the same                       a later worker of the queue      one of the queue
 //	Free(p)                        the next Alloc that returns p    p+1
 //	FreeRCU(p)                     p's freeing by the worker,       p+1, merged
 //	                               and so the next Alloc

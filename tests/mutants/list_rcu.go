@@ -319,7 +319,7 @@ var rcuMutants = []mutant{
 		breaks: "the grace period of a callback began after it was registered",
 		file:   "rcu/invoke.go", in: "callQueue.work",
 		edits: []edit{
-			{before: `for q.dequeue() {`, after: "for {\nc := snap()\nsys.Sleep(300_000)\nif !q.dequeue() { break }"},
+			{before: `for q.dequeue() {`, after: "for {\nc := snap()\nsys.Sleep(10_000_000)\nif !q.dequeue() { break }"},
 			{before: `wait(snap(), false)`, after: `wait(c, false)`},
 		},
 		killer: killer{pkg: "rcu", tests: "TestAnObjectDoesNotRideAGracePeriodThatBeganBefore"},
