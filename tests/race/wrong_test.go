@@ -212,6 +212,31 @@ var wrong = []scenario{
 			useValueTooLate((*uint64)(unsafe.Pointer(&x)))
 		})
 	}, frames: []string{"race_test.useValueTooLate()"}},
+	{name: "what a Batch's function wrote, read without Barrier", run: func() {
+		x := uint64(0)
+		var done testkit.Flag
+		b := rcu.NewBatch("race", func(ps []*uint64) { *ps[0] = 1; done.Raise() })
+		together(func() {
+			b.Add(&x)
+		}, func() {
+			done.Await(1)
+			useValueTooLate(&x)
+		})
+	}, frames: []string{"race_test.useValueTooLate()"}},
+	{name: "what another added to a Batch, used as if Add had published it", run: func() {
+		x := uint64(0)
+		var added testkit.Flag
+		b := rcu.NewBatch("race", func([]*uint64) {})
+		together(func() {
+			x = 1
+			b.Add(&x)
+			added.Raise()
+		}, func() {
+			added.Await(1)
+			b.Add(new(uint64))
+			useValueTooLate(&x)
+		})
+	}, frames: []string{"race_test.useValueTooLate()"}},
 }
 
 //go:noinline
