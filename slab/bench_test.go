@@ -33,6 +33,24 @@ func BenchmarkAllocFree(b *testing.B) {
 			c.Free(c.Alloc(gfp.NoWait))
 		}
 	})
+	b.Run("sheaf", func(b *testing.B) {
+		s := benchSheaf(b, bench[obj64](b))
+		b.ResetTimer()
+		for range b.N {
+			s.Free(s.Alloc(gfp.NoWait))
+		}
+	})
+}
+
+// benchSheaf is a goroutine's own stock.
+func benchSheaf[T any](b *testing.B, c *Cache[T]) *Sheaf[T] {
+	b.Helper()
+	s, err := c.Sheaf(64, gfp.Kernel)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(s.Close)
+	return s
 }
 
 // BenchmarkAllocFreeParallel is the same on every P at once.

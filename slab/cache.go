@@ -51,19 +51,21 @@ type cache struct {
 	drainedIn                              uint64       // round of the last drain; protected by takers.mu, as are the next two
 	tookSheaves, tookObjects               int          // by it
 
-	stock          stock         // see stock.go
-	topUpWanted    atomic.Bool   // empty sheaves are wanted
-	topUpSize      atomic.Int32  // sheaves that the last top-up made
-	waiters        atomic.Int32  // allocations that wait for memory
-	helping        atomic.Int32  // calls of FreeRCU that help; see help.go
-	handedOver     atomic.Uint32 // sheaves that dispose did not free in bulk
-	unfinished     atomic.Bool   // sheaves were left in collected or on ripe; cleared under reclaimMu
-	ranLowAt       atomic.Int64  // when it had few free objects left; see pressure.go
-	sheafBytes     atomic.Int64  // of all sheaves
-	slabBytes      atomic.Int64  // of all slabs; changes under mu only
-	depotMax       atomic.Int32  // sheaves; only Reserve changes it
-	pendingObjects atomic.Int64  // in closed sheaves
-	lastReclaim    atomic.Int64  // when Reclaim was called last
+	armed          atomic.Pointer[owned] // open Sheaves with pending objects; see owned.go
+	open           *owned                // all open Sheaves; protected by opened
+	stock          stock                 // see stock.go
+	topUpWanted    atomic.Bool           // empty sheaves are wanted
+	topUpSize      atomic.Int32          // sheaves that the last top-up made
+	waiters        atomic.Int32          // allocations that wait for memory
+	helping        atomic.Int32          // calls of FreeRCU that help; see help.go
+	handedOver     atomic.Uint32         // sheaves that dispose did not free in bulk
+	unfinished     atomic.Bool           // sheaves were left in collected or on ripe; cleared under reclaimMu
+	ranLowAt       atomic.Int64          // when it had few free objects left; see pressure.go
+	sheafBytes     atomic.Int64          // of all sheaves
+	slabBytes      atomic.Int64          // of all slabs; changes under mu only
+	depotMax       atomic.Int32          // sheaves; only Reserve changes it
+	pendingObjects atomic.Int64          // in closed sheaves
+	lastReclaim    atomic.Int64          // when Reclaim was called last
 	closed         atomic.Bool
 	discarded      bool   // by close's caller: what is still allocated is free
 	poison         poison // empty in plain builds
@@ -212,8 +214,12 @@ func (c *cache) close() error {
 	left := c.slabs.inuse
 	c.mu.UnlockIRQ()
 	left += c.poison.leaks()
-	if left > 0 {
-		return &LeakError{Cache: c.name, Objects: left, Size: int(c.size), First: uintptr(c.firstLeak())}
+	sheaves, held, made := c.openSheaves(true)
+	if left > 0 || sheaves > 0 {
+		return &LeakError{
+			Cache: c.name, Objects: max(left-held, 0), Size: int(c.size), First: uintptr(c.firstLeak()),
+			Sheaves: sheaves, Held: held, Made: made,
+		}
 	}
 	c.slots.Release()
 	c.poison.cacheClosed()

@@ -3,6 +3,7 @@ package slab
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unsafe"
 )
 
@@ -29,16 +30,30 @@ func (h *Heap) mustBeOpen() {
 	}
 }
 
-// LeakError is the error of Close on a cache whose objects were not all freed.
+// LeakError is the error of Close on a cache whose objects were not all freed, or
+// whose Sheaves were not all closed.
 type LeakError struct {
 	Cache   string
 	Objects int     // still allocated
 	Size    int     // of an object, in bytes
-	First   uintptr // address of one of them
+	First   uintptr // address of one of them, or of one that a Sheaf holds
+
+	Sheaves int      // still open
+	Held    int      // objects that they hold
+	Made    []string // where the first few of them were made: function, file and line
 }
 
-// Error names the cache, the number of objects and the first one's address.
+// Error names the cache, the number of objects and the first one's address, or the
+// number of Sheaves and where they were made.
 func (e *LeakError) Error() string {
+	if e.Sheaves > 0 {
+		text := fmt.Sprintf("slab: cache %s closed with %d Sheaves still open, which hold %d objects, made at %s",
+			e.Cache, e.Sheaves, e.Held, strings.Join(e.Made, ", "))
+		if e.Objects > 0 {
+			text += fmt.Sprintf("; and with %d objects still allocated", e.Objects)
+		}
+		return text
+	}
 	text := fmt.Sprintf("slab: cache %s closed with %d objects of %d bytes still allocated, the first at %#x", e.Cache, e.Objects, e.Size, e.First)
 	if !poisonOn { // such a build has just said it
 		text += " (a build with -tags poison says where they were allocated)"

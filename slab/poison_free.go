@@ -68,25 +68,9 @@ func (c *poison) freed(p unsafe.Pointer, op string) unsafe.Pointer {
 func (c *poison) freedBulk(ps []unsafe.Pointer) {
 	for _, p := range ps {
 		if p = c.freed(p, "FreeBulk"); p != nil {
-			c.freeUnchecked(p)
+			c.freeUnit(uint32(c.unitOf(p)))
 		}
 	}
-}
-
-// freeUnchecked does what free does after the check.
-//
-//go:norace
-func (c *poison) freeUnchecked(p unsafe.Pointer) {
-	off := uint32(c.unitOf(p))
-	s := c.enter()
-	m := c.sheaf(s.main)
-	if m.n >= m.cap {
-		c.freeSlow(s, off)
-		return
-	}
-	m.obj[m.n] = off
-	m.n++
-	s.exit()
 }
 
 // retired is a FreeRCU. It returns the object that goes into a sheaf, or nil if

@@ -36,6 +36,10 @@ func (*poison) alloc(gfp.Flags, uintptr) unsafe.Pointer { return nil }
 
 func (*poison) allocBulk(gfp.Flags, []unsafe.Pointer) int { return 0 }
 
+func (*poison) allocRaw(gfp.Flags) unsafe.Pointer { return nil }
+
+func (*poison) handOut(unsafe.Pointer, gfp.Flags) unsafe.Pointer { return nil }
+
 func (*poison) freed(unsafe.Pointer, string) unsafe.Pointer { return nil }
 
 func (*poison) freedBulk([]unsafe.Pointer) {}

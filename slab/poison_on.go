@@ -254,16 +254,35 @@ func (c *poison) alloc(f gfp.Flags, asked uintptr) unsafe.Pointer {
 	if p := c.guardAlloc(f, asked, by); p != nil {
 		return p
 	}
-	var off uint32
-	if p := c.allocFurther(f); p != nil {
-		off = uint32(c.unitOf(p))
-	} else if off = c.quarantine.pop(); off != 0 {
-		c.release(off) // memory is short
-	} else {
+	p := c.allocRaw(f)
+	if p == nil {
 		return nil
 	}
+	return c.handOutTo(p, f, asked, by)
+}
+
+// allocRaw returns a free object, still as it is.
+func (c *poison) allocRaw(f gfp.Flags) unsafe.Pointer {
+	if p := c.allocFurther(f); p != nil {
+		return p
+	}
+	off := c.quarantine.pop()
+	if off == 0 {
+		return nil
+	}
+	c.release(off) // memory is short
+	return c.pointer(off)
+}
+
+// handOut allocates a free object that a Sheaf had in stock.
+func (c *poison) handOut(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
+	return c.handOutTo(p, f, c.asked, callerTrack())
+}
+
+// handOutTo allocates a free object of asked bytes.
+func (c *poison) handOutTo(p unsafe.Pointer, f gfp.Flags, asked uintptr, by track) unsafe.Pointer {
+	off := uint32(c.unitOf(p))
 	o, _ := c.objectAt(off)
-	p := c.pointer(off)
 	st, pin := o.lock()
 	if st != stFree && st != stFresh {
 		o.unlock(st, pin)

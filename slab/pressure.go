@@ -57,6 +57,7 @@ func (c *cache) Hurry() (pending bool) {
 	defer c.release()
 	c.poison.memoryShort()
 	if c.anyRCU() {
+		c.nudgeSheaves()
 		c.drainRCU()
 	}
 	if c.hasWork() {

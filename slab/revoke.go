@@ -100,16 +100,16 @@ func waitIdle(s *slot) {
 	}
 }
 
-// anyRCU reports whether a slot has an RCU sheaf. It pairs with freeRCUSlow,
-// which installs the sheaf before it checks draining; here draining is cleared
-// before the slots are checked.
+// anyRCU reports whether a slot, or an armed Sheaf, has an RCU sheaf. It pairs with
+// freeRCUSlow, which installs the sheaf before it checks draining; here draining is
+// cleared before the slots are checked.
 func (c *cache) anyRCU() bool {
 	for id := range c.slots.Used() {
 		if atomic.LoadUint32(&c.slots.At(id).rcu) != 0 { // ord:wake-drain
 			return true
 		}
 	}
-	return false
+	return c.armed.Load() != nil // ord:own-armed
 }
 
 // drain takes every P's RCU sheaf of the caches and makes it pending. The

@@ -49,12 +49,15 @@ type CacheStats struct {
 	Pending       int    // sheaves that wait for a grace period
 	Depot         int    // sheaves of free objects
 	Contentions   uint64 // waits for the lock of the slabs: [lock.Spin.Contentions]
+	Sheaves       int    // open ones of goroutines: see Sheaf
+	Held          int    // objects that they hold, in stock or to be freed after a grace period
 }
 
 func (c *cache) readStats() CacheStats {
 	c.mu.LockIRQ()
 	count, out := c.slabs.count, c.slabs.inuse
 	c.mu.UnlockIRQ()
+	sheaves, held, _ := c.openSheaves(false)
 	return CacheStats{
 		Name:          c.name,
 		ObjectSize:    int(c.size),
@@ -75,6 +78,8 @@ func (c *cache) readStats() CacheStats {
 		Pending:       int(c.pending.n.Load()),   // ord:stat
 		Depot:         int(c.full.n.Load()),      // ord:stat
 		Contentions:   c.mu.Contentions(),
+		Sheaves:       sheaves,
+		Held:          held,
 	}
 }
 

@@ -73,6 +73,8 @@ func drainDue(now int64) (next int64) {
 	now = sys.Nanotime()
 	for _, c := range due {
 		sheaves, objects := c.lastDrain()
+		asked, pending := c.nudgeSheaves()
+		sheaves, objects = sheaves+asked, objects+pending
 		if c.hasWork() {
 			c.offerReclaim()
 		}
