@@ -73,6 +73,9 @@
 //
 // The comments ord:tag name pairs of docs/design/memory-ordering.md.
 //
+// The sheaves of a [Sheaf] are in no slot. Its goroutine owns them alone, and nobody
+// takes them: owned.go says how the service asks for what is pending there.
+//
 // # Cookies
 //
 // A sheaf's cookie is taken when the sheaf is closed, which is after the last
@@ -121,6 +124,7 @@
 //	  cache.mu (lock.Spin)   slabs and their bitmaps
 //	takers.mu                one taker at a time; no lock is taken under it
 //	smallPages.mu (lock.Spin) the pages that small sheaves share; a leaf
+//	opened                   the open Sheaves of all caches; a leaf
 //	validating               one Validate at a time; cache.mu is taken under it
 //
 // It is part of the tree in docs/design/lock-order.md, which a test checks against what

@@ -43,6 +43,35 @@ func Example() {
 	// closed: <nil>
 }
 
+// A goroutine's own stock can't fail, where nothing may sleep either.
+func ExampleCache_Sheaf() {
+	sessions, err := slab.NewCache[Session]("stocked")
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err := sessions.Sheaf(3, gfp.Kernel) // may wait for memory
+	if err != nil {
+		log.Fatal(err)
+	}
+	var made [3]*Session
+	p := preempt.Disable()
+	for i := range made {
+		made[i] = s.Alloc(gfp.NoWait | gfp.NoLocks) // not nil
+		made[i].User = uint64(i)
+	}
+	p.Enable()
+	fmt.Println("users", made[0].User, made[1].User, made[2].User)
+
+	s.Free(made[0])
+	s.FreeRCU(made[1]) // readers may still use it
+	s.FreeRCU(made[2])
+	s.Close()
+	fmt.Println("closed:", sessions.Close())
+	// Output:
+	// users 0 1 2
+	// closed: <nil>
+}
+
 // Objects of any size, without a cache of one's own.
 func ExampleKmalloc() {
 	text := "any size up to 2 MiB"

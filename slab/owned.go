@@ -15,7 +15,7 @@ import (
 //
 // # Who owns what
 //
-// The sheaves of an owned are its goroutine's alone: main, rcu, spare and stock
+// The sheaves of an owned are its goroutine's alone: main, rcu, vacant and stock
 // are sheaves that no P, no stack and no taker has, so the owner works on them
 // without a pin, without busy and without atomics, in any context. They are the
 // cache's own format, in its allocator's pages, and enter and leave whole. The
@@ -77,7 +77,7 @@ type owned struct {
 
 	mainNum num   // serves Alloc and Free; 0: none. Others read it, for Stats
 	rcuNum  num   // collects FreeRCU's objects, at least one; 0: none. Others read it
-	spare   num   // empty; 0: none
+	vacant  num   // empty; 0: none
 	stock   num   // first of the sheaves that follow main, linked
 	stocked int64 // objects in them; others read it
 	want    int64 // objects that are kept from the cache

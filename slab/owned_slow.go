@@ -248,8 +248,8 @@ func (o *owned) popStock() (n num) {
 //
 //go:norace
 func (o *owned) takeEmpty() (n num) {
-	if n = o.spare; n != 0 {
-		o.spare = 0
+	if n = o.vacant; n != 0 {
+		o.vacant = 0
 		return n
 	}
 	race.Disable()
@@ -262,8 +262,8 @@ func (o *owned) takeEmpty() (n num) {
 func (o *owned) putEmpty(n num) {
 	switch {
 	case n == 0:
-	case o.spare == 0:
-		o.spare = n
+	case o.vacant == 0:
+		o.vacant = n
 	default:
 		o.c.pushEmpty(n)
 	}
@@ -372,8 +372,8 @@ func (c *cache) openSheaf(n int, f gfp.Flags, made uintptr) (*owned, error) {
 		o.giveBack()
 		return nil, fmt.Errorf("slab: cache %s: Sheaf(%d): %w", c.name, n, ErrNoMemory)
 	}
-	if o.spare == 0 && f.CanLock() { // for the first FreeRCU; it does without if need be
-		o.spare = c.makeSheaf(f&gfp.Atomic | gfp.NoWarn)
+	if o.vacant == 0 && f.CanLock() { // for the first FreeRCU; it does without if need be
+		o.vacant = c.makeSheaf(f&gfp.Atomic | gfp.NoWarn)
 	}
 	c.enlist(o)
 	return o, nil
@@ -442,14 +442,16 @@ func (o *owned) giveBack() {
 	for n := o.popStock(); n != 0; n = o.popStock() {
 		c.pushFull(n)
 	}
-	if o.spare != 0 {
-		c.pushEmpty(o.spare)
-		o.spare = 0
+	if o.vacant != 0 {
+		c.pushEmpty(o.vacant)
+		o.vacant = 0
 	}
 	c.memoryCame()
 	c.checkDepot()
 	c.delist(o)
+	race.Disable()
 	c.release() // Close waits until here
+	race.Enable()
 }
 
 // openSheaves returns how many Sheaves of the cache are open, how many objects they

@@ -95,6 +95,9 @@ var fastPaths = []fastPath{
 	{quoted + `slab\.\(\*cache\)\.alloc`, nil, func() { objects.Free(objects.Alloc(gfp.NoWait)) }},
 	{quoted + `slab\.\(\*cache\)\.free`, nil, nil},
 	{quoted + `slab\.\(\*cache\)\.freeRCU`, nil, func() { objects.FreeRCU(objects.Alloc(gfp.Kernel)) }},
+	{quoted + `slab\.\(\*owned\)\.alloc`, nil, func() { stock.Free(stock.Alloc(gfp.NoWait)) }},
+	{quoted + `slab\.\(\*owned\)\.free`, nil, nil},
+	{quoted + `slab\.\(\*owned\)\.freeRCU`, nil, func() { stock.FreeRCU(stock.Alloc(gfp.Kernel)) }},
 }
 
 var registered = rcu.NewReader()
@@ -106,6 +109,15 @@ var objects = func() *slab.Cache[[8]uint64] {
 		panic(err)
 	}
 	return c
+}()
+
+// stock is a Sheaf of it.
+var stock = func() *slab.Sheaf[[8]uint64] {
+	s, err := objects.Sheaf(100, gfp.Kernel)
+	if err != nil {
+		panic(err)
+	}
+	return s
 }()
 
 // What is atomic, by the disassembler's words. On amd64 every locked

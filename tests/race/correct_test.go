@@ -27,6 +27,27 @@ var correct = []scenario{
 		c := small(newPages(0))
 		replace(c, c.FreeRCU)
 	}},
+	{name: "FreeRCU through Sheaves", run: func() { replaceByOwners(newCache()) }},
+	{name: "FreeRCU through Sheaves, small sheaves", run: func() { replaceByOwners(small(newPages(0))) }},
+	{name: "a Sheaf that is handed over", run: func() {
+		c := small(newPages(0))
+		hand := make(chan *slab.Sheaf[object], 1)
+		hand <- stock(c, 10)
+		turn := func() {
+			repeat(awhile, func(i int) {
+				s := <-hand
+				o, p := s.Alloc(gfp.Kernel), s.Alloc(gfp.Kernel)
+				o.set(uint64(i))
+				p.set(uint64(i))
+				s.Free(o)
+				s.FreeRCU(p)
+				hand <- s
+				c.Free(alloc(c, uint64(i)))
+			})
+		}
+		together(turn, turn)
+		(<-hand).Close()
+	}},
 	{name: "Synchronize, then Free", run: func() {
 		c := newCache()
 		replace(c, func(o *object) { rcu.Synchronize(); c.Free(o) })

@@ -42,6 +42,15 @@ func newCache(opts ...slab.Option) *slab.Cache[object] {
 	return c
 }
 
+// stock is a Sheaf of n objects.
+func stock(c *slab.Cache[object], n int) *slab.Sheaf[object] {
+	s, err := c.Sheaf(n, gfp.Kernel)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
 func alloc(c *slab.Cache[object], v uint64) *object {
 	o := c.Alloc(gfp.Kernel)
 	if o == nil {
@@ -124,6 +133,27 @@ func replace(c *slab.Cache[object], free func(*object)) {
 			free(link.Swap(alloc(c, uint64(i))))
 			runtime.Gosched()
 		})
+	}
+	during(readers(&link), write, write)
+	c.Free(link.Load())
+	if err := c.Close(); err != nil {
+		panic(err)
+	}
+}
+
+// replaceByOwners is replace with a Sheaf for each writer.
+func replaceByOwners(c *slab.Cache[object]) {
+	var link slab.Pointer[object]
+	write := func() {
+		s := stock(c, 10)
+		repeat(awhile, func(i int) {
+			o := s.Alloc(gfp.Kernel)
+			o.set(uint64(i))
+			s.FreeRCU(link.Swap(o))
+			s.Free(s.Alloc(gfp.Kernel | gfp.Zero))
+			runtime.Gosched()
+		})
+		s.Close()
 	}
 	during(readers(&link), write, write)
 	c.Free(link.Load())

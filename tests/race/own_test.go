@@ -26,13 +26,16 @@ var ownFrames = []string{"race_test.increment()"}
 
 // inTurns runs turn in two goroutines, many times in each and never in both at
 // once. The detector does not see that.
-func inTurns(turn func(i int)) {
+func inTurns(turn func(i int)) { inTurnsOf(func(_, i int) { turn(i) }) }
+
+// inTurnsOf is inTurns for a turn that depends on whose it is.
+func inTurnsOf(turn func(me, i int)) {
 	var done [2]testkit.Flag
 	loop := func(me int) func() {
 		return func() {
 			for i := range 1000 {
 				done[1-me].Await(i + me)
-				turn(i)
+				turn(me, i)
 				done[me].Raise()
 			}
 		}
@@ -161,6 +164,18 @@ var own = []scenario{
 			g.Unlock()
 		})
 	}, frames: ownFrames},
+	{name: "owners of Sheaves of one cache, all the time", run: func() {
+		c := newCache()
+		sheaves := [2]*slab.Sheaf[object]{stock(c, 10), stock(c, 10)}
+		inTurnsOf(func(me, i int) {
+			s := sheaves[me]
+			s.Free(s.Alloc(gfp.Kernel))
+			s.FreeRCU(s.Alloc(gfp.Kernel))
+			increment()
+			s.Free(s.Alloc(gfp.Kernel))
+			s.FreeRCU(s.Alloc(gfp.Kernel))
+		})
+	}, frames: ownFrames},
 	{name: "readers of an RW that write", run: func() {
 		var l lock.RW
 		inTurns(func(int) {
@@ -225,6 +240,28 @@ var own = []scenario{
 	{name: "FreeRCU, with no memory for arrays", run: func() { beforeChained(freeRCUAll) }, frames: ownFrames},
 	{name: "FreeBulk, with no memory for arrays", run: func() { beforeChained((*slab.Cache[object]).FreeBulk) },
 		frames: ownFrames},
+	{name: "Sheaves of one cache, slow paths too", run: func() {
+		c := small(newPages(0))
+		var mine [2][]*object
+		sheaves := map[*object]*slab.Sheaf[object]{}
+		for i := range mine {
+			for range 3000 {
+				mine[i] = append(mine[i], alloc(c, 0))
+			}
+			sheaves[mine[i][0]] = stock(c, 10)
+		}
+		beforeWith(c, mine, func(c *slab.Cache[object], mine []*object) {
+			s := sheaves[mine[0]]
+			for i, o := range mine {
+				if i%2 == 0 {
+					s.Free(o)
+				} else {
+					s.FreeRCU(o)
+				}
+			}
+			s.Close()
+		})
+	}, frames: ownFrames},
 	{name: "Call and StartPoll", run: func() {
 		before(func(*slab.Cache[object], []*object) {
 			for range 500 {

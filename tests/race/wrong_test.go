@@ -86,6 +86,47 @@ var wrong = []scenario{
 		}
 		together(use, use)
 	}, frames: []string{"rcu.(*Reader)."}},
+	{name: "two goroutines use one Sheaf", run: func() {
+		s := stock(newCache(), 10)
+		inTurns(func(int) { s.Free(s.Alloc(gfp.Kernel)) })
+	}, frames: []string{"slab.(*Sheaf["}},
+	{name: "two goroutines have one Sheaf retire", run: func() {
+		c := newCache()
+		s := stock(c, 10)
+		inTurns(func(int) { s.FreeRCU(c.Alloc(gfp.Kernel)) })
+	}, frames: []string{"slab.(*Sheaf["}},
+	{name: "use after Unlock of what a Sheaf frees", run: func() {
+		c, link := linked(small(newPages(0)))
+		s := stock(c, 10)
+		during([]func(){func() {
+			leave := enter(false)
+			o := link.Load()
+			leave()
+			runtime.Gosched()
+			useTooLate(o)
+		}}, func() {
+			repeat(long, func(i int) {
+				o := s.Alloc(gfp.Kernel)
+				o.set(uint64(i))
+				s.FreeRCU(link.Swap(o))
+				runtime.Gosched()
+			})
+		})
+	}, frames: tooLate},
+	{name: "a Sheaf's Free while a reader uses the object", run: func() {
+		s := stock(newCache(), 10)
+		o := s.Alloc(gfp.Kernel)
+		var in testkit.Flag
+		together(func() {
+			g := rcu.ReadLock()
+			useTooLate(o)
+			g.Unlock()
+			in.Raise()
+		}, func() {
+			in.Await(1)
+			s.Free(o)
+		})
+	}, frames: tooLate},
 	{name: "use without a section", run: func() { keep(func() func() { return func() {} }) }, frames: tooLate},
 	{name: "a pointer kept from one section to the next", run: func() {
 		var kept *object
