@@ -1,0 +1,143 @@
+package slab
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+
+	"quiesce/gfp"
+	"quiesce/internal/race"
+	"quiesce/lock"
+)
+
+// How a Sheaf is opened, listed and closed.
+
+// opened protects the lists of open Sheaves of all caches. No lock is taken under
+// it.
+var opened lock.Mutex
+
+func init() { opened.Init("slab.opened") }
+
+// openSheaf makes what a Sheaf has of n objects.
+func (c *cache) openSheaf(n int, f gfp.Flags, made uintptr) (*owned, error) {
+	c.mustBeOpen()
+	o := &owned{base: c.base, units: c.units, c: c, made: made}
+	o.shut()
+	if n < 0 || int64(n) > int64(c.units) || !o.refill(n, f) {
+		o.giveBack()
+		return nil, fmt.Errorf("slab: cache %s: Sheaf(%d): %w", c.name, n, ErrNoMemory)
+	}
+	if o.vacant == 0 && f.CanLock() { // for the first FreeRCU; it does without if need be
+		o.vacant = c.makeSheaf(f&gfp.Atomic | gfp.NoWarn)
+	}
+	c.enlist(o)
+	return o, nil
+}
+
+//go:norace
+func (c *cache) enlist(o *owned) {
+	race.Disable()
+	opened.Lock()
+	if o.after = c.open; o.after != nil {
+		o.after.before = o
+	}
+	c.open = o
+	opened.Unlock()
+	race.Enable()
+}
+
+//go:norace
+func (c *cache) delist(o *owned) {
+	race.Disable()
+	opened.Lock()
+	if o.before != nil {
+		o.before.after = o.after
+	} else if c.open == o {
+		c.open = o.after
+	}
+	if o.after != nil {
+		o.after.before = o.before
+	}
+	o.before, o.after = nil, nil
+	opened.Unlock()
+	race.Enable()
+}
+
+// close is Sheaf.Close, and the cleanup of one that was dropped.
+//
+//go:norace
+func (o *owned) close() {
+	if o.closed {
+		return
+	}
+	mightSleep("slab: Sheaf.Close")
+	o.giveBack()
+}
+
+// giveBack returns all that the Sheaf holds to its cache. If that is closed, it
+// reports it as open, and keeps it.
+//
+//go:norace
+func (o *owned) giveBack() {
+	c := o.c
+	o.closed = true
+	o.shut()
+	if !c.begin() {
+		return
+	}
+	o.handOver()
+	switch main := o.mainNum; {
+	case main == 0:
+	case c.sheaf(main).n > 0:
+		o.pushStock(main)
+	default:
+		c.pushEmpty(main)
+	}
+	o.setMain(0)
+	for n := o.popStock(); n != 0; n = o.popStock() {
+		c.pushFull(n)
+	}
+	if o.vacant != 0 {
+		c.pushEmpty(o.vacant)
+		o.vacant = 0
+	}
+	c.memoryCame()
+	c.checkDepot()
+	c.delist(o)
+	race.Disable()
+	c.release() // Close waits until here
+	race.Enable()
+}
+
+// openSheaves returns how many Sheaves of the cache are open, how many objects they
+// hold, and where some of them were made. With shutThem their owners are refused
+// from their next operation on: the cache is closed.
+//
+//go:norace
+func (c *cache) openSheaves(shutThem bool) (n, objects int, made []string) {
+	race.Disable()
+	opened.Lock()
+	for o := c.open; o != nil; o = o.after {
+		n++
+		objects += int(c.peek(&o.mainNum) + c.peek(&o.rcuNum) + atomic.LoadInt64(&o.stocked)) // ord:stat
+		if shutThem {
+			o.shut()
+			if len(made) < sitesMost {
+				made = append(made, site(o.made))
+			}
+		}
+	}
+	opened.Unlock()
+	race.Enable()
+	return n, objects, made
+}
+
+// sitesMost is how many open Sheaves an error names.
+const sitesMost = 4
+
+// site names a place in the program.
+func site(pc uintptr) string {
+	f, _ := runtime.CallersFrames([]uintptr{pc}).Next()
+	return f.Function + " " + f.File + ":" + strconv.Itoa(f.Line)
+}
