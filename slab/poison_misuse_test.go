@@ -99,6 +99,32 @@ func TestASecondFreeIsReportedAtOnceWithBothStacks(t *testing.T) {
 	}
 }
 
+// A Sheaf looks at its objects as the cache does, and has never two owners of one.
+func TestASecondFreeThroughASheafIsReportedAtOnce(t *testing.T) {
+	reports := quiet(t)
+	c := newTest[cell](t, newPages(t, 0))
+	s := stockOf(t, c, 10)
+	kept := s.Alloc(gfp.Kernel) // so that the slab stays one
+	for _, free := range []func(*cell){s.Free, s.FreeRCU, c.Free, c.FreeRCU} {
+		for _, again := range []func(*cell){s.Free, s.FreeRCU, c.Free} {
+			p := s.Alloc(gfp.Kernel)
+			g := rcu.ReadLock()
+			free(p)
+			before := len(reports())
+			testkit.Panics(t, func() { again(p) }, "double free of 0x", "in cache "+c.c.name)
+			g.Unlock()
+			if after := reports(); len(after) != before+1 {
+				t.Errorf("%d reports of one double free", len(after)-before)
+			} else {
+				has(t, after[before], "BUG: quiesce: double-free in ", "\nAllocated by goroutine ", "slab.(*Sheaf[", "of cache "+c.c.name)
+			}
+		}
+	}
+	s.Free(kept)
+	s.Close()
+	mustClose(t, c)
+}
+
 // A panic ends a pinned section and the process with it, so the check is asked
 // without one: the state says at once, in any context, that p is free.
 func TestTheStateIsKnownInEveryContext(t *testing.T) {

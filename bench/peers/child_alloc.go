@@ -135,6 +135,43 @@ func allocQuiesce(t *task, bulk bool) error {
 	return c.Close()
 }
 
+// allocSheaf is one goroutine's stock.
+func allocSheaf(t *task) error {
+	c, err := newCache()
+	if err != nil {
+		return err
+	}
+	s, err := c.Sheaf(64, gfp.Kernel)
+	if err != nil {
+		return err
+	}
+	a := allocator[*obj64]{
+		hot: func(n int) {
+			for range n {
+				s.Free(s.Alloc(gfp.NoWait))
+			}
+		},
+		fill: func(ps []*obj64) {
+			for i := range ps {
+				ps[i] = s.Alloc(gfp.Kernel)
+			}
+		},
+		freeIn: func(order []int, ps []*obj64) {
+			for _, j := range order {
+				s.Free(ps[j])
+			}
+		},
+	}
+	if t.mode == "remote" {
+		return t.noSuchMode()
+	}
+	if err := a.measure(t); err != nil {
+		return err
+	}
+	s.Close()
+	return c.Close()
+}
+
 var sink *obj64 // global, so that objects are on the heap
 
 func allocNew(t *task) error {

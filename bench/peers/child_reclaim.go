@@ -150,6 +150,35 @@ func reclaimBulk(t *task) error { return reclaimQuiesce(t, false, slab.WithDepot
 
 func reclaimFree(t *task) error { return reclaimQuiesce(t, true) }
 
+// reclaimSheaf is the churn of one goroutine with a stock of its own.
+func reclaimSheaf(t *task) error {
+	if t.mode != "churn" {
+		return t.noSuchMode()
+	}
+	c, err := newCache()
+	if err != nil {
+		return err
+	}
+	s, err := c.Sheaf(churnRound, gfp.Kernel)
+	if err != nil {
+		return err
+	}
+	r := &reclaimer{
+		alloc: func() *obj64 { return s.Alloc(gfp.Kernel) },
+		free: func(ps []*obj64) {
+			for _, p := range ps {
+				s.FreeRCU(p)
+			}
+		},
+		barrier: c.Barrier,
+	}
+	if err := r.measure(t); err != nil {
+		return err
+	}
+	s.Close()
+	return c.Close()
+}
+
 // reclaimNew drops the objects; the collector finds out. A flood asks it to,
 // as there is no other way to wait for it.
 func reclaimNew(t *task) error {

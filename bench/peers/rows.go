@@ -140,6 +140,7 @@ func deferred() []row {
 func inOneThread() []row {
 	return join([]row{
 		based(goRow("Quiesce Alloc, Free", "alloc/quiesce")),
+		goRow("Quiesce Sheaf.Alloc, Free", "alloc/sheaf"),
 		collected(goRow("Go new, collected", "alloc/new")),
 		goRow("Go sync.Pool", "alloc/pool"),
 		goRow("Go modernc.org/memory", "alloc/modernc"),
@@ -162,6 +163,7 @@ func allGroups() []group {
 		}, malloc())},
 		{"churn", "1000 of 64 B allocated, then freed after a grace period, for ever", size{ns: 20e6, batches: 8, objects: 1, mode: "churn"}, join([]row{
 			based(goRow("Quiesce Alloc, FreeRCU", "reclaim/quiesce")),
+			goRow("Quiesce Sheaf.Alloc, FreeRCU", "reclaim/sheaf"),
 			goRow("Quiesce Alloc, Free at once", "reclaim/quiesce-free"),
 			goRow("Go new, collected", "reclaim/new"),
 		}, deferred())},
