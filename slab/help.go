@@ -11,12 +11,16 @@ import (
 	"quiesce/rcu"
 )
 
-// Helping: what keeps pending frees bounded without a memory limit. One goroutine
-// disposes of what every P frees, and on many Ps it can't do as much as they add.
-// So once helpBytes are pending, a call of FreeRCU that closes a sheaf hands over
-// up to helpSheaves others of its cache, whose grace period is over, and otherwise
-// asks for the next grace period, and lets other goroutines run. What is pending is
-// then bounded by helpBytes and what is freed while a grace period lasts.
+// Helping: those who free and allocate keep objects on their way, and pending frees
+// bounded without a memory limit. One goroutine disposes of what every P frees; on
+// many Ps it can't do as much as they add, and where all are busy it hardly runs.
+// What is pending then no longer fits the processors' caches, and most of it goes by
+// kfree_bulk, because the depot has no room for so much at once. So once helpOwn of
+// one cache are pending, or helpBytes of all, a call of FreeRCU that closes a sheaf
+// hands over up to helpSheaves others of its cache, whose grace period is over, and
+// otherwise asks for the next grace period, and lets other goroutines run. What is
+// pending is then bounded by that and by what is freed while a grace period lasts.
+// The cache of somebody who frees little is left alone, whatever others do.
 //
 // A helper waits for nothing: it tries reclaimMu, pops from a lock-free stack, and
 // has a goroutine drive the grace period. But with all Ps busy with floods that
@@ -25,8 +29,8 @@ import (
 // over, for yieldFor at most. It can't do more: sections are counted by P, so nobody
 // knows whether the caller of FreeRCU is in one, and if it is, the grace period
 // waits for the caller. Then, and if another reader is in the way, yields are in
-// vain, and there is one for each yieldEvery more bytes that are pending: a flood
-// in one long section is hardly slowed. A yield is what preemption may do to the
+// vain, and the next one comes when a quarter more is pending: a flood in one long
+// section is hardly slowed. A yield is what preemption may do to the
 // caller at any time, so it is allowed in every context but a raw atomic one, under
 // locks that may sleep and in sections too; it is no wait for a grace period for
 // lockdep, which would say that the caller's section waits for itself. A helper is
@@ -71,8 +75,12 @@ import (
 // reclaimed would order the helper's caller after the object's earlier users.
 
 const (
-	// helpBytes of objects in closed sheaves, of all caches, are where helping
-	// begins. It is far more than churn has in flight (depotBytes), and little for
+	// helpOwn of a cache's objects in closed sheaves are where helping begins: half
+	// of what the depot has room for (depotBytes), on however many Ps. With 64 bytes
+	// to an object a grace period costs as much as some hundred of the 32 Ki
+	// objects. Four times more, or a quarter, was slower.
+	helpOwn = 2 << 20
+	// helpBytes of all caches are where helping begins for every cache: little for
 	// a process that frees this fast. It is no part of the memory that the process
 	// may use: an allocator with a small limit never has so much pending, and
 	// page.AutoLimit reads files, which FreeRCU may not. Untuned.
@@ -80,10 +88,8 @@ const (
 	// helpSheaves is how many sheaves a helper hands over at most. It adds one;
 	// others may be partly filled.
 	helpSheaves = 4
-	// yieldFor is how long a helper yields, in ns, and yieldEvery how much more is
-	// pending when one yields again that did in vain. Untuned.
-	yieldFor   = 50_000
-	yieldEvery = helpBytes / 16
+	// yieldFor is how long a helper yields, in ns. Untuned.
+	yieldFor = 50_000
 	// ripeMost is how many sheaves become ripe at a time: each link to the next one
 	// may be a cache miss.
 	ripeMost = 64
@@ -95,7 +101,11 @@ const (
 )
 
 // muchPending reports whether FreeRCU helps.
-func muchPending() bool { return service.pending.Load() >= helpBytes } // ord:hint
+//
+//go:norace
+func (c *cache) muchPending() bool {
+	return c.pendingObjects.Load()*int64(c.size) >= helpOwn || service.pending.Load() >= helpBytes // ord:hint
+}
 
 // help hands over sheaves whose grace period is over. The caller closed one and
 // holds nothing.
@@ -143,23 +153,23 @@ func (c *cache) handOverSome() (any bool, until rcu.Cookie) {
 
 // yieldUntil lets other goroutines run until the grace period of until is over,
 // which it reports, or for yieldFor. Where that was in vain a moment ago, it does
-// nothing until yieldEvery more is pending.
+// nothing until a quarter more is pending.
 func yieldUntil(until rcu.Cookie) bool {
-	pending := service.pending.Load()                                                   // ord:hint
-	if from := service.yieldFrom.Load(); from-yieldEvery <= pending && pending < from { // ord:hint
+	pending := service.pending.Load()                                          // ord:hint
+	if vain := service.vain.Load(); vain <= pending && pending < vain+vain/4 { // ord:hint
 		return false
 	}
 	for begin := sys.Nanotime(); ; {
 		runtime.Gosched()
 		if rcu.Poll(until) {
-			service.yieldFrom.Store(0) // ord:hint
+			service.vain.Store(0) // ord:hint
 			return true
 		}
 		if sys.Nanotime()-begin >= yieldFor {
 			break
 		}
 	}
-	service.yieldFrom.Store(pending + yieldEvery) // ord:hint
+	service.vain.Store(pending) // ord:hint
 	return false
 }
 

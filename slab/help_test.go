@@ -48,7 +48,7 @@ func makeRipe(t *testing.T, c *cache, n int) (ps []unsafe.Pointer) {
 // free in a grace period.
 func TestPendingFreesAreBoundedWhileTheServiceIsHeldUp(t *testing.T) {
 	type object [1024]byte
-	const flood, every = 4 * helpBytes, helpBytes / 16
+	const flood, every = 64 * helpOwn, helpOwn / 16
 	c := newTest[object](t, newPages(t, 0))
 	holdService(&c.c)
 	most := int64(0)
@@ -61,8 +61,8 @@ func TestPendingFreesAreBoundedWhileTheServiceIsHeldUp(t *testing.T) {
 	}
 	s := c.Stats()
 	t.Logf("%d MiB pending at most; helped with %d of %d objects", most>>20, s.Helped, s.RCUArrays)
-	if most > helpBytes+2*every {
-		t.Errorf("%d MiB were pending, want %d MiB at most", most>>20, (helpBytes+2*every)>>20)
+	if most > helpOwn+2*every {
+		t.Errorf("%d MiB were pending, want %d MiB at most", most>>20, (helpOwn+2*every)>>20)
 	}
 	if s.Helped == 0 {
 		t.Error("no call of FreeRCU helped")
@@ -78,7 +78,7 @@ func TestPendingFreesAreBoundedWhileTheServiceIsHeldUp(t *testing.T) {
 // round.
 func TestPendingFreesAreBoundedWithManyProducers(t *testing.T) {
 	type object [1024]byte
-	const producers, round = 4, helpBytes / 16
+	const producers, round = 4, helpOwn / 4
 	testkit.AtLeastProcs(t, producers)
 	c := newTest[object](t, newPages(t, 0))
 	holdService(&c.c)
@@ -90,8 +90,8 @@ func TestPendingFreesAreBoundedWithManyProducers(t *testing.T) {
 		})
 		rcu.Synchronize()
 		// In a round now and then one helper holds the mutex, and is not running.
-		if n := c.c.pendingObjects.Load() * int64(c.c.size); n > helpBytes+8*round {
-			t.Fatalf("%d MiB are pending, want %d MiB at most", n>>20, (helpBytes+8*round)>>20)
+		if n := c.c.pendingObjects.Load() * int64(c.c.size); n > helpOwn+8*round {
+			t.Fatalf("%d MiB are pending, want %d MiB at most", n>>20, (helpOwn+8*round)>>20)
 		}
 	}
 	closeAll(t, c)
@@ -99,49 +99,84 @@ func TestPendingFreesAreBoundedWithManyProducers(t *testing.T) {
 
 // One P is busy with floods, and nobody waits for a grace period. The goroutine
 // that drives it runs when helpers yield; otherwise it would run when a flood is
-// preempted, after many times helpBytes.
+// preempted, after many times helpOwn.
 func TestAFloodLetsItsGracePeriodsRun(t *testing.T) {
 	testkit.Procs(t, 1)
 	type object [64 << 10]byte
 	c := newTest[object](t, newPages(t, 0))
 	holdService(&c.c)
 	most := int64(0)
-	for range 16 * helpBytes / len(object{}) {
+	for range 256 * helpOwn / len(object{}) {
 		c.FreeRCU(c.Alloc(gfp.Kernel))
 		most = max(most, c.c.pendingObjects.Load()*int64(c.c.size))
 	}
-	if most > 2*helpBytes {
-		t.Errorf("%d MiB were pending, want %d MiB at most", most>>20, 2*helpBytes>>20)
+	if most > 8*helpOwn {
+		t.Errorf("%d MiB were pending, want %d MiB at most", most>>20, 8*helpOwn>>20)
 	}
 	closeAll(t, c)
+}
+
+// One cache has much pending. Who frees a little to another one does not help, and
+// so does not yield, until all together have very much.
+func TestWhoFreesLittleIsLeftAlone(t *testing.T) {
+	type object [1024]byte
+	busy, calm := newTest[object](t, newPages(t, 0)), newTest[object](t, newPages(t, 0))
+	holdService(&busy.c)
+	holdService(&calm.c)
+	free := func(c *Cache[object], bytes int) uint64 {
+		objects := make([]*object, bytes/len(object{}))
+		if n := c.AllocBulk(gfp.Kernel, objects); n != len(objects) {
+			t.Fatalf("%d of %d objects", n, len(objects))
+		}
+		before := c.c.stats.helps.Load()
+		g := rcu.ReadLock()
+		defer g.Unlock()
+		for _, p := range objects {
+			c.FreeRCU(p)
+		}
+		return c.c.stats.helps.Load() - before
+	}
+	if n := free(busy, 2*helpOwn); n == 0 {
+		t.Error("nobody helped a cache that has much pending")
+	}
+	if n := free(calm, helpOwn/2); n != 0 {
+		t.Errorf("%d calls helped a cache that has little pending", n)
+	}
+	stop := pretendPending()
+	if n := free(calm, helpOwn/2); n == 0 {
+		t.Error("nobody helped when all caches together had very much pending")
+	}
+	stop()
+	closeAll(t, busy)
+	closeAll(t, calm)
 }
 
 // In a section of its own a flood yields in vain, and so seldom.
 func TestAFloodInASectionYieldsSeldom(t *testing.T) {
 	for _, c := range []struct {
 		what          string
-		pending, from int64
+		pending, vain int64
 		yields        bool
 	}{
 		{"no yield was in vain", helpBytes, 0, true},
-		{"one was just now", helpBytes, helpBytes + yieldEvery, false},
-		{"almost yieldEvery more is pending", helpBytes + yieldEvery - 1, helpBytes + yieldEvery, false},
-		{"yieldEvery more is pending", helpBytes + yieldEvery, helpBytes + yieldEvery, true},
+		{"one was just now", helpBytes, helpBytes, false},
+		{"almost a quarter more is pending", helpBytes*5/4 - 1, helpBytes, false},
+		{"a quarter more is pending", helpBytes * 5 / 4, helpBytes, true},
 		{"what was pending then is gone", helpBytes, 4 * helpBytes, true},
 	} {
 		pending := service.pending.Swap(c.pending)
-		service.yieldFrom.Store(c.from)
+		service.vain.Store(c.vain)
 		g := rcu.ReadLock()
 		over := yieldUntil(rcu.StartPoll())
-		from := service.yieldFrom.Swap(0)
+		vain := service.vain.Swap(0)
 		g.Unlock()
 		service.pending.Store(pending)
-		want := c.from
+		want := c.vain
 		if c.yields {
-			want = c.pending + yieldEvery
+			want = c.pending
 		}
-		if over || from != want {
-			t.Errorf("%s: the grace period is over: %v; the next yield is from %d bytes on, want %d", c.what, over, from, want)
+		if over || vain != want {
+			t.Errorf("%s: the grace period is over: %v; the last yield in vain was with %d bytes, want %d", c.what, over, vain, want)
 		}
 	}
 }

@@ -80,8 +80,8 @@ var service struct {
 	pending atomic.Int64 // bytes of objects in closed sheaves, of all caches
 	turns   atomic.Int64 // made
 
-	yieldFrom atomic.Int64 // of pending, where helpers yield again after one did in vain; 0: at once
-	_         [percpu.Line]byte
+	vain atomic.Int64 // what was pending when a helper yielded in vain; 0: the last one did not
+	_    [percpu.Line]byte
 
 	drains, reclaims queue // caches that came since the last turn
 
@@ -222,7 +222,7 @@ func (c *cache) startReclaim() {
 //
 //go:norace
 func (c *cache) sheafClosed() {
-	if helps && muchPending() {
+	if helps && c.muchPending() {
 		c.help() // before it is offered, with what a helper leaves
 	}
 	c.offerReclaim()

@@ -133,16 +133,16 @@ func (c *cache) adapt(sheaves, objects int) {
 // turn should be made at once.
 func reclaimWork() (again bool) {
 	var youngest rcu.Cookie
-	short := false
+	hurry := false
 	for _, c := range service.work {
 		if c.closed.Load() || !c.reclaimMu.TryLock() { // Barrier or Close reclaim; ord:closed
 			continue
 		}
 		youngest = max(youngest, c.collectLocked())
-		short = short || c.short()
+		hurry = hurry || c.short() || c.muchPending()
 		c.reclaimMu.Unlock()
 	}
-	waitFor(youngest, short || muchPending())
+	waitFor(youngest, hurry)
 	work := service.work[:0]
 	for _, c := range service.work {
 		more := false                                  // of its chain

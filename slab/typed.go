@@ -73,10 +73,10 @@ func (c *Cache[T]) Free(p *T) {
 
 // FreeRCU frees an object after a grace period. The object must be unlinked
 // already, so that no new reader finds it. p may be nil. FreeRCU waits for no lock,
-// never sleeps and never fails. It panics as Free does. While more than 32 MiB of
-// objects wait for a grace period or to be disposed of, it does a part of that,
-// and lets other goroutines run for some 50 µs if the grace period is not over,
-// except in a raw atomic context.
+// never sleeps and never fails. It panics as Free does. While more than 2 MiB of the
+// cache's objects wait for a grace period, or 32 MiB of all caches', a call in some
+// hundreds hands over those whose grace period is over; if there are none it lets
+// other goroutines run for some 50 µs. Not in a raw atomic context.
 //
 // Context: any.
 //

@@ -58,7 +58,7 @@ var pinnedPath = []string{"-tags=purego"}
 
 // all is the list, without mutants of assembly that is not in this system's builds.
 func all() (ms []mutant) {
-	for _, l := range [][]mutant{rcuMutants, slabMutants, ownedMutants, pageMutants, rcuhashMutants, resizeMutants, lockdepMutants} {
+	for _, l := range [][]mutant{rcuMutants, slabMutants, reclaimMutants, ownedMutants, pageMutants, rcuhashMutants, resizeMutants, lockdepMutants} {
 		for _, m := range l {
 			if !m.inAssembly() || sys.Leaves && strings.HasSuffix(m.file, "_"+runtime.GOARCH+".s") {
 				ms = append(ms, m)
