@@ -117,7 +117,7 @@ func pointers[T any](ps []*T) []unsafe.Pointer {
 }
 
 // Barrier waits until every object that was given to FreeRCU before the call is
-// free.
+// free. It does not wait for what an open [Sheaf] holds.
 //
 // Context: task; not pinned, not in a read-side section.
 //
@@ -142,8 +142,9 @@ func (c *Cache[T]) Stats() CacheStats { return c.c.readStats() }
 // goroutine uses the cache, now or later: an operation on a closed cache panics,
 // except Stats and Validate.
 //
-// The error is a [*LeakError] if there are objects that were not freed; their
-// slabs stay, so that a late user does no harm. It wraps [ErrClosed] if the
+// The error is a [*LeakError] if there are objects that were not freed, or Sheaves
+// that were not closed, which Close does not wait for; their slabs stay, so that a
+// late user does no harm. It wraps [ErrClosed] if the
 // cache is already closed.
 //
 // Context: task; not pinned, not in a read-side section.
