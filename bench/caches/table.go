@@ -11,8 +11,9 @@ import (
 	"quiesce/bench/internal/harness"
 )
 
-// large is the capacity from which on the target for single traces counts.
-// Below, a goroutine's worth of entries too many decides.
+// large is the capacity from which on the target for single traces counts, and
+// all of otter as it comes: below, the entries that it has too many are a large
+// part of the cache, and its hits above the optimum for the capacity.
 const large = 1000
 
 // verdict is a target and what came out.
@@ -25,7 +26,7 @@ type verdict struct {
 }
 
 // judge compares what was measured on traces with the targets: above otter on
-// the mean, and never more than 2 points below it at capacities of 1000 or more.
+// the mean, at all capacities where it is held to them, and never more than 2 points below it at capacities of 1000 or more.
 func judge(rep *Report) (vs []verdict) {
 	for _, than := range []string{otterBound, otterAsIs} {
 		n, n2, sum, worst, at := 0, 0, 0.0, math.Inf(1), ""
@@ -34,8 +35,10 @@ func judge(rep *Report) (vs []verdict) {
 				continue
 			}
 			d := r.Hits[ours] - r.Hits[than]
-			n++
-			sum += d
+			if r.Capacity >= large || than == otterBound {
+				n++
+				sum += d
+			}
 			if r.Capacity < large {
 				continue
 			}
@@ -45,7 +48,11 @@ func judge(rep *Report) (vs []verdict) {
 			}
 		}
 		if n > 0 {
-			vs = append(vs, verdict{"mean of the traces, less that of " + than, sum / float64(n), 0, sum > 0, ""})
+			claim := "mean lead on " + than
+			if than == otterAsIs {
+				claim += fmt.Sprintf(", capacity %d or more", large)
+			}
+			vs = append(vs, verdict{claim, sum / float64(n), 0, sum > 0, ""})
 		}
 		if n2 > 0 {
 			vs = append(vs, verdict{fmt.Sprintf("least lead on %s, capacity %d or more", than, large), worst, -2, worst >= -2, at})
@@ -85,7 +92,7 @@ func render(w io.Writer, rep *Report) {
 	if len(rep.Verdicts) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\nMust hold for tinylfu, on the traces, in points")
+	fmt.Fprintln(w, "\nMust hold on the traces, in points")
 	rows := [][]string{{"", "target", "figure", ""}}
 	for _, v := range rep.Verdicts {
 		word := "held"
