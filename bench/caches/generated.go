@@ -75,6 +75,9 @@ func sizesIn(dir string) (ms []sizeMix, err error) {
 	if err == nil && len(paths) == 0 {
 		err = fmt.Errorf("%s: no *-sizes.json", dir)
 	}
+	if err != nil {
+		return nil, err
+	}
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
