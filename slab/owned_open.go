@@ -15,7 +15,7 @@ import (
 
 // opened protects the lists of open Sheaves of all caches. No lock is taken under
 // it.
-var opened lock.Mutex
+var opened lock.Spin
 
 func init() { opened.Init("slab.opened") }
 
@@ -39,10 +39,7 @@ func (c *cache) openSheaf(n int, f gfp.Flags, made uintptr) (*owned, error) {
 func (c *cache) enlist(o *owned) {
 	race.Disable()
 	opened.Lock()
-	if o.after = c.open; o.after != nil {
-		o.after.before = o
-	}
-	c.open = o
+	c.insertLocked(o, nil)
 	opened.Unlock()
 	race.Enable()
 }
@@ -51,6 +48,27 @@ func (c *cache) enlist(o *owned) {
 func (c *cache) delist(o *owned) {
 	race.Disable()
 	opened.Lock()
+	c.unlinkOpenLocked(o)
+	opened.Unlock()
+	race.Enable()
+}
+
+// insertLocked puts o behind another one, or if that is nil in front of all.
+//
+//go:norace
+func (c *cache) insertLocked(o, before *owned) {
+	at := &c.open
+	if before != nil {
+		at = &before.after
+	}
+	o.before, o.after, *at = before, *at, o
+	if o.after != nil {
+		o.after.before = o
+	}
+}
+
+//go:norace
+func (c *cache) unlinkOpenLocked(o *owned) {
 	if o.before != nil {
 		o.before.after = o.after
 	} else if c.open == o {
@@ -60,8 +78,6 @@ func (c *cache) delist(o *owned) {
 		o.after.before = o.before
 	}
 	o.before, o.after = nil, nil
-	opened.Unlock()
-	race.Enable()
 }
 
 // close is Sheaf.Close, and the cleanup of one that was dropped.
@@ -114,27 +130,53 @@ func (o *owned) giveBack() {
 // hold, and where some of them were made. With shutThem their owners are refused
 // from their next operation on: the cache is closed.
 //
+// A hold of the lock looks at sheavesPerLook of them. The place where the next one
+// goes on is an owned in the list, without a cache.
+//
 //go:norace
 func (c *cache) openSheaves(shutThem bool) (n, objects int, made []string) {
+	place := new(owned)
+	var pcs [sitesMost]uintptr
+	c.enlist(place)
 	race.Disable()
-	opened.Lock()
-	for o := c.open; o != nil; o = o.after {
-		n++
-		objects += int(c.peek(&o.mainNum) + c.peek(&o.rcuNum) + atomic.LoadInt64(&o.stocked)) // ord:stat
-		if shutThem {
-			o.shut()
-			if len(made) < sitesMost {
-				made = append(made, site(o.made))
+	for more := true; more; {
+		opened.Lock()
+		for looks := 0; more && looks < sheavesPerLook; looks++ {
+			o := place.after
+			if more = o != nil; !more {
+				break
+			}
+			c.unlinkOpenLocked(place)
+			c.insertLocked(place, o)
+			if o.c == nil {
+				continue // another one's place
+			}
+			n++
+			objects += int(c.peek(&o.mainNum) + c.peek(&o.rcuNum) + atomic.LoadInt64(&o.stocked)) // ord:stat
+			if shutThem {
+				o.shut()
+				if n <= sitesMost {
+					pcs[n-1] = o.made
+				}
 			}
 		}
+		opened.Unlock()
 	}
-	opened.Unlock()
 	race.Enable()
+	c.delist(place)
+	for _, pc := range pcs {
+		if pc != 0 {
+			made = append(made, site(pc))
+		}
+	}
 	return n, objects, made
 }
 
-// sitesMost is how many open Sheaves an error names.
-const sitesMost = 4
+const (
+	sheavesPerLook = 64
+	// sitesMost is how many open Sheaves an error names.
+	sitesMost = 4
+)
 
 // site names a place in the program.
 func site(pc uintptr) string {

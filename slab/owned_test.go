@@ -191,3 +191,59 @@ func TestOwnedSheavesAreNotRevoked(t *testing.T) {
 	}
 	closeAll(t, c)
 }
+
+// Stats counts every Sheaf that is open all the while, in bounded holds, and may be
+// asked for in a read-side section.
+func TestStatsCountsOpenSheavesWhileOthersComeAndGo(t *testing.T) {
+	c := newTest[cell](t, newPages(t, 0))
+	open := func() *Sheaf[cell] {
+		s, err := c.Sheaf(1, gfp.Kernel)
+		if err != nil {
+			t.Error(err)
+		}
+		return s
+	}
+	const stay = 2*sheavesPerLook + 1
+	var kept []*Sheaf[cell]
+	for i := range stay {
+		kept = append(kept, open())
+		if i%10 == 0 {
+			open().Close()
+		}
+	}
+	const others = 2
+	stop := make(chan struct{})
+	done := testkit.AsyncN(others, func(int) {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				s := open()
+				c.Stats()
+				s.Close()
+			}
+		}
+	})
+	for range 200 {
+		g := rcu.ReadLock()
+		n := c.Stats().Sheaves
+		g.Unlock()
+		if n < stay || n > stay+others {
+			t.Errorf("%d Sheaves are open, %d to %d were", n, stay, stay+others)
+			break
+		}
+	}
+	close(stop)
+	<-done
+	if n := c.Stats().Sheaves; n != stay {
+		t.Errorf("%d Sheaves are open, want %d", n, stay)
+	}
+	for _, s := range kept {
+		s.Close()
+	}
+	if c.c.open != nil {
+		t.Error("something is left on the list of open Sheaves")
+	}
+	mustClose(t, c)
+}
