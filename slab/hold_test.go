@@ -109,9 +109,10 @@ func TestPagesOfSlabsWakeNobodyUnderTheLock(t *testing.T) {
 	core := pages.CoreOf(a) // which nobody else uses yet
 	w := &wakes{Allocator: core.Allocator}
 	core.Allocator = w
-	c := newTest[[4096]byte](t, a)
+	type object [64 << 10]byte // whose slabs are too large for the Ps' page lists
+	c := newTest[object](t, a)
 	w.c = &c.c
-	objects := make([]*[4096]byte, 1024)
+	objects := make([]*object, 64)
 	if n := c.AllocBulk(gfp.Kernel, objects); n != len(objects) {
 		t.Fatalf("%d of %d objects", n, len(objects))
 	}
