@@ -125,10 +125,8 @@ func TestPinnedNoWaitTakesOnlyPopulatedBlocks(t *testing.T) {
 	// It takes the zone lock, which sleeps: against the rules.
 	pinned := func() (p, q unsafe.Pointer) {
 		lockdeptest.Expect(t, func() {
-			pin := preempt.Disable()
-			p = a.Alloc(0, quiet)
-			q = a.Alloc(5, gfp.Atomic|gfp.NoWarn)
-			pin.Enable()
+			p = allocPinned(a, 0, quiet)
+			q = allocPinned(a, 5, gfp.Atomic|gfp.NoWarn)
 		}, lockdep.InvalidWaitContext+": page.zone")
 		return p, q
 	}

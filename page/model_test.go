@@ -6,7 +6,6 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
-	"quiesce/preempt"
 )
 
 // The model is a map from the blocks handed out to their content.
@@ -35,9 +34,7 @@ func TestModel(t *testing.T) {
 				}
 				var p unsafe.Pointer
 				if r.IntN(4) == 0 {
-					pin := preempt.Disable()
-					p = a.Alloc(o, f)
-					pin.Enable()
+					p = allocPinned(a, o, f)
 				} else {
 					p = a.Alloc(o, f)
 				}

@@ -13,6 +13,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/pages"
 	"quiesce/internal/testkit"
+	"quiesce/preempt"
 )
 
 // quiet is NoWait without a log line for each failure that a test provokes.
@@ -71,6 +72,19 @@ func checkEmpty(t testing.TB, a *Allocator) {
 			t.Errorf("%d free blocks of order %d are not coalesced: %v", n, o, s.FreeBlocks)
 		}
 	}
+}
+
+// allocPinned allocates in a pinned section with flags that allow the zone lock,
+// on which no goroutine may park there: it keeps those of the allocator away.
+func allocPinned(a *Allocator, order int, f gfp.Flags) unsafe.Pointer {
+	a.waitIdle()
+	a.grow.Lock() // keeps the scavenger away, which may go on for seconds
+	defer a.grow.Unlock()
+	a.waitIdle() // what that started
+	pin := preempt.Disable()
+	p := a.Alloc(order, f)
+	pin.Enable()
+	return p
 }
 
 // checkZone walks all pages below the frontier and checks the identities of

@@ -163,6 +163,38 @@ func TestAPutSplitsWhatRawContextsLeft(t *testing.T) {
 	}
 }
 
+// The first table of pages may need chains: keys that collide there, too, don't
+// keep a map small, nor does a spare bucket too many get lost.
+func TestASmallTableIsLeftThoughItsKeysCollide(t *testing.T) {
+	m := newMap[uint64, uint64](t, 0, 0)
+	var colliding []uint64
+	for k := uint64(0); len(colliding) < 5*slots/2; k++ {
+		if m.x.hash(&k)%(2*blockBuckets) == 0 {
+			colliding = append(colliding, k)
+		}
+	}
+	small := m.x.table.Load()
+	for _, k := range colliding { // while nothing is split
+		small.cursor.Store(frozen)
+		if !m.Put(k, k) {
+			t.Fatalf("Put of a key was refused, %d are there", m.Len())
+		}
+	}
+	small.cursor.Store(0)
+	for m.x.table.Load().isSmall() {
+		if m.x.splitNext(m.x.table.Load(), gfp.NoWait) {
+			continue
+		}
+		t.Fatal("the map stays small")
+	}
+	for _, k := range colliding {
+		if v, ok := get(m, k); v != k || !ok {
+			t.Errorf("key %d: %d, %v", k, v, ok)
+		}
+	}
+	checkIndex(t, &m.x)
+}
+
 // Close of a map that grew and shrank may run in a callback, as the function
 // passed to rcu.Pointer's Replace does.
 func TestCloseInACallback(t *testing.T) {

@@ -109,55 +109,49 @@ func (x *core) waitFreed() {
 // leaveSmall moves all entries of a small table, whose buckets are all live, to
 // one of pages. It returns false if that could not be done.
 func (x *index[K]) leaveSmall(t *table) bool {
-	// A new bucket has no chain. With so many of them there is hardly one that
-	// gets more entries than it has slots; then there are twice as many.
+	// With so many buckets, hardly one gets more entries than it has slots.
 	keys, _ := x.counts.sum()
 	n := uint64(runBuckets)
 	for n < blockBuckets && int64(n)*slots/3 < keys {
 		n *= 2
 	}
-	for ; n <= 2*blockBuckets; n *= 2 {
-		moved, full := x.moveTo(t, n)
-		if !full {
-			return moved
-		}
-	}
-	return false
-}
-
-// moveTo moves the entries of a small table to one of n buckets. It reports
-// whether it did, and, if not, whether the reason was a full bucket.
-func (x *index[K]) moveTo(t *table, n uint64) (moved, full bool) {
 	next := newTable(n, runBuckets, runBuckets)
 	for i := uint64(0); i < n; i += runBuckets {
 		if !x.ensure(next, i, gfp.NoWait) {
 			x.freeTable(next)
-			return false, false
+			return false
 		}
 	}
 	next.ready(n)
-	for i := range n {
-		next.bucketAt(x.base, i).meta = liveBit
+	var spares []*bucket // for the ends of chains
+	moved, used, short := false, 0, 0
+	for {
+		for i := range n {
+			*next.bucketAt(x.base, i) = bucket{meta: liveBit}
+		}
+		for _, s := range spares {
+			*s = bucket{}
+		}
+		if moved, used, short = x.moveTo(t, next, spares); short == 0 {
+			break
+		}
+		for ; short > 0; short-- {
+			p := x.allocBuckets(1, gfp.NoWait)
+			if p == nil {
+				break
+			}
+			spares = append(spares, (*bucket)(p))
+		}
+		if short > 0 {
+			break
+		}
 	}
-	s := pin.DisableIRQ()
-	locked := 0
-	for locked < smallBuckets && t.bucketAt(x.base, uint64(locked)).tryLock() {
-		locked++
+	for _, s := range spares[used:] {
+		x.free(unsafe.Pointer(s))
 	}
-	if locked == smallBuckets && x.table.Load() == t { // ord:table
-		full = !x.copyLocked(t, next)
-		moved = !full && t.cursor.CompareAndSwap(int64(t.n), frozen) // ord:cursor
-	}
-	if moved {
-		x.table.Store(next) // ord:table
-	}
-	for i := range locked {
-		t.bucketAt(x.base, uint64(i)).unlock()
-	}
-	s.Restore()
 	if !moved {
 		x.freeTable(next)
-		return false, full
+		return false
 	}
 	// Those that still look at the old table see in the end that it is not the
 	// current one. Until then it has to be whole.
@@ -165,26 +159,62 @@ func (x *index[K]) moveTo(t *table, n uint64) (moved, full bool) {
 		x.retireChain(x.next(t.bucketAt(x.base, i)))
 	}
 	x.retireSmall(t)
-	return true, false
+	return true
+}
+
+// moveTo copies the entries of a small table to the next, which it makes the
+// current one. It reports whether it did and how many spares it used, or, if it
+// would have with more, how many more at the most.
+func (x *index[K]) moveTo(t, next *table, spares []*bucket) (moved bool, used, short int) {
+	s := pin.DisableIRQ()
+	locked := 0
+	for locked < smallBuckets && t.bucketAt(x.base, uint64(locked)).tryLock() {
+		locked++
+	}
+	if locked == smallBuckets && x.table.Load() == t { // ord:table
+		used, short = x.copyLocked(t, next, spares)
+		moved = short == 0 && t.cursor.CompareAndSwap(int64(t.n), frozen) // ord:cursor
+	}
+	if moved {
+		x.table.Store(next) // ord:table
+	} else {
+		used = 0
+	}
+	for i := range locked {
+		t.bucketAt(x.base, uint64(i)).unlock()
+	}
+	s.Restore()
+	return moved, used, short
 }
 
 // copyLocked puts the entries of a small table, whose buckets are locked, into
-// the live buckets of the next. It reports whether there was room.
-func (x *index[K]) copyLocked(t, next *table) bool {
+// the live buckets of the next, which nobody can see yet. It returns how many of
+// the spares are in chains now, and how many entries found no room.
+func (x *index[K]) copyLocked(t, next *table, spares []*bucket) (used, short int) {
 	for i := range uint64(smallBuckets) {
 		for b := t.bucketAt(x.base, i); b != nil; b = x.next(b) {
 			for s := range slots {
-				if n := x.node(b, s); n != nil {
-					h := x.hashOf(n)
-					to := next.bucketAt(x.base, h&(next.n-1))
-					slot := to.free()
-					if slot < 0 {
-						return false
-					}
-					to.set(slot, tagOf(h), x.refOf(n))
+				n := x.node(b, s)
+				if n == nil {
+					continue
 				}
+				h := x.hashOf(n)
+				to := next.bucketAt(x.base, h&(next.n-1))
+				in, slot, _ := x.roomLocked(to)
+				switch {
+				case in != nil:
+				case used == len(spares):
+					short++
+					continue
+				default: // the second bucket of the chain
+					in, slot = spares[used], 0
+					used++
+					storeRef(&in.over, loadRef(&to.over))           // ord:overflow
+					storeRef(&to.over, x.refOf(unsafe.Pointer(in))) // ord:overflow
+				}
+				in.set(slot, tagOf(h), x.refOf(n))
 			}
 		}
 	}
-	return true
+	return used, short
 }

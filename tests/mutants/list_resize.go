@@ -118,11 +118,18 @@ var resizeMutants = []mutant{
 		killer: killer{pkg: "rcuhash", tests: "TestAPutIsRefusedWhenTheChainIsFull", dies: "boundsError"},
 	},
 	{
-		name:   "map-small-table-too-small-to-leave",
+		name:   "map-small-table-left-only-without-chains",
 		breaks: "a map that raw contexts filled grows",
 		file:   "rcuhash/tables.go", in: "index.leaveSmall",
-		edits:  []edit{{before: `n <= 2*blockBuckets`, after: `n <= runBuckets`}, {before: `int64(n)*slots/3 < keys`, after: `keys < 0`}},
-		killer: killer{pkg: "rcuhash", tests: "TestAPutSplitsWhatRawContextsLeft"},
+		edits:  []edit{{before: `x.moveTo(t, next, spares); short == 0`, after: `x.moveTo(t, next, spares); true`}},
+		killer: killer{pkg: "rcuhash", tests: "TestASmallTableIsLeftThoughItsKeysCollide"},
+	},
+	{
+		name:   "map-small-table-left-with-a-spare-forgotten",
+		breaks: "a bucket that the next table did not need is freed",
+		file:   "rcuhash/tables.go", in: "index.leaveSmall",
+		edits:  []edit{{before: `range spares[used:]`, after: `range spares[max(used, len(spares)):]`}},
+		killer: killer{pkg: "rcuhash", tests: "TestASmallTableIsLeftThoughItsKeysCollide"},
 	},
 }
 
