@@ -69,8 +69,7 @@ func TestModel(t *testing.T) {
 				a.Shrink()
 				checkZone(t, a)
 			}
-			a.waitIdle()
-			if s := a.Stats(); s.InUse != int64(len(owner))*Size ||
+			if s := statsAtRest(a); s.InUse != int64(len(owner))*Size ||
 				s.Resident != s.Metadata+Size+s.InUse+s.OnLists+s.Deferred+s.FreePopulated ||
 				s.Limit > 0 && s.Peak > s.Limit || s.Resident > s.Peak {
 				t.Fatalf("seed %d step %d: %d pages in use, %+v", seed, step, len(owner), s)

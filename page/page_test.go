@@ -53,7 +53,7 @@ func checkEmpty(t testing.TB, a *Allocator) {
 	t.Helper()
 	a.waitIdle()
 	a.Shrink()
-	s := a.Stats()
+	s := statsAtRest(a)
 	granule := int64(1) << a.granule
 	if s.InUse != 0 || s.OnLists != 0 || s.Deferred != 0 {
 		t.Errorf("after freeing all and Shrink: %+v", s)
@@ -74,27 +74,42 @@ func checkEmpty(t testing.TB, a *Allocator) {
 	}
 }
 
-// allocPinned allocates in a pinned section with flags that allow the zone lock,
-// on which no goroutine may park there: it keeps those of the allocator away.
-func allocPinned(a *Allocator, order int, f gfp.Flags) unsafe.Pointer {
-	a.waitIdle()
-	a.grow.Lock() // keeps the scavenger away, which may go on for seconds
-	defer a.grow.Unlock()
-	a.waitIdle() // what that started
-	pin := preempt.Disable()
-	p := a.Alloc(order, f)
-	pin.Enable()
-	return p
-}
-
-// checkZone walks all pages below the frontier and checks the identities of
-// zone. They hold at rest: it waits for the goroutines that stock and merge, and
-// keeps the scavenger, which may go on for seconds, from discarding.
-func checkZone(t testing.TB, a *Allocator) {
-	t.Helper()
+// atRest runs fn while none of the allocator's goroutines is at work. The
+// scavenger may go on for seconds, and is kept out.
+func atRest(a *Allocator, fn func()) {
 	a.waitIdle()
 	a.grow.Lock()
 	defer a.grow.Unlock()
+	a.waitIdle() // what the scavenger started
+	fn()
+}
+
+// allocPinned allocates in a pinned section with flags that allow the zone lock,
+// on which no goroutine may park there.
+func allocPinned(a *Allocator, order int, f gfp.Flags) (p unsafe.Pointer) {
+	atRest(a, func() {
+		pin := preempt.Disable()
+		p = a.Alloc(order, f)
+		pin.Enable()
+	})
+	return p
+}
+
+// statsAtRest returns figures that agree with each other.
+func statsAtRest(a *Allocator) (s Stats) {
+	atRest(a, func() { s = a.Stats() })
+	return s
+}
+
+// checkZone walks all pages below the frontier and checks the identities of
+// zone, which hold at rest.
+func checkZone(t testing.TB, a *Allocator) {
+	t.Helper()
+	atRest(a, func() { checkZoneAtRest(t, a) })
+}
+
+func checkZoneAtRest(t testing.TB, a *Allocator) {
+	t.Helper()
 	a.core.LockZone()
 	defer a.core.UnlockZone()
 	var freePages, freePop, pop int64
