@@ -334,6 +334,19 @@ func TestRD_LateExitOnAPWhereNobodyEnteredIsFoundSoon(t *testing.T) {
 	}
 }
 
+// A grace period looks at all the Ps that there are, also those that came while it
+// waits: a reader may leave on one where nobody entered.
+func TestRD_AGracePeriodLooksAtPsThatCameSinceItBegan(t *testing.T) {
+	testkit.Procs(t, 4)
+	g := ReadLock()
+	done := testkit.Async(Synchronize)
+	ps := percpu.Readers() + 8
+	runtime.GOMAXPROCS(ps)
+	testkit.Eventually(t, 10*time.Second, "a look at the new Ps", func() bool { return percpu.Readers() >= ps })
+	g.Unlock()
+	testkit.Within(t, "the grace period", done)
+}
+
 // Nested sections end with the outermost, in whichever order.
 func TestRA_GracePeriodWaitsForTheLastOfNestedSections(t *testing.T) {
 	a, b := ReadLock(), ReadLock()

@@ -13,19 +13,25 @@ import (
 
 func init() {
 	// Short sections, one after the other, for which grace periods wait; and a
-	// callback.
+	// callback. They have something left to do after a stop, and so can still be
+	// found then.
+	busy := func() {
+		for range 10 {
+			time.Sleep(time.Millisecond)
+		}
+	}
 	scenarios["stopped"] = func() {
 		StallTimeout = 400 * time.Millisecond
 		go func() {
 			for {
 				g := ReadLock()
-				time.Sleep(10 * time.Millisecond)
+				busy()
 				g.Unlock()
 			}
 		}()
 		fmt.Println("runs")
 		for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
-			Call(func() { time.Sleep(10 * time.Millisecond) })
+			Call(busy)
 			Synchronize()
 		}
 		fmt.Println("stalls", ReadStats().Stalls)

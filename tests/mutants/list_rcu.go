@@ -88,7 +88,7 @@ var rcuMutants = []mutant{
 		breaks: "(R-D) a grace period ends soon after its last reader left",
 		file:   "rcu/gp.go", in: "waitForReaders",
 		edits:  []edit{{before: `percpu.RaiseReaders(runtime.GOMAXPROCS(0))`, after: ``}},
-		killer: killer{pkg: "rcu", tests: "TestRD_LateExitOnAPWhereNobodyEnteredIsFoundSoon", count: 6},
+		killer: killer{pkg: "rcu", tests: "TestRD_AGracePeriodLooksAtPsThatCameSinceItBegan"},
 	},
 	{
 		name:   "pinned-sections-not-waited-for",
