@@ -186,7 +186,7 @@ func (o options) measure(groups []group, out, errs io.Writer) int {
 		err = writeChart(o.svg, rep)
 	}
 	status := cli.End(err, len(rep.Failed) > 0, rep.Partial, errs)
-	if status == harness.ExitOK && o.check && count(rep.Verdicts, missed) > 0 {
+	if status == harness.ExitOK && o.check && harness.CountVerdicts(rep.Verdicts, harness.Missed) > 0 {
 		return harness.ExitFailed
 	}
 	return status

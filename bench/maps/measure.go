@@ -18,13 +18,13 @@ import (
 // Report is what -json prints.
 type Report struct {
 	harness.Machine
-	Count    int       `json:"rounds"`
-	Short    bool      `json:"short"`
-	Partial  bool      `json:"partial"`
-	Groups   []Group   `json:"groups"`
-	Verdicts []Verdict `json:"verdicts"`
-	Skipped  []string  `json:"skipped"`
-	Failed   []string  `json:"failed"`
+	Count    int               `json:"rounds"`
+	Short    bool              `json:"short"`
+	Partial  bool              `json:"partial"`
+	Groups   []Group           `json:"groups"`
+	Verdicts []harness.Verdict `json:"verdicts"`
+	Skipped  []string          `json:"skipped"`
+	Failed   []string          `json:"failed"`
 }
 
 // Group is a part of the table.
@@ -70,7 +70,7 @@ var errWrong = errors.New("a look-up gave a wrong result")
 // measure runs the children, in interleaved rounds within each job.
 func measure(ctx context.Context, groups []group, o options, errs io.Writer) (*Report, error) {
 	rep := &Report{Machine: harness.ThisMachine(), Count: o.count, Short: o.short,
-		Groups: []Group{}, Verdicts: []Verdict{}, Skipped: []string{}, Failed: []string{}}
+		Groups: []Group{}, Verdicts: []harness.Verdict{}, Skipped: []string{}, Failed: []string{}}
 	dir, err := os.MkdirTemp("", "maps")
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func render(w io.Writer, rep *Report) {
 			}
 		}
 	}
-	renderVerdicts(w, rep)
+	harness.PrintVerdicts(w, "Must hold for rcuhash, with 2 goroutines", rep.Verdicts)
 	if len(rep.Skipped)+len(rep.Failed) > 0 {
 		fmt.Fprintln(w)
 	}
@@ -68,42 +68,4 @@ func (c *Cell) String() string {
 		mark = "~"
 	}
 	return fmt.Sprintf("%s %4s%s", harness.NS(c.Value), harness.Ratio(c.Ratio), mark)
-}
-
-func renderVerdicts(w io.Writer, rep *Report) {
-	left := count(rep.Verdicts, absent)
-	if left < len(rep.Verdicts) {
-		fmt.Fprintln(w, "\nMust hold for rcuhash, with 2 goroutines")
-		rows := [][]string{{"", "target", "figure", ""}}
-		for _, v := range rep.Verdicts {
-			if v.Verdict != absent {
-				rows = append(rows, []string{"  " + v.Claim, v.bound(), figureOf(v.Figure), v.Verdict})
-			}
-		}
-		for _, line := range harness.Align(rows) {
-			fmt.Fprintln(w, line)
-		}
-		fmt.Fprintf(w, "%d met, %d missed, %d too noisy\n", count(rep.Verdicts, met), count(rep.Verdicts, missed), count(rep.Verdicts, noisy))
-	}
-	if left > 0 {
-		fmt.Fprintf(w, "\n%s not measured: other keys or works, or not in this tree\n", harness.Plural(left, "target"))
-	}
-}
-
-// figureOf has three digits, or all that are before the point.
-func figureOf(v float64) string {
-	if v >= 1000 {
-		return harness.NS(v)
-	}
-	return fmt.Sprintf("%.3g", v)
-}
-
-// count counts the verdicts of a kind.
-func count(vs []Verdict, kind string) (n int) {
-	for _, v := range vs {
-		if v.Verdict == kind {
-			n++
-		}
-	}
-	return n
 }

@@ -1,28 +1,6 @@
 package main
 
-import (
-	"fmt"
-
-	"quiesce/bench/internal/harness"
-)
-
-// Verdict is a target, and what was measured.
-type Verdict struct {
-	Claim   string  `json:"claim"`
-	Target  float64 `json:"target"`
-	AtLeast bool    `json:"at_least"` // the figure has to be at least the target, else at most
-	Figure  float64 `json:"figure"`
-	Spread  float64 `json:"spread_percent"`
-	Verdict string  `json:"verdict"`
-}
-
-// What a verdict can be.
-const (
-	met    = "met"
-	missed = "missed"
-	noisy  = "too noisy"
-	absent = "not measured"
-)
+import "quiesce/bench/internal/harness"
 
 // ref is a figure of a peer.
 type ref struct {
@@ -32,11 +10,9 @@ type ref struct {
 
 // target is what must hold: a, or a's ratio to b in the same round.
 type target struct {
-	claim   string
-	a, b    ref
-	scale   float64 // of a alone: the target's unit
-	limit   float64
-	atLeast bool
+	harness.Target
+	a, b  ref
+	scale float64 // of a alone: the target's unit
 }
 
 const (
@@ -48,7 +24,7 @@ const (
 func targets() (ts []target) {
 	full := func(kind string, n int, peer, figure string) ref { return ref{job{kind, n}, peer, figure} }
 	most := func(claim string, a, b ref, limit float64) {
-		ts = append(ts, target{claim: claim, a: a, b: b, limit: limit})
+		ts = append(ts, target{Target: harness.Target{Claim: claim, Limit: limit}, a: a, b: b})
 	}
 	for _, n := range []int{million, 8 * million} {
 		hit := func(peer, way string) ref { return full(kindUint64, n, peer, "hit.2."+way) }
@@ -67,7 +43,7 @@ func targets() (ts []target) {
 		full(kindString, million, "rcuhash", "hit.2."+wayOne), full(kindString, million, "xsync", "hit.2."+wayEach), 0.8)
 	most("1 k integers, rcu.Reader: of xsync's time",
 		full(kindUint64, 1000, "rcuhash", "hit.2."+wayReader), full(kindUint64, 1000, "xsync", "hit.2."+wayEach), 1.5)
-	ts = append(ts, target{claim: "8 M integers, GetBatch of 16: × as fast as Get", atLeast: true, limit: 1.6,
+	ts = append(ts, target{Target: harness.Target{Claim: "8 M integers, GetBatch of 16: × as fast as Get", AtLeast: true, Limit: 1.6},
 		a: full(kindUint64, 8*million, "rcuhash", "hit.2."+wayOne), b: full(kindUint64, 8*million, "rcuhash", "hit.2."+wayBatch)})
 	for _, n := range []int{million, 8 * million} {
 		most(short(n)+" integers, one section: misses, of hits' time",
@@ -78,26 +54,24 @@ func targets() (ts []target) {
 			full(kindUint64, million, "xsync", u.figure+".2."+wayEach), 1)
 	}
 	for _, u := range []struct{ figure, what string }{{"put", "put"}, {"insert", "insert, delete"}} {
-		ts = append(ts, target{claim: "1 M integers: Go-heap allocations of " + u.what, a: full(kindUint64, million, "rcuhash", "allocs."+u.figure), scale: 1, limit: allocFree})
+		ts = append(ts, target{Target: harness.Target{Claim: "1 M integers: Go-heap allocations of " + u.what, Limit: allocFree}, a: full(kindUint64, million, "rcuhash", "allocs."+u.figure), scale: 1})
 	}
 	grow := func(figure string) ref { return ref{job{kindGrow, million}, "rcuhash", figure} }
 	return append(ts,
-		target{claim: "5 M, 21 to 100 bytes: RSS of an entry", a: ref{job{kindTexts, entries}, "rcuhash", "bytes"}, scale: 1, limit: 155},
-		target{claim: "5 M integers to integers: RSS of an entry", a: ref{job{kindRSS, entries}, "rcuhash", "bytes"}, scale: 1, limit: 32},
-		target{claim: "growth: p99.9 of Get, of that at rest", a: grow("during"), b: grow("rest"), limit: 5},
-		target{claim: "growth: longest Put, ms of CPU time", a: grow("longest_put"), scale: 1e6, limit: 1})
+		target{Target: harness.Target{Claim: "5 M, 21 to 100 bytes: RSS of an entry", Limit: 155}, a: ref{job{kindTexts, entries}, "rcuhash", "bytes"}, scale: 1},
+		target{Target: harness.Target{Claim: "5 M integers to integers: RSS of an entry", Limit: 32}, a: ref{job{kindRSS, entries}, "rcuhash", "bytes"}, scale: 1},
+		target{Target: harness.Target{Claim: "growth: p99.9 of Get, of that at rest", Limit: 5}, a: grow("during"), b: grow("rest")},
+		target{Target: harness.Target{Claim: "growth: longest Put, ms of CPU time", Limit: 1}, a: grow("longest_put"), scale: 1e6})
 }
 
 // allocFree is none an operation: what the process itself allocates while a
 // work runs is below it.
 const allocFree = 0.01
 
-// judge compares what was measured with the targets. A verdict is on the
-// median; it is too noisy if the rounds disagree and lie far apart.
-func judge(all results, count int) []Verdict {
-	out := []Verdict{}
+// judge compares what was measured with the targets.
+func judge(all results, count int) []harness.Verdict {
+	out := []harness.Verdict{}
 	for _, t := range targets() {
-		v := Verdict{Claim: t.claim, Target: t.limit, AtLeast: t.atLeast, Verdict: absent}
 		var rounds []float64
 		as := figure(all, t.a.job, t.a.peer, t.a.figure, count)
 		bs := figure(all, t.b.job, t.b.peer, t.b.figure, count)
@@ -110,41 +84,7 @@ func judge(all results, count int) []Verdict {
 				rounds = append(rounds, as[k]["v"]/bs[k]["v"])
 			}
 		}
-		if len(rounds) > 0 {
-			v.Figure, v.Spread = harness.Median(rounds), harness.Spread(rounds)
-			v.Verdict = verdictOf(t, v, rounds)
-		}
-		out = append(out, v)
+		out = append(out, t.Judge(rounds))
 	}
 	return out
-}
-
-func verdictOf(t target, v Verdict, rounds []float64) string {
-	holds := func(x float64) bool {
-		if t.atLeast {
-			return x >= t.limit
-		}
-		return x <= t.limit
-	}
-	same := 0
-	for _, r := range rounds {
-		if holds(r) == holds(v.Figure) {
-			same++
-		}
-	}
-	switch {
-	case same < len(rounds) && v.Spread > harness.NoisySpread:
-		return noisy
-	case holds(v.Figure):
-		return met
-	}
-	return missed
-}
-
-// bound is the target with its sign.
-func (v *Verdict) bound() string {
-	if v.AtLeast {
-		return fmt.Sprintf("≥ %.4g", v.Target)
-	}
-	return fmt.Sprintf("≤ %.4g", v.Target)
 }

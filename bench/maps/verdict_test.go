@@ -28,14 +28,14 @@ func TestVerdicts(t *testing.T) {
 	rcu, xsync := ref{m1, "rcuhash", "hit.2.each"}, ref{m1, "xsync", "hit.2.each"}
 	batch, one := ref{job{kindUint64, 8 * million}, "rcuhash", "hit.2.batch"}, ref{job{kindUint64, 8 * million}, "rcuhash", "hit.2.one"}
 	longest := ref{job{kindGrow, million}, "rcuhash", "longest_put"}
-	find := func(vs []Verdict, claim string) Verdict {
+	find := func(vs []harness.Verdict, claim string) harness.Verdict {
 		for _, v := range vs {
 			if strings.Contains(v.Claim, claim) {
 				return v
 			}
 		}
 		t.Fatalf("no verdict on %q", claim)
-		return Verdict{}
+		return harness.Verdict{}
 	}
 	for _, c := range []struct {
 		what   string
@@ -47,16 +47,16 @@ func TestVerdicts(t *testing.T) {
 		want   string
 		figure float64
 	}{
-		{"below", rcu, []float64{40, 41, 42}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", met, 0.82},
-		{"above", rcu, []float64{90, 91, 92}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", missed, 1.82},
-		{"ratios of one round, though the rounds differ", rcu, []float64{40, 400, 4000}, xsync, []float64{50, 500, 5000}, "1 M integers, ReadLock", met, 0.8},
-		{"far apart, and they disagree", rcu, []float64{20, 45, 90}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", noisy, 0.9},
-		{"far apart, and they agree", rcu, []float64{50, 100, 200}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", missed, 2},
-		{"close, and they disagree", rcu, []float64{42, 42.1, 43}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", met, 0.842},
-		{"at least, reached", batch, []float64{10, 10, 10}, one, []float64{17, 18, 19}, "GetBatch", met, 1.8},
-		{"at least, not reached", batch, []float64{10, 10, 10}, one, []float64{14, 14, 14}, "GetBatch", missed, 1.4},
-		{"alone", longest, []float64{2e6, 2e6, 2e6}, longest, []float64{2e6, 2e6, 2e6}, "longest Put", missed, 2},
-		{"one of two is missing", rcu, []float64{1, 1, 1}, longest, []float64{1, 1, 1}, "1 M integers, ReadLock", absent, 0},
+		{"below", rcu, []float64{40, 41, 42}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", harness.Met, 0.82},
+		{"above", rcu, []float64{90, 91, 92}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", harness.Missed, 1.82},
+		{"ratios of one round, though the rounds differ", rcu, []float64{40, 400, 4000}, xsync, []float64{50, 500, 5000}, "1 M integers, ReadLock", harness.Met, 0.8},
+		{"far apart, and they disagree", rcu, []float64{20, 45, 90}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", harness.Noisy, 0.9},
+		{"far apart, and they agree", rcu, []float64{50, 100, 200}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", harness.Missed, 2},
+		{"close, and they disagree", rcu, []float64{42, 42.1, 43}, xsync, []float64{50, 50, 50}, "1 M integers, ReadLock", harness.Met, 0.842},
+		{"at least, reached", batch, []float64{10, 10, 10}, one, []float64{17, 18, 19}, "GetBatch", harness.Met, 1.8},
+		{"at least, not reached", batch, []float64{10, 10, 10}, one, []float64{14, 14, 14}, "GetBatch", harness.Missed, 1.4},
+		{"alone", longest, []float64{2e6, 2e6, 2e6}, longest, []float64{2e6, 2e6, 2e6}, "longest Put", harness.Missed, 2},
+		{"one of two is missing", rcu, []float64{1, 1, 1}, longest, []float64{1, 1, 1}, "1 M integers, ReadLock", harness.Absent, 0},
 	} {
 		all := results{}
 		measured(all, c.a, c.as...)
@@ -89,7 +89,7 @@ func TestTheTableFits80Columns(t *testing.T) {
 		rep.Groups = append(rep.Groups, out)
 	}
 	for i, x := range targets() {
-		rep.Verdicts = append(rep.Verdicts, Verdict{Claim: x.claim, Target: x.limit, AtLeast: x.atLeast, Figure: 12345, Verdict: []string{met, missed, noisy}[i%3]})
+		rep.Verdicts = append(rep.Verdicts, harness.Verdict{Target: x.Target, Figure: 12345, Verdict: []string{harness.Met, harness.Missed, harness.Noisy}[i%3]})
 	}
 	var b bytes.Buffer
 	render(&b, rep)

@@ -32,15 +32,17 @@ type task struct {
 
 // children are the measurements that are written in Go.
 var children = map[string]func(*task) error{
-	"readers/rcu":          readersOf(chunkRCU),
-	"readers/pinned":       readersOf(chunkPinned),
-	"readers/procpin":      readersOf(chunkProcPin),
-	"readers/rwmutex":      readersOf(chunkRWMutex),
-	"readers/rbmutex":      readersOf(chunkRBMutex),
-	"readers/pointer":      readersOf(chunkPointer),
+	"readers/rcu":          readersOf(always(chunkRCU)),
+	"readers/reader":       readersOf(chunksReader),
+	"readers/pinned":       readersOf(always(chunkPinned)),
+	"readers/procpin":      readersOf(always(chunkProcPin)),
+	"readers/rwmutex":      readersOf(always(chunkRWMutex)),
+	"readers/rbmutex":      readersOf(always(chunkRBMutex)),
+	"readers/pointer":      readersOf(always(chunkPointer)),
 	"alloc/quiesce":        func(t *task) error { return allocQuiesce(t, false) },
 	"alloc/quiesce-bulk":   func(t *task) error { return allocQuiesce(t, true) },
 	"alloc/sheaf":          allocSheaf,
+	"alloc/kmalloc":        allocKmalloc,
 	"alloc/new":            allocNew,
 	"alloc/pool":           allocPool,
 	"alloc/modernc":        allocModernc,
@@ -48,6 +50,8 @@ var children = map[string]func(*task) error{
 	"reclaim/quiesce-bulk": reclaimBulk,
 	"reclaim/quiesce-free": reclaimFree,
 	"reclaim/sheaf":        reclaimSheaf,
+	"reclaim/quiesce-auto": func(t *task) error { return reclaimQuiesce(t, false) },
+	"reclaim/batch":        reclaimBatch,
 	"reclaim/new":          reclaimNew,
 	"gp/rcu":               gracePeriods(readerPreemptible, synchronize),
 	"gp/pinned":            gracePeriods(readerPinned, synchronize),
@@ -170,12 +174,15 @@ type ended struct {
 	_ [120]byte
 }
 
-// readersOf runs chunks in t.objects goroutines at once. Every one takes the
+// always is a maker of chunks that need no state.
+func always(chunk func()) func() func() { return func() func() { return chunk } }
+
+// readersOf runs chunks in t.objects goroutines at once, each of its own making. Every one takes the
 // time of each chunk; the median of all is the figure. Of several goroutines'
 // chunks only those count in which all others ended one too: readers that take
 // turns don't contend. Nor more than a few, and the chunk's own thread was not
 // preempted, by its CPU time.
-func readersOf(chunk func()) func(*task) error {
+func readersOf(made func() func()) func(*task) error {
 	return func(t *task) error {
 		var ready, done sync.WaitGroup
 		var mu sync.Mutex
@@ -192,6 +199,7 @@ func readersOf(chunk func()) func(*task) error {
 				yes, no := make([]float64, 0, maxChunks), make([]float64, 0, maxChunks)
 				seen := make([]int64, t.objects)
 				n := int64(0)
+				chunk := made()
 				chunk()
 				ready.Done()
 				<-gate

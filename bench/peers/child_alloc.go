@@ -172,6 +172,19 @@ func allocSheaf(t *task) error {
 	return c.Close()
 }
 
+// allocKmalloc is an object of the same size without a type.
+func allocKmalloc(t *task) error {
+	if t.mode != "hot" {
+		return t.noSuchMode()
+	}
+	t.run(func(n int) {
+		for range n {
+			slab.Kfree(slab.Kmalloc(64, gfp.NoWait))
+		}
+	}, 1)
+	return nil
+}
+
 var sink *obj64 // global, so that objects are on the heap
 
 func allocNew(t *task) error {

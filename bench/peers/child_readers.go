@@ -23,6 +23,17 @@ func chunkRCU() {
 	}
 }
 
+// chunksReader is one goroutine's registered reader.
+func chunksReader() func() {
+	r := rcu.NewReader() // for as long as the process
+	return func() {
+		for range chunkPairs {
+			r.ReadLock()
+			r.Unlock()
+		}
+	}
+}
+
 func chunkPinned() {
 	for range chunkPairs {
 		p := preempt.Disable()

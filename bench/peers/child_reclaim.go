@@ -1,9 +1,10 @@
 package main
 
 import (
-	"quiesce/bench/internal/harness"
+	"errors"
 	"runtime"
 
+	"quiesce/bench/internal/harness"
 	"quiesce/gfp"
 	"quiesce/rcu"
 	"quiesce/slab"
@@ -89,6 +90,7 @@ func (r *reclaimer) flood(t *task, n int) {
 		return
 	}
 	per := func(v float64) float64 { return v / float64(n) }
+	t.figure("whole", per(reclaimed-start+written-again))
 	t.figure("ns", per(reclaimed-start))
 	t.figure("cpu", per(used))
 	t.figure("enqueue", per(enqueued-start))
@@ -177,6 +179,26 @@ func reclaimSheaf(t *task) error {
 	}
 	s.Close()
 	return c.Close()
+}
+
+// reclaimBatch frees by the callback of an rcu.Batch.
+func reclaimBatch(t *task) error {
+	c, err := newCache()
+	if err != nil {
+		return err
+	}
+	b := rcu.NewBatch("peers", c.FreeBulk)
+	r := ofCache(c, false)
+	r.free = func(ps []*obj64) {
+		for _, p := range ps {
+			b.Add(p)
+		}
+	}
+	r.barrier = b.Barrier
+	if err := r.measure(t); err != nil {
+		return err
+	}
+	return errors.Join(b.Close(), c.Close())
 }
 
 // reclaimNew drops the objects; the collector finds out. A flood asks it to,

@@ -46,8 +46,10 @@ The columns:
 A row is noisy if its spread is above 20 %: the distance between the quartiles
 of the rounds, of the figure or of its ratio, whichever is larger. Run again on
 a quieter machine, or with a larger -count; -json has every spread. The rounds
-of a group's rows are interleaved. docs/measured/peers.md says what each row
-measures, and what is not comparable.
+of a group's rows are interleaved. A flood's cycle is its enqueuing, its
+reclaim, and the next owner's allocation and first write. Verdicts follow, on
+what Quiesce must reach. docs/measured/peers.md says what each row measures,
+and what is not comparable.
 
 Examples:
   go run ./bench/peers -run readers
@@ -56,7 +58,8 @@ Examples:
 
 Exit status:
   0    measured; what is absent was left out
-  1    a row failed, or the report could not be written
+  1    a row failed, the report could not be written, or -check: a target
+       is missed
   2    a bad flag, or one that selects nothing
   130  interrupted (SIGINT, SIGTERM), and clean: the table has what there is.
        A second Ctrl-C ends the program at once.
@@ -67,6 +70,7 @@ type options struct {
 	run                       string
 	count                     int
 	asJSON, list, full, quick bool
+	check                     bool
 }
 
 func (o *options) flags() *flag.FlagSet {
@@ -76,6 +80,7 @@ func (o *options) flags() *flag.FlagSet {
 	fs.IntVar(&o.count, "count", 5, "`n` rounds (default 5)")
 	fs.BoolVar(&o.full, "full", false, "4 M objects in the cold flood, not 0.5 M")
 	fs.BoolVar(&o.quick, "quick", false, "a tenth of the time and of the objects: rough figures, to see that it works")
+	fs.BoolVar(&o.check, "check", false, "status 1 if a target is missed")
 	fs.BoolVar(&o.list, "list", false, "list the rows, and end")
 	fs.BoolVar(&o.asJSON, "json", false, "print one JSON object on stdout instead of the table")
 	return fs
@@ -125,5 +130,9 @@ func (o options) measure(groups []group, out, errs io.Writer) int {
 		return harness.ExitFailed
 	}
 	err = harness.Print(out, rep, o.asJSON, func(w io.Writer) { render(w, rep) })
-	return cli.End(err, len(rep.Failed) > 0, rep.Partial, errs)
+	status := cli.End(err, len(rep.Failed) > 0, rep.Partial, errs)
+	if status == harness.ExitOK && o.check && harness.CountVerdicts(rep.Verdicts, harness.Missed) > 0 {
+		return harness.ExitFailed
+	}
+	return status
 }

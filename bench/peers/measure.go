@@ -15,10 +15,11 @@ import (
 type Report struct {
 	harness.Machine
 	Effort
-	Partial bool      `json:"partial"`
-	Groups  []Group   `json:"groups"`
-	Skipped []Skipped `json:"skipped"`
-	Failed  []string  `json:"failed"`
+	Partial  bool              `json:"partial"`
+	Groups   []Group           `json:"groups"`
+	Verdicts []harness.Verdict `json:"verdicts"`
+	Skipped  []Skipped         `json:"skipped"`
+	Failed   []string          `json:"failed"`
 }
 
 // Effort is how much was measured.
@@ -75,7 +76,7 @@ const childTimeout = 3 * time.Minute
 // measure runs the rows, round by round within each group.
 func measure(ctx context.Context, groups []group, o options, errs io.Writer) (*Report, error) {
 	rep := &Report{Machine: harness.ThisMachine(), Effort: Effort{Count: o.count, Quick: o.quick},
-		Groups: []Group{}, Skipped: []Skipped{}, Failed: []string{}}
+		Groups: []Group{}, Verdicts: []harness.Verdict{}, Skipped: []Skipped{}, Failed: []string{}}
 	dir, err := os.MkdirTemp("", "peers")
 	if err != nil {
 		return nil, err
@@ -99,6 +100,7 @@ func measure(ctx context.Context, groups []group, o options, errs io.Writer) (*R
 	if err != nil {
 		return nil, err
 	}
+	all := results{}
 	for _, g := range groups {
 		if ctx.Err() != nil {
 			break
@@ -111,10 +113,14 @@ func measure(ctx context.Context, groups []group, o options, errs io.Writer) (*R
 			}
 			return f, err
 		})
+		for i, r := range g.rows {
+			all[g.id+"/"+r.name] = rounds[i]
+		}
 		if out := summarize(&g, rounds); len(out.Rows) > 0 {
 			rep.Groups = append(rep.Groups, out)
 		}
 	}
+	rep.Verdicts = judge(all)
 	rep.Partial = ctx.Err() != nil
 	return rep, nil
 }

@@ -111,6 +111,7 @@ func join(parts ...[]row) (rows []row) {
 func readers() []row {
 	return []row{
 		based(goRow("Quiesce rcu.ReadLock", "readers/rcu")),
+		goRow("Quiesce rcu.Reader", "readers/reader"),
 		goRow("Quiesce preempt.Disable", "readers/pinned"),
 		goRow("Go bare procPin pair", "readers/procpin"),
 		goRow("Go sync.RWMutex", "readers/rwmutex"),
@@ -152,7 +153,7 @@ func allGroups() []group {
 	return []group{
 		{"readers1", "Empty read-side pair, 1 thread", short.of("", 1), readers()},
 		{"readers2", "Empty read-side pair, in each of 2 threads at once", size{ns: 250e3, batches: 601}.of("", 2), readers()},
-		{"hot", "Allocate and free one object of 64 B, hot", short.of("hot", 1), inOneThread()},
+		{"hot", "Allocate and free one object of 64 B, hot", short.of("hot", 1), join(inOneThread(), []row{goRow("Quiesce Kmalloc, Kfree", "alloc/kmalloc")})},
 		{"shuffled", "10,000 of 64 B allocated, then freed in shuffled order, per pair", short.of("shuffled", 1), inOneThread()},
 		{"remote", "64 B allocated in one thread, freed in another, per object", long.of("remote", 1), join([]row{
 			based(goRow("Quiesce Alloc, Free", "alloc/quiesce")),
@@ -164,12 +165,15 @@ func allGroups() []group {
 		{"churn", "1000 of 64 B allocated, then freed after a grace period, for ever", size{ns: 20e6, batches: 8, objects: 1, mode: "churn"}, join([]row{
 			based(goRow("Quiesce Alloc, FreeRCU", "reclaim/quiesce")),
 			goRow("Quiesce Sheaf.Alloc, FreeRCU", "reclaim/sheaf"),
+			goRow("Quiesce Alloc, rcu.Batch", "reclaim/batch"),
 			goRow("Quiesce Alloc, Free at once", "reclaim/quiesce-free"),
 			goRow("Go new, collected", "reclaim/new"),
 		}, deferred())},
 		{"flood", "Flood of cold, shuffled 64 B objects: from enqueuing to reclaimed", size{ns: 20e6, batches: 1, objects: floodObjects, mode: "flood"}, join([]row{
 			based(goRow("Quiesce FreeRCU, hand-over", "reclaim/quiesce")),
+			goRow("Quiesce FreeRCU, as it comes", "reclaim/quiesce-auto"),
 			goRow("Quiesce FreeRCU, kfree_bulk", "reclaim/quiesce-bulk"),
+			goRow("Quiesce rcu.Batch", "reclaim/batch"),
 			goRow("Go new, runtime.GC", "reclaim/new"),
 		}, deferred())},
 		{"sync", "Grace period without readers", short.of("sync", 1), []row{

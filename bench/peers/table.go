@@ -26,6 +26,7 @@ func render(w io.Writer, rep *Report) {
 	fmt.Fprintln(w, strings.TrimSpace(text.WrapSoft(head, 80)))
 
 	printTable(w, rep.Groups)
+	harness.PrintVerdicts(w, "Must hold for Quiesce", rep.Verdicts)
 	if len(rep.Skipped)+len(rep.Failed) > 0 {
 		fmt.Fprintln(w)
 	}
@@ -77,7 +78,7 @@ func notes(r *Row) string {
 	}
 	f := r.Figures
 	if e, ok := f["enqueue"]; ok {
-		notes = append(notes, fmt.Sprintf("enqueue %s, reclaim %s, next owner's first write %s", harness.NS(e), harness.NS(f["reclaim"]), harness.NS(f["write"])))
+		notes = append(notes, fmt.Sprintf("cycle %s: enqueue %s, reclaim %s, next owner's first write %s", harness.NS(f["whole"]), harness.NS(e), harness.NS(f["reclaim"]), harness.NS(f["write"])))
 	}
 	if mb := f["peak_mb"]; mb >= 1 {
 		notes = append(notes, fmt.Sprintf("+%.0f MB", mb))

@@ -159,6 +159,7 @@ static void flood(long n, int tell)
 	free(p);
 	if (!tell)
 		return;
+	figure("whole", (enqueue + reclaim + write) / (double)n);
 	figure("ns", (enqueue + reclaim) / (double)n);
 	figure("cpu", used / (double)n);
 	figure("enqueue", enqueue / (double)n);
