@@ -2,7 +2,7 @@
 # .ci/nightly.
 .DEFAULT_GOAL := help
 .PHONY: help quick full nightly test race poison lockdep lint build bench baseline benchcmp \
-	fuzz map-chart mutants torture litmus formal arm64 demo rename
+	fuzz map-chart mutants shared torture litmus formal arm64 demo rename
 
 work    = ./... ./cmd/quiesce/... ./bench/... ./tests/...
 FUZZTIME ?= 30s
@@ -66,6 +66,9 @@ fuzz: ## every fuzz target in turn: FUZZTIME=5m FUZZ=FuzzSlab
 
 mutants: ## show that the tests notice when the library is broken: five minutes
 	@go run ./tests/mutants
+
+shared: ## count what processors share, with 2, 16 and 64 Ps: some minutes
+	@go run ./tests/shared
 
 torture: ## every scenario: DURATION=1h
 	go run ./cmd/quiesce torture -duration $(DURATION)

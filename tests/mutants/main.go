@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"text/tabwriter"
+
+	"quiesce/tests/internal/overlay"
 )
 
 const usage = `usage: go run ./tests/mutants [-run regexp] [-list] [-json]
@@ -95,19 +95,9 @@ func main() {
 	}
 }
 
-// repository finds the root of the workspace that the working directory is in.
-func repository(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOWORK").Output()
-	work := strings.TrimSpace(string(out))
-	if err != nil || filepath.Base(work) != "go.work" {
-		return "", errors.New("run this inside of the repository (go env GOWORK names no go.work)")
-	}
-	return filepath.Dir(work), nil
-}
-
 // runAll is the whole job. The error is the runner's own.
 func runAll(ctx context.Context, ms []mutant) ([]result, error) {
-	root, err := repository(ctx)
+	root, err := overlay.Root(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"quiesce/tests/internal/overlay"
 )
 
 // result is the outcome of one mutant.
@@ -39,27 +40,12 @@ type bench struct {
 // repository's own.
 func (b *bench) build(ctx context.Context, name, pkg string, flags []string, files map[string]string) (binary string, err error) {
 	dir := filepath.Join(b.dir, name)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", err
-	}
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for file, text := range files {
-		with := filepath.Join(dir, strconv.Itoa(len(overlay.Replace))+filepath.Ext(file))
-		if err := os.WriteFile(with, []byte(text), 0o666); err != nil {
-			return "", err
-		}
-		overlay.Replace[filepath.Join(b.root, filepath.FromSlash(file))] = with
-	}
-	list, err := json.Marshal(overlay)
+	list, err := overlay.Write(b.root, dir, files)
 	if err != nil {
 		return "", err
 	}
-	listFile := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(listFile, list, 0o666); err != nil {
-		return "", err
-	}
 	binary = filepath.Join(dir, "killer.test")
-	args := append([]string{"test", "-c", "-overlay=" + listFile, "-o", binary}, flags...)
+	args := append([]string{"test", "-c", "-overlay=" + list, "-o", binary}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "./"+pkg)...)
 	cmd.Dir = b.root
 	if out, err := cmd.CombinedOutput(); err != nil {
