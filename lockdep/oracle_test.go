@@ -12,6 +12,7 @@ import (
 	"quiesce/internal/depcheck"
 	"quiesce/internal/fuzztape"
 	"quiesce/internal/race"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 )
 
@@ -373,9 +374,12 @@ func (w *witness) random(seed uint64, n int) (c tally, err error) {
 // a run without contention, (b) and every report names a strong circle, or a
 // second lock of a class, of the program.
 func TestA_B_OracleRandomPrograms(t *testing.T) {
-	w, n := newWitness(t), 20_000
-	if race.Enabled || testing.Short() {
+	w, n := newWitness(t), 4000
+	switch {
+	case race.Enabled || testing.Short():
 		n = 2000
+	case testkit.Long():
+		n = 20_000
 	}
 	c, err := w.random(1, n)
 	if err != nil {

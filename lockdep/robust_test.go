@@ -9,7 +9,6 @@ import (
 	"unsafe"
 
 	"quiesce/internal/depcheck"
-	"quiesce/internal/race"
 	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/lockdep"
@@ -91,9 +90,9 @@ func TestGoroutinesMigrateBetweenChangingPs(t *testing.T) {
 
 // A lock that is gone leaves its class and nothing else.
 func TestShortLivedLocksLeaveTheirClass(t *testing.T) {
-	w, n := newWitness(t), 1_000_000
-	if race.Enabled || testing.Short() {
-		n = 100_000
+	w, n := newWitness(t), 100_000
+	if testkit.Long() {
+		n = 1_000_000
 	}
 	type object struct {
 		mu lock.Mutex

@@ -6,12 +6,18 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/internal/race"
 	"quiesce/internal/sys"
 	"quiesce/internal/testkit"
 )
 
-// stressTime is how long one stress runs. Long runs belong to rcutorture.
-const stressTime = 120 * time.Millisecond
+// stressTime is how long one stress runs. Longer runs belong to rcutorture.
+var stressTime = func() time.Duration {
+	if testkit.Long() || race.Enabled {
+		return 120 * time.Millisecond
+	}
+	return 60 * time.Millisecond
+}()
 
 // dawdle makes a section longer, so that grace periods happen inside.
 func dawdle() {

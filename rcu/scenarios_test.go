@@ -175,6 +175,7 @@ func TestStallIsReportedAgainAndAgainWithFlavourAndP(t *testing.T) {
 // A handler of stall reports is user code: it may read the statistics and
 // register callbacks.
 func TestStallHandlerMayUseThePackage(t *testing.T) {
+	t.Parallel() // a process of its own
 	out, err := child("stall handler")
 	if err != nil || !strings.Contains(out, "callback ran") {
 		t.Errorf("%v\n%s", err, out)

@@ -41,6 +41,7 @@ func init() {
 // A suspended machine, a paused container, a debugger: the time for which the
 // process was stopped is nobody's stall.
 func TestAStopOfTheProcessIsNoStall(t *testing.T) {
+	t.Parallel() // a process of its own
 	c := testkit.OfTest(t, "stopped").Command(t.Context())
 	c.Stdout, c.Stderr = nil, nil
 	out, err := c.StdoutPipe()

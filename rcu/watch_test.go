@@ -61,6 +61,7 @@ func init() {
 func batchBlocks(release chan struct{}) func([]*int) { return func([]*int) { <-release } }
 
 func TestABatchThatBlocksIsReportedByItsName(t *testing.T) {
+	t.Parallel() // a process of its own
 	out, err := child("batch blocks")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -82,6 +83,7 @@ func TestABatchThatBlocksIsReportedByItsName(t *testing.T) {
 func blocks(release chan struct{}) func() { return func() { <-release } }
 
 func TestACallbackThatBlocksIsReportedByName(t *testing.T) {
+	t.Parallel() // a process of its own
 	out, err := child("callback blocks")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -149,6 +149,7 @@ func TestUseOfAClosedMapIsNamedWhereThePanicIsFatal(t *testing.T) {
 		}
 		for _, op := range closedOps {
 			t.Run(c.name+"/"+op.name, func(t *testing.T) {
+				t.Parallel() // a process of its own
 				out, err := testkit.OfTest(t, c.name+"/"+op.name).Output()
 				if err == nil || !strings.Contains(out, "panic: quiesce/rcuhash: "+op.says+" of a closed map") {
 					t.Errorf("%v\n%s", err, out)

@@ -184,9 +184,9 @@ func TestHA_KeysThatStayAreFoundWhileTheMapGrowsAndShrinks(t *testing.T) {
 			turned.Add(1)
 		}
 	})
-	d := 3 * time.Second
-	if testing.Short() {
-		d = 500 * time.Millisecond
+	d := 500 * time.Millisecond
+	if testkit.Long() {
+		d = 3 * time.Second
 	}
 	for end := time.Now().Add(d); time.Now().Before(end) && !stop.Load(); {
 		time.Sleep(10 * time.Millisecond)
@@ -271,9 +271,9 @@ func TestWritersLoseNothingWhileTheMapGrowsAndShrinks(t *testing.T) {
 // writers, again and again.
 func TestHA_KeysAreFoundWhileAMapLeavesItsSmallTable(t *testing.T) {
 	a := newPages(t, 0)
-	rounds := 2000
-	if testing.Short() {
-		rounds = 300
+	rounds := 300
+	if testkit.Long() {
+		rounds = 2000
 	}
 	for range rounds {
 		m, err := New[uint64, uint64](0, WithAllocator(a))

@@ -127,6 +127,7 @@ func TestUseOfWhatIsClosedIsNamedWhereThePanicIsFatal(t *testing.T) {
 		}
 		for _, op := range closedOps {
 			t.Run(context+"/"+op.name, func(t *testing.T) {
+				t.Parallel() // a process of its own
 				out, err := testkit.OfTest(t, context+"/"+op.name).Output()
 				if err == nil || !strings.Contains(out, "panic: quiesce/slab: use of closed ") {
 					t.Errorf("%v\n%s", err, tail(out))

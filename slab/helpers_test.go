@@ -102,10 +102,13 @@ func isChild() bool { return testkit.Scenario() != "" }
 // chainStress is how long the chain is stressed; before it was mended 6 of 6
 // runs failed within 6 s.
 var chainStress = func() time.Duration {
-	if os.Getenv("QUIESCE_MINUTE") == "1" {
+	switch {
+	case os.Getenv("QUIESCE_MINUTE") == "1":
 		return 30 * time.Second
+	case testkit.Long() || raceEnabled:
+		return 2 * time.Second
 	}
-	return 2 * time.Second
+	return 600 * time.Millisecond
 }()
 
 // slowedFor is how long the back-pressure test floods; QUIESCE_MINUTE=1 makes

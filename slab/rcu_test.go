@@ -145,6 +145,10 @@ func TestAReadersObjectDoesNotChange(t *testing.T) {
 // every object is set by FreeRCU and taken by the reclaimer, never from the
 // wrong state.
 func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
+	each := 20_000
+	if testkit.Long() {
+		each = 60_000
+	}
 	for _, tc := range []struct {
 		name  string
 		sheaf int
@@ -186,8 +190,8 @@ func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
 			old := runtime.GOMAXPROCS(0)
 			<-testkit.AsyncN(4, func(g int) {
 				rnd := rand.New(rand.NewPCG(3, uint64(g)))
-				for i := range 60_000 {
-					if g == 0 && i%3000 == 0 {
+				for i := range each {
+					if g == 0 && i%(each/20) == 0 {
 						runtime.GOMAXPROCS(1 + rnd.IntN(6))
 					}
 					p := c.Alloc(gfp.Kernel)

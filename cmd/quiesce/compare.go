@@ -43,6 +43,7 @@ func compareFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 	strategies := fs.String("strategies", "", "`names`, separated by commas (default: all)")
 	fs.IntVar(&cfg.Objects, "objects", 0, "`n` objects of 64 bytes in a cold flood (default 500000, with -full 4000000)")
 	fs.BoolVar(&cfg.Full, "full", false, "4 million cold objects, and a cold flood for every kind of caller")
+	fs.BoolVar(&cfg.Quick, "quick", false, "a tenth of the work in a cell, and three runs: rough figures, to see that it works")
 	html := fs.String("html", "", "write a report with charts to `file`: one page that needs nothing else")
 	csv := fs.Bool("csv", false, "print comma-separated values on stdout instead of the tables, a line for each cell")
 	return func(r *run) (*result, error) {

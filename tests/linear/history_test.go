@@ -20,7 +20,7 @@ import (
 	"quiesce/rcuhash"
 )
 
-var duration = flag.Duration("linear.time", 2*time.Second, "time for each kind of history")
+var duration = flag.Duration("linear.time", time.Second, "time for each kind of history")
 
 const (
 	clients = 4

@@ -16,7 +16,7 @@ var (
 	seedFlag    = flag.Uint64("seed", 0, "seed of the first program; 0: a new one")
 	opsFlag     = flag.Int("ops", 1500, "operations in a program")
 	runsFlag    = flag.Int("runs", 4, "runs of a program after the first")
-	forFlag     = flag.Duration("for", 10*time.Second, "how long programs are begun; 0: one program")
+	forFlag     = flag.Duration("for", 4*time.Second, "how long programs are begun; 0: one program")
 	replayFlag  = flag.String("replay", "", "a file with a program to run in place of random ones")
 	reduceFlag  = flag.Duration("reduce", 5*time.Minute, "how long a failure is reduced")
 	optionsFlag = flag.String("options", "", "the options of -replay")
@@ -34,7 +34,7 @@ func TestResultsDoNotDependOnOptions(t *testing.T) {
 	}
 	end := time.Now().Add(*forFlag)
 	if testing.Short() {
-		end = time.Now().Add(*forFlag / 4)
+		end = time.Now().Add(*forFlag / 2)
 	}
 	programs, runs := 0, 0
 	for ; programs == 0 || time.Now().Before(end); seed++ {

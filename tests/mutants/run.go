@@ -76,7 +76,7 @@ func (b *bench) run(ctx context.Context, binary string, k killer) (outcome, erro
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(cmd.Env, k.env...)
+	cmd.Env = append(append(cmd.Env, "QUIESCE_TEST_LONG=1"), k.env...)
 	cmd.WaitDelay = 2 * time.Second // for grandchildren that hold its output
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"quiesce/gfp"
@@ -128,13 +129,19 @@ var atomicInstructions = map[string]*regexp.Regexp{
 	"arm64": regexp.MustCompile(`\b(LDADD|LDCLR|LDEOR|LDOR|SWP|CAS|STLR|STLXR|LDAXR|LDXR|STXR|DMB|DSB)`),
 }
 
-// disassemble returns the instructions of each function of a test binary of
-// this package that matches, by symbol.
-func disassemble(t *testing.T, pattern string, flags ...string) map[string][]string {
+// testBinary builds this package's test binary: go test strips the one that
+// runs.
+func testBinary(t *testing.T, flags ...string) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "policy.test")
-	build := append([]string{"test", "-c", "-o", bin}, flags...)
-	goTool(t, append(build, "./tests/policy")...) // go test strips the binary that runs
+	goTool(t, append(append([]string{"test", "-c", "-o", bin}, flags...), "./tests/policy")...)
+	return bin
+}
+
+// disassemble returns the instructions of each function of a binary that
+// matches, by symbol.
+func disassemble(t *testing.T, bin, pattern string) map[string][]string {
+	t.Helper()
 	functions := map[string][]string{}
 	symbol := ""
 	for line := range strings.Lines(goTool(t, "tool", "objdump", "-s", pattern, bin)) {
@@ -148,16 +155,55 @@ func disassemble(t *testing.T, pattern string, flags ...string) map[string][]str
 	return functions
 }
 
+// plain is the test binary as it is built without flags: the instructions of
+// the module's functions, and all variables.
+var plain struct {
+	sync.Once
+	functions map[string][]string
+	variables []symbol
+}
+
+func readPlain(t *testing.T) {
+	t.Helper()
+	plain.Do(func() {
+		bin := testBinary(t)
+		plain.functions = disassemble(t, bin, "^"+quoted)
+		plain.variables = variables(t, bin)
+	})
+	if plain.variables == nil {
+		t.Fatal("the binary could not be read: see the first test that failed")
+	}
+}
+
+// functions returns the functions of the test binary that match, as disassemble
+// does.
+func functions(t *testing.T, pattern string) map[string][]string {
+	t.Helper()
+	readPlain(t)
+	re, found := regexp.MustCompile(pattern), map[string][]string{}
+	for symbol, code := range plain.functions {
+		if re.MatchString(symbol) {
+			found[symbol] = code
+		}
+	}
+	return found
+}
+
+// fastSymbols matches the fast paths.
+func fastSymbols() string {
+	var patterns []string
+	for _, f := range fastPaths {
+		patterns = append(patterns, f.symbol)
+	}
+	return "^(" + strings.Join(patterns, "|") + ")$"
+}
+
 func TestFastPathsHaveNoAtomics(t *testing.T) {
 	atomics := atomicInstructions[runtime.GOARCH]
 	if atomics == nil {
 		t.Skipf("no table of atomic instructions for %s", runtime.GOARCH)
 	}
-	var patterns []string
-	for _, f := range fastPaths {
-		patterns = append(patterns, f.symbol)
-	}
-	functions := disassemble(t, "^("+strings.Join(patterns, "|")+")$")
+	functions := functions(t, fastSymbols())
 	for _, f := range fastPaths {
 		whole := regexp.MustCompile("^(?:" + f.symbol + ")$")
 		found := false
@@ -190,7 +236,7 @@ func TestAtomicsAreSeenWhereTheyAre(t *testing.T) {
 	}
 	symbol := module + `rcu.StartPoll`
 	found := false
-	for _, code := range disassemble(t, "^"+regexp.QuoteMeta(symbol)+"$") {
+	for _, code := range functions(t, "^"+regexp.QuoteMeta(symbol)+"$") {
 		for _, instruction := range code {
 			found = found || atomics.MatchString(instruction)
 		}
@@ -208,7 +254,7 @@ func TestTheAllocationFastPathNeverReadsTheFlags(t *testing.T) {
 		t.Skipf("the registers are amd64's, this is %s", runtime.GOARCH)
 	}
 	symbol := module + "slab.(*cache).alloc"
-	code := disassemble(t, "^"+regexp.QuoteMeta(symbol)+"$")[symbol]
+	code := functions(t, "^"+regexp.QuoteMeta(symbol)+"$")[symbol]
 	// Arguments: the cache in AX, what round 0 got in BX, the flags in CX, the
 	// round in DI. A jump taken for round 1 leads past the pin.
 	flags := regexp.MustCompile(`\b(CX|CL)\b`)

@@ -90,6 +90,7 @@ func TestTheCodeOfThePagesCompiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("vets some twenty packages")
 	}
+	t.Parallel()
 	dir, paths := t.TempDir(), importable(t)
 	abs, err := filepath.Abs(root)
 	if err != nil {

@@ -76,6 +76,7 @@ func instructions(code []string) (out []string) {
 // The plain build pays nothing for what lockdep's tag adds to fast paths: it
 // compiles to the instructions that it would have without the hooks.
 func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
+	t.Parallel()
 	texts := map[string][]byte{}
 	for _, path := range hooked {
 		text, hooks := hookless(t, path)
@@ -84,7 +85,7 @@ func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
 		}
 		texts[path] = text
 	}
-	with, without := fastCode(t, nil), fastCode(t, texts)
+	with, without := functions(t, fastSymbols()), fastCode(t, texts)
 	compared := 0
 	for symbol, code := range with {
 		a, b := instructions(code), instructions(without[symbol])
@@ -108,10 +109,11 @@ func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
 
 // The comparison can fail: a hook that is not constant is caught.
 func TestAHookInAFastPathIsSeen(t *testing.T) {
+	t.Parallel()
 	path, symbol := "rcu/reader.go", module+"rcu.(*Guard).unlock"
 	text := strings.Replace(read(t, path), "if depcheck.Tagged &&", "if depcheck.Enabled() &&", 1)
 	planted := fastCode(t, map[string][]byte{path: []byte(text)})[symbol]
-	if len(planted) == 0 || slices.Equal(instructions(planted), instructions(fastCode(t, nil)[symbol])) {
+	if len(planted) == 0 || slices.Equal(instructions(planted), instructions(functions(t, fastSymbols())[symbol])) {
 		t.Errorf("%s is the same with a check of depcheck.Enabled:\n%s", symbol, strings.Join(planted, "\n"))
 	}
 }
@@ -140,9 +142,5 @@ func fastCode(t *testing.T, texts map[string][]byte) map[string][]string {
 	if err := os.WriteFile(configPath, config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var patterns []string
-	for _, f := range fastPaths {
-		patterns = append(patterns, f.symbol)
-	}
-	return disassemble(t, "^("+strings.Join(patterns, "|")+")$", "-overlay", configPath)
+	return disassemble(t, testBinary(t, "-overlay", configPath), fastSymbols())
 }

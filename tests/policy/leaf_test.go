@@ -86,7 +86,7 @@ func TestLeavesDoWhatThePinnedPathDoesInItsOrder(t *testing.T) {
 	if runtime.GOARCH != "amd64" || !sys.Leaves {
 		t.Skip("no leaves for amd64 in this build")
 	}
-	functions := disassemble(t, `^`+quoted+`(rcu|slab)\.leaf[A-Z]\w*\.abi0$`)
+	functions := functions(t, `^`+quoted+`(rcu|slab)\.leaf[A-Z]\w*\.abi0$`)
 	if len(functions) != len(leaves) {
 		t.Errorf("%d leaves, want %d", len(functions), len(leaves))
 	}

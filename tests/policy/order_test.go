@@ -302,7 +302,7 @@ func TestPlainStoresKeepTheirOrderInTheCompiledCode(t *testing.T) {
 	for _, o := range storeOrders {
 		patterns = append(patterns, regexp.QuoteMeta(module+o.symbol))
 	}
-	functions := disassemble(t, "^("+strings.Join(patterns, "|")+")$")
+	functions := functions(t, "^("+strings.Join(patterns, "|")+")$")
 	for _, o := range storeOrders {
 		lines := functions[module+o.symbol]
 		if err := o.check(parse(lines)); err != nil {

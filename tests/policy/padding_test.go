@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,11 +31,9 @@ type symbol struct {
 	name     string
 }
 
-// variables are the variables of a test binary of this package.
-func variables(t *testing.T) (all []symbol) {
+// variables are the variables of a binary.
+func variables(t *testing.T, bin string) (all []symbol) {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "policy.test")
-	goTool(t, "test", "-c", "-o", bin, "./tests/policy")
 	for l := range strings.Lines(goTool(t, "tool", "nm", "-size", bin)) {
 		f := strings.Fields(l)
 		if len(f) < 4 || !strings.Contains("DdBb", f[2]) {
@@ -67,7 +64,8 @@ func sharers(all []symbol, s symbol, off, size uint64) (names []string) {
 }
 
 func TestHotGlobalsShareNoLine(t *testing.T) {
-	all := variables(t)
+	readPlain(t)
+	all := plain.variables
 	for _, h := range hotGlobals {
 		found := false
 		for _, s := range all {

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"quiesce/internal/testkit"
 )
 
 // A killed process leaves nothing that outlives it, and the next one starts as if
@@ -96,13 +98,13 @@ func nothingShared(t *testing.T, pid int) {
 
 // stop is how long the long stop lasts.
 func stop() time.Duration {
-	if testing.Short() {
-		return 2 * time.Second
+	if testkit.Long() {
+		return 30 * time.Second
 	}
-	return 30 * time.Second
+	return 3 * time.Second
 }
 
-// Stopped for half a minute with a reader in its section and a grace period
+// Stopped for seconds, in the long form half a minute, with a reader in its section and a grace period
 // that waits for it: nothing ends early, nothing hangs, and the stall is
 // reported for each grace period that waited, at doubled times, naming the kind
 // of reader.
@@ -187,9 +189,9 @@ func TestAStormOfStopsHarmsNobody(t *testing.T) {
 	t.Parallel()
 	c := begin(t, "world")
 	c.expect("ready")
-	stops := 400
-	if testing.Short() {
-		stops = 100
+	stops := 150
+	if testkit.Long() {
+		stops = 400
 	}
 	for range stops {
 		time.Sleep(rand.N(8 * time.Millisecond))

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/internal/race"
 	"quiesce/internal/testkit"
 )
 
@@ -45,16 +46,26 @@ func TestMain(m *testing.M) {
 func run(t *testing.T, scenario, gorace string, procs int) string {
 	t.Helper()
 	out, err := testkit.Child{Scenario: scenario, Binary: testkit.RaceBinary(t), Timeout: time.Minute,
-		Env: []string{"GORACE=atexit_sleep_ms=10 " + gorace, fmt.Sprint("GOMAXPROCS=", procs)}}.Output()
+		Env: []string{"GORACE=atexit_sleep_ms=10 " + gorace, fmt.Sprint("GOMAXPROCS=", procs), awhileEnv + "=" + turn()}}.Output()
 	if err != nil && (errors.Is(err, context.DeadlineExceeded) || !strings.Contains(out, "DATA RACE")) {
 		t.Fatalf("%s: %v\n%s", scenario, err, out)
 	}
 	return out
 }
 
+// turn is the time of a scenario. go test -race, which .ci/run calls too, gives
+// each more.
+func turn() string {
+	if race.Enabled || testkit.Long() {
+		return "300ms"
+	}
+	return "100ms"
+}
+
 func check(t *testing.T, list []scenario) {
 	for _, s := range list {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel() // a process of its own
 			for _, procs := range []int{1, 4} {
 				if s.procs != 0 && s.procs != procs {
 					continue

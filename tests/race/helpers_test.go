@@ -1,6 +1,7 @@
 package race_test
 
 import (
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -175,10 +176,18 @@ func newPages(limit int64) *page.Allocator {
 	return a
 }
 
-const (
-	awhile = 300 * time.Millisecond
-	long   = 40 * time.Second // a report ends the scenario
-)
+// long is how long a scenario waits for the report that ends it.
+const long = 40 * time.Second
+
+// awhileEnv has the time for which a scenario that must be silent runs.
+const awhileEnv = "QUIESCE_TEST_AWHILE"
+
+var awhile = func() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(awhileEnv)); err == nil {
+		return d
+	}
+	return 300 * time.Millisecond
+}()
 
 // workerEnds waits until the worker that runs callbacks has ended.
 func workerEnds() { time.Sleep(50 * time.Millisecond) }

@@ -19,6 +19,7 @@ import (
 type order struct {
 	Strategy string `json:"strategy"`
 	RT       bool   `json:"preempt_rt"`
+	Quick    bool   `json:"quick,omitempty"`
 	Jobs     []Job  `json:"jobs"`
 }
 
@@ -43,6 +44,7 @@ func Child(in io.Reader, out io.Writer) int {
 		return 1
 	}
 	b := newBench(o.Strategy)
+	b.quick = o.Quick
 	for i, j := range o.Jobs {
 		enc.Encode(message{Job: i, Begins: true, Ref: b.reference()})
 		m := message{Job: i}

@@ -20,6 +20,7 @@ type Job struct {
 // bench runs jobs in a child.
 type bench struct {
 	strategy string
+	quick    bool // a tenth of the work, and no more runs if they disagree
 	swept    *kit.Sweep
 	sum      byte  // keeps the walk from being optimized away
 	clock    int64 // ns between two readings of the clock
@@ -148,10 +149,18 @@ const (
 // agreeing is how many runs of a cell must agree.
 const agreeing = 3
 
+// some is n, or with quick a tenth of it, at least least.
+func (b *bench) some(n, least int) int {
+	if b.quick {
+		return max(n/10, least)
+	}
+	return n
+}
+
 // repeat runs fn until the closest three of the figures that it returns agree.
-func repeat(fn func() (float64, error)) (t Timed, err error) {
+func (b *bench) repeat(fn func() (float64, error)) (t Timed, err error) {
 	var v []float64
-	for len(v) < repeats || len(v) < repeats+more && kit.Spread(v, agreeing) > maxSpread {
+	for len(v) < repeats || !b.quick && len(v) < repeats+more && kit.Spread(v, agreeing) > maxSpread {
 		x, err := fn()
 		if err != nil {
 			return t, err

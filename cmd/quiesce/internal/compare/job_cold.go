@@ -67,7 +67,7 @@ func (b *bench) floods(j Job, depot int64, c *Cold) (runs []floodRun, err error)
 		return nil, err
 	}
 	ctx := newCaller(j.Caller)
-	t, err := repeat(func() (float64, error) {
+	t, err := b.repeat(func() (float64, error) {
 		r, err := b.flood(in, j, ctx, objs)
 		runs = append(runs, r)
 		return r.enqueue + r.reclaim, err

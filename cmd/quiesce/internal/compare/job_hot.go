@@ -10,8 +10,9 @@ import (
 	"quiesce/rcu"
 )
 
-// hotBursts is how many bursts a run of a hot cell has.
-const hotBursts = 500
+// hotBursts is how many bursts a run of a hot cell has: more than the 64 that
+// the exhausted case has to a reader.
+func (b *bench) hotBursts() int { return b.some(500, 130) }
 
 // hotRun is one run of a hot cell.
 type hotRun struct {
@@ -46,7 +47,7 @@ func (b *bench) hot(j Job) (*Hot, error) {
 	}
 	var runs []*hotRun
 	before := in.Counts()
-	h.Timed, err = repeat(func() (float64, error) {
+	h.Timed, err = b.repeat(func() (float64, error) {
 		r, err := b.hotOnce(in, j, c)
 		if err != nil {
 			return 0, err
@@ -103,7 +104,7 @@ func (b *bench) hotOnce(in *Instance, j Job, c *caller) (*hotRun, error) {
 	if j.Exhausted {
 		defer contender(in)()
 	}
-	r := &hotRun{calls: newHist(), call: make([]float64, 0, hotBursts)}
+	r := &hotRun{calls: newHist(), call: make([]float64, 0, b.hotBursts())}
 	counter, err := perf.CountMisses()
 	if err == nil {
 		defer counter.Close()
@@ -118,7 +119,7 @@ func (b *bench) hotOnce(in *Instance, j Job, c *caller) (*hotRun, error) {
 	in.Barrier()
 	end := sys.Nanotime()
 	cpu2, sleeps2 := perf.Usage()
-	const objects = hotBursts * burst
+	objects := float64(b.hotBursts() * burst)
 	seconds := float64(end-begin) / 1e9
 	r.churn, r.cpu = float64(end-begin)/objects, float64(cpu2-cpu)/objects
 	r.gps, r.sleeps = float64(rcu.ReadStats().GracePeriods-gp)/seconds, float64(sleeps2-sleeps)/seconds
@@ -128,11 +129,11 @@ func (b *bench) hotOnce(in *Instance, j Job, c *caller) (*hotRun, error) {
 	return r, nil
 }
 
-// bursts allocates and frees hotBursts bursts.
+// bursts allocates and frees the bursts of a run.
 func (b *bench) bursts(in *Instance, j Job, c *caller, squeezed *Squeezed, r *hotRun) error {
 	var objs [burst]*Object
 	var g rcu.Guard
-	for n := range hotBursts {
+	for n := range b.hotBursts() {
 		if j.Exhausted && n%64 == 0 {
 			if n > 0 {
 				g.Unlock()
@@ -193,7 +194,7 @@ func (b *bench) timeEach(in *Instance, objs *[burst]*Object, raw bool, r *hotRun
 // reclaimHot is the processor time from the last reader's end until everything
 // is back, for objects that were just used.
 func (b *bench) reclaimHot(in *Instance, j Job, c *caller) (float64, error) {
-	const objects = 32 << 10
+	objects := b.some(32<<10, 4<<10)
 	var v []float64
 	for range repeats {
 		objs, err := in.fill(objects)
@@ -212,7 +213,7 @@ func (b *bench) reclaimHot(in *Instance, j Job, c *caller) (float64, error) {
 		g.Unlock()
 		in.Barrier()
 		cpu2, _ := perf.Usage()
-		v = append(v, float64(cpu2-cpu)/objects)
+		v = append(v, float64(cpu2-cpu)/float64(objects))
 	}
 	return kit.Median(v), nil
 }

@@ -32,7 +32,7 @@ func (b *bench) light(j Job) (*Light, error) {
 		gp := rcu.ReadStats().GracePeriods
 		_, s := perf.Usage()
 		begin := sys.Nanotime()
-		for range lightCalls {
+		for range b.some(lightCalls, 20) {
 			if o := in.Alloc(); free && o != nil {
 				c.do(func(raw bool) { in.freeOne(o, raw) })
 			} else {
@@ -44,7 +44,7 @@ func (b *bench) light(j Job) (*Light, error) {
 		return float64(s2 - s), float64(rcu.ReadStats().GracePeriods - gp), float64(sys.Nanotime()-begin) / 1e9
 	}
 	var wakes, gps []float64
-	t, err := repeat(func() (float64, error) {
+	t, err := b.repeat(func() (float64, error) {
 		own, _, took := loop(false)
 		all, gp, took2 := loop(true)
 		in.Barrier()
@@ -60,7 +60,7 @@ func (b *bench) light(j Job) (*Light, error) {
 	l.IdleWakes = max(idle()-quiet, 0)
 
 	var waits []float64
-	for range lightShots {
+	for range b.some(lightShots, 3) {
 		in.Barrier()
 		before := in.Counts().Reclaimed
 		o := in.Alloc()

@@ -26,12 +26,12 @@ const (
 func (b *bench) locks(j Job) (*Locks, error) {
 	l := &Locks{RT: preempt.RT()}
 	var raws, spins []Lock
-	for range stressRuns {
-		r, err := stress(new(lock.Raw), true)
+	for range b.some(stressRuns, agreeing) {
+		r, err := stress(new(lock.Raw), true, int64(b.some(stressNS, stressNS/4)))
 		if err != nil {
 			return nil, err
 		}
-		s, err := stress(new(lock.Spin), !preempt.RT())
+		s, err := stress(new(lock.Spin), !preempt.RT(), int64(b.some(stressNS, stressNS/4)))
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +74,7 @@ type stressed struct {
 	ops, holdMax, pinnedMax atomic.Int64
 }
 
-func stress(pl poolLock, pins bool) (Lock, error) {
+func stress(pl poolLock, pins bool, ns int64) (Lock, error) {
 	in, err := New("list", Config{})
 	if err != nil {
 		return Lock{}, err
@@ -92,7 +92,7 @@ func stress(pl poolLock, pins bool) (Lock, error) {
 	for w := range runtime.GOMAXPROCS(0) {
 		wg.Go(func() { s.work(uint64(w)) })
 	}
-	late := lateness(stressNS)
+	late := lateness(ns)
 	s.stop.Store(true)
 	wg.Wait()
 	l := Lock{

@@ -4,6 +4,7 @@ package compare
 type Report struct {
 	Partial  bool       `json:"partial"` // interrupted
 	Full     bool       `json:"full"`
+	Quick    bool       `json:"quick,omitempty"` // rough figures
 	RanS     float64    `json:"ran_s"`
 	Machine  Machine    `json:"machine"`
 	Objects  int        `json:"cold_objects"`

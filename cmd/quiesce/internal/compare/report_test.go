@@ -18,6 +18,7 @@ import (
 
 	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/internal/race"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 )
 
@@ -84,7 +85,8 @@ func small(t *testing.T, ctx context.Context, names ...string) *Report {
 	if race.Enabled || lockdep.Tagged || testing.Short() {
 		t.Skip("takes its time, and measures")
 	}
-	rep, err := Run(ctx, RunConfig{Strategies: names, Objects: 5000, Child: append([]string{os.Args[0]}, kit.ChildArgs("compare")...)}, nil)
+	rep, err := Run(ctx, RunConfig{Strategies: names, Objects: 5000, Quick: !testkit.Long(),
+		Child: append([]string{os.Args[0]}, kit.ChildArgs("compare")...)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

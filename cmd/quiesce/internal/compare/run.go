@@ -17,6 +17,7 @@ import (
 type RunConfig struct {
 	Strategies []string // nil: all
 	Full       bool     // 4 M cold objects, and every cold cell
+	Quick      bool     // a few runs of each cell, and short ones: rough figures
 	Objects    int      // of a cold flood; 0: half a million, or with Full 4 million
 	Child      []string // the command that calls Child
 }
@@ -98,7 +99,7 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	rep := &Report{Full: cfg.Full, Objects: cfg.Objects, Machine: machine()}
+	rep := &Report{Full: cfg.Full, Quick: cfg.Quick, Objects: cfg.Objects, Machine: machine()}
 	st := Status{}
 	for _, name := range cfg.Strategies {
 		st.Total += len(cfg.jobs(name, false)) + len(cfg.jobs(name, true))
@@ -110,7 +111,7 @@ func Run(ctx context.Context, cfg RunConfig, tell func(Status)) (*Report, error)
 			if ctx.Err() != nil {
 				break
 			}
-			o := order{Strategy: name, RT: rt, Jobs: cfg.jobs(name, rt)}
+			o := order{Strategy: name, RT: rt, Quick: cfg.Quick, Jobs: cfg.jobs(name, rt)}
 			err := children(ctx, cfg.Child, o, listener{
 				begins: func(j Job, ref float64) {
 					refs = append(refs, ref)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"time"
 
 	"quiesce/cmd/quiesce/internal/kit"
 )
@@ -18,6 +19,7 @@ type CheckConfig struct {
 	Objects int            `json:"objects"` // of the cold floods
 	Live    int            `json:"live"`    // objects of the garbage collector's row
 	Child   []string       `json:"-"`       // this program, for cachegrind
+	idle    time.Duration  // that is watched at a time; 0: as the table says
 }
 
 // minRepeats is the least number of repeats.

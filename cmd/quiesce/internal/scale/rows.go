@@ -307,7 +307,10 @@ func openLimit(*checker) (func() ([]float64, error), func() error, error) {
 
 // openIdle compares a while after work with a while before it.
 func openIdle(c *checker) (func() ([]float64, error), func() error, error) {
-	const while = 400 * time.Millisecond
+	while := c.cfg.idle
+	if while == 0 {
+		while = 400 * time.Millisecond
+	}
 	g, end, err := openObjects()
 	if err != nil {
 		return nil, nil, err

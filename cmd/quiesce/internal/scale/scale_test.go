@@ -235,7 +235,7 @@ func TestEveryRowOfTheTable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("half a minute")
 	}
-	r, err := Check(background, CheckConfig{Repeats: 5, Objects: 10_000, Live: 10_000, Match: regexp.MustCompile("^[^c]|churn|cold")}, nil)
+	r, err := Check(background, CheckConfig{Repeats: 5, Objects: 10_000, Live: 10_000, Match: regexp.MustCompile("^[^c]|churn|cold"), idle: 40 * time.Millisecond}, nil)
 	if err != nil || len(r.Rows) < len(CheckRows())-1 {
 		t.Fatalf("%+v %v", r, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/internal/testkit"
 )
 
 // A test binary that is called like a child is one.
@@ -38,12 +39,12 @@ func mustRun(t *testing.T, cfg Config) *Report {
 	return rep
 }
 
-// turnOf is how long each scenario runs here; long runs are the command's.
+// turnOf is how long each scenario runs here; longer runs are the command's.
 func turnOf() time.Duration {
-	if testing.Short() {
-		return minTurn
+	if testkit.Long() {
+		return time.Second
 	}
-	return time.Second
+	return minTurn
 }
 
 func TestEveryScenarioIsASuccess(t *testing.T) {
