@@ -25,6 +25,32 @@ func sections(name string, fn func()) (held, longest uint64) {
 	return held, longest
 }
 
+// nester is a lock of any kind.
+type nester interface {
+	Lock()
+	LockNested(int)
+	TryLock() bool
+	Unlock()
+}
+
+// heldIsHeld is one hold, during which TryLock makes none.
+func heldIsHeld(t *testing.T, l nester) {
+	l.Lock()
+	if l.TryLock() {
+		t.Error("a held lock was taken")
+	}
+	l.Unlock()
+}
+
+// nestedAndTried is two holds.
+func nestedAndTried(l nester) {
+	l.LockNested(1)
+	l.Unlock()
+	if l.TryLock() {
+		l.Unlock()
+	}
+}
+
 // A hold is counted once, for whatever way the lock is taken and released.
 func TestEveryHoldIsCounted(t *testing.T) {
 	var (
@@ -48,40 +74,20 @@ func TestEveryHoldIsCounted(t *testing.T) {
 				t.Error("a held lock was taken")
 			}
 			raw.UnlockIRQ()
-			raw.LockNested(1)
-			raw.Unlock()
-			if raw.TryLock() {
-				raw.Unlock()
-			}
+			nestedAndTried(&raw)
 		}},
 		{"test.spin", 5, func() {
-			spin.Lock()
-			if spin.TryLock() {
-				t.Error("a held lock was taken")
-			}
-			spin.Unlock()
+			heldIsHeld(t, &spin)
 			spin.LockIRQ()
 			spin.UnlockIRQ()
-			spin.LockNested(1)
-			spin.Unlock()
-			if spin.TryLock() {
-				spin.Unlock()
-			}
+			nestedAndTried(&spin)
 			if spin.TryLockIRQ() {
 				spin.UnlockIRQ()
 			}
 		}},
 		{"test.mutex", 3, func() {
-			mutex.Lock()
-			if mutex.TryLock() {
-				t.Error("a held lock was taken")
-			}
-			mutex.Unlock()
-			mutex.LockNested(1)
-			mutex.Unlock()
-			if mutex.TryLock() {
-				mutex.Unlock()
-			}
+			heldIsHeld(t, &mutex)
+			nestedAndTried(&mutex)
 		}},
 	} {
 		if n, _ := sections(c.name, c.run); n != c.want {

@@ -130,14 +130,7 @@ func TestBoundClassesBeyondTheTableAreNotChecked(t *testing.T) {
 }
 
 // wait runs fn on another goroutine.
-func wait(fn func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		fn()
-	}()
-	<-done
-}
+func wait(fn func()) { <-testkit.Async(fn) }
 
 func TestBoundOrdersBeyondTheTableAreNotLearned(t *testing.T) {
 	f := newFilled(t)

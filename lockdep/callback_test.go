@@ -28,17 +28,24 @@ func TestBarrierUnderALockThatACallbackTakesIsReported(t *testing.T) {
 			rcu.Barrier()
 			table.Unlock()
 		}
-		if barrierFirst {
-			barrier()
-			callback()
-		} else {
-			callback()
-			barrier()
-		}
-		reports := r.want(t, "a Barrier under the lock", lockdep.Circular)
-		if text := reports[0].Text; !strings.Contains(text, "rcu.callback") || !strings.Contains(text, "table") {
-			t.Error(text)
-		}
+		circleOf(t, r, barrierFirst, barrier, callback, "rcu.callback")
+	}
+}
+
+// circleOf calls a Barrier under the lock "table" and a callback that takes that,
+// in one of the two orders, and wants a report of the circle.
+func circleOf(t *testing.T, r *reports, barrierFirst bool, barrier, call func(), class string) {
+	t.Helper()
+	if barrierFirst {
+		barrier()
+		call()
+	} else {
+		call()
+		barrier()
+	}
+	got := r.want(t, "a Barrier under the lock", lockdep.Circular)
+	if text := got[0].Text; !strings.Contains(text, class) || !strings.Contains(text, "table") {
+		t.Error(text)
 	}
 }
 
@@ -63,17 +70,7 @@ func TestBarrierOfABatchUnderALockThatItsFunctionTakesIsReported(t *testing.T) {
 		other.Barrier()
 		rcu.Barrier()
 		table.Unlock()
-		if barrierFirst {
-			barrier()
-			call()
-		} else {
-			call()
-			barrier()
-		}
-		reports := r.want(t, "a Barrier under the lock", lockdep.Circular)
-		if text := reports[0].Text; !strings.Contains(text, "rcu.Batch sessions") || !strings.Contains(text, "table") {
-			t.Error(text)
-		}
+		circleOf(t, r, barrierFirst, barrier, call, "rcu.Batch sessions")
 	}
 }
 

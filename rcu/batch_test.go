@@ -205,18 +205,7 @@ func TestABarrierHasWhatWasAddedBeforeItWhereverTheWorkerIs(t *testing.T) {
 
 func TestBarrierOfABatchWaitsForEveryObjectAddedBefore(t *testing.T) {
 	testkit.Procs(t, 4)
-	for _, c := range []struct {
-		name                       string
-		goroutines, each, barriers int
-		slow                       time.Duration
-	}{
-		{"none", 0, 0, 1, 0},
-		{"one", 1, 1, 1, 0},
-		{"one that is slow", 1, 1, 1, 10 * time.Millisecond},
-		{"more than an array", 1, arraySize + 1, 1, 0},
-		{"many on many Ps", 8, 1000, 1, time.Millisecond},
-		{"many barriers", 8, 300, 8, time.Millisecond},
-	} {
+	for _, c := range barrierCases {
 		t.Run(c.name, func(t *testing.T) {
 			var done atomic.Int64
 			b := NewBatch("barrier", func(os []*object) {

@@ -46,6 +46,17 @@ func replaceObjects(object *[2]word, published *word, sections *atomic.Int64) ui
 	return k
 }
 
+// look reads the published object some times in a section, and counts poison.
+func look(object *[2]word, published *word, bad *atomic.Int64) {
+	o := &object[load(&published.v)]
+	for range 3 {
+		if load(&o.v) == poison {
+			bad.Add(1)
+		}
+		dawdle()
+	}
+}
+
 // stress runs the updater, who counts his rounds from 1, against readers of
 // every flavour in turn. reader runs inside a section and reports whether it saw
 // what it may see.
@@ -188,13 +199,7 @@ func TestRCUsyncfree_WhileGOMAXPROCSChanges(t *testing.T) {
 		}
 		for !stop.Load() {
 			f.section(func() {
-				o := &object[load(&published.v)]
-				for range 3 {
-					if load(&o.v) == poison {
-						bad.Add(1)
-					}
-					dawdle()
-				}
+				look(&object, &published, &bad)
 			})
 			runtime.Gosched()
 		}

@@ -251,13 +251,7 @@ func TestRA_ReadersThatRegisterAndCloseWhileGracePeriodsScan(t *testing.T) {
 			r := NewReader()
 			for range i + 1 {
 				r.ReadLock()
-				o := &object[load(&published.v)]
-				for range 3 {
-					if load(&o.v) == poison {
-						bad.Add(1)
-					}
-					dawdle()
-				}
+				look(&object, &published, &bad)
 				r.Unlock()
 				sections.Add(1)
 			}

@@ -13,91 +13,78 @@ import (
 
 func init() {
 	scenarios["callback blocks"] = func() {
-		StallTimeout = 40 * time.Millisecond
-		var sink testkit.Buffer
-		slog.SetDefault(slog.New(slog.NewJSONHandler(&sink, nil)))
-		release := make(chan struct{})
-		Call(func() {})
-		Call(blocks(release))
-		for range 7 {
+		reportedTwice(func(release chan struct{}) func() {
 			Call(func() {})
-		}
-		barrier := testkit.Async(Barrier)
-		for end := time.Now().Add(20 * time.Second); strings.Count(sink.String(), "\n") < 2 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
-		close(release)
-		<-barrier
-		fmt.Print(sink.String())
+			Call(blocks(release))
+			for range 7 {
+				Call(func() {})
+			}
+			return Barrier
+		})
+	}
+	scenarios["batch blocks"] = func() {
+		var stop func()
+		reportedTwice(func(release chan struct{}) func() {
+			b := NewBatch("mine", batchBlocks(release))
+			for range 7 {
+				b.Add(new(int))
+			}
+			stop = testkit.Repeat(func() { // another queue, which is well
+				Call(nothing)
+				time.Sleep(time.Millisecond)
+			})
+			return b.Barrier
+		})
+		stop()
 	}
 }
 
-func init() {
-	scenarios["batch blocks"] = func() {
-		StallTimeout = 40 * time.Millisecond
-		var sink testkit.Buffer
-		slog.SetDefault(slog.New(slog.NewJSONHandler(&sink, nil)))
-		release := make(chan struct{})
-		b := NewBatch("mine", batchBlocks(release))
-		for range 7 {
-			b.Add(new(int))
-		}
-		started := testkit.Async(b.Barrier)
-		stop := testkit.Repeat(func() { // another queue, which is well
-			Call(nothing)
-			time.Sleep(time.Millisecond)
-		})
-		for end := time.Now().Add(20 * time.Second); strings.Count(sink.String(), "\n") < 2 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
-		stop()
-		close(release)
-		<-started
-		fmt.Print(sink.String())
+// reportedTwice prints the log of a queue that begin blocks until release is
+// closed, once it has two lines. begin returns the queue's Barrier.
+func reportedTwice(begin func(release chan struct{}) (barrier func())) {
+	StallTimeout = 40 * time.Millisecond
+	var sink testkit.Buffer
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&sink, nil)))
+	release := make(chan struct{})
+	ended := testkit.Async(begin(release))
+	for end := time.Now().Add(20 * time.Second); strings.Count(sink.String(), "\n") < 2 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
 	}
+	close(release)
+	<-ended
+	fmt.Print(sink.String())
 }
 
 //go:noinline
 func batchBlocks(release chan struct{}) func([]*int) { return func([]*int) { <-release } }
 
-func TestABatchThatBlocksIsReportedByItsName(t *testing.T) {
-	t.Parallel() // a process of its own
-	out, err := child("batch blocks")
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if len(lines) < 2 {
-		t.Fatalf("it is not reported again:\n%s", out)
-	}
-	for _, line := range lines {
-		for _, part := range []string{`"batch":"mine"`, "rcu.batchBlocks.func1", "watch_test.go:", `"barriers_waiting":1`} {
-			if !strings.Contains(line, part) {
-				t.Errorf("%q is not in %s", part, line)
-			}
-		}
-	}
-}
-
 //go:noinline
 func blocks(release chan struct{}) func() { return func() { <-release } }
 
-func TestACallbackThatBlocksIsReportedByName(t *testing.T) {
-	t.Parallel() // a process of its own
-	out, err := child("callback blocks")
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if len(lines) < 2 {
-		t.Fatalf("it is not reported again:\n%s", out)
-	}
-	for _, line := range lines {
-		for _, part := range []string{"a callback holds up all others", "rcu.blocks.func1", "watch_test.go:", `"barriers_waiting":1`} {
-			if !strings.Contains(line, part) {
-				t.Errorf("%q is not in %s", part, line)
+func TestWhatBlocksIsReportedByName(t *testing.T) {
+	t.Parallel() // processes of their own
+	for scenario, parts := range map[string][]string{
+		"batch blocks":    {`"batch":"mine"`, "rcu.batchBlocks.func1"},
+		"callback blocks": {"a callback holds up all others", "rcu.blocks.func1"},
+	} {
+		t.Run(scenario, func(t *testing.T) {
+			t.Parallel()
+			out, err := child(scenario)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
 			}
-		}
+			lines := strings.Split(strings.TrimSpace(out), "\n")
+			if len(lines) < 2 {
+				t.Fatalf("it is not reported again:\n%s", out)
+			}
+			for _, line := range lines {
+				for _, part := range append(parts, "watch_test.go:", `"barriers_waiting":1`) {
+					if !strings.Contains(line, part) {
+						t.Errorf("%q is not in %s", part, line)
+					}
+				}
+			}
+		})
 	}
 }
 

@@ -209,11 +209,7 @@ func TestAHelperWaitsForNothingAndReclaimsNothingEarly(t *testing.T) {
 	}
 	g.Unlock()
 	c.Barrier()
-	for _, p := range ps {
-		if !r.is(&c.c, unsafe.Pointer(p)) {
-			t.Fatal("not reclaimed by Barrier")
-		}
-	}
+	allReclaimed(t, &r, c, ps)
 	closeAll(t, c)
 }
 

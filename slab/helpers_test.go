@@ -126,3 +126,14 @@ func pretendPending() (stop func()) {
 	service.pending.Add(helpBytes)
 	return func() { service.pending.Add(-helpBytes) }
 }
+
+// byTurns calls even for the first of ps, odd for the second, and so on.
+func byTurns[T any](ps []T, even, odd func(T)) {
+	for i, p := range ps {
+		if i%2 == 0 {
+			even(p)
+		} else {
+			odd(p)
+		}
+	}
+}

@@ -69,11 +69,7 @@ func TestOwnedFullArrayWaitsForItsReaders(t *testing.T) {
 	g.Unlock()
 	s.Close()
 	c.Barrier()
-	for _, p := range ps {
-		if !r.is(&c.c, unsafe.Pointer(p)) {
-			t.Fatal("not reclaimed by Barrier")
-		}
-	}
+	allReclaimed(t, &r, c, ps)
 	closeAll(t, c)
 }
 
@@ -111,11 +107,17 @@ func TestOwnedArrayThatDoesNotFillIsHandedOverByTheNextCall(t *testing.T) {
 	}
 }
 
-// The service asks while the owner is in a slow path, after that has looked.
-func TestOwnedNudgeDuringASlowPathIsSeen(t *testing.T) {
+// heldStock returns a Sheaf of ten objects whose cache's service is held.
+func heldStock(t *testing.T) (*Cache[cell], *Sheaf[cell]) {
+	t.Helper()
 	c := newTest[cell](t, newPages(t, 0))
 	holdService(&c.c)
-	s := stockOf(t, c, 10)
+	return c, stockOf(t, c, 10)
+}
+
+// The service asks while the owner is in a slow path, after that has looked.
+func TestOwnedNudgeDuringASlowPathIsSeen(t *testing.T) {
+	c, s := heldStock(t)
 	s.FreeRCU(s.Alloc(gfp.Kernel))
 	s.own.enter()
 	if n, objects := c.c.nudgeSheaves(); n != 1 || objects != 1 {
@@ -141,9 +143,7 @@ func TestOwnedNudgeDuringASlowPathIsSeen(t *testing.T) {
 // A Sheaf that is armed while the service takes the list is on the next one, or was
 // on this.
 func TestOwnedArmedSheafIsNotForgotten(t *testing.T) {
-	c := newTest[cell](t, newPages(t, 0))
-	holdService(&c.c)
-	s := stockOf(t, c, 10)
+	c, s := heldStock(t)
 	for i := range 5 {
 		s.FreeRCU(s.Alloc(gfp.Kernel))
 		if !c.c.anyRCU() {

@@ -3,8 +3,6 @@ package slab
 import (
 	"errors"
 	"math/rand/v2"
-	"runtime"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -155,13 +153,7 @@ func TestSheafAllocatesAsTheCacheDoesBeyondItsStock(t *testing.T) {
 			t.Fatal("two owners have one object")
 		}
 	}
-	for i, p := range ps {
-		if i%2 == 0 {
-			s.Free(p)
-		} else {
-			s.FreeRCU(p)
-		}
-	}
+	byTurns(ps, s.Free, s.FreeRCU)
 	s.Close()
 	if n := c.Validate(); n != 0 {
 		t.Errorf("%d errors", n)
@@ -349,57 +341,4 @@ func TestForeignPointerInASheafPanics(t *testing.T) {
 	}
 	s.Close()
 	mustClose(t, c, c.c.pages)
-}
-
-// stockOpen is where the Sheaf of the next test is made.
-func stockOpen(c *Cache[cell]) *Sheaf[cell] {
-	s, _ := c.Sheaf(20, gfp.Kernel)
-	return s
-}
-
-// A cache that is closed under an open Sheaf says whose that is, and does not
-// wait for it.
-func TestCloseNamesTheSheavesThatAreOpen(t *testing.T) {
-	c := newTest[cell](t, newPages(t, 0))
-	s := stockOpen(c)
-	s.FreeRCU(s.Alloc(gfp.Kernel))
-	var leak *LeakError
-	if err := c.Close(); !errors.As(err, &leak) {
-		t.Fatalf("Close: %v", err)
-	}
-	if leak.Sheaves != 1 || leak.Held < 20 || leak.Objects != 0 || len(leak.Made) != 1 {
-		t.Errorf("%+v", leak)
-	}
-	for _, part := range []string{"1 Sheaves still open", "slab.stockOpen ", "typed_sheaf_test.go:"} {
-		if !strings.Contains(leak.Error(), part) {
-			t.Errorf("%q lacks %q", leak, part)
-		}
-	}
-	testkit.Panics(t, func() { s.Alloc(gfp.NoLocks) }, "quiesce/slab: use of a Sheaf of closed cache ")
-	s.Close()
-}
-
-func TestSheafThatWasDroppedGivesEverythingBack(t *testing.T) {
-	a := newPages(t, 0)
-	c := newTest[cell](t, a, WithSheaf(64))
-	<-testkit.Async(func() {
-		for range 20 {
-			s := stockOf(t, c, 200)
-			for i := range 100 {
-				if p := s.Alloc(gfp.Kernel); i%2 == 0 {
-					s.Free(p)
-				} else {
-					s.FreeRCU(p)
-				}
-			}
-		}
-	})
-	testkit.Eventually(t, 30*time.Second, "the collector closes dropped Sheaves", func() bool {
-		runtime.GC()
-		return c.Stats().Sheaves == 0
-	})
-	if st := c.Stats(); st.Held != 0 {
-		t.Errorf("%d objects held", st.Held)
-	}
-	mustClose(t, c, a)
 }

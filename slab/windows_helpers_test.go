@@ -85,3 +85,13 @@ func soon(ok func() bool) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// allReclaimed checks that all of ps were, as they are after a Barrier.
+func allReclaimed[T any](t *testing.T, r *reclaimed, c *Cache[T], ps []*T) {
+	t.Helper()
+	for _, p := range ps {
+		if !r.is(&c.c, unsafe.Pointer(p)) {
+			t.Fatal("not reclaimed by Barrier")
+		}
+	}
+}

@@ -106,13 +106,7 @@ func growAndShrink[T any](t *testing.T, n int) {
 			t.Errorf("%d bytes of slabs: the cache is young; orders %d and %d", c.c.slabBytes.Load(), c.c.young.order, c.c.order)
 		}
 		rand.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
-		for i, p := range all {
-			if i%2 == 0 {
-				c.FreeRCU(p)
-			} else {
-				c.Free(p)
-			}
-		}
+		byTurns(all, c.FreeRCU, c.Free)
 		all = all[:0]
 		c.Barrier()
 		valid("all freed")

@@ -135,15 +135,21 @@ func readNumbers(r *bufio.Reader, put func(uint64, uint32)) error {
 	})
 }
 
+// twoNumbers reads a line's first two words, the second of which fits 32 bits.
+func twoNumbers(words []string) (a, b uint64, err error) {
+	if len(words) < 2 {
+		return 0, 0, fmt.Errorf("not two numbers: %q", strings.Join(words, " "))
+	}
+	a, err1 := strconv.ParseUint(words[0], 10, 64)
+	b, err2 := strconv.ParseUint(words[1], 10, 32)
+	return a, b, errors.Join(err1, err2)
+}
+
 // readRanges reads "start count …" a line: the keys start to start+count-1.
 func readRanges(r *bufio.Reader, put func(uint64, uint32)) error {
 	return lines(r, func(words []string) error {
-		if len(words) < 2 {
-			return fmt.Errorf("not a range: %q", strings.Join(words, " "))
-		}
-		start, err1 := strconv.ParseUint(words[0], 10, 64)
-		count, err2 := strconv.ParseUint(words[1], 10, 32)
-		if err := errors.Join(err1, err2); err != nil {
+		start, count, err := twoNumbers(words)
+		if err != nil {
 			return err
 		}
 		for i := range count {
@@ -156,16 +162,11 @@ func readRanges(r *bufio.Reader, put func(uint64, uint32)) error {
 // readTimed reads "time key bytes" a line.
 func readTimed(r *bufio.Reader, put func(uint64, uint32)) error {
 	return lines(r, func(words []string) error {
-		if len(words) < 3 {
-			return fmt.Errorf("not a request: %q", strings.Join(words, " "))
+		key, size, err := twoNumbers(words[min(1, len(words)):])
+		if err == nil {
+			put(key, uint32(size))
 		}
-		key, err1 := strconv.ParseUint(words[1], 10, 64)
-		size, err2 := strconv.ParseUint(words[2], 10, 32)
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		put(key, uint32(size))
-		return nil
+		return err
 	})
 }
 

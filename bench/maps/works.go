@@ -211,3 +211,8 @@ func short(n int) string {
 	}
 	return fmt.Sprint(n)
 }
+
+// names are those of the rows, as -run matches them.
+func names(groups []group) []string {
+	return harness.RowNames(groups, func(g group) (string, []row) { return g.id, g.rows }, func(r row) string { return r.name })
+}

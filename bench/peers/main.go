@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 
 	"quiesce/bench/internal/harness"
 )
@@ -86,12 +85,7 @@ func (o *options) flags() *flag.FlagSet {
 	return fs
 }
 
-func main() {
-	if len(os.Args) > 1 && os.Args[1] == childArg {
-		os.Exit(child(os.Args[2:], os.Stdout, os.Stderr))
-	}
-	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { harness.Main(childArg, child, command) }
 
 var cli = harness.Command{Name: "peers", Head: head, Tail: tail, Selects: "rows"}
 
@@ -105,16 +99,8 @@ func command(args []string, out, errs io.Writer) int {
 		return status
 	}
 	groups := choose(allGroups(), want)
-	if len(groups) == 0 {
-		return cli.BadUse(errs, "-run %s: no such row (-list shows them)", o.run)
-	}
-	if o.list {
-		for _, g := range groups {
-			for _, r := range g.rows {
-				fmt.Fprintf(out, "%s/%s\n", g.id, r.name)
-			}
-		}
-		return harness.ExitOK
+	if status, ok := cli.Chosen(names(groups), o.run, o.list, out, errs); !ok {
+		return status
 	}
 
 	return o.measure(groups, out, errs)

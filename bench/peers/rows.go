@@ -236,3 +236,8 @@ func choose(groups []group, want *regexp.Regexp) (chosen []group) {
 	}
 	return chosen
 }
+
+// names are those of the rows, as -run matches them.
+func names(groups []group) []string {
+	return harness.RowNames(groups, func(g group) (string, []row) { return g.id, g.rows }, func(r row) string { return r.name })
+}

@@ -31,8 +31,8 @@ func During(d time.Duration) iter.Seq[int] {
 func Async(fn func()) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		fn()
-		close(done)
 	}()
 	return done
 }

@@ -124,6 +124,10 @@ func TestTheCheckerTellsBrokenHistoriesFromSoundOnes(t *testing.T) {
 		return porcupine.Operation{ClientId: client, Input: in, Call: from, Output: out, Return: to}
 	}
 	put5 := op(0, 0, 10, call{put, 1, 5}, result{ok: true})
+	// overlap has two operations at the same time, after the Put.
+	overlap := func(in1 call, out1 result, in2 call, out2 result) []porcupine.Operation {
+		return []porcupine.Operation{put5, op(0, 20, 40, in1, out1), op(1, 25, 45, in2, out2)}
+	}
 	slowPut6 := op(0, 20, 45, call{put, 1, 6}, result{ok: true})
 	get5 := op(1, 40, 50, call{get, 1, 0}, result{value: 5})
 	for _, tc := range []struct {
@@ -145,34 +149,18 @@ func TestTheCheckerTellsBrokenHistoriesFromSoundOnes(t *testing.T) {
 			op(1, 20, 30, call{get, 1, 0}, result{value: 5}),
 		}},
 		{"a refused Put has none", true, []porcupine.Operation{put5, op(0, 20, 30, call{put, 1, 6}, result{ok: false}), get5}},
-		{"one value is deleted twice", false, []porcupine.Operation{
-			put5,
-			op(0, 20, 40, call{del, 1, 0}, result{ok: true}),
-			op(1, 25, 45, call{del, 1, 0}, result{ok: true}),
-		}},
+		{"one value is deleted twice", false, overlap(call{del, 1, 0}, result{ok: true}, call{del, 1, 0}, result{ok: true})},
 		{"PutIfAbsent of a key that is there", false, []porcupine.Operation{put5, op(0, 20, 30, call{absent, 1, 6}, result{ok: true, stored: true})}},
 		{"PutIfAbsent finds the key during another operation", true, []porcupine.Operation{slowPut6, op(1, 40, 50, call{absent, 1, 5}, result{ok: true})}},
-		{"two Swaps get the same value", false, []porcupine.Operation{
-			put5,
-			op(0, 20, 40, call{swap, 1, 6}, result{old: 5, ok: true}),
-			op(1, 25, 45, call{swap, 1, 7}, result{old: 5, ok: true}),
-		}},
-		{"a value is loaded and deleted twice", false, []porcupine.Operation{
-			put5,
-			op(0, 20, 40, call{load, 1, 0}, result{old: 5}),
-			op(1, 25, 45, call{load, 1, 0}, result{old: 5}),
-		}},
+		{"two Swaps get the same value", false, overlap(call{swap, 1, 6}, result{old: 5, ok: true}, call{swap, 1, 7}, result{old: 5, ok: true})},
+		{"a value is loaded and deleted twice", false, overlap(call{load, 1, 0}, result{old: 5}, call{load, 1, 0}, result{old: 5})},
 		{"Compute of a value that was replaced before", false, []porcupine.Operation{
 			put5,
 			op(0, 20, 30, call{put, 1, 6}, result{ok: true}),
 			op(1, 40, 50, call{compute, 1, 7}, result{old: 5, ok: true}),
 		}},
 		{"Compute removes what it did not see", false, []porcupine.Operation{put5, op(1, 40, 50, call{remove, 1, 0}, result{ok: true})}},
-		{"Computes that overlap, in an order", true, []porcupine.Operation{
-			put5,
-			op(0, 20, 40, call{compute, 1, 6}, result{old: 7, ok: true}),
-			op(1, 25, 45, call{compute, 1, 7}, result{old: 5, ok: true}),
-		}},
+		{"Computes that overlap, in an order", true, overlap(call{compute, 1, 6}, result{old: 7, ok: true}, call{compute, 1, 7}, result{old: 5, ok: true})},
 		{"another key's value", false, []porcupine.Operation{
 			put5,
 			op(1, 20, 30, call{get, 2, 0}, result{value: 5}),

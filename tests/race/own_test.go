@@ -252,12 +252,9 @@ var own = []scenario{
 		}
 		beforeWith(c, mine, func(c *slab.Cache[object], mine []*object) {
 			s := sheaves[mine[0]]
+			free := [2]func(*object){s.Free, s.FreeRCU}
 			for i, o := range mine {
-				if i%2 == 0 {
-					s.Free(o)
-				} else {
-					s.FreeRCU(o)
-				}
+				free[i%2](o)
 			}
 			s.Close()
 		})

@@ -23,6 +23,15 @@ const (
 	ExitInterrupted = 130 // ended early by SIGINT or SIGTERM, and clean
 )
 
+// Main is the main function of a command that starts itself again as a child, with
+// childArg first.
+func Main(childArg string, child, command func(args []string, out, errs io.Writer) int) {
+	if len(os.Args) > 1 && os.Args[1] == childArg {
+		os.Exit(child(os.Args[2:], os.Stdout, os.Stderr))
+	}
+	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
+}
+
 // Command is what a command says of itself. Its arguments are flags alone.
 type Command struct {
 	Name       string
@@ -56,6 +65,32 @@ func (c Command) Rows(count int, run string, errs io.Writer) (want *regexp.Regex
 		return nil, c.BadUse(errs, "-run: %v", err), false
 	}
 	return want, ExitOK, true
+}
+
+// RowNames returns the names of all rows as -run matches them, ID/NAME. split
+// returns a group's ID and its rows.
+func RowNames[G, R any](groups []G, split func(G) (id string, rows []R), name func(R) string) (all []string) {
+	for _, g := range groups {
+		id, rows := split(g)
+		for _, r := range rows {
+			all = append(all, id+"/"+name(r))
+		}
+	}
+	return all
+}
+
+// Chosen is for the rows that -run selects, by their names. If there are none it
+// says so, and if list is set it prints them: then ok is false, and the command ends
+// with the status.
+func (c Command) Chosen(rows []string, run string, list bool, out, errs io.Writer) (status int, ok bool) {
+	switch {
+	case len(rows) == 0:
+		return c.BadUse(errs, "-run %s: no such row (-list shows them)", run), false
+	case list:
+		fmt.Fprintln(out, strings.Join(rows, "\n"))
+		return ExitOK, false
+	}
+	return ExitOK, true
 }
 
 // End returns the exit status of a command that has measured. err says why the

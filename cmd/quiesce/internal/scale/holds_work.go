@@ -260,12 +260,9 @@ func classesJob(pages *page.Allocator, n int) error {
 		objects = append(objects, o)
 		bytes += size
 	}
+	free := [2]func(unsafe.Pointer){h.KfreeRCU, h.Kfree}
 	for i, o := range objects {
-		if i%2 == 0 {
-			h.KfreeRCU(o)
-		} else {
-			h.Kfree(o)
-		}
+		free[i%2](o)
 	}
 	h.Barrier()
 	return h.Close()
