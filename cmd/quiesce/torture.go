@@ -22,7 +22,8 @@ var tortureJob = job{
 	about: `
 Readers of every flavour, nested at random, with delays in them; a writer
 that publishes objects and frees the old ones after grace periods asked for
-in every way; threads that allocate, and free by FreeRCU in every context;
+in every way; threads that allocate, and free by FreeRCU in every context,
+some of them through Sheaves of their own, which they open, close and drop;
 maps that grow and shrink while they are read, walked and changed; barriers,
 floods of callbacks, stalls, GOMAXPROCS changes, allocations that fail, little
 memory. An object grows older by one with every grace period since its
@@ -44,6 +45,7 @@ The summary of a scenario:
   Reader Pipe           ages that readers saw; from the third on they are errors
   Reader Batch          grace periods that ended in a section; likewise
   Free-Block ...        objects that reached each age; the last must be 0
+  owner                 operations through Sheaves; Sheaves; stock not given
   map                   operations on the maps; Puts that got no memory
   !!!                   what must not be`,
 	examples: []string{

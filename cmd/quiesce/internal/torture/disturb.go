@@ -13,7 +13,7 @@ import (
 func (s *session) onoff() {
 	r := s.random("onoff", 0)
 	s.sleep(seconds(s.p.onoffHoldoff))
-	least, most := 1, s.procs+2
+	least, most := 1, s.mostProcs()
 	for !s.stop.Load() {
 		n := least + r.IntN(most-least+1)
 		start := time.Now()
@@ -26,6 +26,9 @@ func (s *session) onoff() {
 	}
 	runtime.GOMAXPROCS(s.procs)
 }
+
+// mostProcs is the highest GOMAXPROCS that onoff sets.
+func (s *session) mostProcs() int { return s.procs + 2 }
 
 // shuffle rests one reader after another. There are no affinities to change
 // here; what the kernel wants is a CPU that goes idle.

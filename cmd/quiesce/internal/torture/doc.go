@@ -20,6 +20,8 @@
 //	               one that is not done after a grace period was waited for
 //	rtbe           a callback that had not run when Barrier returned
 //	stamps         objects of the kfree part that changed under a reader
+//	owners         objects that a thread kept for itself and another one got; a
+//	               Sheaf that did not give what it had in stock
 //	maps           keys that stay, found by every look-up and seen once by every
 //	               walk; what each operation returns; whole values; what a
 //	               refused Put leaves; the counts in the end
@@ -42,6 +44,7 @@
 //	reader    loops over read-side sections made of random steps (section.go)
 //	writer    publishes objects and ages the old ones; fakewriters only wait
 //	kfree     the FreeRCU part: a table of stamped objects
+//	owner     the same through Sheaves of its own, that come and go
 //	maps      maps that grow and shrink, with writers and readers of their own
 //
 // # Seeds

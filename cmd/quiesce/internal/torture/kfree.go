@@ -62,8 +62,9 @@ type kfreer struct {
 	size  uint64 // in words; 0: of kcache
 	op    func() // replace, made once
 	bulk  []*cached
+	sheaf *slab.Sheaf[cached] // of op; nil: the cache itself
 
-	ops, failed              counter
+	ops, failed, stockErrors counter
 	allocated, freed, direct counter // objects: freed by RCU, directly
 	by                       [contexts]counter
 }
@@ -89,7 +90,19 @@ func (k *kfreer) run() {
 // once replaces one object of the table, in a random context.
 func (k *kfreer) once() {
 	x := k.rng.Uint64()
-	c := int(x & 15)
+	c := k.draw(x)
+	if c == inTask && x>>58&31 == 0 {
+		k.inBulk(1 + int(x>>59))
+		return
+	}
+	k.by[c].inc()
+	k.ops.inc()
+	run(c, &k.raw, k.op)
+}
+
+// draw decides about an operation, and returns its context.
+func (k *kfreer) draw(x uint64) (c int) {
+	c = int(x & 15)
 	if c >= contexts {
 		c = inTask
 	}
@@ -110,13 +123,22 @@ func (k *kfreer) once() {
 	case c == inTask && x>>56&3 == 1:
 		k.flags = gfp.Kernel | gfp.NoWarn
 	}
-	if c == inTask && x>>58&31 == 0 {
-		k.inBulk(1 + int(x>>59))
-		return
+	return c
+}
+
+// take allocates of kcache. A Sheaf must give what it has in stock.
+//
+// Context: any.
+func (k *kfreer) take() *cached {
+	if k.sheaf == nil {
+		return k.s.kcache.Alloc(k.flags)
 	}
-	k.by[c].inc()
-	k.ops.inc()
-	run(c, &k.raw, k.op)
+	had := k.sheaf.Len()
+	p := k.sheaf.Alloc(k.flags)
+	if p == nil && had > 0 {
+		k.stockErrors.inc()
+	}
+	return p
 }
 
 // replace is the operation itself, in any context.
@@ -124,7 +146,7 @@ func (k *kfreer) replace() {
 	s := k.s
 	var n *kobj
 	if k.size == 0 {
-		n = (*kobj)(unsafe.Pointer(s.kcache.Alloc(k.flags)))
+		n = (*kobj)(unsafe.Pointer(k.take()))
 	} else {
 		n = (*kobj)(s.heap.Kmalloc(int(k.size)*8, k.flags))
 	}
@@ -177,6 +199,10 @@ func (k *kfreer) free(o *kobj) {
 	}
 	k.freed.inc()
 	switch {
+	case fromCache && k.sheaf != nil && plain:
+		k.sheaf.Free((*cached)(unsafe.Pointer(o)))
+	case fromCache && k.sheaf != nil:
+		k.sheaf.FreeRCU((*cached)(unsafe.Pointer(o)))
 	case fromCache && plain:
 		s.kcache.Free((*cached)(unsafe.Pointer(o)))
 	case fromCache:

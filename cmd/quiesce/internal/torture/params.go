@@ -45,6 +45,7 @@ type params struct {
 	shuffleInterval, stutter           float64
 	statInterval, watchdog             float64
 	kfreeThreads, kfreeNum, kfreeLimit int
+	ownerThreads, ownerSheaves         int
 	mapThreads, mapReaders             int
 	mapKeys, mapStay, mapLimit, mapOps int
 	failslab, failPage, delayPermille  float64
@@ -101,6 +102,8 @@ func (p *params) table() []param {
 		{"kfree_nthreads", &p.kfreeThreads, 0, 1024, "threads that allocate and free by FreeRCU"},
 		{"kfree_alloc_num", &p.kfreeNum, 1, 1e7, "objects that they keep"},
 		{"limit", &p.kfreeLimit, 256, 1 << 30, "memory limit in KiB"},
+		{"owner_nthreads", &p.ownerThreads, 0, 1024, "threads that do so through Sheaves of their own"},
+		{"owner_sheaves", &p.ownerSheaves, 1, 1 << 16, "Sheaves that each of them has open at most"},
 		{"map_nthreads", &p.mapThreads, 0, 1024, "threads that change maps, each with keys of its own; 0: no maps"},
 		{"map_nreaders", &p.mapReaders, 0, 1024, "threads that look up in the maps, and walk"},
 		{"map_keys", &p.mapKeys, 100, 1e7, "keys that a map has at most"},
@@ -128,7 +131,7 @@ func defaults() params {
 		fwdProgress: true, fwdProgressDiv: 4, fwdProgressHoldoff: 20,
 		stallHoldoff: 10, stallTime: 10,
 		shuffleInterval: 3, stutter: 5, statInterval: 5, watchdog: 30,
-		kfreeThreads: 1, kfreeNum: 8000, kfreeLimit: 256 << 10,
+		kfreeThreads: 1, kfreeNum: 8000, kfreeLimit: 256 << 10, ownerSheaves: 8,
 		mapKeys: 16384, mapStay: 500, mapLimit: 256 << 10,
 		delayPermille: 5, preemptRT: true, membarrier: true,
 	}

@@ -183,6 +183,7 @@ type Result struct {
 	FwdMaxCBs    uint64 `json:"n_max_cbs"`
 
 	Kfree  KfreeResult  `json:"kfree"`
+	Owner  OwnerResult  `json:"owner"`
 	Map    MapResult    `json:"map"`
 	Memory MemoryResult `json:"memory"`
 
@@ -281,6 +282,7 @@ func (s *session) result() *Result {
 	}
 	k.Reads, k.StampErrors = t.kreads, t.wrong[wrongStamp]
 	k.Arrays, k.Reused, k.Bulk, k.Fallback = s.routes[0], s.routes[1], s.routes[2], s.routes[3]
+	r.Owner = s.owners.result()
 	r.Map = s.maps.result()
 	m := &r.Memory
 	st := s.pages.Stats()
@@ -346,6 +348,9 @@ func (r *Result) merge(o *Result) {
 		{&r.Kfree.Failed, &o.Kfree.Failed}, {&r.Kfree.Reads, &o.Kfree.Reads}, {&r.Kfree.StampErrors, &o.Kfree.StampErrors},
 		{&r.Kfree.Arrays, &o.Kfree.Arrays}, {&r.Kfree.Reused, &o.Kfree.Reused}, {&r.Kfree.Bulk, &o.Kfree.Bulk},
 		{&r.Kfree.Fallback, &o.Kfree.Fallback},
+		{&r.Owner.Ops, &o.Owner.Ops}, {&r.Owner.Opened, &o.Owner.Opened}, {&r.Owner.Closed, &o.Owner.Closed},
+		{&r.Owner.Dropped, &o.Owner.Dropped}, {&r.Owner.Handed, &o.Owner.Handed}, {&r.Owner.Refills, &o.Owner.Refills},
+		{&r.Owner.Refused, &o.Owner.Refused}, {&r.Owner.Barriers, &o.Owner.Barriers}, {&r.Owner.Errors, &o.Owner.Errors},
 		{&r.Map.Ops, &o.Map.Ops}, {&r.Map.Puts, &o.Map.Puts}, {&r.Map.Refused, &o.Map.Refused}, {&r.Map.Deletes, &o.Map.Deletes},
 		{&r.Map.Finds, &o.Map.Finds}, {&r.Map.Walks, &o.Map.Walks}, {&r.Map.Walked, &o.Map.Walked},
 		{&r.Map.Clears, &o.Map.Clears}, {&r.Map.Phases, &o.Map.Phases},

@@ -35,7 +35,8 @@ type session struct {
 	kcache   *slab.Cache[cached]
 	heap     *slab.Heap
 	table    ktable
-	maps     *maps // nil: none
+	owners   *owners // nil: none
+	maps     *maps   // nil: none
 
 	// Life.
 	stop     atomic.Bool
@@ -189,7 +190,10 @@ func newSession(name string, p params, seed uint64, length time.Duration, stacks
 	if err = s.heap.Prepare(sizes...); err != nil {
 		return nil, err
 	}
-	if p.kfreeThreads > 0 {
+	if p.ownerThreads > 0 {
+		s.owners = newOwners(s)
+	}
+	if p.kfreeThreads+p.ownerThreads > 0 {
 		s.table.slot = make([]slab.Pointer[kobj], p.kfreeNum)
 	}
 	if p.mapThreads > 0 {
@@ -257,6 +261,9 @@ func (s *session) launch() {
 		s.kfreers = append(s.kfreers, k)
 		s.thread(k.run)
 	}
+	if s.owners != nil {
+		s.owners.launch()
+	}
 	if s.maps != nil {
 		s.maps.launch()
 	}
@@ -306,6 +313,8 @@ func (s *session) end() {
 	for _, k := range s.kfreers[:min(1, len(s.kfreers))] {
 		k.drain()
 	}
+	s.doing("cleanups of Sheaves that were dropped")
+	s.owners.end()
 	s.doing("barriers of the caches")
 	if s.maps != nil {
 		s.maps.end()

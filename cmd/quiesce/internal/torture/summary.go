@@ -46,6 +46,10 @@ func (r *Result) Summary(w io.Writer) {
 		line("kfree: in arrays %d (%.1f%%) fallback %d", k.Arrays, percent(k.Arrays, k.Arrays+k.Fallback), k.Fallback)
 		line("kfree: stamps read %d errors %d", k.Reads, k.StampErrors)
 	}
+	if p := &r.Owner; p.Ops > 0 {
+		line("owner: ops %d Sheaves opened %d closed %d dropped %d handed over %d", p.Ops, p.Opened, p.Closed, p.Dropped, p.Handed)
+		line("owner: refills %d refused %d barriers %d stock errors %d", p.Refills, p.Refused, p.Barriers, p.Errors)
+	}
 	if p := &r.Map; p.Ops > 0 {
 		line("map: ops %d puts %d refused %d deletes %d clears %d phases %d", p.Ops, p.Puts, p.Refused, p.Deletes, p.Clears, p.Phases)
 		line("map: look-ups %d walks %d of %d keys, peak %d KiB", p.Finds, p.Walks, p.Walked, p.Peak>>10)

@@ -233,3 +233,14 @@ func TestPlansKeepTheRules(t *testing.T) {
 		}
 	}
 }
+
+// Owners do all that they are there for.
+func TestOwnersUseTheirSheaves(t *testing.T) {
+	cfg := config(t, "OWNER,OWNER-LIMIT,OWNER-FAULT", 3*turnOf(), "stutter=0")
+	for _, r := range mustRun(t, cfg).Results {
+		if o := r.Owner; !r.OK || o.Ops == 0 || o.Opened == 0 || o.Closed == 0 || o.Dropped == 0 || o.Refills == 0 ||
+			o.Opened != o.Closed+o.Dropped && o.Handed == 0 || r.Kfree.Freed == 0 || r.Kfree.Direct == 0 || len(r.Kfree.By) != contexts {
+			t.Errorf("%s: %+v, %+v, failures %+v", r.Scenario, o, r.Kfree, r.Failures)
+		}
+	}
+}

@@ -67,7 +67,7 @@ func (s *session) broken() bool {
 	for _, w := range t.wrong {
 		n += int(w)
 	}
-	return n > 0 || s.cookieErrors.Load() > 0 || s.bulkErrors.Load() > 0
+	return n > 0 || s.cookieErrors.Load() > 0 || s.bulkErrors.Load() > 0 || s.owners.errors() > 0
 }
 
 // within runs fn and reports whether it was not done in time.
@@ -128,7 +128,10 @@ func (s *session) account() {
 		s.fail("accounts", "peak memory of %d bytes is above the limit of %d", st.Peak, st.Limit)
 	}
 	if n := s.bulkErrors.Load(); n > 0 {
-		s.fail("accounts", "%d objects of AllocBulk had a second owner", n)
+		s.fail("accounts", "%d objects that a thread kept for itself had a second owner", n)
+	}
+	if n := s.owners.errors(); n > 0 {
+		s.fail("stock", "%d times a Sheaf did not give what it had in stock", n)
 	}
 	if n := s.cookieErrors.Load(); n > 0 {
 		s.fail("cookie errors", "%d cookies were not done after a grace period that began later", n)
