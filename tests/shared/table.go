@@ -73,7 +73,7 @@ func (rep *report) printSites(w io.Writer, rows []row) {
 	fmt.Fprintln(w, "  tag")
 	for _, i := range sites[:min(topSites, len(sites))] {
 		s := rep.Sites[i]
-		fmt.Fprintf(w, "%-20.20s %-21.21s", fmt.Sprintf("%s:%d", strings.TrimPrefix(s.File, "internal/"), s.Line), s.In+" "+s.verb())
+		fmt.Fprintf(w, "%-21.21s %-20.20s", fmt.Sprintf("%s:%d", strings.TrimPrefix(s.File, "internal/"), s.Line), s.In+" "+s.verb())
 		for _, r := range rows {
 			fmt.Fprintf(w, " %8.3f", r.Sites[i])
 		}
