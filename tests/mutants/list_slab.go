@@ -167,8 +167,8 @@ var slabMutants = []mutant{
 	{
 		name:   "NoLocks-takes-a-lock",
 		breaks: "gfp.NoLocks takes no lock that can sleep",
-		file:   "slab/alloc_slow.go", in: "cache.allocFurther",
-		edits:  []edit{{before: `if !f.CanLock() { return`, after: `if false { return`}},
+		file:   "slab/stock.go", in: "cache.lockOrTry",
+		edits:  []edit{{before: `!f.CanLock()`, after: `false`}},
 		killer: killer{pkg: "slab", tests: "TestNoLocksTakesNoLockOfTheCache", dies: "schedule: holding locks"},
 	},
 	{
