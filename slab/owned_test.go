@@ -19,6 +19,7 @@ import (
 func TestOwnedCookieBelongsToTheLastObject(t *testing.T) {
 	var r reclaimed
 	c := newTest[cell](t, newPages(t, 0), r.hook())
+	holdService(&c.c) // both objects are in one array
 	s := stockOf(t, c, 10)
 	first, last := s.Alloc(gfp.Kernel), s.Alloc(gfp.Kernel)
 	s.FreeRCU(first)
@@ -26,8 +27,13 @@ func TestOwnedCookieBelongsToTheLastObject(t *testing.T) {
 	rcu.Synchronize()
 	g := farReader()
 	s.FreeRCU(last)
+	array := s.own.rcuNum
 	s.own.handOver()
 	s.own.leave()
+	if m := c.c.sheaf(array); m.n != 2 || rcu.Poll(m.cookie) {
+		t.Errorf("an array of %d whose grace period has ended: %v", m.n, rcu.Poll(m.cookie))
+	}
+	letGo(&c.c)
 	c.c.startReclaim()
 	letReclaim()
 	if r.is(&c.c, unsafe.Pointer(last)) {
