@@ -98,7 +98,7 @@ func (m *Bytes[K]) newNode(k *K, vlen int, f gfp.Flags) unsafe.Pointer {
 	if klen > maxSize || vlen > maxValue {
 		return nil
 	}
-	n := m.x.heap.Kmalloc(s.sizeFor(klen, vlen), f)
+	n := m.x.allocNode(s.sizeFor(klen, vlen), f)
 	if n == nil {
 		return nil
 	}
@@ -173,10 +173,10 @@ func (m *Bytes[K]) Compute(k K, fn func(old []byte) ([]byte, Op)) bool {
 	h := m.x.hash(&k)
 	var n unsafe.Pointer // a node of k with a value of length have, or nil
 	have, want := -1, -1
-	defer func() { m.x.heap.Kfree(n) }()
+	defer func() { m.x.freeNode(n) }()
 	return m.x.attempts(h, func() (a attempt) {
 		if want >= 0 && have != want {
-			m.x.heap.Kfree(n)
+			m.x.freeNode(n)
 			if n = m.newNode(&k, want, gfp.Kernel); n == nil {
 				return attempt{done: true}
 			}

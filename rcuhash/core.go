@@ -18,6 +18,7 @@ type core struct {
 	base  unsafe.Pointer        // the rest is immutable after init, but for what is atomic
 	seeds seeds
 	shape shape
+	head  int // bytes in front of a node, which belong to the map's owner: see internal/nodes
 	heap  *slab.Heap
 	small *smallMaps // whose heap that is, or nil
 	pages *page.Allocator
@@ -253,10 +254,26 @@ func (x *core) retireBucket(b *bucket) {
 	}
 }
 
+// allocNode returns memory for a node of that size, or nil.
+func (x *core) allocNode(size int, f gfp.Flags) unsafe.Pointer {
+	p := x.heap.Kmalloc(size+x.head, f)
+	if p != nil {
+		p = unsafe.Add(p, x.head)
+	}
+	return p
+}
+
+// freeNode frees a node that no reader has seen. n may be nil.
+func (x *core) freeNode(n unsafe.Pointer) {
+	if n != nil {
+		x.heap.Kfree(unsafe.Add(n, -x.head))
+	}
+}
+
 // retire frees a node after a grace period. n may be nil.
 func (x *core) retire(n unsafe.Pointer) {
 	if n != nil {
-		x.heap.KfreeRCUSized(n, x.shape.size(n))
+		x.heap.KfreeRCUSized(unsafe.Add(n, -x.head), x.shape.size(n)+x.head)
 	}
 }
 

@@ -61,10 +61,10 @@ func (x *core) openHeap(size int) error {
 	node := 64 // of unknown size: a guess
 	sizes := []int{bucketSize, smallBuckets * bucketSize}
 	if x.shape.kind != stringKey && !x.shape.vlen {
-		node = x.shape.fixed()
+		node = x.shape.fixed() + x.head
 		sizes = append(sizes, node)
 	}
-	if size <= smallMap/node {
+	if size <= smallMap/node && x.head == 0 {
 		x.small = smallMapsOf(pages.CoreOf(x.pages))
 		x.heap = x.small.join(x.pages)
 	} else {

@@ -25,7 +25,10 @@ type Map[K comparable, V any] struct {
 	x index[K]
 }
 
-type config struct{ pages *page.Allocator }
+type config struct {
+	pages *page.Allocator
+	head  int // see internal/nodes
+}
 
 // Option configures a map made by New or NewBytes.
 type Option func(*config)
@@ -173,7 +176,7 @@ func (m *Map[K, V]) newNode(k *K, f gfp.Flags) unsafe.Pointer {
 			return nil
 		}
 	}
-	n := m.x.heap.Kmalloc(m.x.shape.sizeFor(klen, 0), f)
+	n := m.x.allocNode(m.x.shape.sizeFor(klen, 0), f)
 	if n == nil {
 		return nil
 	}
@@ -266,7 +269,7 @@ func (m *Map[K, V]) Compute(k K, fn func(old *V) (V, Op)) bool {
 	m.x.open("Compute")
 	h := m.x.hash(&k)
 	n := m.newNode(&k, gfp.Kernel|gfp.NoWarn)
-	defer func() { m.x.heap.Kfree(n) }()
+	defer func() { m.x.freeNode(n) }()
 	return m.x.attempts(h, func() (a attempt) {
 		g := rcu.ReadLock()
 		defer g.Unlock()

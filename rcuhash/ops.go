@@ -30,7 +30,7 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 	}
 	x.shape = s
 	x.seeds = newSeeds()
-	x.pages = cfg.pages
+	x.pages, x.head = cfg.pages, cfg.head
 	x.base = pages.CoreOf(cfg.pages).Base
 	x.dep.Init("rcuhash.bucket")
 	if err := x.openHeap(size); err != nil {
@@ -97,7 +97,7 @@ func (x *index[K]) store(h uint64, k *K, n unsafe.Pointer, cond condition, f gfp
 		old, stored, ok = x.install(h, k, n, cond, f)
 	}
 	if !stored {
-		x.heap.Kfree(n)
+		x.freeNode(n)
 		return nil, false, ok
 	}
 	x.stored(h, old, size, f)
@@ -204,7 +204,7 @@ func (x *core) varying(n unsafe.Pointer) int64 {
 	if x.shape.kind != stringKey && !x.shape.vlen {
 		return 0
 	}
-	return int64(alignUp(uintptr(x.shape.size(n)), 16))
+	return int64(alignUp(uintptr(x.shape.size(n)+x.head), 16))
 }
 
 // keyOf returns the key of a node; a string is copied.
@@ -253,7 +253,7 @@ func (x *core) len() int {
 func (x *core) bytes() int64 {
 	keys, n := x.counts.sum()
 	if x.shape.kind != stringKey && !x.shape.vlen {
-		n = keys * int64(alignUp(uintptr(x.shape.fixed()), 16))
+		n = keys * int64(alignUp(uintptr(x.shape.fixed()+x.head), 16))
 	}
 	return n + x.counts.buckets.Load()*int64(bucketSize) // ord:stat
 }

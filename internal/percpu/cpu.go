@@ -57,6 +57,9 @@ var readers atomic.Int32
 // Of returns the state of P id.
 func Of(id int) *CPU { return (*CPU)(unsafe.Add(cpus, (id&mask)*Line)) }
 
+// ID returns the number of the P.
+func (c *CPU) ID() int { return int((uintptr(unsafe.Pointer(c)) - uintptr(cpus)) >> LineShift) }
+
 // All returns the state of P 0, which those of the others follow at distances of
 // Line.
 func All() unsafe.Pointer { return cpus }

@@ -69,7 +69,9 @@ func (p *core[E]) add(ref, hash, size uint32) {
 	if l.Held() || size > MaxSize {
 		panic(fmt.Sprintf("tinylfu: entry %d of size %d, held %v, added", ref, size, l.Held()))
 	}
-	l.hash = hash
+	if l.hash != hash { // or readers that ask for it race with this
+		l.hash = hash
+	}
 	l.set(none, size)
 	if uint64(size) > p.windowMax {
 		p.split() // the mean size may have changed

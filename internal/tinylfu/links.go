@@ -28,6 +28,15 @@ func (l *Links) size() uint64 { return uint64(l.where & MaxSize) }
 
 func (l *Links) set(list, size uint32) { l.where = list<<listShift | size }
 
+// NewLinks returns the Links of an entry that the policy does not hold yet, whose
+// key has the hash. That is what Add is told later; until then, and as long as the
+// entry is there, readers may ask for it.
+func NewLinks(hash uint32) Links { return Links{hash: hash} }
+
+// Hash returns the hash of the entry's key. It does not change while the entry
+// is held.
+func (l *Links) Hash() uint32 { return l.hash }
+
 // Held reports whether the policy holds the entry.
 func (l *Links) Held() bool { return l.where>>listShift != none }
 

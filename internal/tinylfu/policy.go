@@ -105,7 +105,10 @@ func (p *Policy[E]) exchange(old, ref, size uint32) {
 		return
 	}
 	n := p.entries.Links(ref)
-	*n = *l
+	n.next, n.prev, n.where = l.next, l.prev, l.where
+	if n.hash != l.hash {
+		n.hash = l.hash
+	}
 	l.set(none, 0)
 	if n.prev != 0 {
 		p.entries.Links(n.prev).next = ref

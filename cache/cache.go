@@ -1,0 +1,264 @@
+package cache
+
+import (
+	"iter"
+	"time"
+	"unsafe"
+
+	"quiesce/internal/depcheck"
+	"quiesce/internal/pin"
+	"quiesce/rcu"
+	"quiesce/rcuhash"
+)
+
+// Cache is a bounded cache from K to V, outside the Go heap. Its methods are safe
+// for concurrent use, Close included.
+type Cache[K comparable, V any] struct {
+	x    *core
+	m    *rcuhash.Map[K, V]
+	back int // from a value to the node
+}
+
+// New makes a cache. K is a string type or a type without Go pointers; V holds no Go
+// pointers (use [64]byte, not []byte or string; [Bytes] has values of any length).
+//
+// Context: task; not pinned.
+func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
+	c := new(Cache[K, V])
+	x, err := open(&o, func(opts ...rcuhash.Option) (any, func() error, error) {
+		m, err := rcuhash.New[K, V](0, opts...)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.m = m
+		return m, m.Close, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.x = x
+	c.back = int(c.x.index.ValueAt())
+	if fn := o.OnEvict; fn != nil {
+		back := c.back
+		x.emit = func(n unsafe.Pointer, why Reason) func() {
+			k, v := keyOf[K](x, n), *(*V)(unsafe.Add(n, back))
+			x.index.Retire(n)
+			return func() { fn(k, v, why) }
+		}
+	}
+	return c, nil
+}
+
+// nodeOf returns the node of a value.
+func (c *Cache[K, V]) nodeOf(v *V) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(v), -c.back) }
+
+// Get returns a copy of the value of k, and whether k is in the cache.
+//
+// Context: any.
+func (c *Cache[K, V]) Get(k K) (v V, ok bool) {
+	now := c.x.ahead()
+	p := pin.Disable()     // a read-side section too
+	if c.x.closed.Load() { // ord:cache-close
+		p.Enable()
+		panic(closedUse("Get"))
+	}
+	full := false
+	if at := c.peek(k); at != nil && c.x.live(headerOf(c.nodeOf(at)), now) {
+		v, ok = *at, true
+		n := c.nodeOf(at)
+		full = c.x.hit(p, headerOf(n), n)
+	} else {
+		c.x.miss(p)
+	}
+	p.Enable()
+	if full {
+		c.x.relieve()
+	}
+	return v, ok
+}
+
+// peek returns the value of k in place, or nil. The caller is in a section, which
+// lockdep does not know.
+func (c *Cache[K, V]) peek(k K) *V {
+	var g rcu.Guard
+	if depcheck.Tagged {
+		g = rcu.ReadLock()
+		defer g.Unlock()
+	}
+	return c.m.Get(g, k)
+}
+
+// GetGuarded returns a pointer to the value of k, or nil if k is not in the cache.
+// The value stays valid and unchanged until g is unlocked, and must not be written
+// to. It may leave the cache in the meantime.
+//
+// Context: any.
+func (c *Cache[K, V]) GetGuarded(g rcu.Guard, k K) *V {
+	now := c.x.ahead()
+	if c.x.closed.Load() { // ord:cache-close
+		panic(closedUse("GetGuarded"))
+	}
+	return c.note(c.m.Get(g, k), now)
+}
+
+// GetKey is GetGuarded of a string key that the caller has as bytes, which are not
+// copied. It panics if K is not a string type.
+//
+// Context: any.
+func (c *Cache[K, V]) GetKey(g rcu.Guard, k []byte) *V {
+	now := c.x.ahead()
+	if c.x.closed.Load() { // ord:cache-close
+		panic(closedUse("GetKey"))
+	}
+	return c.note(c.m.GetKey(g, k), now)
+}
+
+// note counts what a look-up found, and returns it if it has not expired. The caller
+// is in a section.
+func (c *Cache[K, V]) note(v *V, now int64) *V {
+	if v != nil && !c.x.live(headerOf(c.nodeOf(v)), now) {
+		v = nil
+	}
+	full := false
+	p := pin.Disable()
+	if v != nil {
+		n := c.nodeOf(v)
+		full = c.x.hit(p, headerOf(n), n)
+	} else {
+		c.x.miss(p)
+	}
+	p.Enable()
+	if full {
+		c.x.relieve()
+	}
+	return v
+}
+
+// View calls fn with the value of k in place, if k is in the cache, and reports
+// whether it is. The value is valid and unchanged until fn returns, and must not be
+// written to. fn runs in a read-side section: it should be short, and must not
+// wait for memory or for a grace period.
+//
+// Context: any that fn allows.
+func (c *Cache[K, V]) View(k K, fn func(v *V)) bool {
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	v := c.GetGuarded(g, k)
+	if v == nil {
+		return false
+	}
+	fn(v)
+	return true
+}
+
+// Set stores a copy of v, to live as long as Options.TTL says. The next Get finds
+// it, unless it has been evicted by then for others. If Set fails, with [ErrTooLarge],
+// [ErrBusy] or [ErrClosed], the old value of k is removed. It may wait for memory,
+// for as long as the allocator's ReclaimTimeout says; in a read-side section of the
+// caller's own that may be in vain.
+//
+// Context: task; not pinned.
+func (c *Cache[K, V]) Set(k K, v V) error {
+	_, err := c.set(k, v, c.x.ttl, false)
+	return err
+}
+
+// SetTTL is Set with a time to live of its own. 0 means until it is evicted.
+//
+// Context: task; not pinned.
+func (c *Cache[K, V]) SetTTL(k K, v V, ttl time.Duration) error {
+	_, err := c.set(k, v, int64(ttl), false)
+	return err
+}
+
+// SetIfAbsent is Set if k is not in the cache, and reports whether it was not.
+//
+// Context: task; not pinned.
+func (c *Cache[K, V]) SetIfAbsent(k K, v V) (bool, error) { return c.set(k, v, c.x.ttl, true) }
+
+func (c *Cache[K, V]) set(k K, v V, ttl int64, absent bool) (stored bool, err error) {
+	if !c.x.begin() {
+		return false, ErrClosed
+	}
+	defer c.x.end()
+	at := hidden(unsafe.Pointer(&k))
+	n, err := c.x.newNode(at, 0)
+	if err != nil {
+		return false, err
+	}
+	*(*V)(unsafe.Add(n, c.back)) = v
+	stored, err = c.x.put(c.x.index.Hash(at), at, n, ttl, absent)
+	if err != nil {
+		c.x.refuse(nil, at, &c.x.counts.refused)
+		return false, ErrBusy
+	}
+	return stored, nil
+}
+
+// Delete removes k and reports whether it was in the cache.
+//
+// Context: task; not pinned.
+func (c *Cache[K, V]) Delete(k K) bool {
+	c.x.mustBegin("Delete")
+	defer c.x.end()
+	return c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
+}
+
+// All returns an iterator over copies of the entries. An entry that is in the cache
+// during the whole loop is seen once; one that comes or goes may be seen. The loop is
+// in no section, and may use the cache. Entries that are seen are not hits.
+//
+// Context: task; not pinned.
+func (c *Cache[K, V]) All() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		type entry struct {
+			k K
+			v V
+		}
+		var some []entry
+		c.x.each("All", func(n unsafe.Pointer) {
+			some = append(some, entry{keyOf[K](c.x, n), *(*V)(unsafe.Add(n, c.back))})
+		}, func() bool {
+			for _, e := range some {
+				if !yield(e.k, e.v) {
+					return false
+				}
+			}
+			some = some[:0]
+			return true
+		})
+	}
+}
+
+// Clear removes the entries that are in the cache when it is called.
+//
+// Context: task; not pinned.
+func (c *Cache[K, V]) Clear() {
+	c.x.mustBegin("Clear")
+	defer c.x.end()
+	c.x.clear()
+}
+
+// Len returns the number of entries, with those that have expired but are not freed
+// yet.
+//
+// Context: any.
+func (c *Cache[K, V]) Len() int { return c.x.length() }
+
+// Bytes returns the memory that the cache has, in bytes: what MaxBytes bounds.
+//
+// Context: task; not pinned.
+func (c *Cache[K, V]) Bytes() int64 { return c.x.bytes() }
+
+// Stats returns the cache's figures.
+//
+// Context: task; not pinned.
+func (c *Cache[K, V]) Stats() Stats { return c.x.stats() }
+
+// Close frees the cache's memory. Operations on a closed cache return [ErrClosed], or
+// panic if they have no error to return. Values that View or GetGuarded have handed
+// out stay valid until their sections end: Close waits for them, and for operations
+// that run. It returns ErrClosed if the cache is already closed.
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Cache[K, V]) Close() error { return c.x.close() }

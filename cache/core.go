@@ -1,0 +1,383 @@
+package cache
+
+import (
+	"errors"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/nodes"
+	"quiesce/internal/percpu"
+	"quiesce/internal/sys"
+	"quiesce/internal/tinylfu"
+	"quiesce/lock"
+	"quiesce/page"
+	"quiesce/rcu"
+)
+
+// core is the part of a cache that does not depend on the types of keys and values.
+type core struct {
+	name     string
+	index    nodes.Index // all immutable, but for what is atomic
+	entries  *entries
+	pages    *page.Allocator
+	maxBytes int64
+	own      bool         // pages is the cache's own
+	clockFn  func() int64 // nil: sys.Nanotime
+	ttl      int64
+	limit    uint64 // of policy.Capacity: bytes, or entries if unit is not 0
+	unit     uint32 // the size of every entry for the policy; 0: their bytes
+	most     uint32 // the largest footprint that is taken
+	// emit copies an entry that left, retires its node, and returns what calls
+	// OnEvict; nil if there is no OnEvict.
+	emit      func(n unsafe.Pointer, why Reason) (call func())
+	closeMap  func() error
+	deadlines atomic.Bool // there was an entry with a deadline
+	closed    atomic.Bool
+	users     atomic.Int64 // operations that change the cache
+
+	rings percpu.Slots[ring]
+
+	mu     lock.Spin
+	policy *tinylfu.Policy[*entries] // protected by mu, as all that follows
+	wheel  wheel
+	guest  uint32 // an entry that the policy refused; 0: none. See putLocked
+	turn   int    // the ring that is drained next
+	grown  uint64 // of the limit: see growLocked
+	served bool   // by the service that frees what expired
+	counts counts
+}
+
+// counts has what became of every entry that was stored.
+type counts struct {
+	sets    uint64
+	gone    [reasons]uint64
+	refused uint64 // Sets that found no memory
+	large   uint64 // Sets of what is too large
+}
+
+// removed is an entry that has left the map and the policy.
+type removed struct {
+	n   unsafe.Pointer
+	why Reason
+}
+
+// leaving are entries that have left, and are retired when the lock is released.
+type leaving struct {
+	n    int
+	list [8]removed
+}
+
+func (l *leaving) full() bool { return l.n == len(l.list) }
+
+// begin begins an operation that changes the cache. It returns false if that is
+// closed; otherwise end follows.
+func (c *core) begin() bool {
+	c.users.Add(1)       // ord:cache-close
+	if c.closed.Load() { // ord:cache-close
+		c.users.Add(-1) // ord:cache-close
+		return false
+	}
+	return true
+}
+
+func (c *core) end() { c.users.Add(-1) } // ord:cache-close
+
+// mustBegin is begin for operations without an error.
+func (c *core) mustBegin(op string) {
+	if !c.begin() {
+		panic(closedUse(op))
+	}
+}
+
+func closedUse(op string) string { return "quiesce/cache: " + op + " of a closed cache" }
+
+// clock returns the time on the cache's clock, in ns.
+func (c *core) clock() int64 {
+	if c.clockFn != nil {
+		return c.clockFn()
+	}
+	return sys.Nanotime()
+}
+
+// ahead returns the time, if a read that is about to be pinned may need it and may
+// not ask for it then, since it is the user's.
+func (c *core) ahead() int64 {
+	if c.clockFn != nil && c.deadlines.Load() { // ord:hint
+		return c.clockFn()
+	}
+	return 0
+}
+
+// live reports whether an entry has not expired. now is what ahead returned.
+func (c *core) live(h *header, now int64) bool {
+	if h.deadline == 0 {
+		return true
+	}
+	if c.clockFn == nil {
+		now = sys.Nanotime()
+	}
+	return now < h.deadline
+}
+
+// deadline returns that of an entry which is stored now.
+func (c *core) deadline(ttl int64) int64 {
+	if ttl <= 0 {
+		return 0
+	}
+	now := c.clock()
+	if ttl > 1<<62-max(now, 0) {
+		return 1 << 62
+	}
+	return max(now+ttl, 1)
+}
+
+// errNoRoom is the error of a put for which the map has no room.
+var errNoRoom = errors.New("no room")
+
+// put makes n the node of its key k, whose hash is h. It owns n from then on.
+func (c *core) put(h uint64, k, n unsafe.Pointer, ttl int64, absent bool) (stored bool, err error) {
+	hd := headerOf(n)
+	*hd = header{links: tinylfu.NewLinks(uint32(h)), deadline: c.deadline(ttl)}
+	now := int64(0)
+	if hd.deadline != 0 || c.deadlines.Load() { // ord:hint
+		now = c.clock()
+	}
+	if hd.deadline != 0 && !c.deadlines.Load() { // ord:hint
+		c.deadlines.Store(true) // ord:hint
+	}
+	for try := 0; ; try++ {
+		var out leaving
+		c.mu.Lock()
+		c.drainLocked()
+		serve := false
+		stored, serve, err = c.putLocked(h, k, n, now, absent, &out)
+		ref := c.entries.ref(n)
+		more := err == nil && c.evictLocked(&out, ref)
+		c.mu.Unlock()
+		c.dispose(&out)
+		if serve {
+			service.add(c)
+		}
+		for more {
+			more = c.evict(ref)
+		}
+		if err == nil || try == 8 || !c.index.MakeRoom() {
+			break
+		}
+	}
+	if !stored {
+		c.index.Free(n)
+	} else {
+		c.index.Grow()
+	}
+	return stored, err
+}
+
+// putLocked stores a node in the map and tells the policy. The policy may refuse a
+// large entry, for which many others would have to leave. But what was set has to be
+// there for the next Get. So it becomes the guest: it is in the map, and leaves when
+// the next entry is stored, unless it was asked for.
+func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, out *leaving) (stored, serve bool, err error) {
+	if absent {
+		if old := c.findLocked(k); old != nil {
+			hd := headerOf(old)
+			if hd.deadline == 0 || now < hd.deadline {
+				return false, false, nil
+			}
+			c.dropLocked(c.entries.ref(old), old, Expired, out)
+		}
+	}
+	ref := c.entries.add(n)
+	old, stored, ok := c.index.Install(h, k, n, false)
+	if !ok {
+		c.entries.remove(n, ref)
+		return false, false, errNoRoom
+	}
+	hd := headerOf(n)
+	size := c.unit
+	if size == 0 {
+		size = footprint(c.index.Size(n))
+	}
+	c.counts.sets++
+	guest := c.guest
+	if old != nil {
+		was := c.entries.ref(old)
+		why := Replaced
+		if d := headerOf(old).deadline; d != 0 {
+			c.wheel.remove(c.entries, headerOf(old))
+			if d <= now {
+				why = Expired
+			}
+		}
+		if was == guest {
+			c.guest, guest = 0, 0
+			c.policy.Add(ref, uint32(h), size)
+		} else {
+			c.policy.Replace(was, ref, size)
+		}
+		c.entries.remove(old, was)
+		c.leftLocked(old, why, out)
+	} else {
+		c.policy.Add(ref, uint32(h), size)
+	}
+	if guest != 0 {
+		c.dropLocked(guest, c.entries.node(guest), Evicted, out)
+	}
+	if hd.deadline != 0 {
+		c.wheel.add(c.entries, ref, hd, now)
+		serve, c.served = !c.served, true
+	}
+	c.growLocked(uint64(size))
+	return true, serve, nil
+}
+
+// admitGuestLocked follows a hit on the guest.
+func (c *core) admitGuestLocked() {
+	ref := c.guest
+	c.guest = 0
+	h := c.entries.header(ref)
+	size := c.unit
+	if size == 0 {
+		size = footprint(c.index.Size(c.entries.node(ref)))
+	}
+	c.policy.Add(ref, h.links.Hash(), size)
+}
+
+// evictLocked has the policy's victims leave, until there are enough for now. It
+// reports whether there are more. The entry with the number keep becomes the guest
+// if it is among them.
+func (c *core) evictLocked(out *leaving, keep uint32) (more bool) {
+	for !out.full() {
+		v, ok := c.policy.Evict()
+		switch {
+		case !ok:
+			return false
+		case v != keep:
+			c.takeLocked(v, c.entries.node(v), Evicted, out)
+		default:
+			if c.guest != 0 {
+				c.dropLocked(c.guest, c.entries.node(c.guest), Evicted, out)
+			}
+			c.guest = v
+		}
+	}
+	return true
+}
+
+// evict has some victims leave, and reports whether there are more.
+func (c *core) evict(keep uint32) (more bool) {
+	var out leaving
+	c.mu.Lock()
+	more = c.evictLocked(&out, keep)
+	c.mu.Unlock()
+	c.dispose(&out)
+	return more
+}
+
+// dropLocked takes an entry out of the policy and of the map.
+func (c *core) dropLocked(ref uint32, n unsafe.Pointer, why Reason, out *leaving) {
+	if ref == c.guest {
+		c.guest = 0
+	} else {
+		c.policy.Remove(ref)
+	}
+	c.takeLocked(ref, n, why, out)
+}
+
+// takeLocked takes an entry, which the policy has dropped, out of the map.
+func (c *core) takeLocked(ref uint32, n unsafe.Pointer, why Reason, out *leaving) {
+	h := headerOf(n)
+	if h.deadline != 0 {
+		c.wheel.remove(c.entries, h)
+	}
+	if !c.index.Remove(h.links.Hash(), n) {
+		panic("quiesce/cache: an entry of the policy is not in the map")
+	}
+	c.entries.remove(n, ref)
+	c.leftLocked(n, why, out)
+}
+
+func (c *core) leftLocked(n unsafe.Pointer, why Reason, out *leaving) {
+	c.counts.gone[why]++
+	out.list[out.n] = removed{n, why}
+	out.n++
+}
+
+// dispose retires what has left, and calls OnEvict. No lock is held.
+func (c *core) dispose(out *leaving) {
+	if out.n == 0 {
+		return
+	}
+	if c.emit == nil {
+		for _, r := range out.list[:out.n] {
+			c.index.Retire(r.n)
+		}
+		return
+	}
+	calls := make([]func(), 0, len(out.list))
+	for _, r := range out.list[:out.n] {
+		calls = append(calls, c.emit(r.n, r.why))
+	}
+	for _, call := range calls {
+		call()
+	}
+}
+
+// findLocked returns the node of a key, or nil.
+func (c *core) findLocked(k unsafe.Pointer) unsafe.Pointer {
+	g := rcu.ReadLock() // for the buckets: the map may grow
+	defer g.Unlock()
+	return c.index.Find(k)
+}
+
+// remove removes the entry of a key, and reports whether there was one that had not
+// expired.
+func (c *core) remove(k unsafe.Pointer, why Reason) bool {
+	now := int64(0)
+	if c.deadlines.Load() { // ord:hint
+		now = c.clock()
+	}
+	var out leaving
+	c.mu.Lock()
+	n := c.findLocked(k)
+	found := n != nil
+	if found {
+		if d := headerOf(n).deadline; d != 0 && d <= now {
+			why, found = Expired, false
+		}
+		c.dropLocked(c.entries.ref(n), n, why, &out)
+	}
+	c.mu.Unlock()
+	c.dispose(&out)
+	if out.n > 0 {
+		c.index.Grow()
+	}
+	return found
+}
+
+// newNode returns a node for a key and a value of vlen bytes. The caller fills the
+// value in and puts it.
+func (c *core) newNode(k unsafe.Pointer, vlen int) (unsafe.Pointer, error) {
+	n := c.index.New(k, vlen, uint32(gfp.Kernel|gfp.NoWarn))
+	if n != nil && footprint(c.index.Size(n)) <= c.most {
+		return n, nil
+	}
+	if n != nil || c.index.TooLarge(k, vlen) {
+		c.refuse(n, k, &c.counts.large)
+		return nil, ErrTooLarge
+	}
+	c.refuse(nil, k, &c.counts.refused)
+	return nil, ErrBusy
+}
+
+// refuse counts a Set that failed, and removes the old value of its key.
+func (c *core) refuse(n, k unsafe.Pointer, count *uint64) {
+	if n != nil {
+		c.index.Free(n)
+	}
+	c.mu.Lock()
+	*count++
+	c.mu.Unlock()
+	c.remove(k, Dropped)
+}

@@ -1,0 +1,38 @@
+//go:build !poison && !asan
+
+package cache
+
+import (
+	"unsafe"
+
+	"quiesce/internal/tinylfu"
+)
+
+// header lies in front of a node of the map. The policy's links, and those of the
+// wheel, are protected by core.mu; what readers ask for is immutable from the
+// moment that the node can be found.
+type header struct {
+	links      tinylfu.Links // of it, the hash is immutable
+	deadline   int64         // on the cache's clock; 0: none. Immutable
+	next, prev uint32        // of the wheel
+}
+
+// entries finds a node by its number: its distance from the allocator's base in
+// units of 16 bytes. Page 0 is never handed out, so that numbers below firstRef are
+// free for other uses.
+type entries struct{ base unsafe.Pointer }
+
+func newEntries(base unsafe.Pointer) *entries { return &entries{base} }
+
+// add gives a new node its number, remove ends that. core.mu is held.
+func (e *entries) add(n unsafe.Pointer) uint32       { return e.ref(n) }
+func (e *entries) remove(n unsafe.Pointer, _ uint32) {}
+
+// ref returns the number of a node that has one. Context: any.
+func (e *entries) ref(n unsafe.Pointer) uint32 {
+	return uint32((uintptr(n) - uintptr(e.base)) >> 4)
+}
+
+// node returns the node with a number, wherever that is from: the map knows
+// whether it has such a node. core.mu is held.
+func (e *entries) node(ref uint32) unsafe.Pointer { return unsafe.Add(e.base, uintptr(ref)<<4) }

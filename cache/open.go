@@ -1,0 +1,168 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+	"unsafe"
+
+	"quiesce/internal/nodes"
+	"quiesce/internal/pages"
+	"quiesce/internal/tinylfu"
+	"quiesce/page"
+	"quiesce/rcu"
+	"quiesce/rcuhash"
+)
+
+// open makes a core. makeMap makes its map.
+func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Option) (any, func() error, error)) (c *core, err error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	c = &core{name: o.Name, pages: o.Allocator, ttl: int64(o.TTL), maxBytes: o.MaxBytes}
+	if o.Now != nil {
+		now := o.Now
+		c.clockFn = func() int64 { return now().UnixNano() }
+	}
+	limit := o.MaxBytes
+	switch {
+	case c.pages != nil:
+		if l := c.pages.Stats().Limit; limit == 0 || l > 0 && l < limit {
+			limit = l
+		}
+	case limit != 0:
+		if c.pages, err = page.New(page.Config{Limit: limit, Name: o.Name}); err != nil {
+			return nil, fmt.Errorf("cache: %s: %w", o.Name, err)
+		}
+		c.own = true
+	default:
+		c.pages = page.Default()
+		limit = c.pages.Stats().Limit
+	}
+	if limit == 0 {
+		limit = mostBytes
+	}
+	c.most = footprint(int(min(limit/2, page.Size<<page.MaxOrder)))
+	c.limit = uint64(limit)
+	if o.MaxEntries > 0 {
+		c.limit, c.unit = uint64(o.MaxEntries), 1
+	}
+	fail := func(err error) (*core, error) {
+		if c.own {
+			_ = c.pages.Close()
+		}
+		return nil, fmt.Errorf("cache: %s: %w", o.Name, err)
+	}
+	if err := c.rings.Init(); err != nil {
+		return fail(err)
+	}
+	m, closeMap, err := makeMap(rcuhash.WithAllocator(c.pages), nodes.WithHead(headSize).(rcuhash.Option))
+	if err != nil {
+		c.rings.Release()
+		return fail(err)
+	}
+	c.closeMap = closeMap
+	c.index = nodes.Of(m)
+	c.entries = newEntries(pages.CoreOf(c.pages).Base)
+	c.policy = tinylfu.New(c.entries, c.limit, rand.Uint64())
+	c.mu.Init("cache.mu")
+	c.pages.AddReclaimer(c)
+	return c, nil
+}
+
+// close frees everything.
+func (c *core) close() error {
+	if c.closed.Swap(true) { // ord:cache-close
+		return ErrClosed
+	}
+	c.pages.RemoveReclaimer(c)
+	service.remove(c)
+	for c.users.Load() > 0 { // ord:cache-close
+		time.Sleep(100 * time.Microsecond)
+	}
+	service.remove(c) // a Set may have added it
+	rcu.Synchronize() // for readers that found it open
+	err := c.closeMap()
+	if c.own {
+		err = errors.Join(err, c.pages.Close())
+	}
+	c.rings.Release()
+	if err != nil {
+		return fmt.Errorf("cache: %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// clear removes all entries that are there when it is called.
+func (c *core) clear() {
+	c.mu.Lock()
+	n := c.lenLocked()
+	c.mu.Unlock()
+	for n > 0 {
+		var out leaving
+		c.mu.Lock()
+		if c.guest != 0 {
+			c.dropLocked(c.guest, c.entries.node(c.guest), Cleared, &out)
+		}
+		had := c.policy.Capacity()
+		c.policy.SetCapacity(0)
+		for !out.full() && out.n < n {
+			v, ok := c.policy.Evict()
+			if !ok {
+				n = 0
+				break
+			}
+			c.takeLocked(v, c.entries.node(v), Cleared, &out)
+		}
+		c.policy.SetCapacity(had)
+		n -= out.n
+		c.mu.Unlock()
+		c.dispose(&out)
+	}
+	c.index.Grow()
+}
+
+func (c *core) length() int {
+	if c.closed.Load() { // ord:cache-close
+		return 0
+	}
+	return c.index.Len()
+}
+
+func (c *core) lenLocked() int {
+	n := c.policy.Len()
+	if c.guest != 0 {
+		n++
+	}
+	return n
+}
+
+// each shows the nodes that have not expired.
+func (c *core) each(op string, fn func(n unsafe.Pointer), after func() bool) {
+	c.mustBegin(op)
+	defer c.end()
+	now := c.clock()
+	c.index.Walk(func(n unsafe.Pointer) {
+		if h := headerOf(n); h.deadline == 0 || now < h.deadline {
+			fn(n)
+		}
+	}, after)
+}
+
+// bytes returns the memory that the cache has.
+func (c *core) bytes() int64 {
+	if c.closed.Load() { // ord:cache-close
+		return 0
+	}
+	if c.own {
+		return c.pages.Stats().Resident
+	}
+	return c.index.Memory()
+}
+
+// keyOf returns a copy of the key of a node.
+func keyOf[K comparable](c *core, n unsafe.Pointer) (k K) {
+	c.index.KeyOf(n, hidden(unsafe.Pointer(&k)))
+	return k
+}

@@ -1,0 +1,133 @@
+package cache
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/internal/percpu"
+	"quiesce/internal/pin"
+	"quiesce/rcu"
+)
+
+// A hit is noted in a ring of the P, in one word: half of the key's hash, and the
+// number of the node. Nobody else writes the line, and the policy hears of it later,
+// many at a time.
+//
+// The owner, pinned to the P, stores a word where it finds none, and moves on; if
+// there is one, the ring is full and the hit is lost. Whoever holds core.mu drains:
+// it takes the words in their order and clears each. So a word has one writer at a
+// time: the owner while it is 0, the drain while it is not. ord:ring
+//
+// A word says that there was a hit, and nothing else. By the time that it is drained
+// the node may be free, its memory another entry's, a bucket, or a page of the
+// system's. The drain therefore does not follow it, but asks the map whether it has
+// that very node under a key with that hash. What the map has the policy has as
+// well: both change under core.mu, and only then is a node retired. If the memory is
+// another entry's, it is found only if that has the same hash, to 32 bits; then one
+// hit is attributed to the wrong entry.
+type ring struct {
+	at     uint64 // of the next word; the owner's, as is the next
+	known  uint64 // Register was called
+	hits   uint64 // the owner's; others read them
+	misses uint64
+	seen   uint64 // of the next word to drain; protected by core.mu
+	_      [percpu.Line - 5*8]byte
+	words  [ringWords]uint64
+}
+
+const (
+	ringWords = 64 // as many as a batch of the policy's. Untuned
+	// lostEvery is how many hits are lost before another attempt to drain. Untuned.
+	lostEvery = 16
+)
+
+// hit notes a hit on the P that the caller is pinned to, and reports whether the
+// ring should be drained.
+//
+//go:norace
+func (c *core) hit(p pin.Section, h *header, n unsafe.Pointer) (full bool) {
+	r := c.rings.At(p.CPU.ID())
+	r.hits++ // ord:stat
+	w := &r.words[r.at%ringWords]
+	if *w != 0 { // ord:ring
+		r.known++
+		return r.known%lostEvery == 0
+	}
+	*w = uint64(h.links.Hash())<<32 | uint64(c.entries.ref(n)) // ord:ring
+	r.at++                                                     // ord:ring
+	if r.known == 0 {
+		c.rings.Register(p.CPU.ID())
+		r.known = 1
+	}
+	return r.words[r.at%ringWords] != 0 // ord:ring
+}
+
+// miss counts a miss.
+//
+//go:norace
+func (c *core) miss(p pin.Section) {
+	r := c.rings.At(p.CPU.ID())
+	r.misses++ // ord:stat
+	if r.known == 0 {
+		c.rings.Register(p.CPU.ID())
+		r.known = 1
+	}
+}
+
+// relieve drains the ring of this P, unless another goroutine holds the lock.
+//
+//go:noinline
+func (c *core) relieve() {
+	if c.mu.TryLock() {
+		c.drainLocked()
+		c.mu.Unlock()
+	}
+}
+
+// drainLocked drains the ring of this P, and one more in turn.
+func (c *core) drainLocked() {
+	p := pin.Disable()
+	here := p.CPU.ID()
+	p.Enable()
+	c.drainRingLocked(c.rings.At(here))
+	if n := c.rings.Used(); n > 1 {
+		if c.turn++; c.turn >= n {
+			c.turn = 0
+		}
+		c.drainRingLocked(c.rings.At(c.turn))
+	}
+}
+
+// drainRingLocked tells the policy about the hits in a ring.
+//
+//go:norace
+func (c *core) drainRingLocked(r *ring) {
+	if atomic.LoadUint64(&r.at) == r.seen { // ord:ring
+		return
+	}
+	var refs [ringWords]uint32
+	n := 0
+	g := rcu.ReadLock() // for Holds
+	for range ringWords {
+		at := &r.words[r.seen%ringWords]
+		w := atomic.LoadUint64(at) // ord:ring
+		if w == 0 {
+			break
+		}
+		*at = 0 // ord:ring
+		r.seen++
+		ref := uint32(w)
+		node := c.entries.node(ref)
+		if node == nil || !c.index.Holds(uint32(w>>32), node) {
+			continue
+		}
+		if ref == c.guest {
+			c.admitGuestLocked()
+			continue
+		}
+		refs[n] = ref
+		n++
+	}
+	g.Unlock()
+	c.policy.Hits(refs[:n])
+}

@@ -1,0 +1,76 @@
+package cache
+
+import (
+	"sync/atomic"
+)
+
+// Stats are a cache's figures since it was made. While nobody uses the cache,
+//
+//	Sets = Entries + Evictions + Expirations + Deletes + Replaced + Cleared + Dropped
+//
+// so every entry that was ever stored is accounted for.
+type Stats struct {
+	Name string
+
+	Hits   uint64 // look-ups that found their key
+	Misses uint64 // look-ups that did not
+
+	Sets        uint64 // entries that were stored
+	Evictions   uint64 // entries that left to make room
+	Expirations uint64 // entries that left when their time to live was over
+	Deletes     uint64 // entries that Delete removed
+	Replaced    uint64 // entries that a Set of the same key replaced
+	Cleared     uint64 // entries that Clear removed
+	Dropped     uint64 // entries that left because a Set of their key failed
+	Busy        uint64 // Sets that failed with ErrBusy
+	TooLarge    uint64 // Sets that failed with ErrTooLarge
+
+	Entries  int   // now
+	Bytes    int64 // memory now
+	MaxBytes int64 // the most; 0: the allocator's limit alone
+}
+
+// Minus returns the figures since an earlier call of Stats: the counts are
+// differences, and Entries, Bytes and MaxBytes those of now.
+func (s Stats) Minus(earlier Stats) Stats {
+	s.Hits -= earlier.Hits
+	s.Misses -= earlier.Misses
+	s.Sets -= earlier.Sets
+	s.Evictions -= earlier.Evictions
+	s.Expirations -= earlier.Expirations
+	s.Deletes -= earlier.Deletes
+	s.Replaced -= earlier.Replaced
+	s.Cleared -= earlier.Cleared
+	s.Dropped -= earlier.Dropped
+	s.Busy -= earlier.Busy
+	s.TooLarge -= earlier.TooLarge
+	return s
+}
+
+// HitRatio returns the part of the look-ups that found their key, or 0 if there
+// were none.
+func (s Stats) HitRatio() float64 {
+	if s.Hits+s.Misses == 0 {
+		return 0
+	}
+	return float64(s.Hits) / float64(s.Hits+s.Misses)
+}
+
+func (c *core) stats() Stats {
+	s := Stats{Name: c.name, Bytes: c.bytes(), MaxBytes: c.maxBytes}
+	c.mu.Lock()
+	n := &c.counts
+	s.Sets, s.Busy, s.TooLarge = n.sets, n.refused, n.large
+	s.Evictions, s.Expirations, s.Deletes = n.gone[Evicted], n.gone[Expired], n.gone[Deleted]
+	s.Replaced, s.Cleared, s.Dropped = n.gone[Replaced], n.gone[Cleared], n.gone[Dropped]
+	s.Entries = c.lenLocked()
+	c.mu.Unlock()
+	if !c.closed.Load() { // ord:cache-close
+		for id := range c.rings.Used() {
+			r := c.rings.At(id)
+			s.Hits += atomic.LoadUint64(&r.hits)     // ord:stat
+			s.Misses += atomic.LoadUint64(&r.misses) // ord:stat
+		}
+	}
+	return s
+}

@@ -1,0 +1,71 @@
+// Package nodes is how package cache sees the nodes of a map of package rcuhash,
+// which has them for itself otherwise: it keeps its own data in front of each, and
+// knows a node by its place rather than by its key.
+//
+// Package rcuhash provides what is declared here when it is initialized.
+package nodes
+
+import "unsafe"
+
+// Index is a map. Pointers to keys are *K of the map's K, and are not kept. Flags
+// are gfp.Flags.
+//
+// The methods that change the map are for one goroutine at a time: the caller holds
+// a lock of its own. Look-ups, and what allocates and frees, are not.
+type Index interface {
+	// Hash returns the hash of a key, and Find the node of a key, or nil. For Find
+	// the caller is in a read-side section, or holds its lock.
+	Hash(k unsafe.Pointer) uint64
+	Find(k unsafe.Pointer) unsafe.Pointer
+
+	// New returns a node of a key, with room for a value of vlen bytes if the map
+	// has values of any length, or nil. What is in front of it is not set, nor is
+	// the value. TooLarge reports whether there can never be one.
+	New(k unsafe.Pointer, vlen int, flags uint32) unsafe.Pointer
+	TooLarge(k unsafe.Pointer, vlen int) bool
+	// Size returns the size of a node, with what is in front of it.
+	Size(n unsafe.Pointer) int
+	// ValueAt is where the value is in a node of a Map.
+	ValueAt() uintptr
+	// Value is where the value is in a node of a Bytes, and its length.
+	Value(n unsafe.Pointer) (v unsafe.Pointer, vlen int)
+	// KeyOf stores the key of a node to a *K; a string is copied.
+	KeyOf(n, k unsafe.Pointer)
+
+	// Install makes n the node of its key k, whose hash is h: in place of another,
+	// which it returns and which the caller retires, or as a new one. If absent is
+	// set, and there is another, it does nothing but return that. It never waits and
+	// takes no lock that may sleep. ok is false if there is no room; then MakeRoom may help.
+	Install(h uint64, k, n unsafe.Pointer, absent bool) (old unsafe.Pointer, stored, ok bool)
+	// Holds reports whether n is a node of the map, of a key whose hash ends in
+	// these 32 bits. It does not read at n. The caller is in a read-side section.
+	Holds(hash uint32, n unsafe.Pointer) bool
+	// Remove takes out the node n, and reports whether it was there. The caller
+	// retires it.
+	Remove(hash uint32, n unsafe.Pointer) bool
+	// Free frees a node that was never installed, Retire one that was taken out,
+	// after a grace period.
+	Free(n unsafe.Pointer)
+	Retire(n unsafe.Pointer)
+
+	// Grow lets the map follow the number of its keys, after Install or Remove. It
+	// may take locks that sleep, and reports whether the map is as large as it
+	// should be. MakeRoom waits for memory, and reports whether it is worthwhile to
+	// try Install again. Context: task; not pinned, no locks held.
+	Grow() bool
+	MakeRoom() bool
+	// Len is the number of nodes, and Memory what the map has of its allocator, in
+	// bytes.
+	Len() int
+	Memory() int64
+	// Walk shows all nodes to fn, in read-side sections of its own, and calls after at
+	// the end of each, outside of it, until that returns false.
+	Walk(fn func(n unsafe.Pointer), after func() bool)
+}
+
+// Of returns the Index of a *rcuhash.Map or *rcuhash.Bytes.
+var Of func(m any) Index
+
+// WithHead returns an rcuhash.Option for a map that has a heap of its own, and so
+// many bytes in front of each node, a multiple of 16.
+var WithHead func(bytes int) any

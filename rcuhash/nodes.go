@@ -1,0 +1,189 @@
+package rcuhash
+
+import (
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/nodes"
+	"quiesce/page"
+	"quiesce/rcu"
+)
+
+// What package cache needs of a map: package internal/nodes declares it, this file
+// provides it.
+
+func init() {
+	nodes.Of = func(m any) nodes.Index { return m.(interface{ nodes() nodes.Index }).nodes() }
+	nodes.WithHead = func(bytes int) any { return Option(func(c *config) { c.head = bytes }) }
+}
+
+func (m *Map[K, V]) nodes() nodes.Index { return (*bridge[K])(&m.x) }
+func (m *Bytes[K]) nodes() nodes.Index  { return (*bridge[K])(&m.x) }
+
+// bridge is an index as internal/nodes sees it.
+type bridge[K comparable] index[K]
+
+func (b *bridge[K]) x() *index[K] { return (*index[K])(b) }
+
+func (b *bridge[K]) Hash(k unsafe.Pointer) uint64         { return b.x().hash((*K)(k)) }
+func (b *bridge[K]) Find(k unsafe.Pointer) unsafe.Pointer { return b.x().get((*K)(k)) }
+func (b *bridge[K]) Free(n unsafe.Pointer)                { b.freeNode(n) }
+func (b *bridge[K]) Retire(n unsafe.Pointer)              { b.retire(n) }
+func (b *bridge[K]) Size(n unsafe.Pointer) int            { return b.shape.size(n) + b.head }
+func (b *bridge[K]) ValueAt() uintptr                     { return b.shape.valAt }
+
+func (b *bridge[K]) Value(n unsafe.Pointer) (unsafe.Pointer, int) {
+	v := b.shape.value(n)
+	return unsafe.Pointer(unsafe.SliceData(v)), len(v)
+}
+
+func (b *bridge[K]) KeyOf(n, k unsafe.Pointer) { *(*K)(k) = b.x().keyOf(n) }
+
+// lens returns the lengths of a key, if that varies.
+func (b *bridge[K]) lens(k unsafe.Pointer) int {
+	if b.shape.kind == stringKey {
+		return len(text((*K)(k)))
+	}
+	return 0
+}
+
+func (b *bridge[K]) TooLarge(k unsafe.Pointer, vlen int) bool {
+	klen := b.lens(k)
+	return klen > maxSize || vlen > maxValue || b.shape.sizeFor(klen, vlen)+b.head > page.Size<<page.MaxOrder
+}
+
+func (b *bridge[K]) New(k unsafe.Pointer, vlen int, flags uint32) unsafe.Pointer {
+	if b.TooLarge(k, vlen) {
+		return nil
+	}
+	s, klen := &b.shape, b.lens(k)
+	n := b.allocNode(s.sizeFor(klen, vlen), gfp.Flags(flags))
+	if n != nil {
+		writeKey(s, n, (*K)(k), vlen)
+	}
+	return n
+}
+
+// writeKey writes the key of a new node, and the lengths that it has.
+func writeKey[K comparable](s *shape, n unsafe.Pointer, k *K, vlen int) {
+	switch {
+	case s.lens:
+		t := text(k)
+		at := unsafe.Add(n, setLengths(n, len(t), vlen))
+		copy(unsafe.Slice((*byte)(at), len(t)), t)
+	case s.vlen:
+		*(*uint32)(n) = uint32(vlen)
+		*(*K)(unsafe.Add(n, s.keyAt)) = *k
+	case s.kind == stringKey:
+		t := text(k)
+		*(*uint32)(n) = uint32(len(t))
+		copy(unsafe.Slice((*byte)(unsafe.Add(n, s.keyAt)), len(t)), t)
+	default:
+		*(*K)(unsafe.Add(n, s.keyAt)) = *k
+	}
+}
+
+func (b *bridge[K]) Install(h uint64, k, n unsafe.Pointer, absent bool) (old unsafe.Pointer, stored, ok bool) {
+	x := b.x()
+	old, stored, ok = x.install(h, (*K)(k), n, condition{absent: absent}, gfp.NoLocks|gfp.NoWarn)
+	if stored {
+		size, keys := x.varying(n), int64(1)
+		if old != nil {
+			size, keys = size-x.varying(old), 0
+		}
+		x.counts.add(shardOf(uint32(h)), keys, size)
+	}
+	return old, stored, ok
+}
+
+// shardOf makes of the part of a hash that Remove has what counts.add chooses by.
+func shardOf(hash uint32) uint64 { return uint64(hash) << 32 }
+
+func (b *bridge[K]) Holds(hash uint32, n unsafe.Pointer) bool {
+	w := b.watch(b.open("Holds"), uint64(hash))
+	for again := true; again; again = w.missed() {
+		if in, _ := b.slotOf(w.b, n); in != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// slotOf returns the bucket and the slot of node n in a chain, or nil and -1. Only
+// where the chain is locked nothing moves.
+func (b *bridge[K]) slotOf(in *bucket, n unsafe.Pointer) (*bucket, int) {
+	r := b.refOf(n)
+	for ; in != nil; in = b.next(in) {
+		for s := range slots {
+			if loadRef(&in.refs[s]) == r { // ord:entry
+				return in, s
+			}
+		}
+	}
+	return nil, -1
+}
+
+func (b *bridge[K]) Remove(hash uint32, n unsafe.Pointer) bool {
+	l := b.lockFor(uint64(hash))
+	in, slot := b.slotOf(l.b, n)
+	if in == nil {
+		b.unlock(l)
+		return false
+	}
+	in.remove(slot)
+	var gone *bucket
+	if in != l.b && in.isEmpty() {
+		gone = b.unlinkLocked(l.b, in)
+	}
+	b.unlock(l)
+	b.retireBucket(gone)
+	b.counts.add(shardOf(hash), -1, -b.varying(n))
+	return true
+}
+
+func (b *bridge[K]) Grow() bool {
+	keys, _ := b.counts.sum()
+	b.x().resized(keys)
+	return !b.table.Load().crowded(keys) // ord:table
+}
+
+func (b *bridge[K]) MakeRoom() bool {
+	x := b.x()
+	if x.makeRoom(gfp.NoWait) {
+		return true
+	}
+	// Memory for one bucket, for which this may wait, lets the next try find it
+	// without.
+	p := x.allocBuckets(1, gfp.Kernel)
+	x.free(p)
+	return p != nil
+}
+
+func (b *bridge[K]) Len() int { return b.len() }
+
+func (b *bridge[K]) Memory() (n int64) {
+	for _, s := range b.heap.Stats() {
+		n += s.Bytes
+	}
+	if t := b.table.Load(); t != nil && !t.isSmall() { // ord:table
+		n += b.counts.buckets.Load() * int64(bucketSize) // ord:stat
+	}
+	return n
+}
+
+func (b *bridge[K]) Walk(fn func(n unsafe.Pointer), after func() bool) {
+	var w walk
+	for more := true; more; {
+		rcu.Read(func(rcu.Guard) {
+			t := b.open("All")
+			for n := 0; more && n < sectionKeys; n += len(w.nodes) + 1 {
+				if more = b.x().step(&w, t); more {
+					for _, node := range w.nodes {
+						fn(node)
+					}
+				}
+			}
+		})
+		more = after() && more
+	}
+}
