@@ -182,17 +182,15 @@ func (c *Cache[K, V]) set(k K, v V, ttl int64, absent bool) (stored bool, err er
 	}
 	defer c.x.end()
 	at := hidden(unsafe.Pointer(&k))
+	if absent && c.x.has(at) {
+		return false, nil
+	}
 	n, err := c.x.newNode(at, 0)
 	if err != nil {
 		return false, err
 	}
 	*(*V)(unsafe.Add(n, c.back)) = v
-	stored, err = c.x.put(c.x.index.Hash(at), at, n, ttl, absent)
-	if err != nil {
-		c.x.refuse(nil, at, &c.x.counts.refused)
-		return false, ErrBusy
-	}
-	return stored, nil
+	return c.x.put(at, n, ttl, absent)
 }
 
 // Delete removes k and reports whether it was in the cache.

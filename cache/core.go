@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"errors"
 	"sync/atomic"
 	"unsafe"
 
@@ -22,6 +21,7 @@ type core struct {
 	entries  *entries
 	pages    *page.Allocator
 	maxBytes int64
+	strings  bool         // keys are
 	own      bool         // pages is the cache's own
 	clockFn  func() int64 // nil: sys.Nanotime
 	ttl      int64
@@ -132,11 +132,12 @@ func (c *core) deadline(ttl int64) int64 {
 	return max(now+ttl, 1)
 }
 
-// errNoRoom is the error of a put for which the map has no room.
-var errNoRoom = errors.New("no room")
+// tries is how often a put looks for room in the map: others may fill what it made.
+const tries = 8
 
-// put makes n the node of its key k, whose hash is h. It owns n from then on.
-func (c *core) put(h uint64, k, n unsafe.Pointer, ttl int64, absent bool) (stored bool, err error) {
+// put makes n the node of its key k, and fails with ErrBusy. It owns n from then on.
+func (c *core) put(k, n unsafe.Pointer, ttl int64, absent bool) (stored bool, err error) {
+	h := c.index.Hash(k)
 	hd := headerOf(n)
 	*hd = header{links: tinylfu.NewLinks(uint32(h)), deadline: c.deadline(ttl)}
 	now := int64(0)
@@ -162,14 +163,17 @@ func (c *core) put(h uint64, k, n unsafe.Pointer, ttl int64, absent bool) (store
 		for more {
 			more = c.evict(ref)
 		}
-		if err == nil || try == 8 || !c.index.MakeRoom() {
+		if err == nil || try == tries || !c.index.MakeRoom() {
 			break
 		}
 	}
-	if !stored {
-		c.index.Free(n)
-	} else {
+	switch {
+	case stored:
 		c.index.Grow()
+	case err != nil:
+		c.refuse(n, k, &c.counts.refused)
+	default:
+		c.index.Free(n)
 	}
 	return stored, err
 }
@@ -192,7 +196,7 @@ func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, 
 	old, stored, ok := c.index.Install(h, k, n, false)
 	if !ok {
 		c.entries.remove(n, ref)
-		return false, false, errNoRoom
+		return false, false, ErrBusy
 	}
 	hd := headerOf(n)
 	size := c.unit
@@ -212,14 +216,14 @@ func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, 
 		}
 		if was == guest {
 			c.guest, guest = 0, 0
-			c.policy.Add(ref, uint32(h), size)
+			c.policy.Enter(ref, uint32(h), size)
 		} else {
 			c.policy.Replace(was, ref, size)
 		}
 		c.entries.remove(old, was)
 		c.leftLocked(old, why, out)
 	} else {
-		c.policy.Add(ref, uint32(h), size)
+		c.policy.Enter(ref, uint32(h), size)
 	}
 	if guest != 0 {
 		c.dropLocked(guest, c.entries.node(guest), Evicted, out)
@@ -241,7 +245,7 @@ func (c *core) admitGuestLocked() {
 	if size == 0 {
 		size = footprint(c.index.Size(c.entries.node(ref)))
 	}
-	c.policy.Add(ref, h.links.Hash(), size)
+	c.policy.Enter(ref, h.links.Hash(), size)
 }
 
 // evictLocked has the policy's victims leave, until there are enough for now. It
@@ -354,6 +358,15 @@ func (c *core) remove(k unsafe.Pointer, why Reason) bool {
 		c.index.Grow()
 	}
 	return found
+}
+
+// has reports whether a key is in the cache. It is no hit.
+func (c *core) has(k unsafe.Pointer) bool {
+	now := c.ahead()
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	n := c.index.Find(k)
+	return n != nil && c.live(headerOf(n), now)
 }
 
 // newNode returns a node for a key and a value of vlen bytes. The caller fills the

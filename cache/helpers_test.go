@@ -1,11 +1,45 @@
 package cache
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"quiesce/internal/testkit"
+	"quiesce/rcu"
 )
+
+type nodePointer = unsafe.Pointer
+
+func keyPointer[K comparable](k *K) unsafe.Pointer { return unsafe.Pointer(k) }
+
+// nodeOfKey returns the node of a key, or nil.
+func nodeOfKey[K comparable](c *core, k K) unsafe.Pointer {
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	return c.index.Find(unsafe.Pointer(&k))
+}
+
+// last reports whether a word of a ring may have that number: in poison builds
+// they are those of a table.
+func last(c *core, ref uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries.known(ref)
+}
+
+// clock is a clock that tests move. The service looks at it as well.
+type clock struct{ ns atomic.Int64 }
+
+func newClock() *clock {
+	c := new(clock)
+	c.ns.Store(time.Unix(1000, 0).UnixNano())
+	return c
+}
+
+func (c *clock) Now() time.Time      { return time.Unix(0, c.ns.Load()) }
+func (c *clock) add(d time.Duration) { c.ns.Add(int64(d)) }
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()

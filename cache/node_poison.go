@@ -47,4 +47,7 @@ func (e *entries) remove(_ unsafe.Pointer, ref uint32) {
 
 func (e *entries) ref(n unsafe.Pointer) uint32 { return headerOf(n).number }
 
+// known reports whether a word of a ring may have the number.
+func (e *entries) known(ref uint32) bool { return int(ref) < len(e.at) }
+
 func (e *entries) node(ref uint32) unsafe.Pointer { return e.at[ref] }

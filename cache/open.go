@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"time"
+	"reflect"
 	"unsafe"
 
 	"quiesce/internal/nodes"
 	"quiesce/internal/pages"
+	"quiesce/internal/sys"
 	"quiesce/internal/tinylfu"
 	"quiesce/page"
 	"quiesce/rcu"
@@ -64,6 +65,7 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	}
 	c.closeMap = closeMap
 	c.index = nodes.Of(m)
+	c.strings = reflect.TypeFor[K]().Kind() == reflect.String
 	c.entries = newEntries(pages.CoreOf(c.pages).Base)
 	c.policy = tinylfu.New(c.entries, c.limit, rand.Uint64())
 	c.mu.Init("cache.mu")
@@ -79,7 +81,7 @@ func (c *core) close() error {
 	c.pages.RemoveReclaimer(c)
 	service.remove(c)
 	for c.users.Load() > 0 { // ord:cache-close
-		time.Sleep(100 * time.Microsecond)
+		sys.Sleep(100_000)
 	}
 	service.remove(c) // a Set may have added it
 	rcu.Synchronize() // for readers that found it open

@@ -117,9 +117,13 @@ func (c *core) drainRingLocked(r *ring) {
 		*at = 0 // ord:ring
 		r.seen++
 		ref := uint32(w)
-		node := c.entries.node(ref)
-		if node == nil || !c.index.Holds(uint32(w>>32), node) {
+		if !c.entries.known(ref) {
 			continue
+		}
+		node := c.entries.node(ref)
+		hash := uint32(w >> 32)
+		if node == nil || !c.index.Holds(hash, node) || headerOf(node).links.Hash() != hash {
+			continue // only a node of the map is looked at
 		}
 		if ref == c.guest {
 			c.admitGuestLocked()

@@ -76,7 +76,7 @@ func (c *policy) request(key, size uint32) bool {
 		c.p.Hit(ref)
 		return true
 	}
-	c.p.Add(ref, uint32(mix(uint64(key)+c.seed<<32)), size)
+	c.p.Enter(ref, uint32(mix(uint64(key)+c.seed<<32)), size)
 	for _, ok := c.p.Evict(); ok; _, ok = c.p.Evict() {
 	}
 	return false

@@ -29,7 +29,7 @@ func (l *Links) size() uint64 { return uint64(l.where & MaxSize) }
 func (l *Links) set(list, size uint32) { l.where = list<<listShift | size }
 
 // NewLinks returns the Links of an entry that the policy does not hold yet, whose
-// key has the hash. That is what Add is told later; until then, and as long as the
+// key has the hash. That is what Enter is told later; until then, and as long as the
 // entry is there, readers may ask for it.
 func NewLinks(hash uint32) Links { return Links{hash: hash} }
 

@@ -111,7 +111,7 @@ func (c *cache) get(key, size uint32) (hit bool) {
 		return true
 	}
 	c.held[ref] = size
-	c.p.Add(ref, spread(key), size)
+	c.p.Enter(ref, spread(key), size)
 	c.evict()
 	return false
 }
@@ -156,7 +156,7 @@ func operations(t *testing.T, tape []byte) {
 		default:
 			at[key] = 2*key + 1
 			c.held[at[key]] = uint32(src.Arg(40))
-			c.p.Add(at[key], spread(key), c.held[at[key]])
+			c.p.Enter(at[key], spread(key), c.held[at[key]])
 			if op != 'a' { // a cache may evict later
 				c.evict()
 			}

@@ -32,9 +32,9 @@ func (p *Policy[E]) SetCapacity(capacity uint64) {
 	p.trials.scale(p.size, p.Len(), capacity)
 }
 
-// Add takes in an entry that the policy does not hold, and counts a request
+// Enter takes in an entry that the policy does not hold, and counts a request
 // that missed. Evict may have victims then, and the new entry be among them.
-func (p *Policy[E]) Add(ref, hash, size uint32) {
+func (p *Policy[E]) Enter(ref, hash, size uint32) {
 	p.count(hash)
 	p.add(ref, hash, size)
 	p.try(hash, size)
@@ -133,7 +133,7 @@ func (p *Policy[E]) Remove(ref uint32) {
 }
 
 // Evict drops the next entry that has to leave; ok is false if there is room
-// for all. It is called after Add, Replace and SetCapacity until ok is false.
+// for all. It is called after Enter, Replace and SetCapacity until ok is false.
 func (p *Policy[E]) Evict() (ref uint32, ok bool) { return p.evict() }
 
 // Frequency estimates how often a hash was requested of late, from 0 to 15.

@@ -200,7 +200,7 @@ func TestSameCallsSameChoices(t *testing.T) {
 				c.p.Hit(ref)
 				continue
 			}
-			c.p.Add(key+1, spread(key), 1)
+			c.p.Enter(key+1, spread(key), 1)
 			for ref, ok := c.p.Evict(); ok; ref, ok = c.p.Evict() {
 				gone = append(gone, ref)
 			}
@@ -235,7 +235,7 @@ func TestAddOfAnEntryThatIsHeldPanics(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	c.p.Add(2, 1, 1)
+	c.p.Enter(2, 1, 1)
 }
 
 // BenchmarkPolicy measures a cache of 1 M entries whose keys are all requested
@@ -246,7 +246,7 @@ func BenchmarkPolicy(b *testing.B) {
 	p := New(n, entries, 1)
 	rng := rand.New(rand.NewPCG(1, 1))
 	for key := range uint32(entries) {
-		p.Add(key+1, rng.Uint32(), 1)
+		p.Enter(key+1, rng.Uint32(), 1)
 	}
 	order := make([]uint32, entries)
 	for i := range order {
@@ -267,7 +267,7 @@ func BenchmarkPolicy(b *testing.B) {
 	b.Run("add", func(b *testing.B) {
 		free := uint32(entries + 1)
 		for b.Loop() {
-			p.Add(free, rng.Uint32(), 1)
+			p.Enter(free, rng.Uint32(), 1)
 			free, _ = p.Evict()
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unsafe"
 
+	"quiesce/cache"
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
 	"quiesce/internal/fault"
@@ -162,6 +163,26 @@ func tellOrders() {
 	}
 }
 
+// touchCache calls what takes a cache's lock.
+func touchCache(t *testing.T) {
+	c, err := cache.New(cache.Options[int, [1000]byte]{MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5000 {
+		_ = c.SetTTL(i, [1000]byte{}, time.Hour)
+		c.Get(i)
+	}
+	c.Clear()
+	testkit.Eventually(t, 10*time.Second, "the service has looked", func() bool {
+		_ = c.SetTTL(1, [1000]byte{}, time.Nanosecond)
+		return c.Stats().Expirations > 0
+	})
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // touchEverything calls what takes a lock, in every context that it is for.
 func touchEverything(t *testing.T) {
 	must := func(err error) {
@@ -177,6 +198,7 @@ func touchEverything(t *testing.T) {
 	must(err)
 	m, err := rcuhash.New[string, uint64](1000, rcuhash.WithAllocator(a))
 	must(err)
+	touchCache(t)
 	must(m.Prepare(8))
 	h := slab.NewHeap(a)
 	must(h.Prepare(64, 5000))

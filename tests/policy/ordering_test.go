@@ -20,7 +20,7 @@ const orderingPage = "docs/design/memory-ordering.md"
 var ordered = map[string]bool{
 	"internal/sys": true, "internal/percpu": true, "internal/pin": true, "preempt": true,
 	"lock": true,
-	"rcu":  true, "internal/pages": true, "page": true, "slab": true, "rcuhash": true,
+	"rcu":  true, "internal/pages": true, "page": true, "slab": true, "rcuhash": true, "cache": true,
 }
 
 // racy are the fields that owners write by plain stores while others read.

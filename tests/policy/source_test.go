@@ -106,6 +106,8 @@ var unsafeAllowed = map[string]string{
 	"slab":                          "hands out objects in pages; metadata by address arithmetic",
 	"internal/depcheck":             "addresses of locks, for reports",
 	"rcuhash":                       "buckets and nodes lie in off-heap memory",
+	"internal/nodes":                "nodes of a map, by address",
+	"cache":                         "its own data lies in front of the nodes of a map",
 	"cmd/quiesce/internal/demo":     "holds pages, which are unsafe.Pointers",
 	"cmd/quiesce/internal/compare":  "arrays lie in pages, objects are chained by addresses",
 	"cmd/quiesce/internal/locktest": "holds pages, which are unsafe.Pointers",

@@ -1,0 +1,243 @@
+package cache
+
+import (
+	"iter"
+	"time"
+	"unsafe"
+
+	"quiesce/internal/depcheck"
+	"quiesce/internal/pin"
+	"quiesce/rcu"
+	"quiesce/rcuhash"
+)
+
+// Bytes is a [Cache] with values of any length. An empty value is not nil.
+type Bytes[K comparable] struct{ x *core }
+
+// NewBytes makes a cache, as New does.
+//
+// Context: task; not pinned.
+func NewBytes[K comparable](o Options[K, []byte]) (*Bytes[K], error) {
+	x, err := open(&o, func(opts ...rcuhash.Option) (any, func() error, error) {
+		m, err := rcuhash.NewBytes[K](0, opts...)
+		if err != nil {
+			return nil, nil, err
+		}
+		return m, m.Close, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if fn := o.OnEvict; fn != nil {
+		x.emit = func(n unsafe.Pointer, why Reason) func() {
+			k, v := keyOf[K](x, n), append([]byte{}, x.value(n)...)
+			x.index.Retire(n)
+			return func() { fn(k, v, why) }
+		}
+	}
+	return &Bytes[K]{x}, nil
+}
+
+// value returns the value of a node, in place.
+func (c *core) value(n unsafe.Pointer) []byte {
+	p, l := c.index.Value(n)
+	return unsafe.Slice((*byte)(p), l)
+}
+
+// find returns the node of k if it has not expired, or nil, and counts that. The
+// caller is in a section.
+func (c *core) find(k unsafe.Pointer, now int64, op string) unsafe.Pointer {
+	if c.closed.Load() { // ord:cache-close
+		panic(closedUse(op))
+	}
+	n := c.index.Find(k)
+	if n != nil && !c.live(headerOf(n), now) {
+		n = nil
+	}
+	full := false
+	p := pin.Disable()
+	if n != nil {
+		full = c.hit(p, headerOf(n), n)
+	} else {
+		c.miss(p)
+	}
+	p.Enable()
+	if full {
+		c.relieve()
+	}
+	return n
+}
+
+// Get returns a copy of the value of k, and whether k is in the cache.
+//
+// Context: any.
+func (c *Bytes[K]) Get(k K) (v []byte, ok bool) {
+	if v, ok = c.AppendTo([]byte{}, k); !ok {
+		return nil, false
+	}
+	return v, true
+}
+
+// AppendTo appends the value of k to dst, and reports whether k is in the cache. If
+// it is not, it returns dst as it is.
+//
+// Context: any.
+func (c *Bytes[K]) AppendTo(dst []byte, k K) ([]byte, bool) {
+	now := c.x.ahead()
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	n := c.x.find(hidden(unsafe.Pointer(&k)), now, "Get")
+	if n == nil {
+		return dst, false
+	}
+	return append(dst, c.x.value(n)...), true
+}
+
+// View calls fn with the value of k in place, as [Cache.View] does.
+//
+// Context: any that fn allows.
+func (c *Bytes[K]) View(k K, fn func(v []byte)) bool {
+	now := c.x.ahead()
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	n := c.x.find(hidden(unsafe.Pointer(&k)), now, "View")
+	if n == nil {
+		return false
+	}
+	fn(c.x.value(n))
+	return true
+}
+
+// GetGuarded returns the value of k in place, and whether k is in the cache, as
+// [Cache.GetGuarded] does.
+//
+// Context: any.
+func (c *Bytes[K]) GetGuarded(g rcu.Guard, k K) ([]byte, bool) {
+	if depcheck.Tagged {
+		depcheck.CheckGuard(1, unsafe.Pointer(&g))
+	}
+	return c.guarded(hidden(unsafe.Pointer(&k)), "GetGuarded")
+}
+
+func (c *Bytes[K]) guarded(k unsafe.Pointer, op string) ([]byte, bool) {
+	n := c.x.find(k, c.x.ahead(), op)
+	if n == nil {
+		return nil, false
+	}
+	return c.x.value(n), true
+}
+
+// GetKey is GetGuarded of a string key that the caller has as bytes, which are not
+// copied. It panics if K is not a string type.
+//
+// Context: any.
+func (c *Bytes[K]) GetKey(g rcu.Guard, k []byte) ([]byte, bool) {
+	if depcheck.Tagged {
+		depcheck.CheckGuard(1, unsafe.Pointer(&g))
+	}
+	if !c.x.strings {
+		panic("quiesce/cache: GetKey of a cache whose keys are not strings")
+	}
+	s := unsafe.String(unsafe.SliceData(k), len(k))
+	return c.guarded(hidden(unsafe.Pointer(&s)), "GetKey")
+}
+
+// Set stores a copy of v, as [Cache.Set] does.
+//
+// Context: task; not pinned.
+func (c *Bytes[K]) Set(k K, v []byte) error {
+	_, err := c.set(k, v, c.x.ttl, false)
+	return err
+}
+
+// SetTTL is [Cache.SetTTL].
+//
+// Context: task; not pinned.
+func (c *Bytes[K]) SetTTL(k K, v []byte, ttl time.Duration) error {
+	_, err := c.set(k, v, int64(ttl), false)
+	return err
+}
+
+// SetIfAbsent is [Cache.SetIfAbsent].
+//
+// Context: task; not pinned.
+func (c *Bytes[K]) SetIfAbsent(k K, v []byte) (bool, error) { return c.set(k, v, c.x.ttl, true) }
+
+func (c *Bytes[K]) set(k K, v []byte, ttl int64, absent bool) (stored bool, err error) {
+	if !c.x.begin() {
+		return false, ErrClosed
+	}
+	defer c.x.end()
+	at := hidden(unsafe.Pointer(&k))
+	if absent && c.x.has(at) {
+		return false, nil
+	}
+	n, err := c.x.newNode(at, len(v))
+	if err != nil {
+		return false, err
+	}
+	copy(c.x.value(n), v)
+	return c.x.put(at, n, ttl, absent)
+}
+
+// Delete removes k and reports whether it was in the cache.
+//
+// Context: task; not pinned.
+func (c *Bytes[K]) Delete(k K) bool {
+	c.x.mustBegin("Delete")
+	defer c.x.end()
+	return c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
+}
+
+// All is [Cache.All].
+//
+// Context: task; not pinned.
+func (c *Bytes[K]) All() iter.Seq2[K, []byte] {
+	return func(yield func(K, []byte) bool) {
+		type entry struct {
+			k K
+			v []byte
+		}
+		var some []entry
+		c.x.each("All", func(n unsafe.Pointer) {
+			some = append(some, entry{keyOf[K](c.x, n), append([]byte{}, c.x.value(n)...)})
+		}, func() bool {
+			for _, e := range some {
+				if !yield(e.k, e.v) {
+					return false
+				}
+			}
+			some = some[:0]
+			return true
+		})
+	}
+}
+
+// Clear is [Cache.Clear].
+//
+// Context: task; not pinned.
+func (c *Bytes[K]) Clear() {
+	c.x.mustBegin("Clear")
+	defer c.x.end()
+	c.x.clear()
+}
+
+// Len is [Cache.Len].
+//
+// Context: any.
+func (c *Bytes[K]) Len() int { return c.x.length() }
+
+// Bytes is [Cache.Bytes].
+//
+// Context: task; not pinned.
+func (c *Bytes[K]) Bytes() int64 { return c.x.bytes() }
+
+// Stats is [Cache.Stats].
+//
+// Context: task; not pinned.
+func (c *Bytes[K]) Stats() Stats { return c.x.stats() }
+
+// Close is [Cache.Close].
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Bytes[K]) Close() error { return c.x.close() }
