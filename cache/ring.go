@@ -78,10 +78,14 @@ func (c *core) miss(p pin.Section) {
 //
 //go:noinline
 func (c *core) relieve() {
+	if !c.begin() { // its caller has left its section
+		return
+	}
 	if c.mu.TryLock() {
 		c.drainLocked()
 		c.mu.Unlock()
 	}
+	c.end()
 }
 
 // drainLocked drains the ring of this P, and one more in turn.
