@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"iter"
 	"time"
 	"unsafe"
@@ -12,7 +13,10 @@ import (
 )
 
 // Bytes is a [Cache] with values of any length. An empty value is not nil.
-type Bytes[K comparable] struct{ x *core }
+type Bytes[K comparable] struct {
+	x  *core
+	fs flights[K, []byte]
+}
 
 // NewBytes makes a cache, as New does.
 //
@@ -31,11 +35,14 @@ func NewBytes[K comparable](o Options[K, []byte]) (*Bytes[K], error) {
 	if fn := o.OnEvict; fn != nil {
 		x.emit = func(n unsafe.Pointer, why Reason) func() {
 			k, v := keyOf[K](x, n), append([]byte{}, x.value(n)...)
-			x.index.Retire(n)
+			x.retire(n)
 			return func() { fn(k, v, why) }
 		}
 	}
-	return &Bytes[K]{x}, nil
+	c := &Bytes[K]{x: x}
+	c.fs.mu.Init("cache.flights.mu")
+	abandon(c, x)
+	return c, nil
 }
 
 // value returns the value of a node, in place.
@@ -147,6 +154,7 @@ func (c *Bytes[K]) GetKey(g rcu.Guard, k []byte) ([]byte, bool) {
 // Context: task; not pinned.
 func (c *Bytes[K]) Set(k K, v []byte) error {
 	_, err := c.set(k, v, c.x.ttl, false)
+	c.fs.changed(k)
 	return err
 }
 
@@ -155,6 +163,7 @@ func (c *Bytes[K]) Set(k K, v []byte) error {
 // Context: task; not pinned.
 func (c *Bytes[K]) SetTTL(k K, v []byte, ttl time.Duration) error {
 	_, err := c.set(k, v, int64(ttl), false)
+	c.fs.changed(k)
 	return err
 }
 
@@ -180,12 +189,49 @@ func (c *Bytes[K]) set(k K, v []byte, ttl int64, absent bool) (stored bool, err 
 	return c.x.put(at, n, ttl, absent)
 }
 
+// GetOrLoad is [Cache.GetOrLoad]. Every caller has a slice of its own.
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Bytes[K]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Context, k K) ([]byte, error)) ([]byte, error) {
+	if c.x.closed.Load() { // ord:cache-close
+		return nil, ErrClosed
+	}
+	if v, ok := c.Get(k); ok {
+		return v, nil
+	}
+	v, err := c.fs.load(ctx, k, load,
+		func() ([]byte, bool) { return c.peekCopy(k) },
+		func(v []byte) { _, _ = c.set(k, v, c.x.ttl, false) })
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{}, v...), nil
+}
+
+// peekCopy is Get that counts nothing.
+func (c *Bytes[K]) peekCopy(k K) ([]byte, bool) {
+	now := c.x.ahead()
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	n := c.x.index.Find(hidden(unsafe.Pointer(&k)))
+	if n == nil || !c.x.live(headerOf(n), now) {
+		return nil, false
+	}
+	return append([]byte{}, c.x.value(n)...), true
+}
+
+// SetMaxBytes is [Cache.SetMaxBytes].
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Bytes[K]) SetMaxBytes(n int64) error { return c.x.setMaxBytes(n) }
+
 // Delete removes k and reports whether it was in the cache.
 //
 // Context: task; not pinned.
 func (c *Bytes[K]) Delete(k K) bool {
 	c.x.mustBegin("Delete")
 	defer c.x.end()
+	defer c.fs.changed(k)
 	return c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
 }
 
@@ -220,6 +266,7 @@ func (c *Bytes[K]) Clear() {
 	c.x.mustBegin("Clear")
 	defer c.x.end()
 	c.x.clear()
+	c.fs.changedAll()
 }
 
 // Len is [Cache.Len].

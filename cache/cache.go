@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"iter"
 	"time"
 	"unsafe"
@@ -17,6 +18,7 @@ type Cache[K comparable, V any] struct {
 	x    *core
 	m    *rcuhash.Map[K, V]
 	back int // from a value to the node
+	fs   flights[K, V]
 }
 
 // New makes a cache. K is a string type or a type without Go pointers; V holds no Go
@@ -38,11 +40,13 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	}
 	c.x = x
 	c.back = int(c.x.index.ValueAt())
+	c.fs.mu.Init("cache.flights.mu")
+	abandon(c, x)
 	if fn := o.OnEvict; fn != nil {
 		back := c.back
 		x.emit = func(n unsafe.Pointer, why Reason) func() {
 			k, v := keyOf[K](x, n), *(*V)(unsafe.Add(n, back))
-			x.index.Retire(n)
+			x.retire(n)
 			return func() { fn(k, v, why) }
 		}
 	}
@@ -160,6 +164,7 @@ func (c *Cache[K, V]) View(k K, fn func(v *V)) bool {
 // Context: task; not pinned.
 func (c *Cache[K, V]) Set(k K, v V) error {
 	_, err := c.set(k, v, c.x.ttl, false)
+	c.fs.changed(k)
 	return err
 }
 
@@ -168,6 +173,7 @@ func (c *Cache[K, V]) Set(k K, v V) error {
 // Context: task; not pinned.
 func (c *Cache[K, V]) SetTTL(k K, v V, ttl time.Duration) error {
 	_, err := c.set(k, v, int64(ttl), false)
+	c.fs.changed(k)
 	return err
 }
 
@@ -193,12 +199,53 @@ func (c *Cache[K, V]) set(k K, v V, ttl int64, absent bool) (stored bool, err er
 	return c.x.put(at, n, ttl, absent)
 }
 
+// GetOrLoad returns the value of k, or else what load returns, which it stores as Set
+// does. While one call of load runs for a key, others that want the key wait for
+// it, as long as their own context lets them, and return what it returns. load gets the context of
+// the call that runs it: if that one is cancelled, one of the others runs load. What
+// was loaded is not stored if the key was set, or removed, in the meantime. That the
+// cache can't store it is no error.
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Cache[K, V]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Context, k K) (V, error)) (V, error) {
+	if c.x.closed.Load() { // ord:cache-close
+		var none V
+		return none, ErrClosed
+	}
+	if v, ok := c.Get(k); ok {
+		return v, nil
+	}
+	return c.fs.load(ctx, k, load,
+		func() (V, bool) { return c.peekCopy(k) },
+		func(v V) { _, _ = c.set(k, v, c.x.ttl, false) })
+}
+
+// peekCopy is Get that counts nothing.
+func (c *Cache[K, V]) peekCopy(k K) (v V, ok bool) {
+	now := c.x.ahead()
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	at := c.m.Get(g, k)
+	if at == nil || !c.x.live(headerOf(c.nodeOf(at)), now) {
+		return v, false
+	}
+	return *at, true
+}
+
+// SetMaxBytes changes MaxBytes of a cache that has its memory for itself. If that is
+// less than the cache has, entries are evicted; [ErrBusy] means that readers, in
+// sections that do not end, keep it from being so little yet.
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Cache[K, V]) SetMaxBytes(n int64) error { return c.x.setMaxBytes(n) }
+
 // Delete removes k and reports whether it was in the cache.
 //
 // Context: task; not pinned.
 func (c *Cache[K, V]) Delete(k K) bool {
 	c.x.mustBegin("Delete")
 	defer c.x.end()
+	defer c.fs.changed(k)
 	return c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
 }
 
@@ -235,6 +282,7 @@ func (c *Cache[K, V]) Clear() {
 	c.x.mustBegin("Clear")
 	defer c.x.end()
 	c.x.clear()
+	c.fs.changedAll()
 }
 
 // Len returns the number of entries, with those that have expired but are not freed

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"log/slog"
 	"sync/atomic"
 	"unsafe"
 
@@ -20,26 +21,33 @@ type core struct {
 	index    nodes.Index // all immutable, but for what is atomic
 	entries  *entries
 	pages    *page.Allocator
-	maxBytes int64
+	maxBytes atomic.Int64
 	strings  bool         // keys are
+	lens     bool         // nodes begin with the lengths of what varies
 	own      bool         // pages is the cache's own
 	clockFn  func() int64 // nil: sys.Nanotime
 	ttl      int64
-	limit    uint64 // of policy.Capacity: bytes, or entries if unit is not 0
-	unit     uint32 // the size of every entry for the policy; 0: their bytes
-	most     uint32 // the largest footprint that is taken
+	unit     uint32        // the size of every entry for the policy; 0: their bytes
+	most     atomic.Uint32 // the largest footprint that is taken
 	// emit copies an entry that left, retires its node, and returns what calls
 	// OnEvict; nil if there is no OnEvict.
+	logger    *slog.Logger
 	emit      func(n unsafe.Pointer, why Reason) (call func())
 	closeMap  func() error
 	deadlines atomic.Bool // there was an entry with a deadline
 	closed    atomic.Bool
 	users     atomic.Int64 // operations that change the cache
 
+	zero  *rcu.Batch[byte] // retires nodes, and zeroes them; nil: not asked for
 	rings percpu.Slots[ring]
+
+	sharers  *sharers
+	sparsing atomic.Bool // evictSparse runs
+	hand     uint32      // the page at which it goes on; its own
 
 	mu     lock.Spin
 	policy *tinylfu.Policy[*entries] // protected by mu, as all that follows
+	limit  uint64                    // of policy.Capacity: bytes, or entries if unit is not 0
 	wheel  wheel
 	guest  uint32 // an entry that the policy refused; 0: none. See putLocked
 	turn   int    // the ring that is drained next
@@ -315,7 +323,7 @@ func (c *core) dispose(out *leaving) {
 	}
 	if c.emit == nil {
 		for _, r := range out.list[:out.n] {
-			c.index.Retire(r.n)
+			c.retire(r.n)
 		}
 		return
 	}
@@ -373,7 +381,7 @@ func (c *core) has(k unsafe.Pointer) bool {
 // value in and puts it.
 func (c *core) newNode(k unsafe.Pointer, vlen int) (unsafe.Pointer, error) {
 	n := c.index.New(k, vlen, uint32(gfp.Kernel|gfp.NoWarn))
-	if n != nil && footprint(c.index.Size(n)) <= c.most {
+	if n != nil && footprint(c.index.Size(n)) <= c.most.Load() { // ord:hint
 		return n, nil
 	}
 	if n != nil || c.index.TooLarge(k, vlen) {

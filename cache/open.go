@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"reflect"
 	"unsafe"
@@ -21,7 +22,8 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	c = &core{name: o.Name, pages: o.Allocator, ttl: int64(o.TTL), maxBytes: o.MaxBytes}
+	c = &core{name: o.Name, pages: o.Allocator, ttl: int64(o.TTL)}
+	c.maxBytes.Store(o.MaxBytes) // ord:hint
 	if o.Now != nil {
 		now := o.Now
 		c.clockFn = func() int64 { return now().UnixNano() }
@@ -44,7 +46,7 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	if limit == 0 {
 		limit = mostBytes
 	}
-	c.most = footprint(int(min(limit/2, page.Size<<page.MaxOrder)))
+	c.most.Store(mostOf(limit)) // ord:hint
 	c.limit = uint64(limit)
 	if o.MaxEntries > 0 {
 		c.limit, c.unit = uint64(o.MaxEntries), 1
@@ -66,9 +68,17 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	c.closeMap = closeMap
 	c.index = nodes.Of(m)
 	c.strings = reflect.TypeFor[K]().Kind() == reflect.String
+	c.lens = c.strings || reflect.TypeFor[V]().Kind() == reflect.Slice
 	c.entries = newEntries(pages.CoreOf(c.pages).Base)
 	c.policy = tinylfu.New(c.entries, c.limit, rand.Uint64())
 	c.mu.Init("cache.mu")
+	if o.ZeroOnFree {
+		c.zero = rcu.NewBatch("cache "+c.name, c.freeZeroed)
+	}
+	if c.logger = o.Logger; c.logger == nil {
+		c.logger = slog.Default()
+	}
+	c.share(true)
 	c.pages.AddReclaimer(c)
 	return c, nil
 }
@@ -79,13 +89,19 @@ func (c *core) close() error {
 		return ErrClosed
 	}
 	c.pages.RemoveReclaimer(c)
+	defer c.share(false)
 	service.remove(c)
 	for c.users.Load() > 0 { // ord:cache-close
 		sys.Sleep(100_000)
 	}
 	service.remove(c) // a Set may have added it
 	rcu.Synchronize() // for readers that found it open
-	err := c.closeMap()
+	var err error
+	if c.zero != nil {
+		err = c.zero.Close()
+		c.index.Walk(func(n unsafe.Pointer) { c.wipe(n) }, func() bool { return true })
+	}
+	err = errors.Join(err, c.closeMap())
 	if c.own {
 		err = errors.Join(err, c.pages.Close())
 	}

@@ -1,5 +1,19 @@
 package cache
 
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/internal/pages"
+	"quiesce/internal/sys"
+	"quiesce/lock"
+	"quiesce/page"
+	"quiesce/rcu"
+)
+
 // How much the policy may hold. The memory that entries take is more than the sum of
 // their sizes, by what depends on their sizes and on how these change: the table,
 // slabs that are partly filled, free objects in stock, and objects that wait for a
@@ -8,11 +22,12 @@ package cache
 // by a part of what is stored as long as it does not.
 
 const (
-	// growPart is the part of what is stored by which the capacity rises. Untuned.
-	growPart = 16
-	// growStep is the least part of the limit by which it is changed: a change costs
-	// the policy some work. Untuned.
-	growStep = 1 << 12
+	// growPart is the part of what is stored by which the capacity rises when there is
+	// little room. Untuned.
+	growPart = 4
+	// growStep is the part of the limit after which the capacity is changed: a change
+	// costs the policy some work. Untuned.
+	growStep = 1 << 10
 )
 
 // growLocked lets the capacity rise, for an entry that was stored.
@@ -21,20 +36,86 @@ func (c *core) growLocked(size uint64) {
 	if have >= c.limit {
 		return
 	}
-	if c.grown += size; c.grown/growPart < max(c.limit/growStep, 1) {
+	if c.grown += size; c.grown < max(c.limit/growStep, 1) {
 		return
 	}
-	c.policy.SetCapacity(min(have+c.grown/growPart, c.limit))
+	more := c.grown / growPart
+	if c.unit == 0 {
+		s := c.pages.Stats()
+		if room := s.Limit - s.Resident + s.FreePopulated; s.Limit == 0 || room > s.Limit/16 {
+			more = max(more, uint64(max(room, 0))/4, c.grown)
+		}
+	}
+	c.policy.SetCapacity(min(have+max(more, 1), c.limit))
 	c.grown = 0
 }
 
-// Reclaim implements page.Reclaimer: the cache shrinks by need bytes.
+// sharers are the caches of an allocator. What it asks each for is as much; what
+// each gives is in proportion to what it has.
+type sharers struct{ list atomic.Pointer[[]*core] }
+
+var sharing struct {
+	mu lock.Mutex
+	of map[*page.Allocator]*sharers // protected by mu
+}
+
+func init() { sharing.mu.Init("cache.sharing.mu") }
+
+// share adds a cache to those of its allocator, or takes it out.
+func (c *core) share(in bool) {
+	sharing.mu.Lock()
+	defer sharing.mu.Unlock()
+	if sharing.of == nil {
+		sharing.of = make(map[*page.Allocator]*sharers)
+	}
+	s := sharing.of[c.pages]
+	if s == nil {
+		s = new(sharers)
+		sharing.of[c.pages] = s
+	}
+	var list []*core
+	if l := s.list.Load(); l != nil { // ord:publish
+		list = slices.DeleteFunc(slices.Clone(*l), func(o *core) bool { return o == c })
+	}
+	if in {
+		c.sharers = s
+		list = append(list, c)
+	}
+	s.list.Store(&list) // ord:publish
+	if len(list) == 0 {
+		delete(sharing.of, c.pages)
+	}
+}
+
+// part returns a cache's part of what each is asked for.
+func (c *core) part(need int64) int64 {
+	all := *c.sharers.list.Load() // ord:publish
+	if len(all) < 2 {
+		return need
+	}
+	sum := int64(0)
+	for _, o := range all {
+		sum += o.index.NodeBytes()
+	}
+	return int64(float64(need) * float64(len(all)) * float64(c.index.NodeBytes()) / float64(max(sum, 1)))
+}
+
+// Reclaim implements page.Reclaimer: the cache shrinks by need bytes, or by its part
+// of it.
 func (c *core) Reclaim(need int64) {
 	if !c.begin() {
 		return
 	}
 	defer c.end()
-	for freed := int64(0); freed < need; {
+	c.reclaim(c.part(need))
+}
+
+func (c *core) reclaim(need int64) {
+	freed := c.evictSparse(need)
+	if freed > 0 {
+		return
+	}
+	for freed < need {
 		n := c.shrink(need - freed)
 		if n == 0 {
 			return
@@ -42,6 +123,81 @@ func (c *core) Reclaim(need int64) {
 		freed += n
 	}
 }
+
+// When sizes change, the entries of the old sizes thin out, and what stays of them
+// keeps whole slabs from being of use to the new ones: evicting in the policy's order
+// frees a lot before it frees one slab. So where much of the memory is free objects,
+// the entries of the slabs that have the fewest leave first.
+
+const (
+	// wastePart is the part of the memory of nodes that may be free objects. Untuned.
+	wastePart = 8
+	// sparsePages is how many pages are looked at for sparse slabs at a time, and
+	// sparseMost of how many slabs the entries may leave. Untuned.
+	sparsePages = 1 << 13
+	sparseMost  = 64
+)
+
+// evictSparse evicts the entries of sparse slabs, if there are any worth it, and
+// returns how much memory will be free for it.
+func (c *core) evictSparse(need int64) (freed int64) {
+	if memory := c.index.Memory(); memory-c.index.NodeBytes() < memory/wastePart || !c.sparsing.CompareAndSwap(false, true) { // ord:hint
+		return 0
+	}
+	defer c.sparsing.Store(false) // ord:hint
+	var found []pages.Slab
+	opened := pages.CoreOf(c.pages).Opened()
+	end := c.hand + min(sparsePages, opened)
+	look := func(from, to uint32) uint32 {
+		return pages.WalkSlabs(c.index.Heap(), from, to, func(s pages.Slab) {
+			if s.Objects > 1 && s.Out > 0 && s.Out <= s.Objects*3/4 {
+				found = append(found, s)
+			}
+		})
+	}
+	if c.hand = look(c.hand, min(end, opened)); c.hand >= opened {
+		c.hand = look(0, min(end-min(end, opened), opened))
+	}
+	slices.SortFunc(found, func(a, b pages.Slab) int { return cmp.Compare(a.Out*b.Bytes*int(a.Pitch), b.Out*a.Bytes*int(b.Pitch)) })
+	for i, s := range found {
+		if i == sparseMost || freed >= need {
+			break
+		}
+		if c.evictSlab(s) {
+			freed += int64(s.Bytes)
+		}
+	}
+	return freed
+}
+
+// evictSlab evicts the entries in a slab, and reports whether there were any.
+func (c *core) evictSlab(s pages.Slab) (any bool) {
+	for i := 0; i < s.Objects; {
+		var out leaving
+		c.mu.Lock()
+		g := rcu.ReadLock() // for Holds
+		for ; i < s.Objects && !out.full(); i++ {
+			n := unsafe.Add(s.First, uintptr(i)*s.Pitch+uintptr(headSize))
+			// It may be anything: the map knows.
+			if hash := peekHash(n); c.index.Holds(hash, n) {
+				c.dropLocked(c.entries.ref(n), n, Evicted, &out)
+			}
+		}
+		g.Unlock()
+		if c.unit == 0 {
+			c.policy.SetCapacity(min(c.policy.Capacity(), max(c.policy.Size(), 1)))
+		}
+		c.mu.Unlock()
+		any = any || out.n > 0
+		c.dispose(&out)
+	}
+	return any
+}
+
+// peekHash returns the hash of a node, if that is one.
+//
+//go:norace
+func peekHash(n unsafe.Pointer) uint32 { return headerOf(n).links.Hash() }
 
 // shrink evicts some of the entries that have to leave if the cache is to shrink by
 // need bytes, and returns how many bytes they had.
@@ -65,6 +221,46 @@ func (c *core) shrink(need int64) (freed int64) {
 	c.dispose(&out)
 	return freed
 }
+
+// setMaxBytes changes the limit of the cache's own allocator.
+func (c *core) setMaxBytes(n int64) error {
+	if !c.begin() {
+		return ErrClosed
+	}
+	defer c.end()
+	switch {
+	case !c.own:
+		return fmt.Errorf("cache: %s: SetMaxBytes of a cache with an Allocator, whose limit it is, or with MaxEntries alone", c.name)
+	case n < leastBytes || n > mostBytes:
+		return fmt.Errorf("cache: %s: MaxBytes is %d, want %d to %d", c.name, n, leastBytes, int64(mostBytes))
+	}
+	c.mu.Lock()
+	c.maxBytes.Store(n)     // ord:hint
+	c.most.Store(mostOf(n)) // ord:hint
+	if c.unit == 0 {
+		c.limit = uint64(n)
+		c.policy.SetCapacity(min(c.policy.Capacity(), c.limit))
+	}
+	c.mu.Unlock()
+	for more := true; more; {
+		more = c.evict(0)
+	}
+	core := pages.CoreOf(c.pages)
+	core.SetLimit(n)
+	for end := sys.Nanotime() + int64(c.pages.ReclaimTimeout()); c.pages.Stats().Resident > n; {
+		if sys.Nanotime() > end {
+			return ErrBusy
+		}
+		c.Reclaim(c.pages.Stats().Resident - n)
+		c.index.Barrier()
+		c.pages.Shrink()
+		core.SetLimit(n)
+	}
+	return nil
+}
+
+// mostOf returns the largest footprint of an entry that a cache of n bytes takes.
+func mostOf(n int64) uint32 { return footprint(int(min(n/2, page.Size<<page.MaxOrder))) }
 
 // String names the cache in the allocator's errors.
 func (c *core) String() string { return c.name }

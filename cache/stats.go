@@ -57,7 +57,7 @@ func (s Stats) HitRatio() float64 {
 }
 
 func (c *core) stats() Stats {
-	s := Stats{Name: c.name, Bytes: c.bytes(), MaxBytes: c.maxBytes}
+	s := Stats{Name: c.name, Bytes: c.bytes(), MaxBytes: c.maxBytes.Load()} // ord:hint
 	c.mu.Lock()
 	n := &c.counts
 	s.Sets, s.Busy, s.TooLarge = n.sets, n.refused, n.large

@@ -33,5 +33,13 @@ func (b *bridge) RanLow(bytes int64, maySleep bool) { (*Allocator)(b).ranLow(byt
 func (b *bridge) MightAlloc(flags uint32)           { (*Allocator)(b).mightAlloc(gfp.Flags(flags)) }
 func (b *bridge) MightReclaim()                     { (*Allocator)(b).mightReclaim() }
 func (b *bridge) Closed() bool                      { return b.closed.Load() } // ord:gate
-func (b *bridge) LockZone()                         { b.zone.lock.LockIRQ() }
-func (b *bridge) UnlockZone()                       { b.zone.lock.UnlockIRQ() }
+func (b *bridge) SetLimit(bytes int64) {
+	a := (*Allocator)(b)
+	a.setLimit(bytes)
+	if over := a.zone.resident.Load() - bytes; over > 0 { // ord:zone
+		a.flushLists()
+		a.returnSome(over)
+	}
+}
+func (b *bridge) LockZone()   { b.zone.lock.LockIRQ() }
+func (b *bridge) UnlockZone() { b.zone.lock.UnlockIRQ() }

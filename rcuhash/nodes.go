@@ -159,6 +159,15 @@ func (b *bridge[K]) MakeRoom() bool {
 	return p != nil
 }
 
+func (b *bridge[K]) NodeBytes() int64 { return b.bytes() - b.counts.buckets.Load()*int64(bucketSize) } // ord:stat
+
+func (b *bridge[K]) Heap() any { return b.heap }
+
+func (b *bridge[K]) Barrier() {
+	b.barrier()
+	b.heap.Shrink()
+}
+
 func (b *bridge[K]) Len() int { return b.len() }
 
 func (b *bridge[K]) Memory() (n int64) {

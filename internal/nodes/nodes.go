@@ -56,8 +56,14 @@ type Index interface {
 	MakeRoom() bool
 	// Len is the number of nodes, and Memory what the map has of its allocator, in
 	// bytes.
+	// NodeBytes is the part of that which nodes take.
 	Len() int
 	Memory() int64
+	NodeBytes() int64
+	// Heap is the *slab.Heap of the nodes. Barrier waits until what was retired is
+	// free, and gives free slabs back.
+	Heap() any
+	Barrier()
 	// Walk shows all nodes to fn, in read-side sections of its own, and calls after at
 	// the end of each, outside of it, until that returns false.
 	Walk(fn func(n unsafe.Pointer), after func() bool)

@@ -85,6 +85,10 @@ type Allocator interface {
 	// allocation's behalf. Linux: fs_reclaim_acquire, fs_reclaim_release.
 	MightReclaim()
 
+	// SetLimit changes the limit, and returns free memory to the system that a lower one
+	// does not cover. Nothing is allocated from the system until what is in use is
+	// below it. Context: task; not pinned, no locks held.
+	SetLimit(bytes int64)
 	// Closed reports whether the allocator is closed. Context: any.
 	Closed() bool
 
@@ -136,6 +140,20 @@ var CoreOf func(allocator any) *Core
 // Close, and reports them as leaks. Package slab sets it when it is initialized.
 // Context: task; not pinned, not in a read-side section.
 var DiscardHeap func(heap any) error
+
+// Slab is what WalkSlabs shows: memory for so many objects of Pitch bytes each, of
+// which some are out, in use or cached or waiting for a grace period.
+type Slab struct {
+	First        unsafe.Pointer
+	Pitch        uintptr
+	Bytes        int
+	Objects, Out int
+}
+
+// WalkSlabs shows the slabs of a *slab.Heap that begin among some pages, as they are at
+// about that time, and returns the page after the last. In builds that watch every
+// object it shows none. Package slab sets it when it is initialized. Context: any.
+var WalkSlabs func(heap any, from, to uint32, fn func(Slab)) uint32
 
 // Unseen is a gfp.Flags bit for pages that hidden code alone touches: sheaves.
 // They must come back by FreeUnseen. For the race detector such a page is free

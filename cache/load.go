@@ -1,0 +1,129 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"quiesce/lock"
+)
+
+// flights are the loads of a cache that are under way, one for each key.
+type flights[K comparable, V any] struct {
+	n  atomic.Int64 // of them
+	mu lock.Mutex
+	of map[K]*flight[V] // protected by mu
+}
+
+// flight is a load: whoever wants the same key waits for it.
+type flight[V any] struct {
+	done  chan struct{} // closed at the end; the next three are set by then
+	v     V
+	err   error
+	again bool // it has no result for others: its caller gave up, or load panicked
+	// stale says that the key was set or removed while it was loaded: what was
+	// loaded is not stored. Protected by flights.mu.
+	stale bool
+}
+
+// join returns the flight of k, and whether the caller is to make it.
+func (fs *flights[K, V]) join(k K) (f *flight[V], first bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f = fs.of[k]; f != nil {
+		return f, false
+	}
+	if fs.of == nil {
+		fs.of = make(map[K]*flight[V])
+	}
+	f = &flight[V]{done: make(chan struct{}), again: true}
+	fs.of[k] = f
+	fs.n.Add(1) // ord:cache-stale
+	return f, true
+}
+
+// end ends a flight, and reports whether what it loaded is stale.
+func (fs *flights[K, V]) leave(k K, f *flight[V]) (stale bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.of[k] == f {
+		delete(fs.of, k)
+		fs.n.Add(-1) // ord:cache-stale
+	}
+	return f.stale
+}
+
+// changed has the load of a key that is under way not be stored: the key was set or
+// removed.
+func (fs *flights[K, V]) changed(k K) {
+	if fs.n.Load() == 0 { // ord:cache-stale
+		return
+	}
+	fs.mu.Lock()
+	if f := fs.of[k]; f != nil {
+		f.stale = true
+	}
+	fs.mu.Unlock()
+}
+
+// changedAll is changed for every key.
+func (fs *flights[K, V]) changedAll() {
+	if fs.n.Load() == 0 { // ord:cache-stale
+		return
+	}
+	fs.mu.Lock()
+	for _, f := range fs.of {
+		f.stale = true
+	}
+	fs.mu.Unlock()
+}
+
+// load returns what get finds, or what load returns, which it passes to set.
+func (fs *flights[K, V]) load(ctx context.Context, k K, load func(context.Context, K) (V, error), get func() (V, bool), set func(V)) (V, error) {
+	for {
+		f, first := fs.join(k)
+		if first {
+			if v, ok := get(); ok { // the flight before has stored it
+				f.v, f.again = v, false
+				fs.leave(k, f)
+				close(f.done)
+				return v, nil
+			}
+			return fs.fly(ctx, k, f, load, set)
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			var none V
+			return none, context.Cause(ctx)
+		}
+		if !f.again {
+			return f.v, f.err
+		}
+	}
+}
+
+// fly makes a flight.
+func (fs *flights[K, V]) fly(ctx context.Context, k K, f *flight[V], load func(context.Context, K) (V, error), set func(V)) (V, error) {
+	defer close(f.done)
+	landed := false
+	defer func() {
+		if !landed {
+			fs.leave(k, f) // load has panicked
+		}
+	}()
+	f.v, f.err = load(ctx, k)
+	f.again = f.err != nil && ctx.Err() != nil && errors.Is(f.err, ctx.Err())
+	if f.err == nil {
+		// Stored first: one who comes after the flight has to find it.
+		fs.mu.Lock()
+		stale := f.stale
+		fs.mu.Unlock()
+		if !stale {
+			set(f.v)
+		}
+	}
+	landed = true
+	fs.leave(k, f)
+	return f.v, f.err
+}

@@ -1,0 +1,300 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"quiesce/internal/testkit"
+	"quiesce/page"
+	"quiesce/rcu"
+)
+
+func TestGetOrLoadLoadsOnce(t *testing.T) {
+	c := newCache(t, Options[string, int]{MaxBytes: 1 << 20})
+	calls := 0
+	begun, finish := make(chan struct{}), make(chan struct{})
+	load := func(context.Context, string) (int, error) {
+		calls++ // by one at a time
+		close(begun)
+		<-finish
+		return 42, nil
+	}
+	done := testkit.AsyncN(5, func(i int) {
+		if i > 0 {
+			<-begun
+		}
+		if v, err := c.GetOrLoad(context.Background(), "k", load); v != 42 || err != nil {
+			t.Error(v, err)
+		}
+	})
+	<-begun
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := c.GetOrLoad(ctx, "k", load); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	close(finish)
+	testkit.Within(t, "all have the value", done)
+	if v, ok := c.Get("k"); calls != 1 || v != 42 || !ok {
+		t.Error(calls, v, ok)
+	}
+}
+
+func TestGetOrLoadAfterAnErrorAndAPanic(t *testing.T) {
+	c := newCache(t, Options[int, int]{MaxBytes: 1 << 20})
+	bad := errors.New("bad")
+	if _, err := c.GetOrLoad(context.Background(), 1, func(context.Context, int) (int, error) { return 0, bad }); err != bad {
+		t.Error(err)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = c.GetOrLoad(context.Background(), 1, func(context.Context, int) (int, error) { panic("load") })
+	}()
+	ctx, cancel := context.WithCancel(context.Background())
+	begun := make(chan struct{})
+	first := testkit.Async(func() {
+		_, err := c.GetOrLoad(ctx, 1, func(ctx context.Context, _ int) (int, error) {
+			close(begun)
+			<-ctx.Done()
+			return 0, ctx.Err()
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	<-begun
+	second := testkit.Async(func() {
+		v, err := c.GetOrLoad(context.Background(), 1, func(context.Context, int) (int, error) { return 7, nil })
+		if v != 7 || err != nil {
+			t.Error("a call whose context is not cancelled", v, err)
+		}
+	})
+	cancel()
+	testkit.Within(t, "the first", first)
+	testkit.Within(t, "the second", second)
+}
+
+func TestWhatWasDeletedWhileItWasLoadedIsNotStored(t *testing.T) {
+	c := newCache(t, Options[int, int]{MaxBytes: 1 << 20})
+	for name, change := range map[string]func(){
+		"Delete": func() { c.Delete(1) },
+		"Clear":  func() { c.Clear() },
+		"Set":    func() { _ = c.Set(1, 2) },
+	} {
+		c.Delete(1)
+		v, err := c.GetOrLoad(context.Background(), 1, func(context.Context, int) (int, error) {
+			change()
+			return 1, nil
+		})
+		if got, ok := c.Get(1); v != 1 || err != nil || ok && got == 1 {
+			t.Errorf("%s: loaded %d, %v; then %d, %v", name, v, err, got, ok)
+		}
+	}
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	now := newClock()
+	c := newCache(t, Options[string, [3]uint32]{MaxBytes: 4 << 20, Now: now.Now})
+	b, err := NewBytes(Options[uint16, []byte]{MaxBytes: 4 << 20, Now: now.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for i := range uint32(3000) {
+		ttl := time.Duration(i%3) * time.Hour
+		if err := errors.Join(c.SetTTL(fmt.Sprint(i), [3]uint32{i, i * i, 7}, ttl), b.SetTTL(uint16(i), make([]byte, i%500), ttl)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var file, bfile bytes.Buffer
+	if err := errors.Join(c.Save(&file), b.Save(&bfile)); err != nil {
+		t.Fatal(err)
+	}
+	now.add(time.Hour)
+	d := newCache(t, Options[string, [3]uint32]{MaxBytes: 4 << 20, Now: now.Now})
+	e, err := NewBytes(Options[uint16, []byte]{MaxBytes: 4 << 20, Now: now.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for cut := 0; cut < file.Len(); cut += 1 + file.Len()/50 {
+		if err := d.Load(bytes.NewReader(file.Bytes()[:cut])); !errors.Is(err, ErrCorrupt) || d.Len() != 0 {
+			t.Fatalf("a file of %d of %d bytes: %v, %d entries", cut, file.Len(), err, d.Len())
+		}
+		bad := bytes.Clone(file.Bytes())
+		bad[cut] ^= 1
+		if err := d.Load(bytes.NewReader(bad)); !errors.Is(err, ErrCorrupt) || d.Len() != 0 {
+			t.Fatalf("a file with byte %d changed: %v, %d entries", cut, err, d.Len())
+		}
+	}
+	if err := d.Load(bytes.NewReader(bfile.Bytes())); !errors.Is(err, ErrCorrupt) {
+		t.Error("a file of other types:", err)
+	}
+	// A reader that can't seek, and one that can, from where it is.
+	if err := d.Load(io.MultiReader(&file)); err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.NewReader(append([]byte("xx"), bfile.Bytes()...))
+	_, _ = at.Seek(2, io.SeekStart)
+	if err := e.Load(at); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint32(3000) {
+		want := i%3 != 1 // those with an hour have expired
+		v, ok := d.Get(fmt.Sprint(i))
+		w, bok := e.Get(uint16(i))
+		if ok != want || bok != want || ok && (v != [3]uint32{i, i * i, 7} || len(w) != int(i%500)) {
+			t.Fatalf("%d: %v, %v, %d bytes, %v", i, v, ok, len(w), bok)
+		}
+	}
+	now.add(time.Hour)
+	if _, ok := d.Get("2"); ok {
+		t.Error("the time to live was not kept")
+	}
+	if _, ok := d.Get("0"); !ok {
+		t.Error("what lives for ever has expired")
+	}
+}
+
+func TestSetMaxBytes(t *testing.T) {
+	c := newCache(t, Options[int, [200]byte]{MaxBytes: 8 << 20})
+	fill := func() {
+		for i := range 60_000 {
+			if err := c.Set(i, [200]byte{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fill()
+	if err := c.SetMaxBytes(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Stats(); s.Bytes > 1<<20 || s.MaxBytes != 1<<20 || s.Entries == 0 {
+		t.Errorf("%+v", s)
+	}
+	fill()
+	if s := c.Stats(); s.Bytes > 1<<20 {
+		t.Errorf("%+v", s)
+	}
+	small := c.Len()
+	if err := c.SetMaxBytes(16 << 20); err != nil {
+		t.Fatal(err)
+	}
+	fill()
+	if s := c.Stats(); s.Entries < 8*small || s.Bytes > 16<<20 {
+		t.Errorf("%d entries in 1 MiB, then %+v", small, s)
+	}
+}
+
+func TestZeroOnFree(t *testing.T) {
+	c := newCache(t, Options[int, [64]byte]{MaxBytes: 1 << 20, ZeroOnFree: true})
+	secret := [64]byte{}
+	copy(secret[:], "secret")
+	if err := c.Set(1, secret); err != nil {
+		t.Fatal(err)
+	}
+	g := rcu.ReadLock()
+	v := c.GetGuarded(g, 1)
+	at := unsafe.Pointer(v)
+	c.Delete(1)
+	if *v != secret {
+		t.Error("it was overwritten under a guard")
+	}
+	g.Unlock()
+	if raceOrPoison {
+		return // the memory may not be looked at
+	}
+	eventually(t, "the memory is zero", func() bool { return *(*[64]byte)(at) == [64]byte{} })
+}
+
+func TestACacheThatIsNotClosedIsCleanedUp(t *testing.T) {
+	pages, err := page.New(page.Config{Limit: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		c, err := New(Options[int, int]{Allocator: pages, Name: "lost"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Set(1, 1)
+	}()
+	eventually(t, "its memory is free", func() bool {
+		runtime.GC()
+		pages.Shrink()
+		return pages.Stats().InUse == 0
+	})
+	if err := pages.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCachesShareAnAllocator(t *testing.T) {
+	pages, err := page.New(page.Config{Limit: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(Options[int, [100]byte]{Allocator: pages, Name: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Options[int, [100]byte]{Allocator: pages, Name: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(c *Cache[int, [100]byte], n int) {
+		for i := range n {
+			if err := c.Set(i, [100]byte{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	set(a, 100_000)
+	full := a.Len()
+	set(b, 100_000)
+	if a.Len() > full*9/10 || b.Len() < full/5 || pages.Stats().Peak > 8<<20 {
+		t.Errorf("a had %d entries, then a has %d and b %d; %d bytes", full, a.Len(), b.Len(), pages.Stats().Peak)
+	}
+	if err := errors.Join(a.Close(), b.Close(), pages.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for want, o := range map[string]Options[int, int]{
+		"one of MaxBytes, MaxEntries and Allocator": {},
+		"MaxBytes is 1":   {MaxBytes: 1},
+		"TTL is negative": {MaxBytes: 1 << 20, TTL: -1},
+		"MaxEntries is":   {MaxEntries: -1},
+	} {
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+	if _, err := New(Options[int, *int]{MaxBytes: 1 << 20}); err == nil {
+		t.Error("a value with a Go pointer is accepted")
+	}
+}
+
+func TestMaxEntries(t *testing.T) {
+	c := newCache(t, Options[int, int]{MaxEntries: 1000})
+	for i := range 10_000 {
+		if err := c.Set(i, i); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := c.Get(i); !ok || c.Len() > 1001 {
+			t.Fatal(i, ok, c.Len())
+		}
+	}
+	if n := c.Len(); n < 990 {
+		t.Error(n)
+	}
+}

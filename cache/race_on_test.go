@@ -1,0 +1,5 @@
+//go:build race || poison || asan
+
+package cache
+
+const raceOrPoison = true

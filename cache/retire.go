@@ -1,0 +1,50 @@
+package cache
+
+import (
+	"runtime"
+	"unsafe"
+
+	"quiesce/internal/sys"
+)
+
+// retire frees a node that has left, after a grace period.
+func (c *core) retire(n unsafe.Pointer) {
+	if c.zero != nil {
+		c.zero.Add((*byte)(n)) // ord:stat
+		return
+	}
+	c.index.Retire(n)
+}
+
+// freeZeroed is called with nodes that no reader has any more.
+func (c *core) freeZeroed(nodes []*byte) {
+	for _, n := range nodes {
+		c.wipe(unsafe.Pointer(n))
+		c.index.Free(unsafe.Pointer(n))
+	}
+}
+
+// wipe overwrites a node's key and value, except for the lengths in front of them.
+func (c *core) wipe(n unsafe.Pointer) {
+	size := c.index.Size(n) - headSize
+	skip := 0
+	if c.lens {
+		skip = min(8, size)
+	}
+	clear(unsafe.Slice((*byte)(n), size)[skip:])
+}
+
+// abandon has a cache that is no longer referenced, and was not closed, free its
+// memory.
+func abandon[T any](c *T, x *core) {
+	runtime.AddCleanup(c, func(x *core) {
+		if x.closed.Load() { // ord:cache-close
+			return
+		}
+		sys.Go(func() {
+			if x.close() == nil {
+				x.logger.Warn("cache: not closed, and not referenced any more: its memory is freed now", "cache", x.name)
+			}
+		})
+	}, x)
+}

@@ -1,0 +1,35 @@
+package slab
+
+import (
+	"unsafe"
+
+	"quiesce/internal/pages"
+)
+
+func init() {
+	pages.WalkSlabs = func(heap any, from, to uint32, fn func(pages.Slab)) uint32 {
+		return heap.(*Heap).walkSlabs(from, min(to, heap.(*Heap).core.Opened()), fn)
+	}
+}
+
+// walkSlabs shows the slabs that begin among the pages, and returns the page after
+// the last. It takes no lock, so that what it shows may have changed by then.
+//
+//go:norace
+func (h *Heap) walkSlabs(from, to uint32, fn func(pages.Slab)) uint32 {
+	for from < to {
+		m, step := h.core.Meta(from), uint32(1)
+		if w := m.Read(); w&pages.StateMask == pages.InUse && m.Owner != 0 {
+			if c := h.owner.find(m.Owner); c != nil {
+				s := c.shapeOfSlab(m)
+				step <<= s.order
+				if canDiscard { // else objects don't lie one after another
+					fn(pages.Slab{First: unsafe.Add(h.core.Base, uintptr(from)<<pages.Shift), Pitch: c.size,
+						Bytes: pages.Size << s.order, Objects: int(s.perSlab), Out: int(m.InUse)})
+				}
+			}
+		}
+		from += step
+	}
+	return from
+}
