@@ -61,7 +61,9 @@
 // and holds. It is a [page.Reclaimer]: a little before there is no memory the
 // allocator asks for some, and the policy's capacity falls. It rises by a part of
 // what is stored as long as that does not happen (room.go). So the cache follows
-// whatever the sizes make of the memory, and a Set rarely waits.
+// whatever the sizes make of the memory, and a Set rarely waits. When sizes change,
+// what stays of the old ones keeps whole slabs; then the entries of the sparsest
+// slabs leave first.
 //
 // The policy itself (internal/tinylfu) has 8 to 16 bytes for each entry on the Go
 // heap, without pointers.
@@ -92,6 +94,8 @@
 //
 // # Lock order
 //
+//	cache.flights.mu  loads under way
+//	cache.sharing.mu  the caches of an allocator
 //	cache.service.mu  the caches with deadlines
 //	  cache.mu        policy, wheel, and all changes of the map
 //	    rcuhash.bucket, and what package slab takes without waiting

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"go/ast"
 	"slices"
@@ -174,6 +175,9 @@ func touchCache(t *testing.T) {
 		c.Get(i)
 	}
 	c.Clear()
+	if _, err := c.GetOrLoad(context.Background(), -1, func(context.Context, int) (v [1000]byte, err error) { return v, nil }); err != nil {
+		t.Fatal(err)
+	}
 	testkit.Eventually(t, 10*time.Second, "the service has looked", func() bool {
 		_ = c.SetTTL(1, [1000]byte{}, time.Nanosecond)
 		return c.Stats().Expirations > 0
