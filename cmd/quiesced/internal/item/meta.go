@@ -5,6 +5,7 @@ import "encoding/binary"
 // A MetaGet is what mg does to an item.
 type MetaGet struct {
 	NoUpdate      bool // the read is not noted
+	ReadOnly      bool // nothing is changed, and nobody wins
 	Vivify        bool // store an empty item if there is none
 	VivifyExpiry  uint32
 	HasExpiry     bool
@@ -56,7 +57,7 @@ func (s *Store) MetaGet(key []byte, m *MetaGet, buf *[]byte, now int64) (r Meta,
 		it.Expiry, changed = m.Expiry, true
 	}
 	r.WasWon = it.State&Won != 0
-	if it.State&Stale != 0 && !r.WasWon {
+	if it.State&Stale != 0 && !r.WasWon && !m.ReadOnly {
 		r.Won = true
 	}
 	r.Item = it

@@ -137,43 +137,47 @@ type Delta struct {
 	Initial uint64
 
 	VivifyExpiry uint32
-
-	BinaryKey, HasExpiry bool
-	Expiry               uint32
+	BinaryKey    bool
+	HasExpiry    bool
+	Expiry       uint32
 }
 
 // Count adds to an item that is a number, or subtracts from it, and returns what it
-// is then. A number that gets shorter is filled with spaces to its old length.
-func (s *Store) Count(key []byte, d *Delta, buf *[]byte, now int64) (it Item, n uint64, r Result) {
+// is then, with the expiry time that it had. A number that gets shorter is filled with
+// spaces to its old length.
+func (s *Store) Count(key []byte, d *Delta, buf *[]byte, now int64) (it Item, before uint32, n uint64, r Result) {
 	mu := s.stripe(key)
 	mu.Lock()
 	defer mu.Unlock()
 	b, it, ok := s.copyLocked(key, buf, now)
 	if !ok {
 		if !d.Vivify {
-			return it, 0, NotFound
+			return it, 0, 0, NotFound
 		}
 		it = Item{Expiry: d.VivifyExpiry}
 		if d.HasExpiry {
 			it.Expiry = d.Expiry
+		}
+		if d.BinaryKey {
+			it.State = BinaryKey
 		}
 		it.CAS = s.casFor(d.NewCAS)
 		b = append(b[:0], make([]byte, HeaderSize)...)
 		b = strconv.AppendUint(b, d.Initial, 10)
 		*buf = b
 		it.encode(b, now)
-		return it, d.Initial, s.setLocked(key, b, now)
+		return it, 0, d.Initial, s.setLocked(key, b, now)
 	}
 	if len(it.Data) == 0 {
-		return it, 0, NotANumber
+		return it, 0, 0, NotANumber
 	}
 	if d.CAS != 0 && d.CAS != it.CAS {
-		return it, 0, Exists
+		return it, 0, 0, Exists
 	}
 	n, ok = proto.Uint64(it.Data)
 	switch {
 	case !ok:
-		return it, 0, NotANumber
+		return it, 0, 0, NotANumber
 	case !d.Decr:
 		n += d.By
 	case d.By > n:
@@ -181,6 +185,7 @@ func (s *Store) Count(key []byte, d *Delta, buf *[]byte, now int64) (it Item, n 
 	default:
 		n -= d.By
 	}
+	before = it.Expiry
 	length := len(b)
 	b = strconv.AppendUint(b[:HeaderSize], n, 10)
 	for len(b) < length {
@@ -192,5 +197,5 @@ func (s *Store) Count(key []byte, d *Delta, buf *[]byte, now int64) (it Item, n 
 		it.Expiry = d.Expiry
 	}
 	it.encodeRest(b)
-	return it, n, s.setLocked(key, b, now)
+	return it, before, n, s.setLocked(key, b, now)
 }
