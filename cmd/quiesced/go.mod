@@ -4,4 +4,9 @@ go 1.26.0
 
 require quiesce v0.0.0
 
+require (
+	github.com/bradfitz/gomemcache v0.0.0-20260422231931-4d751bb6e37c // indirect
+	github.com/spf13/pflag v1.0.9 // indirect
+)
+
 replace quiesce => ../..

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
-	"io"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,9 +22,7 @@ type Cache interface {
 	Clear()
 	Len() int
 	Bytes() int64
-	SetMaxBytes(int64) error
-	Save(io.Writer) error
-	Load(io.Reader) error
+	All() iter.Seq2[string, []byte]
 }
 
 // A Result is what became of a command.
@@ -87,9 +85,6 @@ func (s *Store) Len() int { return s.cache.Len() }
 
 // Bytes returns the memory in use.
 func (s *Store) Bytes() int64 { return s.cache.Bytes() }
-
-// SetMaxBytes changes the memory limit.
-func (s *Store) SetMaxBytes(n int64) error { return s.cache.SetMaxBytes(n) }
 
 // Peek returns the item of key, in place, if there is one. Its data are valid under
 // g. The caller passes what it found to Accessed, after it has unlocked g.

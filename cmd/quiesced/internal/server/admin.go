@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"log/slog"
 
 	"quiesce/cmd/quiesced/internal/item"
@@ -64,7 +65,11 @@ func (s *Server) setMemLimit(mib uint32) string {
 		return "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes"
 	}
 	n := int64(mib) << 20
-	if err := s.store.SetMaxBytes(n); err != nil {
+	err := errors.ErrUnsupported
+	if s.cfg.SetMaxBytes != nil {
+		err = s.cfg.SetMaxBytes(n)
+	}
+	if err != nil {
 		s.cfg.Log.Warn("cache_memlimit", "MiB", mib, "error", err)
 		return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust"
 	}

@@ -122,3 +122,12 @@ func connectable(t testing.TB, network, address string) {
 	}
 	t.Fatalf("nothing listens at %s: %v", address, err)
 }
+
+func tempFile(t testing.TB, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}

@@ -31,7 +31,8 @@ type Config struct {
 	NoFlush         bool // flush_all is refused
 	ShutdownCommand bool // shutdown is allowed
 
-	CacheStats func() []Stat // further lines of stats
+	CacheStats  func() []Stat     // further lines of stats
+	SetMaxBytes func(int64) error // cache_memlimit; nil: refused
 }
 
 // A Server serves connections.

@@ -4,6 +4,7 @@ package server
 
 import (
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -68,4 +69,11 @@ func (c *conn) writeAll(fd uintptr) bool {
 		}
 	}
 	return true
+}
+
+// maskFiles gives files that the process makes no more permissions than mode, until
+// the function that it returns is called.
+func maskFiles(mode os.FileMode) (restore func()) {
+	old := syscall.Umask(int(0o777 &^ mode.Perm()))
+	return func() { syscall.Umask(old) }
 }
