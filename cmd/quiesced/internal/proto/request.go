@@ -371,6 +371,11 @@ func (r *Request) admin(verb []byte) {
 			r.Op = MemLimit
 		}
 	default:
+		// A browser that was led here must not go on to say something that is a command.
+		if r.n > 0 && bytes.HasPrefix(r.words[r.n-1], []byte("HTTP/")) {
+			r.Op = Quit
+			return
+		}
 		r.answer(replyError)
 	}
 }
