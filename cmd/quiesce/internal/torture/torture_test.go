@@ -234,13 +234,24 @@ func TestPlansKeepTheRules(t *testing.T) {
 	}
 }
 
-// Owners do all that they are there for.
+// Owners do all that they are there for. On a busy machine they need more time.
 func TestOwnersUseTheirSheaves(t *testing.T) {
-	cfg := config(t, "OWNER,OWNER-LIMIT,OWNER-FAULT", 3*turnOf(), "stutter=0")
-	for _, r := range mustRun(t, cfg).Results {
-		if o := r.Owner; !r.OK || o.Ops == 0 || o.Opened == 0 || o.Closed == 0 || o.Dropped == 0 || o.Refills == 0 ||
-			o.Opened != o.Closed+o.Dropped && o.Handed == 0 || r.Kfree.Freed == 0 || r.Kfree.Direct == 0 || len(r.Kfree.By) != contexts {
-			t.Errorf("%s: %+v, %+v, failures %+v", r.Scenario, o, r.Kfree, r.Failures)
+	for _, name := range []string{"OWNER", "OWNER-LIMIT", "OWNER-FAULT"} {
+		for d := turnOf(); ; d *= 4 {
+			r := mustRun(t, config(t, name, d, "stutter=0")).Results[0]
+			if !r.OK {
+				t.Errorf("%s: failures %+v", name, r.Failures)
+				break
+			}
+			o := r.Owner
+			if o.Ops > 0 && o.Opened > 0 && o.Closed > 0 && o.Dropped > 0 && o.Handed > 0 && o.Refills > 0 && o.Barriers > 0 &&
+				r.Kfree.Freed > 0 && r.Kfree.Direct > 0 && len(r.Kfree.By) == contexts {
+				break
+			}
+			if d > time.Minute {
+				t.Errorf("%s: after %v %+v, %+v", name, d, o, r.Kfree)
+				break
+			}
 		}
 	}
 }
