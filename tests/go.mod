@@ -8,6 +8,9 @@ require (
 	quiesce v0.0.0
 )
 
-require golang.org/x/sys v0.49.0 // indirect
+require (
+	github.com/BurntSushi/toml v1.6.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
 
 replace quiesce => ..

@@ -8,7 +8,7 @@
 //
 // # The list
 //
-// The files list_*.go are kept by hand. A mutant is a small change of one function,
+// The lists, *.toml, are kept by hand. A mutant is a small change of one function,
 // the guarantee that it breaks, and the tests that have to fail then. It belongs
 // here if a maintainer could make the mistake and a user could be harmed by it: no
 // arithmetic is reversed for its own sake. A test of this package, which is part of

@@ -20,7 +20,7 @@ import (
 const usage = `usage: go run ./tests/mutants [-run regexp] [-list] [-json]
 
 Breaks the library in a few dozen ways, one at a time, and shows that the tests
-notice. Each mutant of the list (tests/mutants/list_*.go) is a small change of
+notice. Each mutant of the list (tests/mutants/*.toml) is a small change of
 the code, the guarantee that it breaks, and the tests that must fail:
 
   1. the tests pass on the code as it is, or nothing else is worth knowing;
@@ -60,9 +60,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "mutants: -run:", err)
 		os.Exit(2)
 	}
+	every, err := all()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
 	var ms []mutant
-	for _, m := range all() {
-		if pattern.MatchString(m.name) {
+	for _, m := range every {
+		if pattern.MatchString(m.Name) {
 			ms = append(ms, m)
 		}
 	}
@@ -117,13 +122,13 @@ func runAll(ctx context.Context, ms []mutant) ([]result, error) {
 	}
 	for i, err := range errs {
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", gs[i].pkg, err)
+			return nil, fmt.Errorf("%s: %w", gs[i].Pkg, err)
 		}
 	}
 
 	var together, alone []int
 	for i, m := range ms {
-		if m.killer.alone {
+		if m.Killer.Alone {
 			alone = append(alone, i)
 		} else {
 			together = append(together, i)
@@ -133,11 +138,11 @@ func runAll(ctx context.Context, ms []mutant) ([]result, error) {
 	var mu sync.Mutex
 	done, width := 0, 0
 	for _, m := range ms {
-		width = max(width, len(m.name))
+		width = max(width, len(m.Name))
 	}
 	one := func(i int) {
 		if ctx.Err() != nil {
-			rs[i] = result{Mutant: ms[i].name, Breaks: ms[i].breaks, File: ms[i].file, How: "interrupted", skipped: true}
+			rs[i] = result{Mutant: ms[i].Name, Breaks: ms[i].Breaks, File: ms[i].File, How: "interrupted", skipped: true}
 			return
 		}
 		r := b.kill(ctx, ms[i])
@@ -242,21 +247,21 @@ func report(w io.Writer, rs []result, interrupted bool) bool {
 
 func printList(w io.Writer, ms []mutant) {
 	for _, m := range ms {
-		fmt.Fprintf(w, "%s\n    breaks  %s\n    in      %s, %s\n", m.name, m.breaks, m.file, m.in)
-		for _, e := range m.edits {
-			fmt.Fprintf(w, "    -       %s\n    +       %s\n", oneLine(e.before), oneLine(e.after))
+		fmt.Fprintf(w, "%s\n    breaks  %s\n    in      %s, %s\n", m.Name, m.Breaks, m.File, m.In)
+		for _, e := range m.Edits {
+			fmt.Fprintf(w, "    -       %s\n    +       %s\n", oneLine(e.Before), oneLine(e.After))
 		}
-		k := m.killer
+		k := m.Killer
 		cmd := []string{"go test"}
-		cmd = append(append(k.env[:len(k.env):len(k.env)], cmd...), k.flags...)
-		if k.count > 1 {
-			cmd = append(cmd, fmt.Sprintf("-count=%d", k.count))
+		cmd = append(append(k.Env[:len(k.Env):len(k.Env)], cmd...), k.Flags...)
+		if k.Count > 1 {
+			cmd = append(cmd, fmt.Sprintf("-count=%d", k.Count))
 		}
-		fmt.Fprintf(w, "    killer  %s -run '^(%s)$' ./%s\n", strings.Join(cmd, " "), k.tests, k.pkg)
+		fmt.Fprintf(w, "    killer  %s -run '^(%s)$' ./%s\n", strings.Join(cmd, " "), k.Tests, k.Pkg)
 		switch {
-		case k.dies != "":
-			fmt.Fprintf(w, "    shows   a test fails, or the process dies: %s\n", k.dies)
-		case k.hangs:
+		case k.Dies != "":
+			fmt.Fprintf(w, "    shows   a test fails, or the process dies: %s\n", k.Dies)
+		case k.Hangs:
 			fmt.Fprintf(w, "    shows   a test fails, or does not end within %v\n", k.bound())
 		}
 		fmt.Fprintln(w)

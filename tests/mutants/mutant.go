@@ -1,79 +1,96 @@
 package main
 
 import (
+	"embed"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/scanner"
 	"go/token"
+	"io/fs"
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/BurntSushi/toml"
 
 	"quiesce/internal/sys"
 )
 
 // mutant is one way to break the library.
 type mutant struct {
-	name   string // in words joined by hyphens
-	breaks string // the guarantee that does not hold any more, in a few words
-	file   string // what is changed, from the root
-	in     string // the function that is changed: name, or type.name of a method
-	edits  []edit // all of them are made
-	killer killer
+	Name   string // in words joined by hyphens
+	Breaks string // the guarantee that does not hold any more, in a few words
+	File   string // what is changed, from the root
+	In     string // the function that is changed: name, or type.name of a method
+	Edits  []edit // all of them are made
+	Killer killer
 }
 
 // edit replaces one text by another. The text to replace is compared token by
 // token, so that comments, line ends and delays (fault.Delay("tag"), guarded by if
 // fault.Delays or not) between its tokens don't matter; they are replaced with it.
 // It must occur exactly once: in the function that the mutant names, or, if the
-// edit's own in is set, in that one, or, if that is "file", in the whole file. In
+// edit's own In is set, in that one, or, if that is "file", in the whole file. In
 // assembly the text is compared as it is, with the whole file.
 type edit struct {
-	before, after string
-	in            string
+	Before, After string
+	In            string
 }
 
 // killer is the command that must fail when the mutant is compiled in, and
 // pass otherwise.
 type killer struct {
-	pkg   string        // directory from the root
-	tests string        // names of tests, separated by |, as for go test -run
-	flags []string      // of the build: -race, -tags=delay
-	env   []string      // name=value
-	count int           // go test -count; 0 is 1
-	limit time.Duration // of one run; 0 is defaultLimit
-	alone bool          // nothing else runs at the same time: it needs two processors for itself
+	Pkg   string        // directory from the root
+	Tests string        // names of tests, separated by |, as for go test -run
+	Flags []string      // of the build: -race, -tags=delay
+	Env   []string      // name=value
+	Count int           // go test -count; 0 is 1
+	Limit time.Duration // of one run; 0 is defaultLimit
+	Alone bool          // nothing else runs at the same time: it needs two processors for itself
 
 	// How the mutant shows. By default a test fails; otherwise the process
 	// dies and says this, or (hangs) it does not end within the limit.
-	dies  string
-	hangs bool
+	Dies  string
+	Hangs bool
 }
 
 const defaultLimit = 40 * time.Second
 
-// pinnedPath is for mutants of what builds with leaves hardly use.
-var pinnedPath = []string{"-tags=purego"}
+//go:embed *.toml
+var lists embed.FS
 
-// all is the list, without mutants of assembly that is not in this system's builds.
-func all() (ms []mutant) {
-	for _, l := range [][]mutant{rcuMutants, slabMutants, reclaimMutants, ownedMutants, pageMutants, rcuhashMutants, resizeMutants, lockdepMutants} {
-		for _, m := range l {
-			if !m.inAssembly() || sys.Leaves && strings.HasSuffix(m.file, "_"+runtime.GOARCH+".s") {
+// all is what the lists have, without mutants of assembly that is not in this
+// system's builds.
+func all() (ms []mutant, err error) {
+	names, err := fs.Glob(lists, "*.toml")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		var list struct{ Mutant []mutant }
+		known, err := toml.DecodeFS(lists, name, &list)
+		if err != nil {
+			return nil, fmt.Errorf("tests/mutants/%s: %w", name, err)
+		}
+		if keys := known.Undecoded(); len(keys) > 0 {
+			return nil, fmt.Errorf("tests/mutants/%s: unknown keys %v", name, keys)
+		}
+		for _, m := range list.Mutant {
+			if !m.inAssembly() || sys.Leaves && strings.HasSuffix(m.File, "_"+runtime.GOARCH+".s") {
 				ms = append(ms, m)
 			}
 		}
 	}
-	return ms
+	return ms, nil
 }
 
 // bound is the limit of one run.
 func (k killer) bound() time.Duration {
-	if k.limit == 0 {
+	if k.Limit == 0 {
 		return defaultLimit
 	}
-	return k.limit
+	return k.Limit
 }
 
 // tok is a token with its place in the text.
@@ -139,26 +156,26 @@ func dropHook(all []tok) []tok {
 
 // apply makes the edits of a mutant in the text of its file.
 func (m mutant) apply(text string) (string, error) {
-	for i, e := range m.edits {
-		in := m.in
-		if e.in != "" {
-			in = e.in
+	for i, e := range m.Edits {
+		in := m.In
+		if e.In != "" {
+			in = e.In
 		}
 		place := find
 		if m.inAssembly() {
 			place = findText
 		}
-		from, to, err := place(text, in, e.before)
+		from, to, err := place(text, in, e.Before)
 		if err != nil {
-			return "", fmt.Errorf("mutant %s, edit %d: %s: %w", m.name, i+1, m.file, err)
+			return "", fmt.Errorf("mutant %s, edit %d: %s: %w", m.Name, i+1, m.File, err)
 		}
-		text = text[:from] + e.after + text[to:]
+		text = text[:from] + e.After + text[to:]
 	}
 	return text, nil
 }
 
 // inAssembly reports whether the mutant is one of the code in assembly.
-func (m mutant) inAssembly() bool { return strings.HasSuffix(m.file, ".s") }
+func (m mutant) inAssembly() bool { return strings.HasSuffix(m.File, ".s") }
 
 // findText is find in a file that is not Go, and has no functions to look in.
 func findText(text, _, want string) (from, to int, err error) {

@@ -19,11 +19,20 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
+func every(t *testing.T) []mutant {
+	t.Helper()
+	ms, err := all()
+	if err != nil || len(ms) == 0 {
+		t.Fatalf("%d mutants, %v", len(ms), err)
+	}
+	return ms
+}
+
 // The list can't go stale: each text is in its function exactly once, and the
 // change leaves a Go file.
 func TestEveryMutantCanBeMade(t *testing.T) {
-	for _, m := range all() {
-		mutated, err := m.apply(read(t, m.file))
+	for _, m := range every(t) {
+		mutated, err := m.apply(read(t, m.File))
 		if err != nil {
 			t.Error(err)
 			continue
@@ -31,25 +40,25 @@ func TestEveryMutantCanBeMade(t *testing.T) {
 		if m.inAssembly() {
 			continue // the assembler will say
 		}
-		if _, _, err := find(mutated, "file", "package "+filepath.Base(filepath.Dir(m.file))); err != nil {
-			t.Errorf("%s: %v", m.name, err)
+		if _, _, err := find(mutated, "file", "package "+filepath.Base(filepath.Dir(m.File))); err != nil {
+			t.Errorf("%s: %v", m.Name, err)
 		}
 	}
 }
 
 func TestEveryMutantNamesItsGuaranteeAndTestsThatExist(t *testing.T) {
 	seen := map[string]bool{}
-	for _, m := range all() {
-		if seen[m.name] || !regexp.MustCompile(`^[A-Za-z0-9-]+$`).MatchString(m.name) {
-			t.Errorf("%s: the name is there twice, or no name", m.name)
+	for _, m := range every(t) {
+		if seen[m.Name] || !regexp.MustCompile(`^[A-Za-z0-9-]+$`).MatchString(m.Name) {
+			t.Errorf("%s: the name is there twice, or no name", m.Name)
 		}
-		seen[m.name] = true
-		if m.breaks == "" || len(m.breaks) > 80 {
-			t.Errorf("%s: what it breaks has %d bytes, want 1 to 80", m.name, len(m.breaks))
+		seen[m.Name] = true
+		if m.Breaks == "" || len(m.Breaks) > 80 {
+			t.Errorf("%s: what it breaks has %d bytes, want 1 to 80", m.Name, len(m.Breaks))
 		}
-		files, err := filepath.Glob(filepath.Join(root, m.killer.pkg, "*_test.go"))
+		files, err := filepath.Glob(filepath.Join(root, m.Killer.Pkg, "*_test.go"))
 		if err != nil || len(files) == 0 {
-			t.Errorf("%s: no tests in %s (%v)", m.name, m.killer.pkg, err)
+			t.Errorf("%s: no tests in %s (%v)", m.Name, m.Killer.Pkg, err)
 		}
 		tests := ""
 		for _, f := range files {
@@ -59,13 +68,13 @@ func TestEveryMutantNamesItsGuaranteeAndTestsThatExist(t *testing.T) {
 			}
 			tests += string(text)
 		}
-		for name := range strings.SplitSeq(m.killer.tests, "|") {
+		for name := range strings.SplitSeq(m.Killer.Tests, "|") {
 			if !strings.Contains(tests, "\nfunc "+name+"(") {
-				t.Errorf("%s: %s has no test %s", m.name, m.killer.pkg, name)
+				t.Errorf("%s: %s has no test %s", m.Name, m.Killer.Pkg, name)
 			}
 		}
 	}
-	if n := len(all()); n < 25 {
+	if n := len(every(t)); n < 25 {
 		t.Errorf("%d mutants", n)
 	}
 }
@@ -95,7 +104,7 @@ func other() { c.a.Store(1) }
 		{"cache.work", `c.b.Store()`, `x()`, "!0 times"},
 		{"cache.works", `c.b.Store()`, `x()`, "!no function"},
 	} {
-		m := mutant{name: "m", in: tc.in, edits: []edit{{before: tc.before, after: tc.after}}}
+		m := mutant{Name: "m", In: tc.in, Edits: []edit{{Before: tc.before, After: tc.after}}}
 		got, err := m.apply(text)
 		if want, fails := strings.CutPrefix(tc.want, "!"); fails {
 			if err == nil || !strings.Contains(err.Error(), want) {

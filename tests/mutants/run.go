@@ -68,15 +68,15 @@ func (b *bench) run(ctx context.Context, binary string, k killer) (outcome, erro
 	ctx, cancel := context.WithTimeout(ctx, limit+20*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary,
-		"-test.run=^("+k.tests+")$", "-test.v", "-test.failfast",
-		"-test.count="+strconv.Itoa(max(k.count, 1)), "-test.timeout="+limit.String())
-	cmd.Dir = filepath.Join(b.root, filepath.FromSlash(k.pkg))
+		"-test.run=^("+k.Tests+")$", "-test.v", "-test.failfast",
+		"-test.count="+strconv.Itoa(max(k.Count, 1)), "-test.timeout="+limit.String())
+	cmd.Dir = filepath.Join(b.root, filepath.FromSlash(k.Pkg))
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "QUIESCE") && !strings.HasPrefix(kv, "GOMAXPROCS=") {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(append(cmd.Env, "QUIESCE_TEST_LONG=1"), k.env...)
+	cmd.Env = append(append(cmd.Env, "QUIESCE_TEST_LONG=1"), k.Env...)
 	cmd.WaitDelay = 2 * time.Second // for grandchildren that hold its output
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -143,9 +143,9 @@ func judge(out string, passed, ended bool) (outcome, error) {
 // kill compiles the mutant and runs its killer.
 func (b *bench) kill(ctx context.Context, m mutant) (r result) {
 	start := time.Now()
-	r = result{Mutant: m.name, Breaks: m.breaks, File: m.file}
+	r = result{Mutant: m.Name, Breaks: m.Breaks, File: m.File}
 	defer func() { r.Seconds = time.Since(start).Seconds() }()
-	text, err := os.ReadFile(filepath.Join(b.root, filepath.FromSlash(m.file)))
+	text, err := os.ReadFile(filepath.Join(b.root, filepath.FromSlash(m.File)))
 	if err != nil {
 		r.problem = err
 		return r
@@ -155,13 +155,13 @@ func (b *bench) kill(ctx context.Context, m mutant) (r result) {
 		r.problem = err
 		return r
 	}
-	binary, err := b.build(ctx, m.name, m.killer.pkg, m.killer.flags, map[string]string{m.file: mutated})
+	binary, err := b.build(ctx, m.Name, m.Killer.Pkg, m.Killer.Flags, map[string]string{m.File: mutated})
 	if err != nil {
 		r.problem = err
 		return r
 	}
 	defer os.Remove(binary)
-	o, err := b.run(ctx, binary, m.killer)
+	o, err := b.run(ctx, binary, m.Killer)
 	if err != nil {
 		r.problem = err
 		return r
@@ -177,9 +177,9 @@ func (b *bench) kill(ctx context.Context, m mutant) (r result) {
 	case o.how == "fails":
 		r.Killed = true
 	case o.how == "dies":
-		r.Killed = m.killer.dies != "" && strings.Contains(o.says, m.killer.dies)
+		r.Killed = m.Killer.Dies != "" && strings.Contains(o.says, m.Killer.Dies)
 	case o.how == "hangs":
-		r.Killed = m.killer.hangs
+		r.Killed = m.Killer.Hangs
 	}
 	return r
 }
@@ -194,22 +194,22 @@ type group struct {
 func groups(ms []mutant) (gs []*group) {
 	at := map[string]*group{}
 	for _, m := range ms {
-		k := m.killer
-		key := fmt.Sprint(k.pkg, k.flags, k.env)
+		k := m.Killer
+		key := fmt.Sprint(k.Pkg, k.Flags, k.Env)
 		g := at[key]
 		if g == nil {
-			g = &group{killer: killer{pkg: k.pkg, flags: k.flags, env: k.env, limit: 4 * time.Minute}}
+			g = &group{killer: killer{Pkg: k.Pkg, Flags: k.Flags, Env: k.Env, Limit: 4 * time.Minute}}
 			at[key] = g
 			gs = append(gs, g)
 		}
-		for t := range strings.SplitSeq(k.tests, "|") {
+		for t := range strings.SplitSeq(k.Tests, "|") {
 			if !contains(g.names, t) {
 				g.names = append(g.names, t)
 			}
 		}
 	}
 	for _, g := range gs {
-		g.tests = strings.Join(g.names, "|")
+		g.Tests = strings.Join(g.names, "|")
 	}
 	return gs
 }
@@ -225,7 +225,7 @@ func contains(list []string, s string) bool {
 
 // control checks that the killers pass on the code as it is.
 func (b *bench) control(ctx context.Context, i int, g *group) error {
-	binary, err := b.build(ctx, "control"+strconv.Itoa(i), g.pkg, g.flags, nil)
+	binary, err := b.build(ctx, "control"+strconv.Itoa(i), g.Pkg, g.Flags, nil)
 	if err != nil {
 		return err
 	}
