@@ -42,8 +42,11 @@ func (c *core) growLocked(size uint64) {
 	more := c.grown / growPart
 	if c.unit == 0 {
 		s := c.pages.Stats()
-		if room := s.Limit - s.Resident + s.FreePopulated; s.Limit == 0 || room > s.Limit/16 {
+		switch room := s.Limit - s.Resident + s.FreePopulated; {
+		case s.Limit == 0 || room > s.Limit/16:
 			more = max(more, uint64(max(room, 0))/4, c.grown)
+		case c.own && c.policy.Size() < c.limit/16*13:
+			more = c.grown // there is room in slabs that are sparse: Reclaim finds it
 		}
 	}
 	c.policy.SetCapacity(min(have+max(more, 1), c.limit))

@@ -1,0 +1,107 @@
+package cache
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quiesce/internal/testkit"
+	"quiesce/rcu"
+)
+
+// values of Bytes say what they are.
+func value(key string, n int) []byte {
+	return []byte(strings.Repeat(key+";", n/(len(key)+1)+1)[:n])
+}
+
+func isValue(key string, v []byte) bool { return string(v) == string(value(key, len(v))) }
+
+// The budget holds, whatever the sizes, and readers keep what they look at.
+func TestCB_MemoryStaysBelowTheLimitWhileSizesDrift(t *testing.T) {
+	const limit = 8 << 20
+	var gone left
+	c, err := NewBytes(Options[string, []byte]{
+		MaxBytes: limit,
+		OnEvict: func(k string, v []byte, why Reason) {
+			gone.add(why)
+			if !isValue(k, v) {
+				t.Errorf("OnEvict of %q, %v: a value of %d bytes is not what was set", k, why, len(v))
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := []int{20, 5000, 100, 20_000, 400, 1500, 12}
+	const perSize = 2 * limit
+	if testing.Short() || raceOrPoison {
+		sizes = sizes[:3]
+	}
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for r := range 1 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(r), 2))
+			for !stop.Load() {
+				k := fmt.Sprint("key", rng.IntN(100_000))
+				g := rcu.ReadLock()
+				v, ok := c.GetGuarded(g, k)
+				for range 3 {
+					if ok && !isValue(k, v) {
+						t.Errorf("%q has a value of %d bytes that is not what was set", k, len(v))
+					}
+					testkit.SpinFor(20 * time.Microsecond)
+				}
+				g.Unlock()
+			}
+		})
+	}
+	rng := rand.New(rand.NewPCG(3, 3))
+	busy := 0
+	for round, size := range sizes {
+		stored := 0
+		for stored < perSize {
+			n := size/2 + rng.IntN(size)
+			k := fmt.Sprint("key", rng.IntN(100_000))
+			if err := c.Set(k, value(k, n)); err != nil {
+				busy++
+			} else if v, ok := c.Get(k); ok && !isValue(k, v) {
+				t.Fatalf("Get(%q) after Set", k)
+			}
+			stored += n + 100
+		}
+		if peak := c.x.pages.Stats().Peak; peak > limit {
+			t.Errorf("round %d: %d bytes at most, above %d", round, peak, limit)
+		}
+		payload := 0
+		for k, v := range c.All() {
+			payload += int(footprint(len(k)+len(v)+headSize+4)) + 16
+		}
+		s := c.Stats()
+		t.Logf("size %d: %d entries, %d %% of the limit, %+v", size, s.Entries, payload*100/limit, s)
+		// Slabs waste up to an eighth, and pages have metadata; large objects are of
+		// many classes, each with a slab that is partly filled.
+		want := 75
+		if size >= 5000 {
+			want = 60
+		}
+		if payload < limit*want/100 && !raceOrPoison {
+			t.Errorf("size %d: the entries take %d %% of the limit, want %d", size, payload*100/limit, want)
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	if busy > 0 {
+		t.Errorf("%d Sets failed", busy)
+	}
+	gone.check(t, c.Stats())
+	checkStats(t, c.Stats())
+	checkPolicy(t, c.x)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
