@@ -41,7 +41,6 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	c.x = x
 	c.back = int(c.x.index.ValueAt())
 	c.fs.mu.Init("cache.flights.mu")
-	abandon(c, x)
 	if fn := o.OnEvict; fn != nil {
 		back := c.back
 		x.emit = func(n unsafe.Pointer, why Reason) func() {
@@ -50,6 +49,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 			return func() { fn(k, v, why) }
 		}
 	}
+	abandon(c, x)
 	return c, nil
 }
 

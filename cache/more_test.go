@@ -175,6 +175,9 @@ func TestSetMaxBytes(t *testing.T) {
 	}
 	fill()
 	if err := c.SetMaxBytes(1 << 20); err != nil {
+		if raceOrPoison && errors.Is(err, ErrBusy) {
+			t.Skip("builds that watch every object empty no sparse slabs")
+		}
 		t.Fatal(err)
 	}
 	if s := c.Stats(); s.Bytes > 1<<20 || s.MaxBytes != 1<<20 || s.Entries == 0 {

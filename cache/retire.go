@@ -37,6 +37,7 @@ func (c *core) wipe(n unsafe.Pointer) {
 // abandon has a cache that is no longer referenced, and was not closed, free its
 // memory.
 func abandon[T any](c *T, x *core) {
+	x.closed.Store(false) // for the race detector, which does not know that a cleanup comes after; ord:cache-close
 	runtime.AddCleanup(c, func(x *core) {
 		if x.closed.Load() { // ord:cache-close
 			return

@@ -95,7 +95,7 @@ func TestCB_MemoryStaysBelowTheLimitWhileSizesDrift(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
-	if busy > 0 {
+	if busy > 0 && !raceOrPoison { // which empty no sparse slabs
 		t.Errorf("%d Sets failed", busy)
 	}
 	gone.check(t, c.Stats())
