@@ -394,3 +394,14 @@ func TestHelpFitsATerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestMemoryLimit(t *testing.T) {
+	p := launch(t, "-l", one, "-m", "16")
+	c := p.connect()
+	if got := ask(t, c, "cache_memlimit 32\r\ncache_memlimit 100000\r\nget a\r\n"); got != "OK\r\nMEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\nEND\r\n" {
+		t.Errorf("answers %q", got)
+	}
+	if got := ask(t, c, "stats\r\n"); !strings.Contains(got, "STAT limit_maxbytes 33554432\r\n") {
+		t.Errorf("stats:\n%s", got)
+	}
+}

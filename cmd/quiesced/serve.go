@@ -50,7 +50,8 @@ func serve(o *options) (err error) {
 		MaxConns: o.conns, MaxItem: o.maxItem, MaxBytes: o.memory << 20, ConnMemory: o.connMemory << 20,
 		IdleTimeout: o.idle, WriteTimeout: o.write,
 		NoFlush: o.noFlush, ShutdownCommand: o.shutdown,
-		CacheStats: func() []server.Stat { return cacheStats(c.Stats()) },
+		CacheStats:  func() []server.Stat { return cacheStats(c.Stats()) },
+		SetMaxBytes: c.SetMaxBytes,
 	}
 	if o.users != "" {
 		if cfg.Users, err = server.ReadUsers(o.users); err != nil {
