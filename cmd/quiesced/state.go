@@ -33,11 +33,10 @@ func (s *state) load() error {
 	}
 	defer f.Close()
 	start := time.Now()
-	n, err := s.store.Load(f, start.Unix())
-	if err != nil {
+	if err := s.store.Load(f); err != nil {
 		return fmt.Errorf("%s: %w; move it away to start without it", s.name, err)
 	}
-	s.log.Info("state read", "file", s.name, "items", n, "took", time.Since(start))
+	s.log.Info("state read", "file", s.name, "items", s.store.Len(), "took", time.Since(start))
 	return nil
 }
 

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
-	"iter"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +22,8 @@ type Cache interface {
 	Clear()
 	Len() int
 	Bytes() int64
-	All() iter.Seq2[string, []byte]
+	Save(io.Writer) error
+	Load(io.Reader) error
 }
 
 // A Result is what became of a command.

@@ -1,8 +1,8 @@
 package server
 
 import (
-	"iter"
-	"maps"
+	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -52,5 +52,6 @@ func (c *mapCache) Len() int {
 	return len(c.m)
 }
 
-func (c *mapCache) Bytes() int64                   { return 0 }
-func (c *mapCache) All() iter.Seq2[string, []byte] { return maps.All(c.m) }
+func (c *mapCache) Bytes() int64         { return 0 }
+func (c *mapCache) Save(io.Writer) error { return errors.ErrUnsupported }
+func (c *mapCache) Load(io.Reader) error { return errors.ErrUnsupported }
