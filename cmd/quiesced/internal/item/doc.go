@@ -26,8 +26,8 @@
 // them, a single byte, to see whether it has to take the stripe at all. A stale
 // byte costs a turn through the stripe, or leaves the time a minute older than it
 // is. Setting a new value for this would double the cost of a hit. If the cache
-// copies the value elsewhere at that moment, the new time may be lost; nothing else can
-// be.
+// copies the value elsewhere at that moment, to another node or to a file, the new
+// time may be lost, or be wrong; nothing else can be.
 //
 // A flush holds every stripe and clears the cache. So what was stored before it is
 // gone when it returns, and what is stored after it stays.

@@ -172,7 +172,7 @@ func TestState(t *testing.T) {
 
 	// Whatever happens to a byte, or to the end, is noticed before anything is stored.
 	empty, c := newStore(t, 8<<20)
-	for i := 0; i < len(whole); i += 1 + len(whole)/500 {
+	for i := 0; i < len(whole); i += 1 + len(whole)/60 {
 		damaged := bytes.Clone(whole)
 		damaged[i] ^= 0x40
 		for _, text := range [][]byte{damaged, whole[:i]} {

@@ -36,7 +36,10 @@ func together(t *testing.T, address string, n int, fn func(c *client, i int)) {
 
 // Commands that read an item and write it back lose nothing to each other.
 func TestChangesAreAtomic(t *testing.T) {
-	const clients, rounds = 8, 200
+	clients, rounds := 8, 200
+	if testing.Short() {
+		rounds = 30
+	}
 	_, address := start(t, testConfig(newTestCache(t)))
 	c := dial(t, "tcp", address)
 	ask(t, c, "set n 0 0 1\r\n0\r\nset s 0 0 0\r\n\r\nset cas 0 0 1\r\n0\r\n", "STORED\r\nSTORED\r\nSTORED")
