@@ -54,6 +54,10 @@ type core struct {
 	grown  uint64 // of the limit: see growLocked
 	served bool   // by the service that frees what expired
 	counts counts
+	// drained is counts.sets when a reader drained its ring last, and idle how many
+	// full rings were seen since.
+	drained uint64
+	idle    int
 }
 
 // counts has what became of every entry that was stored.

@@ -38,7 +38,9 @@ type ring struct {
 const (
 	ringWords = 64 // as many as a batch of the policy's. Untuned
 	// lostEvery is how many hits are lost before another attempt to drain. Untuned.
-	lostEvery = 16
+	lostEvery = 64
+	// sampleEvery is how many full rings are left full while nothing is stored. Untuned.
+	sampleEvery = 16
 )
 
 // hit notes a hit on the P that the caller is pinned to, and reports whether the
@@ -82,7 +84,12 @@ func (c *core) relieve() {
 		return
 	}
 	if c.mu.TryLock() {
-		c.drainLocked()
+		// While nothing is stored nothing is evicted: what the policy hears of it then
+		// is a sample, because each hit costs it some cache misses.
+		if c.idle++; c.counts.sets != c.drained || c.idle >= sampleEvery {
+			c.idle, c.drained = 0, c.counts.sets
+			c.drainLocked()
+		}
 		c.mu.Unlock()
 	}
 	c.end()
