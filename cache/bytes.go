@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"iter"
+	"runtime"
 	"time"
 	"unsafe"
 
@@ -94,6 +95,7 @@ func (c *Bytes[K]) AppendTo(dst []byte, k K) ([]byte, bool) {
 	g := rcu.ReadLock()
 	defer g.Unlock()
 	n := c.x.find(hidden(unsafe.Pointer(&k)), now, "Get")
+	runtime.KeepAlive(&k)
 	if n == nil {
 		return dst, false
 	}
@@ -108,6 +110,7 @@ func (c *Bytes[K]) View(k K, fn func(v []byte)) bool {
 	g := rcu.ReadLock()
 	defer g.Unlock()
 	n := c.x.find(hidden(unsafe.Pointer(&k)), now, "View")
+	runtime.KeepAlive(&k)
 	if n == nil {
 		return false
 	}
@@ -123,7 +126,9 @@ func (c *Bytes[K]) GetGuarded(g rcu.Guard, k K) ([]byte, bool) {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	return c.guarded(hidden(unsafe.Pointer(&k)), "GetGuarded")
+	v, ok := c.guarded(hidden(unsafe.Pointer(&k)), "GetGuarded")
+	runtime.KeepAlive(&k)
+	return v, ok
 }
 
 func (c *Bytes[K]) guarded(k unsafe.Pointer, op string) ([]byte, bool) {
@@ -146,7 +151,9 @@ func (c *Bytes[K]) GetKey(g rcu.Guard, k []byte) ([]byte, bool) {
 		panic("quiesce/cache: GetKey of a cache whose keys are not strings")
 	}
 	s := unsafe.String(unsafe.SliceData(k), len(k))
-	return c.guarded(hidden(unsafe.Pointer(&s)), "GetKey")
+	v, ok := c.guarded(hidden(unsafe.Pointer(&s)), "GetKey")
+	runtime.KeepAlive(&s)
+	return v, ok
 }
 
 // Set stores a copy of v, as [Cache.Set] does.
@@ -186,7 +193,9 @@ func (c *Bytes[K]) set(k K, v []byte, ttl int64, absent bool) (stored bool, err 
 		return false, err
 	}
 	copy(c.x.value(n), v)
-	return c.x.put(at, n, ttl, absent)
+	stored, err = c.x.put(at, n, ttl, absent)
+	runtime.KeepAlive(&k)
+	return stored, err
 }
 
 // GetOrLoad is [Cache.GetOrLoad]. Every caller has a slice of its own.
@@ -214,6 +223,7 @@ func (c *Bytes[K]) peekCopy(k K) ([]byte, bool) {
 	g := rcu.ReadLock()
 	defer g.Unlock()
 	n := c.x.index.Find(hidden(unsafe.Pointer(&k)))
+	runtime.KeepAlive(&k)
 	if n == nil || !c.x.live(headerOf(n), now) {
 		return nil, false
 	}
@@ -232,7 +242,9 @@ func (c *Bytes[K]) Delete(k K) bool {
 	c.x.mustBegin("Delete")
 	defer c.x.end()
 	defer c.fs.changed(k)
-	return c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
+	had := c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
+	runtime.KeepAlive(&k)
+	return had
 }
 
 // All is [Cache.All].

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"iter"
+	"runtime"
 	"time"
 	"unsafe"
 
@@ -196,7 +197,9 @@ func (c *Cache[K, V]) set(k K, v V, ttl int64, absent bool) (stored bool, err er
 		return false, err
 	}
 	*(*V)(unsafe.Add(n, c.back)) = v
-	return c.x.put(at, n, ttl, absent)
+	stored, err = c.x.put(at, n, ttl, absent)
+	runtime.KeepAlive(&k)
+	return stored, err
 }
 
 // GetOrLoad returns the value of k, or else what load returns, which it stores as Set
@@ -246,7 +249,9 @@ func (c *Cache[K, V]) Delete(k K) bool {
 	c.x.mustBegin("Delete")
 	defer c.x.end()
 	defer c.fs.changed(k)
-	return c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
+	had := c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
+	runtime.KeepAlive(&k)
+	return had
 }
 
 // All returns an iterator over copies of the entries. An entry that is in the cache

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,4 +45,30 @@ func (c *clock) add(d time.Duration) { c.ns.Add(int64(d)) }
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	testkit.Eventually(t, 20*time.Second, what, ok)
+}
+
+// A key that is hidden from the compiler is on the stack, which moves.
+func TestAHiddenPointerFollowsTheStack(t *testing.T) {
+	followed := make(chan bool)
+	go func() { // on a stack that is small
+		k := uint64(42)
+		p := hidden(unsafe.Pointer(&k))
+		before := uintptr(p)
+		sum := deep(2000)
+		followed <- uintptr(p) == uintptr(unsafe.Pointer(&k)) && uintptr(p) != before && *(*uint64)(p) == 42 && sum == 2000*2001/2
+		runtime.KeepAlive(&k)
+	}()
+	if !<-followed {
+		t.Error("the pointer is that from before the stack grew")
+	}
+}
+
+//go:noinline
+func deep(n uint64) uint64 {
+	var frame [64]uint64
+	frame[n%64] = n
+	if n > 0 {
+		return deep(n-1) + frame[n%64]
+	}
+	return 0
 }

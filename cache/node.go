@@ -35,8 +35,17 @@ func footprint(size int) uint32 {
 // the map by address, through an interface, would be on the Go heap otherwise. The
 // map does not keep it.
 //
+// The compiler does not know either that the result is in use: whoever passes a
+// variable this way keeps it alive (runtime.KeepAlive) until after the call.
+//
+// The result has to be a pointer for the compiler from its first instruction on.
+// One that is read out of a uintptr may stay one in the stack frame, and there it is
+// left behind when the stack moves.
+//
 //go:nosplit
+//go:nocheckptr
 func hidden(p unsafe.Pointer) unsafe.Pointer {
-	x := uintptr(p)
-	return *(*unsafe.Pointer)(unsafe.Pointer(&x))
+	return unsafe.Add(unsafe.Pointer(&origin), uintptr(p)-uintptr(unsafe.Pointer(&origin)))
 }
+
+var origin byte
