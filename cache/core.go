@@ -144,8 +144,9 @@ func (c *core) deadline(ttl int64) int64 {
 	return max(now+ttl, 1)
 }
 
-// tries is how often a put looks for room in the map: others may fill what it made.
-const tries = 8
+// tries is how often a put looks for room in the map: others may fill what it made,
+// or the goroutine may be on another P by then. Untuned.
+const tries = 64
 
 // put makes n the node of its key k, and fails with ErrBusy. It owns n from then on.
 func (c *core) put(k, n unsafe.Pointer, ttl int64, absent bool) (stored bool, err error) {
