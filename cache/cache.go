@@ -57,10 +57,18 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 // nodeOf returns the node of a value.
 func (c *Cache[K, V]) nodeOf(v *V) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(v), -c.back) }
 
+// pinnedCopy is the largest value that Get copies in a pinned section, for which the
+// collector may have to wait. Untuned.
+const pinnedCopy = 1 << 10
+
 // Get returns a copy of the value of k, and whether k is in the cache.
 //
 // Context: any.
 func (c *Cache[K, V]) Get(k K) (v V, ok bool) {
+	if unsafe.Sizeof(v) > pinnedCopy {
+		c.View(k, func(at *V) { v, ok = *at, true })
+		return v, ok
+	}
 	now := c.x.ahead()
 	p := pin.Disable()     // a read-side section too
 	if c.x.closed.Load() { // ord:cache-close

@@ -77,6 +77,24 @@ func TestGetViewAndGetGuardedAgree(t *testing.T) {
 	}
 }
 
+// A large value is copied in a section that may be preempted.
+func TestGetCopiesValuesOfAnySize(t *testing.T) {
+	c := newCache(t, Options[int, [pinnedCopy + 8]byte]{MaxBytes: 1 << 20})
+	want := [pinnedCopy + 8]byte{0: 1, pinnedCopy + 7: 2}
+	if err := c.Set(1, want); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := c.Get(1); v != want || !ok {
+		t.Error("Get returns another value:", ok)
+	}
+	if _, ok := c.Get(2); ok {
+		t.Error("Get of a key that is not there")
+	}
+	if s := c.Stats(); s.Hits != 1 || s.Misses != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestDeleteAndSetIfAbsent(t *testing.T) {
 	c := newCache(t, Options[int, int]{MaxBytes: 1 << 20})
 	if stored, err := c.SetIfAbsent(1, 10); !stored || err != nil {

@@ -164,7 +164,7 @@ func (c *core) put(k, n unsafe.Pointer, ttl int64, absent bool) (stored bool, er
 		var out leaving
 		c.mu.Lock()
 		c.drainLocked()
-		serve := false
+		var serve bool
 		stored, serve, err = c.putLocked(h, k, n, now, absent, &out)
 		ref := c.entries.ref(n)
 		more := err == nil && c.evictLocked(&out, ref)
@@ -206,7 +206,7 @@ func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, 
 		}
 	}
 	ref := c.entries.add(n)
-	old, stored, ok := c.index.Install(h, k, n, false)
+	old, _, ok := c.index.Install(h, k, n, false)
 	if !ok {
 		c.entries.remove(n, ref)
 		return false, false, ErrBusy

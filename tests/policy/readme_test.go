@@ -30,9 +30,9 @@ func read(t *testing.T, name string) string {
 // README's ten lines are a function that go test compiles and runs.
 func TestReadmesExampleIsCompiled(t *testing.T) {
 	shown := between(t, read(t, "README.md"), "```go\n", "```")
-	body := between(t, read(t, "rcuhash/example_readme_test.go"), "func Example_readme() {\n", "\t// Output:")
+	body := between(t, read(t, "cache/example_readme_test.go"), "func Example_readme() {\n", "\t// Output:")
 	if compiled := strings.ReplaceAll(body, "\n\t", "\n"); shown != compiled {
-		t.Errorf("README.md shows\n%s\n\nand rcuhash/example_readme_test.go has\n%s", shown, compiled)
+		t.Errorf("README.md shows\n%s\n\nand cache/example_readme_test.go has\n%s", shown, compiled)
 	}
 }
 

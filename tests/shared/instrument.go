@@ -5,7 +5,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -302,6 +301,3 @@ func funcName(fn *ast.FuncDecl) string {
 func (w *walker) source(n ast.Node) string {
 	return strings.Join(strings.Fields(w.text[w.offset(n.Pos()):w.offset(n.End())]), " ")
 }
-
-// names returns the files, sorted.
-func (o *overlaid) names() []string { return slices.Sorted(maps.Keys(o.files)) }

@@ -124,9 +124,6 @@ func (s *Store) GetAndTouch(key []byte, expiry uint32, buf *[]byte, now int64) (
 	return it, true
 }
 
-// maxDigits is the length of the largest number.
-const maxDigits = 20
-
 // A Delta is a command that counts.
 type Delta struct {
 	Decr    bool

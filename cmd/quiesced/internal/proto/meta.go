@@ -18,12 +18,11 @@ type Meta struct {
 	HasCAS, HasNewCAS bool
 	CAS, NewCAS       uint64 // C, E
 
-	HasTTL, Vivify, Recache        bool
-	TTL, VivifyTTL, RecacheTTL     int64 // T, N, R, as sent
-	Delta, Initial                 uint64
-	mode                           byte
-	flagError                      string
-	hasFlagError, hasOpaqueTooLong bool
+	HasTTL, Vivify, Recache    bool
+	TTL, VivifyTTL, RecacheTTL int64 // T, N, R, as sent
+	Delta, Initial             uint64
+	mode                       byte
+	hasOpaqueTooLong           bool
 }
 
 // meta reads: command key [length] flag...
