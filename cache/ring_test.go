@@ -10,6 +10,7 @@ import (
 // forge notes a hit that never was.
 func (c *core) forge(hash, ref uint32) {
 	p := pin.Disable()
+	c.rings.Register(p.CPU.ID()) // or Close leaves it as it is for the next owner of the memory
 	r := c.rings.At(p.CPU.ID())
 	if w := &r.words[r.at%ringWords]; *w == 0 {
 		*w = uint64(hash)<<32 | uint64(ref)
