@@ -43,7 +43,7 @@ type core struct {
 
 	sharers  *sharers
 	sparsing atomic.Bool // evictSparse runs
-	hand     uint32      // the page at which it goes on; its own
+	hand     uint32      // the next page to look at; its own
 
 	mu     lock.Spin
 	policy *tinylfu.Policy[*entries] // protected by mu, as all that follows

@@ -77,7 +77,7 @@
 // # The guest
 //
 // The policy may refuse a large entry, because many others would have to leave for it
-// that are asked for more often. It is in the cache all the same, in a place of its
+// that are asked for more often. It is still in the cache, in a place of its
 // own, until the next entry is stored; if it is asked for before, the policy has to
 // look at it again.
 //

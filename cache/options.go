@@ -37,7 +37,7 @@ type Options[K comparable, V any] struct {
 	// Now is the clock that times to live go by. nil means the system's monotonic
 	// clock.
 	Now func() time.Time
-	// Logger is told about trouble. nil means slog.Default.
+	// Logger gets reports of trouble. nil means slog.Default.
 	Logger *slog.Logger
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"quiesce/internal/sys"
+	"quiesce/tests/internal/overlay"
 )
 
 // mutant is one way to break the library.
@@ -233,31 +234,9 @@ func function(text, name string) (from, to int, err error) {
 		return 0, 0, err
 	}
 	for _, d := range f.Decls {
-		if fn, ok := d.(*ast.FuncDecl); ok && funcName(fn) == name {
+		if fn, ok := d.(*ast.FuncDecl); ok && overlay.FuncName(fn) == name {
 			return fset.Position(fn.Pos()).Offset, fset.Position(fn.End()).Offset, nil
 		}
 	}
 	return 0, 0, fmt.Errorf("no function %s", name)
-}
-
-// funcName is name, or type.name of a method.
-func funcName(fn *ast.FuncDecl) string {
-	if fn.Recv == nil || len(fn.Recv.List) == 0 {
-		return fn.Name.Name
-	}
-	t := fn.Recv.List[0].Type
-	for {
-		switch x := t.(type) {
-		case *ast.StarExpr:
-			t = x.X
-		case *ast.IndexExpr:
-			t = x.X
-		case *ast.IndexListExpr:
-			t = x.X
-		case *ast.Ident:
-			return x.Name + "." + fn.Name.Name
-		default:
-			return fn.Name.Name
-		}
-	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	_ "embed"
+
+	"quiesce/tests/internal/overlay"
 )
 
 // counted are the packages whose operations are counted: those that
@@ -199,7 +201,7 @@ func (w *walker) call(c *ast.CallExpr) {
 	if tags == "" && fn != nil {
 		tags = w.tags[w.fset.Position(fn.Pos()).Line] // after the signature: for all of it
 	}
-	at := site{File: w.name, Line: line, In: funcName(fn), Text: w.source(s), Tags: tags}
+	at := site{File: w.name, Line: line, In: overlay.FuncName(fn), Text: w.source(s), Tags: tags}
 	name := s.Sel.Name
 	switch {
 	// tests/policy holds that each atomic operation has a tag: what has the name
@@ -270,31 +272,6 @@ func (w *walker) function() *ast.FuncDecl {
 		}
 	}
 	return nil
-}
-
-// funcName is name, or type.name of a method.
-func funcName(fn *ast.FuncDecl) string {
-	if fn == nil {
-		return ""
-	}
-	name := fn.Name.Name
-	if fn.Recv == nil || len(fn.Recv.List) == 0 {
-		return name
-	}
-	for t := fn.Recv.List[0].Type; ; {
-		switch x := t.(type) {
-		case *ast.StarExpr:
-			t = x.X
-		case *ast.IndexExpr:
-			t = x.X
-		case *ast.IndexListExpr:
-			t = x.X
-		case *ast.Ident:
-			return x.Name + "." + name
-		default:
-			return name
-		}
-	}
 }
 
 // source is an expression as the file has it.

@@ -150,7 +150,7 @@ func perThousand(workload string, ps int, o *outcome, sites []site) row {
 	return r
 }
 
-// measure is the whole job. say is told what is being done.
+// measure is the whole job. say gets what is being done.
 func measure(ctx context.Context, objects, runs int, say func(string)) (*report, error) {
 	root, err := overlay.Root(ctx)
 	if err != nil {

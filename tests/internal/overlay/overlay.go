@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"go/ast"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,4 +46,29 @@ func Write(root, dir string, files map[string]string) (list string, err error) {
 	}
 	list = filepath.Join(dir, "overlay.json")
 	return list, os.WriteFile(list, text, 0o666)
+}
+
+// FuncName is name, or type.name of a method; "" for nil.
+func FuncName(fn *ast.FuncDecl) string {
+	if fn == nil {
+		return ""
+	}
+	name := fn.Name.Name
+	if fn.Recv == nil || len(fn.Recv.List) == 0 {
+		return name
+	}
+	for t := fn.Recv.List[0].Type; ; {
+		switch x := t.(type) {
+		case *ast.StarExpr:
+			t = x.X
+		case *ast.IndexExpr:
+			t = x.X
+		case *ast.IndexListExpr:
+			t = x.X
+		case *ast.Ident:
+			return x.Name + "." + name
+		default:
+			return name
+		}
+	}
 }

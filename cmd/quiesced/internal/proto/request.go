@@ -269,14 +269,23 @@ func (r *Request) store(m Mode) {
 	r.Op, r.Mode, r.Key, r.Length = Store, m, r.words[1], int(length)
 }
 
-func (r *Request) delta(decr bool) {
+// keyAndNumber checks a command with a key, a number and perhaps noreply. If it is
+// wrong, it has the answer, and returns false.
+func (r *Request) keyAndNumber() bool {
 	if r.n != 3 && r.n != 4 {
 		r.answer(replyError)
-		return
+		return false
 	}
 	r.isNoreply()
 	if len(r.words[1]) > MaxKey {
 		r.answer(replyFormat)
+		return false
+	}
+	return true
+}
+
+func (r *Request) delta(decr bool) {
+	if !r.keyAndNumber() {
 		return
 	}
 	var ok bool
@@ -288,13 +297,7 @@ func (r *Request) delta(decr bool) {
 }
 
 func (r *Request) touch() {
-	if r.n != 3 && r.n != 4 {
-		r.answer(replyError)
-		return
-	}
-	r.isNoreply()
-	if len(r.words[1]) > MaxKey {
-		r.answer(replyFormat)
+	if !r.keyAndNumber() {
 		return
 	}
 	var ok bool

@@ -13,7 +13,7 @@
 // it has at most bufferSize bytes for each of reading, writing and data. What needs
 // more, a large value or a long list of keys, takes it from a budget that all
 // connections share, as the bytes arrive; if the budget is used up, the command fails with
-// the protocol's SERVER_ERROR, and the connection goes on. So memory is bounded by
+// the protocol's SERVER_ERROR, and the connection continues. So memory is bounded by
 //
 //	connections that work × 4 × bufferSize + Config.ConnMemory
 //

@@ -93,7 +93,7 @@ func (s *Server) askToStop() {
 	}
 }
 
-// maxPause is how long Serve waits when it can't accept, for want of files.
+// maxPause is how long Serve waits when it can't accept, because files have run out.
 const maxPause = time.Second
 
 // Serve serves the connections of l until Shutdown, and closes l.
