@@ -57,7 +57,7 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 	fault.Delay("slot")
 	if in == 0 || c.sheaf(in).n == 0 {
 		c.putEmpty(s, in)
-		in = c.popFull()
+		in = c.takeFull()
 		if !f.CanLock() && c.full.objects.Load() < int64(c.stock.sheaves.Load())*int64(c.sheafCap)/2 { // ord:hint
 			race.Enable()
 			c.requestStock()

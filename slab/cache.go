@@ -63,7 +63,7 @@ type cache struct {
 	ranLowAt       atomic.Int64          // when it had few free objects left; see pressure.go
 	sheafBytes     atomic.Int64          // of all sheaves
 	slabBytes      atomic.Int64          // of all slabs; changes under mu only
-	depotMax       atomic.Int32          // sheaves; only Reserve changes it
+	depot          depot                 // how much full has room for
 	pendingObjects atomic.Int64          // in closed sheaves
 	lastReclaim    atomic.Int64          // when Reclaim was called last
 	closed         atomic.Bool
@@ -96,7 +96,8 @@ type Option func(*config)
 func WithAllocator(a *page.Allocator) Option { return func(c *config) { c.pages = a } }
 
 // WithDepot bounds the free objects that the depot keeps for reuse, in bytes.
-// The default is 4 MiB, or 1/64 of the page allocator's limit if that is less.
+// The default is 4 MiB, which misses raise to at most 2 MiB for each P, or 1/64 of
+// the page allocator's limit if that is less.
 func WithDepot(bytes int64) Option {
 	return func(c *config) { c.depot, c.depotSet = bytes, true }
 }
@@ -106,10 +107,7 @@ func WithDepot(bytes int64) Option {
 // 1/512 of the page allocator's limit if that is less.
 func WithSheaf(objects int) Option { return func(c *config) { c.sheaf = objects } }
 
-const (
-	depotBytes = 4 << 20 // holds what churn has in flight within a pace; untuned
-	maxName    = 100
-)
+const maxName = 100
 
 // maxSize is the size of the largest object: the largest block of pages.
 const maxSize = page.Size << page.MaxOrder
@@ -157,7 +155,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 		c.sheafCap = uint32(min(int(c.sheafCap), cfg.sheaf))
 	}
 	perSheaf := int64(c.sheafCap) * int64(c.size)
-	c.depotMax.Store(int32(min(max(cfg.depot/perSheaf, 1), 1<<20))) // ord:hint
+	c.depot.init(cfg.depot, perSheaf, c.core.Limit, !cfg.depotSet)
 	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
 	if !race.Enabled { // with few objects to choose from, raceShuffle would find those of a moment ago
 		c.youngMost = youngBytes

@@ -206,6 +206,7 @@ func (c *cache) handOver(n num) {
 	}
 	c.stats.reused.Add(uint64(s.n)) // ord:stat
 	c.stats.helped.Add(uint64(s.n)) // ord:stat
+	c.depot.admits(c.full.n.Load()) // or it is trimmed afterwards; ord:hint
 	c.pushFull(n)
 }
 

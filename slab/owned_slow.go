@@ -25,7 +25,7 @@ func (o *owned) allocSlow(f gfp.Flags) (p unsafe.Pointer) {
 	if c.sheaf(o.mainNum).n == 0 {
 		in := o.popStock()
 		if in == 0 {
-			if in = c.popFull(); in != 0 {
+			if in = c.takeFull(); in != 0 {
 				took = int64(c.sheaf(in).n)
 			}
 		}

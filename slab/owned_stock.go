@@ -72,7 +72,7 @@ func (o *owned) refill(n int, f gfp.Flags) bool {
 	o.want = int64(max(n, 0))
 	o.leave()
 	for missing := o.want - o.count(); missing > 0; missing = o.want - o.count() {
-		if in := c.popFull(); in != 0 {
+		if in := c.takeFull(); in != 0 {
 			o.pushStock(in)
 			continue
 		}

@@ -114,6 +114,7 @@ func (c *cache) Release(stage pages.Stage, need int64) int64 {
 			return 0
 		}
 		c.lastReclaim.Store(sys.Nanotime()) // ord:hint
+		c.depot.forget()
 		for before-c.held() < need {
 			n := c.popFull()
 			if n == 0 {
@@ -210,6 +211,7 @@ func (s *slot) hasSheaf() bool {
 func (c *cache) shrink() {
 	c.poison.memoryShort()
 	c.flushSheaves()
+	c.depot.forget()
 	c.trimDepot(true)
 	c.dropEmpties(0)
 }

@@ -186,8 +186,8 @@ func (c *cache) dispose(n num) {
 		return
 	}
 	// Under pressure pages are wanted, unless it is this cache's objects.
-	keep := c.full.n.Load() < c.depotMax.Load() && (c.waiters.Load() > 0 || !c.pressed()) // ord:hint
-	if s.n > 0 && keep {
+	wanted := c.waiters.Load() > 0 || !c.pressed()            // ord:hint
+	if s.n > 0 && wanted && c.depot.admits(c.full.n.Load()) { // ord:hint
 		c.stats.reused.Add(uint64(s.n))          // ord:stat
 		if c.handedOver.Add(1)%checkEvery == 0 { // ord:hint
 			c.checkSheaf(s)
@@ -245,7 +245,7 @@ func (c *cache) checkDepot() {
 //
 //go:norace
 func (c *cache) overfull() bool {
-	if c.full.n.Load() <= c.depotMax.Load() { // ord:hint
+	if c.full.n.Load() <= c.depot.bound() { // ord:hint
 		return false
 	}
 	reserved := c.stock.reserved.Load()                                         // ord:hint

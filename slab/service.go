@@ -79,6 +79,7 @@ var service struct {
 	alarm   sys.Alarm    // immutable
 	pending atomic.Int64 // bytes of objects in closed sheaves, of all caches
 	turns   atomic.Int64 // made
+	procs   atomic.Int32 // GOMAXPROCS in the last turn
 
 	vain atomic.Int64 // what was pending when a helper yielded in vain; 0: the last one did not
 	_    [percpu.Line]byte

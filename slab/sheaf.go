@@ -175,6 +175,14 @@ func (c *cache) popFull() (n num) {
 	return n
 }
 
+// takeFull is popFull for an allocation: it matters if there is none.
+func (c *cache) takeFull() (n num) {
+	if n = c.popFull(); n == 0 {
+		c.depot.missed()
+	}
+	return n
+}
+
 func (st *stack) empty() bool { return num(st.head.Load()) == 0 } // ord:stack
 
 // newSheaf makes an empty sheaf of a page, which was allocated with

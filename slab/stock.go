@@ -67,9 +67,9 @@ func (c *cache) requestStock() { c.requestSupply(&c.stock.wanted) }
 // Context: task; not pinned.
 func (c *cache) fillStock() {
 	perSheaf := int64(c.sheafCap) * int64(c.size)
-	most := min(max(int32(stockBytes/perSheaf), 1), c.depotMax.Load()) // ord:hint
-	n := max(min(2*c.stock.sheaves.Load(), most), 1)                   // ord:hint
-	c.stock.sheaves.Store(n)                                           // ord:hint
+	most := min(max(int32(stockBytes/perSheaf), 1), c.depot.max.Load()) // ord:hint
+	n := max(min(2*c.stock.sheaves.Load(), most), 1)                    // ord:hint
+	c.stock.sheaves.Store(n)                                            // ord:hint
 	c.fillDepot(int64(n) * int64(c.sheafCap))
 }
 
@@ -136,9 +136,7 @@ func (c *cache) reserve(n int) error {
 		return fmt.Errorf("slab: cache %s: Reserve(%d): %w", c.name, n, ErrNoMemory)
 	}
 	sheaves := int32((objects + int64(c.sheafCap) - 1) / int64(c.sheafCap))
-	for old := c.depotMax.Load(); old < sheaves && !c.depotMax.CompareAndSwap(old, sheaves); { // ord:hint
-		old = c.depotMax.Load() // ord:hint
-	}
+	c.depot.reserve(sheaves)
 	for old := c.stock.reserved.Load(); old < objects && !c.stock.reserved.CompareAndSwap(old, objects); { // ord:hint
 		old = c.stock.reserved.Load() // ord:hint
 	}

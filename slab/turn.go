@@ -11,6 +11,7 @@ import (
 
 // turn does what there is to do now, for all caches.
 func turn() {
+	countProcs()
 	takeWork()
 	if since := sys.Nanotime() - service.turned; since < paceNs && !anyShort() {
 		sys.Sleep(paceNs - since)
@@ -108,6 +109,8 @@ func (c *cache) letGoOfDrain() bool {
 	}
 	if !c.reclaiming.Load() { // idle; ord:wake-reclaim
 		c.dropEmptySheaves(c.keptEmpty())
+		c.depot.forget()
+		c.checkDepot()
 	}
 	c.release()
 	return true
