@@ -56,6 +56,9 @@ func (a *Allocator) wait(cache pages.Source, order int, need int64, try func() b
 	a.enter(w)
 	a.count.waits.Add(1)                  // ord:stat
 	defer func() { a.leave(w, served) }() // Reclaimers may panic
+	if pages.InSection() {
+		return try() || a.lead(w) && a.tryOnce(w, try)
+	}
 	for {
 		if try() {
 			return true
@@ -68,6 +71,18 @@ func (a *Allocator) wait(cache pages.Source, order int, need int64, try func() b
 			a.round(w)
 		}
 	}
+}
+
+// tryOnce serves a request that no grace period can, for which it would wait
+// itself: with what there is in lists, depots and Reclaimers, and at once. w leads.
+func (a *Allocator) tryOnce(w *waiter, try func() bool) bool {
+	for level := range 2 {
+		a.gather(w, level)
+		if try() {
+			return true
+		}
+	}
+	return false
 }
 
 // round is one round of reclaim, by the waiter that leads.

@@ -196,6 +196,20 @@ func (a *Allocator) park(w *waiter) (lead, ok bool) {
 	return false, ok
 }
 
+// lead makes a waiter lead, unless somebody does, and reports whether it did.
+//
+//go:norace
+func (a *Allocator) lead(w *waiter) bool {
+	q := &a.queue
+	p := q.lock()
+	ok := !q.led
+	if ok {
+		w.leads, q.led = true, true
+	}
+	q.unlock(p)
+	return ok
+}
+
 // nudgeLocked marks the first waiter whom memory of the kind may serve, and
 // returns it for wake if it is parked.
 //

@@ -352,7 +352,9 @@ func (m *Map[K, V]) All(g rcu.Guard) iter.Seq2[K, *V] {
 // in Get, and valid until fn returns. A key is seen as All sees it. Range is in a
 // read-side section while fn runs, and in a new one every few keys, so that it
 // holds up no grace period for long. fn may use the map, and may change it in
-// ways that such a section allows: Delete, and PutFlags with [gfp.NoLocks].
+// ways that such a section allows: Delete, and PutFlags with [gfp.NoLocks]. A Put
+// works while there is memory. At the limit it is refused at once: what it would
+// wait for waits for the section. Collect such changes and make them after Range.
 // String keys are copies on the Go heap.
 //
 // Context: any that fn allows.

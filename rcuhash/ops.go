@@ -224,6 +224,8 @@ func (x *index[K]) sections(fn func(n unsafe.Pointer) bool) {
 	var w walk
 	for more := true; more; {
 		rcu.Read(func(rcu.Guard) {
+			s := pages.BeginSection()
+			defer s.End()
 			t := x.open("Range")
 			for n := 0; more && n < sectionKeys; n += len(w.nodes) + 1 {
 				if more = x.step(&w, t); !more {

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"quiesce/gfp"
+	"quiesce/internal/depcheck"
 	"quiesce/internal/testkit"
+	"quiesce/page"
 	"quiesce/rcu"
 )
 
@@ -165,4 +167,45 @@ func TestRangeHoldsUpNoGracePeriod(t *testing.T) {
 		t.Error("no grace period ended in a walk of 100,000 keys")
 	}
 	<-done
+}
+
+// At the limit a Put in Range's own section would wait for that section: it is
+// refused at once, however long others are ready to wait.
+func TestAPutInRangeIsRefusedAtOnce(t *testing.T) {
+	if depcheck.Tagged {
+		t.Skip("lockdep reports the Put itself")
+	}
+	const keys = 500
+	a, err := page.New(page.Config{Limit: 4 << 20, Name: "small", ReclaimTimeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New[uint64, [500]byte](keys, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range uint64(keys) {
+		m.Put(k, [500]byte{})
+	}
+	refused := false
+	m.Range(func(k uint64, v *[500]byte) bool {
+		for range 100_000 { // 50 MB
+			if refused = !m.Put(k, *v); refused {
+				break
+			}
+		}
+		return false
+	})
+	if !refused {
+		t.Error("12 times the limit was put in one section")
+	}
+	if !m.Put(keys, [500]byte{}) || m.Len() != keys+1 {
+		t.Errorf("a Put after Range is refused; %d keys of %d", m.Len(), keys+1)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
 }
