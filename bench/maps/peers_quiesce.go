@@ -29,10 +29,46 @@ var quiesceMap = peer{
 	},
 }
 
+// quiesceHuge is quiesceMap with its memory in huge pages.
+var quiesceHuge = peer{
+	id: "huge",
+	names: []named{
+		{wayEach, " huge pages, ReadLock"},
+		{wayReader, " huge pages, Reader"},
+		{wayOne, " huge pages, 1 section"},
+		{wayBatch, " huge pages, GetBatch"},
+	},
+	perEntry: quiesceMap.perEntry, textBytes: quiesceMap.textBytes,
+	uints:   newQuiesceHuge[uint64],
+	strings: newQuiesceHuge[string],
+	texts: func(hint int) (texts, error) {
+		m, err := rcuhash.NewBytes[string](hint, rcuhash.WithAllocator(hugePages()))
+		return quiesceTexts{m}, err
+	},
+	settle: func() {
+		rcu.Barrier()
+		hugePages().Shrink()
+	},
+}
+
+// hugePages is what a program makes that wants its maps in huge pages.
+var hugePages = sync.OnceValue(func() *page.Allocator {
+	a, err := page.New(page.Config{Name: "huge", Limit: page.AutoLimit(), HugePages: true})
+	if err != nil {
+		panic(err)
+	}
+	return a
+})
+
 type quiesce[K key] struct{ m *rcuhash.Map[K, uint64] }
 
 func newQuiesce[K key](hint int) (table[K], error) {
 	m, err := rcuhash.New[K, uint64](hint)
+	return quiesce[K]{m}, err
+}
+
+func newQuiesceHuge[K key](hint int) (table[K], error) {
+	m, err := rcuhash.New[K, uint64](hint, rcuhash.WithAllocator(hugePages()))
 	return quiesce[K]{m}, err
 }
 

@@ -58,6 +58,7 @@ type named struct{ way, name string }
 // has ratio 1.00.
 var subjects = []peer{
 	quiesceMap,
+	quiesceHuge,
 	goPeer("xsync", "xsync.Map v4", [2]int{120, 180}, 400, newXsync[uint64], newXsync[string], newXsyncTexts),
 	goPeer("rwmutex", "map + RWMutex", [2]int{120, 180}, 400, newLocked[uint64], newLocked[string], newLockedTexts),
 	goPeer("sharded", "256 maps + RWMutexes", [2]int{120, 180}, 400, newSharded[uint64], newSharded[string], newShardedTexts),

@@ -34,9 +34,11 @@ func targets() (ts []target) {
 		if n > million {
 			ofXsync, ofBare = 0.7, 1.1
 		}
-		for _, w := range []struct{ id, name string }{{wayReader, "rcu.Reader each"}, {wayOne, "one section"}} {
-			most(size+w.name+": of xsync's time", hit("rcuhash", w.id), hit("xsync", wayEach), ofXsync)
-			most(size+w.name+": of a bare map's time", hit("rcuhash", w.id), hit("bare", wayEach), ofBare)
+		for _, w := range []struct{ peer, id, name string }{
+			{"rcuhash", wayReader, "rcu.Reader each"}, {"rcuhash", wayOne, "one section"}, {"huge", wayOne, "huge pages"},
+		} {
+			most(size+w.name+": of xsync's time", hit(w.peer, w.id), hit("xsync", wayEach), ofXsync)
+			most(size+w.name+": of a bare map's time", hit(w.peer, w.id), hit("bare", wayEach), ofBare)
 		}
 	}
 	most("1 M strings, one section: of xsync's time",
