@@ -89,7 +89,7 @@ func reports(in *Instance) {
 		objs[i] = in.Alloc()
 	}
 	squeezed := in.Squeeze(4096)
-	freeAll(in, newCaller(Raw), objs, func(bool) { squeezed.Take() })
+	freeAll(in.newCaller(Raw), objs, func(bool) { squeezed.Take() })
 	squeezed.Release()
 	in.Barrier()
 	time.Sleep(50 * time.Millisecond) // pinned reporters

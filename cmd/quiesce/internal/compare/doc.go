@@ -32,8 +32,8 @@
 //	prefill    five pages for each P, refilled by a worker
 //	trylock    a buddy allocator of its own, whose lock.Spin is only tried
 //
-// callrcu and batch have no batcher but rcu.Call and an rcu.Batch, and sheaf is slab's
-// own FreeRCU.
+// callrcu and batch have no batcher but rcu.Call and an rcu.Batch; sheaf is slab's
+// own FreeRCU, and owner the FreeRCU of a slab.Sheaf that each caller has.
 //
 // # Cookies
 //

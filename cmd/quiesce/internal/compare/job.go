@@ -256,6 +256,8 @@ func (b *bench) survive(j Job) (*Survival, error) {
 // this P may hold, while another goroutine holds the allocator's lock for ns.
 func (in *Instance) freeContended(objs []*Object, most int, ns int64) {
 	squeezed := in.Squeeze(most)
+	c := in.newCaller(Raw)
+	c.ready()
 	held, freed := make(chan bool), make(chan bool)
 	go func() {
 		in.Contend(func() { close(held); spin(ns) })
@@ -266,7 +268,7 @@ func (in *Instance) freeContended(objs []*Object, most int, ns int64) {
 	raw.Lock()
 	squeezed.Take()
 	for _, o := range objs {
-		in.FreeRaw(o)
+		c.free(o, true)
 	}
 	raw.Unlock()
 	<-freed

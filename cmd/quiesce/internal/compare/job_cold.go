@@ -66,7 +66,7 @@ func (b *bench) floods(j Job, depot int64, c *Cold) (runs []floodRun, err error)
 	if err != nil {
 		return nil, err
 	}
-	ctx := newCaller(j.Caller)
+	ctx := in.newCaller(j.Caller)
 	t, err := b.repeat(func() (float64, error) {
 		r, err := b.flood(in, j, ctx, objs)
 		runs = append(runs, r)
@@ -100,7 +100,7 @@ func (b *bench) flood(in *Instance, j Job, ctx *caller, objs []*Object) (r flood
 				squeezed.Take()
 			}
 			for _, o := range objs[n:min(n+burst, len(objs))] {
-				in.freeOne(o, raw)
+				ctx.free(o, raw)
 			}
 		})
 	}
@@ -117,7 +117,7 @@ func (b *bench) flood(in *Instance, j Job, ctx *caller, objs []*Object) (r flood
 	squeezed.Release()
 	begin = sys.Nanotime()
 	for i := range objs {
-		o := in.cache.Alloc(noWarn)
+		o := ctx.alloc()
 		if o == nil {
 			return r, errNoObject
 		}

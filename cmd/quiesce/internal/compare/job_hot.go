@@ -28,7 +28,10 @@ type hotRun struct {
 // open makes an instance and a caller for a job.
 func (b *bench) open(j Job, depot int64) (*Instance, *caller, error) {
 	in, err := New(b.strategy, Config{Depot: depot})
-	return in, newCaller(j.Caller), err
+	if err != nil {
+		return nil, nil, err
+	}
+	return in, in.newCaller(j.Caller), nil
 }
 
 // hot churns: a burst of objects is allocated and written, and freed in the
@@ -142,7 +145,7 @@ func (b *bench) bursts(in *Instance, j Job, c *caller, squeezed *Squeezed, r *ho
 			g = rcu.ReadLock()
 		}
 		for i := range objs {
-			if objs[i] = in.cache.Alloc(noWarn); objs[i] == nil {
+			if objs[i] = c.alloc(); objs[i] == nil {
 				return errNoObject
 			}
 			objs[i].Stamp = uint64(n)
@@ -158,12 +161,12 @@ func (b *bench) bursts(in *Instance, j Job, c *caller, squeezed *Squeezed, r *ho
 			if n&2 == 0 {
 				t := sys.Nanotime()
 				for _, o := range objs {
-					in.freeOne(o, raw)
+					c.free(o, raw)
 				}
 				r.call = append(r.call, float64(sys.Nanotime()-t-b.clock)/burst)
 				return
 			}
-			b.timeEach(in, &objs, raw, r)
+			b.timeEach(c, &objs, raw, r)
 		})
 		squeezed.Release()
 	}
@@ -175,11 +178,11 @@ func (b *bench) bursts(in *Instance, j Job, c *caller, squeezed *Squeezed, r *ho
 
 // timeEach frees a burst and times each call. The histogram gets the times
 // after the last one, so that counting is in none of them.
-func (b *bench) timeEach(in *Instance, objs *[burst]*Object, raw bool, r *hotRun) {
+func (b *bench) timeEach(c *caller, objs *[burst]*Object, raw bool, r *hotRun) {
 	var at [burst + 1]int64
 	at[0] = sys.Nanotime()
 	for i, o := range objs {
-		in.freeOne(o, raw)
+		c.free(o, raw)
 		at[i+1] = sys.Nanotime()
 	}
 	for i := range objs {
@@ -205,7 +208,7 @@ func (b *bench) reclaimHot(in *Instance, j Job, c *caller) (float64, error) {
 		for n := 0; n < len(objs); n += burst {
 			c.do(func(raw bool) {
 				for _, o := range objs[n : n+burst] {
-					in.freeOne(o, raw)
+					c.free(o, raw)
 				}
 			})
 		}

@@ -33,8 +33,8 @@ func (b *bench) light(j Job) (*Light, error) {
 		_, s := perf.Usage()
 		begin := sys.Nanotime()
 		for range b.some(lightCalls, 20) {
-			if o := in.Alloc(); free && o != nil {
-				c.do(func(raw bool) { in.freeOne(o, raw) })
+			if o := c.alloc(); free && o != nil {
+				c.do(func(raw bool) { c.free(o, raw) })
 			} else {
 				in.cache.Free(o)
 			}
@@ -63,11 +63,12 @@ func (b *bench) light(j Job) (*Light, error) {
 	for range b.some(lightShots, 3) {
 		in.Barrier()
 		before := in.Counts().Reclaimed
-		o := in.Alloc()
+		o := c.alloc()
 		begin := sys.Nanotime()
-		c.do(func(raw bool) { in.freeOne(o, raw) })
+		c.do(func(raw bool) { c.free(o, raw) })
 		for in.Counts().Reclaimed == before && sys.Nanotime()-begin < 200e6 {
 			sys.Sleep(50_000)
+			c.idle()
 		}
 		waits = append(waits, float64(sys.Nanotime()-begin)/1e6)
 	}
@@ -119,16 +120,16 @@ func (b *bench) memory(j Job) (*Memory, error) {
 		}
 		done <- true
 	}()
-	c := newCaller(j.Caller)
+	c := in.newCaller(j.Caller)
 	var objs [burst]*Object
 	for sys.Nanotime()-begin < memoryNS {
 		for i := range objs {
-			objs[i] = in.Alloc()
+			objs[i] = c.alloc()
 		}
 		c.do(func(raw bool) {
 			for _, o := range objs {
 				if o != nil {
-					in.freeOne(o, raw)
+					c.free(o, raw)
 				}
 			}
 		})
@@ -161,14 +162,14 @@ func (b *bench) lockdep(j Job) (*Survival, error) {
 	if err != nil {
 		return nil, err
 	}
-	squeezed, c := in.Squeeze(heldMost), newCaller(j.Caller)
+	squeezed, c := in.Squeeze(heldMost), in.newCaller(j.Caller)
 	for n := 0; n < len(objs); n += burst {
 		c.do(func(raw bool) {
 			if raw {
 				squeezed.Take()
 			}
 			for _, o := range objs[n:min(n+burst, len(objs))] {
-				in.freeOne(o, raw)
+				c.free(o, raw)
 			}
 		})
 	}

@@ -59,7 +59,7 @@ func TestPoolsGrow(t *testing.T) {
 	for _, name := range []string{"rawlocks", "trylock"} {
 		in := start(t, name, Config{Depot: 1 << 30})
 		objs := fill(t, in, 3*blockPages*arrayCap/2)
-		freeAll(in, newCaller(Raw), objs, nil)
+		freeAll(in.newCaller(Raw), objs, nil)
 		in.Barrier()
 		if c := in.Counts(); c.Reclaimed != uint64(len(objs)) {
 			t.Errorf("%s: %+v", name, c)

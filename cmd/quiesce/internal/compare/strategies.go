@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"quiesce/gfp"
@@ -198,4 +199,38 @@ func (s sheaf) counts() Counts {
 		Fallback:  st.Fallback,
 		Reclaimed: st.Reused + st.Bulk + st.FallbackFreed,
 	}
+}
+
+// owner is sheaf, with a slab.Sheaf for each caller: what it frees stays with it until
+// the array is full, or its next call finds that it waited for long. Nobody else
+// can take it, so Barrier closes the Sheaves; the callers must do nothing else then.
+type owner struct {
+	sheaf
+	mu    sync.Mutex
+	users []*caller
+}
+
+func newOwner(in *Instance) (engine, error) { return &owner{sheaf: sheaf{zone{in: in}}}, nil }
+
+// open gives a caller a Sheaf. Without memory for one it does as strategy sheaf.
+func (o *owner) open(c *caller) {
+	own, err := o.in.cache.Sheaf(0, gfp.NoWait|gfp.NoWarn) // a reader may open it
+	if err != nil {
+		return
+	}
+	c.own = own
+	o.mu.Lock()
+	o.users = append(o.users, c)
+	o.mu.Unlock()
+}
+
+func (o *owner) barrier() {
+	o.mu.Lock()
+	for _, c := range o.users {
+		c.own.Close()
+		c.own = nil
+	}
+	o.users = nil
+	o.mu.Unlock()
+	o.sheaf.barrier()
 }

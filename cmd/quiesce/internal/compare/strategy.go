@@ -47,6 +47,8 @@ var Strategies = []Strategy{
 		"(this library) callbacks through arrays: no closure for each object", 2, newBatch},
 	{"sheaf", "slab.FreeRCU, what this library ships",
 		"(Linux 6.18) rcu_free sheaves: an array that becomes the next allocations whole", 2, newSheaf},
+	{"owner", "slab.Sheaf: the same with arrays that a goroutine owns",
+		"(Linux 6.18) kmem_cache_prefill_sheaf: objects in stock for who may not allocate", 3, newOwner},
 }
 
 // Lookup finds a strategy by its name.
