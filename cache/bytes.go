@@ -1,14 +1,12 @@
 package cache
 
 import (
-	"context"
 	"iter"
 	"runtime"
 	"time"
 	"unsafe"
 
 	"quiesce/internal/depcheck"
-	"quiesce/internal/pin"
 	"quiesce/rcu"
 	"quiesce/rcuhash"
 )
@@ -46,36 +44,6 @@ func NewBytes[K comparable](o Options[K, []byte]) (*Bytes[K], error) {
 	return c, nil
 }
 
-// value returns the value of a node, in place.
-func (c *core) value(n unsafe.Pointer) []byte {
-	p, l := c.index.Value(n)
-	return unsafe.Slice((*byte)(p), l)
-}
-
-// find returns the node of k if it has not expired, or nil, and counts that. The
-// caller is in a section.
-func (c *core) find(k unsafe.Pointer, now int64, op string) unsafe.Pointer {
-	if c.closed.Load() { // ord:cache-close
-		panic(closedUse(op))
-	}
-	n := c.index.Find(k)
-	if n != nil && !c.live(headerOf(n), now) {
-		n = nil
-	}
-	full := false
-	p := pin.Disable()
-	if n != nil {
-		full = c.hit(p, headerOf(n), n)
-	} else {
-		c.miss(p)
-	}
-	p.Enable()
-	if full {
-		c.relieve()
-	}
-	return n
-}
-
 // Get returns a copy of the value of k, and whether k is in the cache.
 //
 // Context: any.
@@ -91,31 +59,25 @@ func (c *Bytes[K]) Get(k K) (v []byte, ok bool) {
 //
 // Context: any.
 func (c *Bytes[K]) AppendTo(dst []byte, k K) ([]byte, bool) {
-	now := c.x.ahead()
 	g := rcu.ReadLock()
 	defer g.Unlock()
-	n := c.x.find(hidden(unsafe.Pointer(&k)), now, "Get")
+	v, ok := c.x.guarded(hidden(unsafe.Pointer(&k)), "Get")
 	runtime.KeepAlive(&k)
-	if n == nil {
-		return dst, false
-	}
-	return append(dst, c.x.value(n)...), true
+	return append(dst, v...), ok
 }
 
 // View calls fn with the value of k in place, as [Cache.View] does.
 //
 // Context: any that fn allows.
 func (c *Bytes[K]) View(k K, fn func(v []byte)) bool {
-	now := c.x.ahead()
 	g := rcu.ReadLock()
 	defer g.Unlock()
-	n := c.x.find(hidden(unsafe.Pointer(&k)), now, "View")
+	v, ok := c.x.guarded(hidden(unsafe.Pointer(&k)), "View")
 	runtime.KeepAlive(&k)
-	if n == nil {
-		return false
+	if ok {
+		fn(v)
 	}
-	fn(c.x.value(n))
-	return true
+	return ok
 }
 
 // GetGuarded returns the value of k in place, and whether k is in the cache, as
@@ -126,17 +88,9 @@ func (c *Bytes[K]) GetGuarded(g rcu.Guard, k K) ([]byte, bool) {
 	if depcheck.Tagged {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
-	v, ok := c.guarded(hidden(unsafe.Pointer(&k)), "GetGuarded")
+	v, ok := c.x.guarded(hidden(unsafe.Pointer(&k)), "GetGuarded")
 	runtime.KeepAlive(&k)
 	return v, ok
-}
-
-func (c *Bytes[K]) guarded(k unsafe.Pointer, op string) ([]byte, bool) {
-	n := c.x.find(k, c.x.ahead(), op)
-	if n == nil {
-		return nil, false
-	}
-	return c.x.value(n), true
 }
 
 // GetKey is GetGuarded of a string key that the caller has as bytes, which are not
@@ -151,7 +105,7 @@ func (c *Bytes[K]) GetKey(g rcu.Guard, k []byte) ([]byte, bool) {
 		panic("quiesce/cache: GetKey of a cache whose keys are not strings")
 	}
 	s := unsafe.String(unsafe.SliceData(k), len(k))
-	v, ok := c.guarded(hidden(unsafe.Pointer(&s)), "GetKey")
+	v, ok := c.x.guarded(hidden(unsafe.Pointer(&s)), "GetKey")
 	runtime.KeepAlive(&s)
 	return v, ok
 }
@@ -180,54 +134,9 @@ func (c *Bytes[K]) SetTTL(k K, v []byte, ttl time.Duration) error {
 func (c *Bytes[K]) SetIfAbsent(k K, v []byte) (bool, error) { return c.set(k, v, c.x.ttl, true) }
 
 func (c *Bytes[K]) set(k K, v []byte, ttl int64, absent bool) (stored bool, err error) {
-	if !c.x.begin() {
-		return false, ErrClosed
-	}
-	defer c.x.end()
-	at := hidden(unsafe.Pointer(&k))
-	if absent && c.x.has(at) {
-		return false, nil
-	}
-	n, err := c.x.newNode(at, len(v))
-	if err != nil {
-		return false, err
-	}
-	copy(c.x.value(n), v)
-	stored, err = c.x.put(at, n, ttl, absent)
+	stored, err = c.x.set(hidden(unsafe.Pointer(&k)), len(v), ttl, absent, func(n unsafe.Pointer) { copy(c.x.value(n), v) })
 	runtime.KeepAlive(&k)
 	return stored, err
-}
-
-// GetOrLoad is [Cache.GetOrLoad]. Every caller has a slice of its own.
-//
-// Context: task; not pinned, not in a read-side section.
-func (c *Bytes[K]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Context, k K) ([]byte, error)) ([]byte, error) {
-	if c.x.closed.Load() { // ord:cache-close
-		return nil, ErrClosed
-	}
-	if v, ok := c.Get(k); ok {
-		return v, nil
-	}
-	v, err := c.fs.load(ctx, k, load,
-		func() ([]byte, bool) { return c.peekCopy(k) },
-		func(v []byte) { _, _ = c.set(k, v, c.x.ttl, false) })
-	if err != nil {
-		return nil, err
-	}
-	return append([]byte{}, v...), nil
-}
-
-// peekCopy is Get that counts nothing.
-func (c *Bytes[K]) peekCopy(k K) ([]byte, bool) {
-	now := c.x.ahead()
-	g := rcu.ReadLock()
-	defer g.Unlock()
-	n := c.x.index.Find(hidden(unsafe.Pointer(&k)))
-	runtime.KeepAlive(&k)
-	if n == nil || !c.x.live(headerOf(n), now) {
-		return nil, false
-	}
-	return append([]byte{}, c.x.value(n)...), true
 }
 
 // SetMaxBytes is [Cache.SetMaxBytes].
@@ -239,10 +148,8 @@ func (c *Bytes[K]) SetMaxBytes(n int64) error { return c.x.setMaxBytes(n) }
 //
 // Context: task; not pinned.
 func (c *Bytes[K]) Delete(k K) bool {
-	c.x.mustBegin("Delete")
-	defer c.x.end()
 	defer c.fs.changed(k)
-	had := c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
+	had := c.x.delete(hidden(unsafe.Pointer(&k)))
 	runtime.KeepAlive(&k)
 	return had
 }
@@ -251,24 +158,7 @@ func (c *Bytes[K]) Delete(k K) bool {
 //
 // Context: task; not pinned.
 func (c *Bytes[K]) All() iter.Seq2[K, []byte] {
-	return func(yield func(K, []byte) bool) {
-		type entry struct {
-			k K
-			v []byte
-		}
-		var some []entry
-		c.x.each("All", func(n unsafe.Pointer) {
-			some = append(some, entry{keyOf[K](c.x, n), append([]byte{}, c.x.value(n)...)})
-		}, func() bool {
-			for _, e := range some {
-				if !yield(e.k, e.v) {
-					return false
-				}
-			}
-			some = some[:0]
-			return true
-		})
-	}
+	return all[K](c.x, func(n unsafe.Pointer) []byte { return append([]byte{}, c.x.value(n)...) })
 }
 
 // Clear is [Cache.Clear].

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"context"
 	"iter"
 	"runtime"
 	"time"
@@ -192,55 +191,9 @@ func (c *Cache[K, V]) SetTTL(k K, v V, ttl time.Duration) error {
 func (c *Cache[K, V]) SetIfAbsent(k K, v V) (bool, error) { return c.set(k, v, c.x.ttl, true) }
 
 func (c *Cache[K, V]) set(k K, v V, ttl int64, absent bool) (stored bool, err error) {
-	if !c.x.begin() {
-		return false, ErrClosed
-	}
-	defer c.x.end()
-	at := hidden(unsafe.Pointer(&k))
-	if absent && c.x.has(at) {
-		return false, nil
-	}
-	n, err := c.x.newNode(at, 0)
-	if err != nil {
-		return false, err
-	}
-	*(*V)(unsafe.Add(n, c.back)) = v
-	stored, err = c.x.put(at, n, ttl, absent)
+	stored, err = c.x.set(hidden(unsafe.Pointer(&k)), 0, ttl, absent, func(n unsafe.Pointer) { *(*V)(unsafe.Add(n, c.back)) = v })
 	runtime.KeepAlive(&k)
 	return stored, err
-}
-
-// GetOrLoad returns the value of k, or else what load returns, which it stores as Set
-// does. While one call of load runs for a key, others that want the key wait for
-// it, as long as their own context lets them, and return what it returns. load gets the context of
-// the call that runs it: if that one is cancelled, one of the others runs load. What
-// was loaded is not stored if the key was set, or removed, in the meantime. That the
-// cache can't store it is no error.
-//
-// Context: task; not pinned, not in a read-side section.
-func (c *Cache[K, V]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Context, k K) (V, error)) (V, error) {
-	if c.x.closed.Load() { // ord:cache-close
-		var none V
-		return none, ErrClosed
-	}
-	if v, ok := c.Get(k); ok {
-		return v, nil
-	}
-	return c.fs.load(ctx, k, load,
-		func() (V, bool) { return c.peekCopy(k) },
-		func(v V) { _, _ = c.set(k, v, c.x.ttl, false) })
-}
-
-// peekCopy is Get that counts nothing.
-func (c *Cache[K, V]) peekCopy(k K) (v V, ok bool) {
-	now := c.x.ahead()
-	g := rcu.ReadLock()
-	defer g.Unlock()
-	at := c.m.Get(g, k)
-	if at == nil || !c.x.live(headerOf(c.nodeOf(at)), now) {
-		return v, false
-	}
-	return *at, true
 }
 
 // SetMaxBytes changes MaxBytes of a cache that has its memory for itself. If that is
@@ -254,10 +207,8 @@ func (c *Cache[K, V]) SetMaxBytes(n int64) error { return c.x.setMaxBytes(n) }
 //
 // Context: task; not pinned.
 func (c *Cache[K, V]) Delete(k K) bool {
-	c.x.mustBegin("Delete")
-	defer c.x.end()
 	defer c.fs.changed(k)
-	had := c.x.remove(hidden(unsafe.Pointer(&k)), Deleted)
+	had := c.x.delete(hidden(unsafe.Pointer(&k)))
 	runtime.KeepAlive(&k)
 	return had
 }
@@ -268,24 +219,7 @@ func (c *Cache[K, V]) Delete(k K) bool {
 //
 // Context: task; not pinned.
 func (c *Cache[K, V]) All() iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) {
-		type entry struct {
-			k K
-			v V
-		}
-		var some []entry
-		c.x.each("All", func(n unsafe.Pointer) {
-			some = append(some, entry{keyOf[K](c.x, n), *(*V)(unsafe.Add(n, c.back))})
-		}, func() bool {
-			for _, e := range some {
-				if !yield(e.k, e.v) {
-					return false
-				}
-			}
-			some = some[:0]
-			return true
-		})
-	}
+	return all[K](c.x, func(n unsafe.Pointer) V { return *(*V)(unsafe.Add(n, c.back)) })
 }
 
 // Clear removes the entries that are in the cache when it is called.

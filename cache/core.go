@@ -382,6 +382,24 @@ func (c *core) has(k unsafe.Pointer) bool {
 	return n != nil && c.live(headerOf(n), now)
 }
 
+// set stores a value of vlen bytes, which fill writes, or only if absent is set and k
+// is not there.
+func (c *core) set(k unsafe.Pointer, vlen int, ttl int64, absent bool, fill func(n unsafe.Pointer)) (stored bool, err error) {
+	if !c.begin() {
+		return false, ErrClosed
+	}
+	defer c.end()
+	if absent && c.has(k) {
+		return false, nil
+	}
+	n, err := c.newNode(k, vlen)
+	if err != nil {
+		return false, err
+	}
+	fill(n)
+	return c.put(k, n, ttl, absent)
+}
+
 // newNode returns a node for a key and a value of vlen bytes. The caller fills the
 // value in and puts it.
 func (c *core) newNode(k unsafe.Pointer, vlen int) (unsafe.Pointer, error) {

@@ -3,9 +3,12 @@ package cache
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
+	"unsafe"
 
 	"quiesce/lock"
+	"quiesce/rcu"
 )
 
 // flights are the loads of a cache that are under way, one for each key.
@@ -126,4 +129,69 @@ func (fs *flights[K, V]) fly(ctx context.Context, k K, f *flight[V], load func(c
 	landed = true
 	fs.leave(k, f)
 	return f.v, f.err
+}
+
+// GetOrLoad returns the value of k, or else what load returns, which it stores as Set
+// does. While one call of load runs for a key, others that want the key wait for
+// it, as long as their own context lets them, and return what it returns. load gets the context of
+// the call that runs it: if that one is cancelled, one of the others runs load. What
+// was loaded is not stored if the key was set, or removed, in the meantime. That the
+// cache can't store it is no error.
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Cache[K, V]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Context, k K) (V, error)) (V, error) {
+	if c.x.closed.Load() { // ord:cache-close
+		var none V
+		return none, ErrClosed
+	}
+	if v, ok := c.Get(k); ok {
+		return v, nil
+	}
+	return c.fs.load(ctx, k, load,
+		func() (V, bool) { return c.peekCopy(k) },
+		func(v V) { _, _ = c.set(k, v, c.x.ttl, false) })
+}
+
+// peekCopy is Get that counts nothing.
+func (c *Cache[K, V]) peekCopy(k K) (v V, ok bool) {
+	now := c.x.ahead()
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	at := c.m.Get(g, k)
+	if at == nil || !c.x.live(headerOf(c.nodeOf(at)), now) {
+		return v, false
+	}
+	return *at, true
+}
+
+// GetOrLoad is [Cache.GetOrLoad]. Every caller has a slice of its own.
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Bytes[K]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Context, k K) ([]byte, error)) ([]byte, error) {
+	if c.x.closed.Load() { // ord:cache-close
+		return nil, ErrClosed
+	}
+	if v, ok := c.Get(k); ok {
+		return v, nil
+	}
+	v, err := c.fs.load(ctx, k, load,
+		func() ([]byte, bool) { return c.peekCopy(k) },
+		func(v []byte) { _, _ = c.set(k, v, c.x.ttl, false) })
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{}, v...), nil
+}
+
+// peekCopy is Get that counts nothing.
+func (c *Bytes[K]) peekCopy(k K) ([]byte, bool) {
+	now := c.x.ahead()
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	n := c.x.index.Find(hidden(unsafe.Pointer(&k)))
+	runtime.KeepAlive(&k)
+	if n == nil || !c.x.live(headerOf(n), now) {
+		return nil, false
+	}
+	return append([]byte{}, c.x.value(n)...), true
 }

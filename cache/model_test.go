@@ -28,6 +28,13 @@ func (l *left) check(t *testing.T, s Stats) {
 	}
 }
 
+// values of Bytes say what they are.
+func value(key string, n int) []byte {
+	return []byte(strings.Repeat(key+";", n/(len(key)+1)+1)[:n])
+}
+
+func isValue(key string, v []byte) bool { return string(v) == string(value(key, len(v))) }
+
 // A model: what the cache has must be what was last set, whatever it has evicted.
 func TestCacheAgreesWithAModel(t *testing.T) {
 	for seed := range uint64(4) {

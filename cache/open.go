@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
@@ -166,6 +167,28 @@ func (c *core) each(op string, fn func(n unsafe.Pointer), after func() bool) {
 			fn(n)
 		}
 	}, after)
+}
+
+// all is All of a cache. value copies the value of a node.
+func all[K comparable, V any](c *core, value func(n unsafe.Pointer) V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		type entry struct {
+			k K
+			v V
+		}
+		var some []entry
+		c.each("All", func(n unsafe.Pointer) {
+			some = append(some, entry{keyOf[K](c, n), value(n)})
+		}, func() bool {
+			for _, e := range some {
+				if !yield(e.k, e.v) {
+					return false
+				}
+			}
+			some = some[:0]
+			return true
+		})
+	}
 }
 
 // bytes returns the memory that the cache has.

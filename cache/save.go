@@ -224,15 +224,15 @@ func keyFrom[K comparable](b []byte) (k K, err error) {
 		*(*string)(unsafe.Pointer(&k)) = string(b)
 		return k, nil
 	}
-	return k, fixedFrom(&k, b)
+	return fixedFrom[K](b)
 }
 
-func fixedFrom[T any](p *T, b []byte) error {
-	if uintptr(len(b)) != unsafe.Sizeof(*p) {
-		return fmt.Errorf("%w: %d bytes for a %T", ErrCorrupt, len(b), *p)
+func fixedFrom[T any](b []byte) (v T, err error) {
+	if uintptr(len(b)) != unsafe.Sizeof(v) {
+		return v, fmt.Errorf("%w: %d bytes for a %T", ErrCorrupt, len(b), v)
 	}
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(p)), len(b)), b)
-	return nil
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), len(b)), b)
+	return v, nil
 }
 
 // Save writes the entries that are in the cache, with the time that they have left to
@@ -257,30 +257,29 @@ func (c *Cache[K, V]) Save(w io.Writer) error {
 //
 // Context: task; not pinned.
 func (c *Cache[K, V]) Load(r io.Reader) error {
+	return loadAll(c.x, r, fixedFrom[V], c.set)
+}
+
+// loadAll is Load of a cache: valueOf returns the value that was saved, set stores it.
+func loadAll[K comparable, V any](c *core, r io.Reader, valueOf func([]byte) (V, error), set func(K, V, int64, bool) (bool, error)) error {
 	return load(r, typeNames[K, V](), func(expires int64, key, value []byte) error {
 		k, err := keyFrom[K](key)
 		if err != nil {
 			return err
 		}
-		var v V
-		if err := fixedFrom(&v, value); err != nil {
+		v, err := valueOf(value)
+		if err != nil {
 			return err
 		}
-		ttl := c.x.left(expires)
+		ttl := c.left(expires)
 		if ttl < 0 {
 			return nil
 		}
-		_, err = c.set(k, v, ttl, false)
-		return storeError(err)
+		if _, err = set(k, v, ttl, false); errors.Is(err, ErrBusy) || errors.Is(err, ErrTooLarge) {
+			return nil // it is counted
+		}
+		return err
 	})
-}
-
-// storeError returns an error that ends Load.
-func storeError(err error) error {
-	if errors.Is(err, ErrBusy) || errors.Is(err, ErrTooLarge) {
-		return nil // it is counted
-	}
-	return err
 }
 
 // saveAll writes what entry does of each node. Those of a section are collected in
@@ -320,16 +319,5 @@ func (c *Bytes[K]) Save(w io.Writer) error {
 //
 // Context: task; not pinned.
 func (c *Bytes[K]) Load(r io.Reader) error {
-	return load(r, typeNames[K, []byte](), func(expires int64, key, value []byte) error {
-		k, err := keyFrom[K](key)
-		if err != nil {
-			return err
-		}
-		ttl := c.x.left(expires)
-		if ttl < 0 {
-			return nil
-		}
-		_, err = c.set(k, value, ttl, false)
-		return storeError(err)
-	})
+	return loadAll(c.x, r, func(b []byte) ([]byte, error) { return b, nil }, c.set)
 }

@@ -3,7 +3,6 @@ package cache
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,13 +11,6 @@ import (
 	"quiesce/internal/testkit"
 	"quiesce/rcu"
 )
-
-// values of Bytes say what they are.
-func value(key string, n int) []byte {
-	return []byte(strings.Repeat(key+";", n/(len(key)+1)+1)[:n])
-}
-
-func isValue(key string, v []byte) bool { return string(v) == string(value(key, len(v))) }
 
 // The budget holds, whatever the sizes, and readers keep what they look at.
 func TestCB_MemoryStaysBelowTheLimitWhileSizesDrift(t *testing.T) {
