@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/testkit"
 )
 
 // The model is a map from the blocks handed out to their content.
@@ -15,7 +16,14 @@ func TestModel(t *testing.T) {
 		order int
 		b     byte
 	}
-	for seed := range uint64(20) {
+	seeds := uint64(12)
+	switch {
+	case testing.Short():
+		seeds = 6 // every mix of the two
+	case testkit.Long():
+		seeds = 40
+	}
+	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 1))
 		c := Config{}
 		if seed%2 == 0 {

@@ -139,6 +139,9 @@ func ownership[T any](t *testing.T) {
 	if poisonOn {                                  // two stacks are recorded for each object
 		budget /= 5
 	}
+	if testing.Short() {
+		budget /= 3
+	}
 	old := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(old)
 	<-testkit.AsyncN(6, func(g int) {

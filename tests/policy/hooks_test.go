@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"quiesce/internal/testkit"
 	"regexp"
 	"slices"
 	"strings"
@@ -109,6 +110,9 @@ func TestFastPathsAreTheSameWithoutLockdepsHooks(t *testing.T) {
 
 // The comparison can fail: a hook that is not constant is caught.
 func TestAHookInAFastPathIsSeen(t *testing.T) {
+	if !testkit.Long() {
+		t.Skip("compiles the library once more")
+	}
 	t.Parallel()
 	path, symbol := "rcu/reader.go", module+"rcu.(*Guard).unlock"
 	text := strings.Replace(read(t, path), "if depcheck.Tagged &&", "if depcheck.Enabled() &&", 1)
