@@ -16,7 +16,6 @@ import (
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
-	"quiesce/rcuhash"
 	"quiesce/slab"
 )
 
@@ -176,28 +175,6 @@ func TestAGuardReleasedTwiceOrNever(t *testing.T) {
 		t.Errorf("the report does not say what and where:\n%s", got[0].Text)
 	}
 	lost.Unlock()
-}
-
-func TestAGuardIsNoProofBehindItsUnlock(t *testing.T) {
-	r := collect(t)
-	m, err := rcuhash.New[int, int](16)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Put(1, 10)
-	g := rcu.ReadLock()
-	apart(func() {
-		if v := m.Get(g, 1); v == nil || *v != 10 {
-			t.Error("the key is not there")
-		}
-	})
-	r.want(t, "Get with a guard of another goroutine's section")
-	g.Unlock()
-	m.Get(g, 1)
-	r.want(t, "Get with a guard that was unlocked", lockdep.SuspiciousRCU)
-	if err := m.Close(); err != nil {
-		t.Error(err)
-	}
 }
 
 // might_alloc: the objects are there, and no lock is taken.

@@ -1,10 +1,7 @@
 package rcu
 
 import (
-	"context"
 	"runtime"
-	"runtime/pprof"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -117,21 +114,11 @@ func TestADroppedBatchIsCollected(t *testing.T) {
 
 // The worker belongs to nobody who adds.
 func TestTheWorkerOfABatchInheritsNothing(t *testing.T) {
-	text := make(chan string, 1)
-	b := NewBatch("labels", func([]*object) {
-		var s strings.Builder
-		pprof.Lookup("goroutine").WriteTo(&s, 1)
-		for _, g := range strings.Split(s.String(), "\n\n") {
-			if strings.Contains(g, "TheWorkerOfABatchInheritsNothing.func1") {
-				text <- g
-				return
-			}
-		}
-		text <- ""
-	})
-	pprof.Do(context.Background(), pprof.Labels("tenant", "alice"), func(context.Context) { b.Add(new(object)) })
-	if g := <-text; g == "" || strings.Contains(g, "alice") {
-		t.Errorf("the worker has the labels of the goroutine that added:\n%s", g)
+	found := make(chan []string, 1)
+	b := NewBatch("labels", func([]*object) { found <- testkit.Goroutines("TheWorkerOfABatchInheritsNothing.func1") })
+	testkit.Labelled(func() { b.Add(new(object)) })
+	if g := <-found; len(g) != 1 || testkit.HasLabel(g[0]) {
+		t.Errorf("the worker has the labels of the goroutine that added:\n%q", g)
 	}
 }
 

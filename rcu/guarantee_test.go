@@ -361,3 +361,46 @@ func TestRA_GracePeriodWaitsForTheLastOfNestedSections(t *testing.T) {
 	p.Enable()
 	testkit.Within(t, "the grace period", done)
 }
+
+// A reader left on a P that is gone and on which no reader entered: its exit is
+// above the mark, until the driver looks for such Ps.
+func TestRD_ExitOnAPThatIsGoneIsFound(t *testing.T) {
+	g := ReadLock()
+	gone := max(percpu.Readers(), runtime.GOMAXPROCS(0)) + 20
+	exits := &percpu.Of(gone).Unlock[g.idx&guardIndex]
+	store(exits, load(exits)+1) // g.Unlock, as if on that P
+	testkit.Within(t, "the grace period", testkit.Async(Synchronize))
+}
+
+// The QS of a P changes with the outermost exit only.
+func TestRA_APinnedSectionLastsBeyondInnerOnes(t *testing.T) {
+	testkit.AtLeastProcs(t, 4)
+	overlapped := 0 // rounds in which the section went on when the grace period was asked for
+	for try := 0; overlapped < 20 && try < 1000; try++ {
+		var ended atomic.Bool
+		began := make(chan struct{})
+		reader := testkit.Async(func() {
+			p := preempt.Disable()
+			close(began)
+			// For a bounded time: until then the world can't be stopped.
+			for end := sys.Nanotime() + int64(2*time.Millisecond); sys.Nanotime() < end; {
+				q := preempt.Disable()
+				q.Enable()
+			}
+			ended.Store(true)
+			p.Enable()
+		})
+		<-began
+		if !ended.Load() {
+			overlapped++
+		}
+		Synchronize()
+		if !ended.Load() {
+			t.Fatal("the grace period ended with an inner section")
+		}
+		<-reader
+	}
+	if overlapped == 0 {
+		t.Error("no section lasted until the grace period was asked for")
+	}
+}

@@ -1,14 +1,12 @@
 package rcu
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -169,54 +167,6 @@ func TestStallIsReportedAgainAndAgainWithFlavourAndP(t *testing.T) {
 				last = r.Since
 			}
 		})
-	}
-}
-
-// A handler of stall reports is user code: it may read the statistics and
-// register callbacks.
-func TestStallHandlerMayUseThePackage(t *testing.T) {
-	t.Parallel() // a process of its own
-	out, err := child("stall handler")
-	if err != nil || !strings.Contains(out, "callback ran") {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
-
-type callingHandler struct {
-	slog.Handler
-	ran func()
-}
-
-func (h callingHandler) Handle(context.Context, slog.Record) error {
-	ReadStats()
-	Poll(StartPoll())
-	g := ReadLock()
-	g.Unlock()
-	Call(h.ran)
-	return nil
-}
-
-// readFor begins a section on a goroutine of its own, which ends it then.
-func readFor(d time.Duration) {
-	inside := make(chan struct{})
-	go func() {
-		g := ReadLock()
-		close(inside)
-		time.Sleep(d)
-		g.Unlock()
-	}()
-	<-inside
-}
-
-func init() {
-	scenarios["stall handler"] = func() {
-		StallTimeout = 20 * time.Millisecond
-		ran := make(chan struct{})
-		slog.SetDefault(slog.New(callingHandler{slog.NewTextHandler(&testkit.Buffer{}, nil), sync.OnceFunc(func() { close(ran) })}))
-		readFor(500 * time.Millisecond)
-		Synchronize()
-		<-ran
-		fmt.Println("callback ran")
 	}
 }
 

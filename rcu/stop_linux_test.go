@@ -2,7 +2,7 @@ package rcu
 
 import (
 	"fmt"
-	"os/exec"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,9 +59,9 @@ func TestAStopOfTheProcessIsNoStall(t *testing.T) {
 	}
 	for range 2 {
 		time.Sleep(100 * time.Millisecond)
-		signal(t, c, syscall.SIGSTOP)
+		signal(t, c.Process, syscall.SIGSTOP)
 		time.Sleep(1000 * time.Millisecond)
-		signal(t, c, syscall.SIGCONT)
+		signal(t, c.Process, syscall.SIGCONT)
 	}
 	text := make([]byte, 1000)
 	n, _ := out.Read(text)
@@ -70,9 +70,9 @@ func TestAStopOfTheProcessIsNoStall(t *testing.T) {
 	}
 }
 
-func signal(t *testing.T, c *exec.Cmd, s syscall.Signal) {
+func signal(t *testing.T, p *os.Process, s syscall.Signal) {
 	t.Helper()
-	if err := c.Process.Signal(s); err != nil {
+	if err := p.Signal(s); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/lock"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -19,11 +18,7 @@ var closedOps = []struct {
 	name, says string
 	do         func(m *Map[string, int])
 }{
-	{"Get", "Get", func(m *Map[string, int]) {
-		g := rcu.ReadLock()
-		defer g.Unlock()
-		m.Get(g, "key")
-	}},
+	{"Get", "Get", under(func(m *Map[string, int], g rcu.Guard) { m.Get(g, "key") })},
 	{"Range", "Range", func(m *Map[string, int]) { m.Range(func(string, *int) bool { return true }) }},
 	{"Put", "Put", func(m *Map[string, int]) { m.Put("key", 1) }},
 	{"PutFlags", "Put", func(m *Map[string, int]) { m.PutFlags("key", 1, gfp.NoLocks) }},
@@ -45,11 +40,7 @@ var closedOps = []struct {
 
 // under runs an operation in a section.
 func under(do func(m *Map[string, int], g rcu.Guard)) func(m *Map[string, int]) {
-	return func(m *Map[string, int]) {
-		g := rcu.ReadLock()
-		defer g.Unlock()
-		do(m, g)
-	}
+	return func(m *Map[string, int]) { rcu.Read(func(g rcu.Guard) { do(m, g) }) }
 }
 
 // closedContexts are the contexts in which a panic can be recovered.
@@ -58,31 +49,8 @@ var closedContexts = []struct {
 	in   func(fn func())
 }{
 	{"task", func(fn func()) { fn() }},
-	{"reader", func(fn func()) {
-		g := rcu.ReadLock()
-		defer g.Unlock()
-		fn()
-	}},
+	{"reader", func(fn func()) { rcu.Read(func(rcu.Guard) { fn() }) }},
 	{"threaded handler", preempt.Threaded},
-}
-
-// pinnedContexts are those in which a panic ends the process.
-var pinnedContexts = []struct {
-	name string
-	in   func(fn func())
-}{
-	{"pinned", func(fn func()) {
-		p := preempt.Disable()
-		fn()
-		p.Enable()
-	}},
-	{"hard interrupt handler", preempt.Hardirq},
-	{"under a lock.Raw", func(fn func()) {
-		var mu lock.Raw
-		mu.LockIRQ()
-		fn()
-		mu.UnlockIRQ()
-	}},
 }
 
 func closedMap(t *testing.T) *Map[string, int] {

@@ -6,7 +6,9 @@ import (
 	"unsafe"
 
 	"quiesce/internal/testkit"
+	"quiesce/lock"
 	"quiesce/page"
+	"quiesce/preempt"
 )
 
 // space is the address space of a test's allocator: 0, as much as there is. An
@@ -108,4 +110,23 @@ func checkIndex[K comparable](t *testing.T, x *index[K]) {
 func waitResized[K comparable](t *testing.T, x *index[K]) {
 	t.Helper()
 	testkit.Eventually(t, 20*time.Second, "the map's goroutine has ended", func() bool { return !x.resizing.Load() })
+}
+
+// pinnedContexts are those in which a panic ends the process.
+var pinnedContexts = []struct {
+	name string
+	in   func(fn func())
+}{
+	{"pinned", func(fn func()) {
+		p := preempt.Disable()
+		fn()
+		p.Enable()
+	}},
+	{"hard interrupt handler", preempt.Hardirq},
+	{"under a lock.Raw", func(fn func()) {
+		var mu lock.Raw
+		mu.LockIRQ()
+		fn()
+		mu.UnlockIRQ()
+	}},
 }

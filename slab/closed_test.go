@@ -9,23 +9,21 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
 
 // closed has a cache and a Heap that are closed, and an object that each had.
 type closed struct {
-	pages *page.Allocator
-	c     *Cache[cell]
-	p     *cell
-	h     *Heap
-	q     unsafe.Pointer
+	c *Cache[cell]
+	p *cell
+	h *Heap
+	q unsafe.Pointer
 }
 
 func newClosed(t *testing.T) closed {
 	a := newPages(t, 0)
-	s := closed{pages: a, c: newTest[cell](t, a), h: NewHeap(a)}
+	s := closed{c: newTest[cell](t, a), h: NewHeap(a)}
 	s.p, s.q = s.c.Alloc(gfp.Kernel), s.h.Kmalloc(60, gfp.Kernel)
 	s.c.Free(s.p)
 	s.h.Kfree(s.q)
@@ -71,17 +69,13 @@ func TestUseOfWhatIsClosedPanicsAndTheProgramContinues(t *testing.T) {
 		in   func(fn func())
 	}{
 		{"task", func(fn func()) { fn() }},
-		{"reader", func(fn func()) {
-			g := rcu.ReadLock()
-			defer g.Unlock()
-			fn()
-		}},
+		{"reader", func(fn func()) { rcu.Read(func(rcu.Guard) { fn() }) }},
 		{"threaded handler", preempt.Threaded},
 	} {
 		for _, op := range closedOps {
 			t.Run(context.name+"/"+op.name, func(t *testing.T) {
 				s := newClosed(t)
-				other := newTest[cell](t, s.pages) // has what the closed ones gave back
+				other := newTest[cell](t, s.c.c.pages) // has what the closed ones gave back
 				p := other.Alloc(gfp.Kernel)
 				for range 2 {
 					testkit.Panics(t, func() { context.in(func() { op.do(s) }) }, "quiesce/slab: use of closed ")
@@ -95,7 +89,7 @@ func TestUseOfWhatIsClosedPanicsAndTheProgramContinues(t *testing.T) {
 				if n := other.Validate(); n != 0 {
 					t.Errorf("another cache has %d errors", n)
 				}
-				mustClose(t, other, s.pages)
+				mustClose(t, other, s.c.c.pages)
 			})
 		}
 	}
@@ -140,7 +134,7 @@ func TestUseOfWhatIsClosedIsNamedWhereThePanicIsFatal(t *testing.T) {
 // What a closed cache or Heap still answers.
 func TestFiguresOfWhatIsClosed(t *testing.T) {
 	s := newClosed(t)
-	mustClose(t, s.pages)
+	mustClose(t, s.c.c.pages)
 	for _, figures := range append(s.h.Stats(), s.c.Stats()) {
 		if figures.Out != 0 || figures.Slabs != 0 || figures.Bytes != 0 {
 			t.Errorf("%+v", figures)
@@ -160,8 +154,9 @@ func TestFiguresOfWhatIsClosed(t *testing.T) {
 
 // A Heap that never made a class is closed as any other.
 func TestAnUnusedHeapIsClosedOnce(t *testing.T) {
-	h := NewHeap(page.Default())
-	mustClose(t, h)
+	a := newPages(t, 0)
+	h := NewHeap(a)
+	mustClose(t, h, a)
 	if err := h.Close(); !errors.Is(err, ErrClosed) {
 		t.Errorf("the second Close: %v", err)
 	}

@@ -10,9 +10,33 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/pages"
 	"quiesce/internal/testkit"
+	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/preempt"
+	"quiesce/rcu"
 )
+
+// contexts are the places from which FreeRCU may be called.
+var rawLock lock.Raw
+var contexts = []struct {
+	name string
+	in   func(fn func())
+}{
+	{"task", func(fn func()) { fn() }},
+	{"reader", func(fn func()) { g := rcu.ReadLock(); fn(); g.Unlock() }},
+	{"preempt.Disable", whilePinned},
+	{"lock.Raw", func(fn func()) { rawLock.Lock(); fn(); rawLock.Unlock() }},
+	{"DisableIRQ", func(fn func()) { s := preempt.DisableIRQ(); fn(); s.Restore() }},
+	{"Hardirq", func(fn func()) { preempt.Hardirq(fn) }},
+	{"Softirq", func(fn func()) { preempt.Softirq(fn) }},
+}
+
+// whilePinned runs fn in a pinned section.
+func whilePinned(fn func()) {
+	p := preempt.Disable()
+	fn()
+	p.Enable()
+}
 
 // The contexts are real: with sleeping spin locks (preempt_rt=1), an
 // allocation with plain gfp.NoWait in a raw atomic context, caches exhausted

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -205,10 +204,7 @@ func FuzzKmalloc(f *testing.F) {
 		testkit.Procs(t, 3)
 		tp := fuzztape.New(b, 512)
 		limit := []int64{0, 1 << 20, 8 << 20}[tp.Arg(3)]
-		a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: 200 * time.Microsecond, Name: "fuzz"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		a := fuzzPages(t, limit, 200e3) // 200 µs
 		m := &fuzzedHeap{t: t, h: NewHeap(a)}
 		for op := range tp.Ops("akfFrgubsxo") {
 			n := len(m.live)

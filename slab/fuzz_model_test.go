@@ -10,7 +10,6 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/fault"
 	"quiesce/internal/testkit"
-	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -20,7 +19,6 @@ import (
 // while a guard is held that was taken before.
 type fuzzed[T any] struct {
 	t      *testing.T
-	a      *page.Allocator
 	c      *Cache[T]
 	opts   []Option
 	live   []*T
@@ -62,7 +60,7 @@ func (m *fuzzed[T]) open() {
 			}
 		}
 	})
-	c, err := NewCache[T]("fuzz", append(m.opts, WithAllocator(m.a), hook)...)
+	c, err := NewCache[T]("fuzz", append(m.opts, hook)...)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -151,7 +149,7 @@ func (m *fuzzed[T]) refused(f gfp.Flags) {
 	if f.CanSleep() {
 		m.waits++
 	}
-	if m.a.Stats().Limit == 0 && f.CanLock() && !m.faulty {
+	if m.c.c.pages.Stats().Limit == 0 && f.CanLock() && !m.faulty {
 		m.t.Fatal("no limit, and no object")
 	}
 }
@@ -290,7 +288,7 @@ func (m *fuzzed[T]) available() {
 			return
 		}
 	}
-	m.t.Fatalf("nothing is live, and no memory: %+v, %+v", m.c.Stats(), m.a.Stats())
+	m.t.Fatalf("nothing is live, and no memory: %+v, %+v", m.c.Stats(), m.c.c.pages.Stats())
 }
 
 // faults has every few allocations fail: objects, pages, or both.
@@ -307,8 +305,8 @@ func (m *fuzzed[T]) faults(kind int) {
 
 // hog takes the pages that are left; FreeRCU must do without.
 func (m *fuzzed[T]) hog() {
-	for m.a.Stats().Limit > 0 {
-		p := m.a.Alloc(0, gfp.Atomic|gfp.NoWarn)
+	for m.c.c.pages.Stats().Limit > 0 {
+		p := m.c.c.pages.Alloc(0, gfp.Atomic|gfp.NoWarn)
 		if p == nil {
 			return
 		}
@@ -318,7 +316,7 @@ func (m *fuzzed[T]) hog() {
 
 func (m *fuzzed[T]) free() {
 	for _, p := range m.hogs {
-		m.a.Free(p, 0)
+		m.c.c.pages.Free(p, 0)
 	}
 	m.hogs = nil
 }

@@ -13,13 +13,18 @@ import (
 	"quiesce/page"
 )
 
-func fuzzCache[T any](t *testing.T, tp *fuzztape.Tape) {
-	limit := []int64{0, 256 << 10, 1 << 20, 4 << 20}[tp.Arg(4)]
-	a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: 2 * time.Millisecond, Name: "fuzz"})
+func fuzzPages(t *testing.T, limit int64, patience time.Duration) *page.Allocator {
+	a, err := page.New(page.Config{Limit: limit, Reserve: 1 << 30, ReclaimTimeout: patience, Name: "fuzz"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &fuzzed[T]{t: t, a: a, stamps: map[*T]uint64{}, limbo: map[*T]limbo{}}
+	return a
+}
+
+func fuzzCache[T any](t *testing.T, tp *fuzztape.Tape) {
+	limit := []int64{0, 256 << 10, 1 << 20, 4 << 20}[tp.Arg(4)]
+	a := fuzzPages(t, limit, 2*time.Millisecond)
+	m := &fuzzed[T]{t: t, opts: []Option{WithAllocator(a)}, stamps: map[*T]uint64{}, limbo: map[*T]limbo{}}
 	if n := tp.Arg(6); n > 0 {
 		m.opts = append(m.opts, WithSheaf([]int{1, 2, 7, 30, 510}[n-1]))
 	}

@@ -26,6 +26,16 @@ func newPages(t testing.TB, limit int64) *page.Allocator {
 	return a
 }
 
+// hastyPages returns an allocator that waits 20 ms for memory.
+func hastyPages(t testing.TB, limit int64) *page.Allocator {
+	t.Helper()
+	a, err := page.New(page.Config{Limit: limit, ReclaimTimeout: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // mustClose closes them in this order: caches and heaps before their
 // allocator, whose Close shows that nothing is stranded.
 func mustClose(t testing.TB, all ...io.Closer) {

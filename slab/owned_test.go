@@ -5,7 +5,6 @@
 package slab
 
 import (
-	"runtime"
 	"testing"
 	"unsafe"
 
@@ -179,11 +178,10 @@ func (c *cache) takeOne() *cell { return (*cell)(c.allocFurther(gfp.Kernel)) }
 
 // The arrays of an owner belong to no P.
 func TestOwnedSheavesAreNotRevoked(t *testing.T) {
-	testkit.KeepProcs(t)
 	c := newTest[cell](t, newPages(t, 0))
 	s := stockOf(t, c, 500)
 	for _, procs := range []int{1, 4, 2} {
-		runtime.GOMAXPROCS(procs)
+		testkit.Procs(t, procs)
 		c.Shrink()
 		c.Barrier()
 		if s.Len() < 500 {

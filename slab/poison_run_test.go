@@ -9,7 +9,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/preempt"
 )
 
 // wrongPrograms are programs that go on after their report, if it is up to
@@ -50,9 +49,7 @@ func runWrongProgram(name string) {
 	case "write after free, found while pinned":
 		owner(c, p)
 		*at(p, 16) = 1
-		pin := preempt.Disable()
-		c.c.poison.release(c.c.poison.quarantine.pop())
-		pin.Enable()
+		whilePinned(func() { c.c.poison.release(c.c.poison.quarantine.pop()) })
 	case "write past the end":
 		*at(p, 64) = 1
 		c.Free(p)

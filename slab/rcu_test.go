@@ -13,33 +13,10 @@ import (
 	"quiesce/internal/percpu"
 	"quiesce/internal/sys"
 	"quiesce/internal/testkit"
-	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
-
-// contexts are the places from which FreeRCU may be called.
-var rawLock lock.Raw
-var contexts = []struct {
-	name string
-	in   func(fn func())
-}{
-	{"task", func(fn func()) { fn() }},
-	{"reader", func(fn func()) { g := rcu.ReadLock(); fn(); g.Unlock() }},
-	{"preempt.Disable", whilePinned},
-	{"lock.Raw", func(fn func()) { rawLock.Lock(); fn(); rawLock.Unlock() }},
-	{"DisableIRQ", func(fn func()) { s := preempt.DisableIRQ(); fn(); s.Restore() }},
-	{"Hardirq", func(fn func()) { preempt.Hardirq(fn) }},
-	{"Softirq", func(fn func()) { preempt.Softirq(fn) }},
-}
-
-// whilePinned runs fn in a pinned section.
-func whilePinned(fn func()) {
-	p := preempt.Disable()
-	fn()
-	p.Enable()
-}
 
 type cell struct {
 	id   uint64
@@ -168,11 +145,15 @@ func TestEveryObjectIsReclaimedExactlyOnce(t *testing.T) {
 				}
 				defer pretendPending()()
 			}
-			a, err := page.New(page.Config{Limit: tc.limit, Reserve: 256 << 20, ReclaimTimeout: 2 * time.Second})
+			reserve := int64(64 << 20)
+			if testkit.Long() || poisonOn {
+				reserve = 256 << 20
+			}
+			a, err := page.New(page.Config{Limit: tc.limit, Reserve: reserve, ReclaimTimeout: 2 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
-			shadow := make([]atomic.Uint32, 256<<20/unit) // 1: given to FreeRCU
+			shadow := make([]atomic.Uint32, reserve/unit) // 1: given to FreeRCU
 			var wrong, reclaimed atomic.Int64
 			opts := []Option{WithDepot(128 << 10), withHook(func(offs []uint32) {
 				for _, off := range offs {

@@ -5,12 +5,9 @@
 package slab
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"runtime/pprof"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -124,23 +121,16 @@ func inTheService(t *testing.T, fn func()) {
 }
 
 func TestTheServiceHasNoLabels(t *testing.T) {
-	pprof.Do(context.Background(), pprof.Labels("tenant", "alice"), func(context.Context) {
+	testkit.Labelled(func() {
 		inTheService(t, func() {
-			var text strings.Builder
-			if err := pprof.Lookup("goroutine").WriteTo(&text, 1); err != nil {
-				t.Fatal(err)
-			}
-			found := false
-			for _, g := range strings.Split(text.String(), "\n\n") {
-				if strings.Contains(g, "slab.serve") {
-					found = true
-					if strings.Contains(g, "alice") {
-						t.Errorf("the service has the labels of a caller:\n%s", g)
-					}
+			found := testkit.Goroutines("slab.serve")
+			for _, g := range found {
+				if testkit.HasLabel(g) {
+					t.Errorf("the service has the labels of a caller:\n%s", g)
 				}
 			}
-			if !found {
-				t.Errorf("the service is in no profile:\n%s", text.String())
+			if len(found) == 0 {
+				t.Error("the service is in no profile")
 			}
 		})
 	})

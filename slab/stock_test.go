@@ -4,11 +4,9 @@ import (
 	"errors"
 	"runtime"
 	"testing"
-	"time"
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/page"
 	"quiesce/preempt"
 )
 
@@ -122,10 +120,7 @@ func TestReservedObjectsAreThereWithEveryLockTaken(t *testing.T) {
 }
 
 func TestReserveSaysWhatItCouldNotGet(t *testing.T) {
-	a, err := page.New(page.Config{Limit: 4 << 20, ReclaimTimeout: 20 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := hastyPages(t, 4<<20)
 	c := newTest[[64]byte](t, a)
 	for _, n := range []int{1 << 20, 1 << 40} {
 		if err := c.Reserve(n); !errors.Is(err, ErrNoMemory) {

@@ -9,7 +9,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/testkit"
-	"quiesce/page"
 	"quiesce/preempt"
 )
 
@@ -112,10 +111,7 @@ func TestSheafRefilledHasItsObjectsAgain(t *testing.T) {
 }
 
 func TestSheafThatCannotBeFilledIsAnError(t *testing.T) {
-	a, err := page.New(page.Config{Limit: 1 << 20, ReclaimTimeout: 20 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := hastyPages(t, 1<<20)
 	c := newTest[cell](t, a)
 	for _, n := range []int{-1, 1 << 20, 1 << 40} {
 		if _, err := c.Sheaf(n, gfp.Kernel|gfp.NoWarn); !errors.Is(err, ErrNoMemory) {
@@ -162,7 +158,8 @@ func TestSheafAllocatesAsTheCacheDoesBeyondItsStock(t *testing.T) {
 }
 
 func TestSheafZeroesWhatItIsAskedTo(t *testing.T) {
-	c := newTest[cell](t, page.Default())
+	a := newPages(t, 0)
+	c := newTest[cell](t, a)
 	s := stockOf(t, c, 3)
 	for range 10 {
 		p := s.Alloc(gfp.Kernel | gfp.Zero)
@@ -173,7 +170,7 @@ func TestSheafZeroesWhatItIsAskedTo(t *testing.T) {
 		s.Free(p)
 	}
 	s.Close()
-	mustClose(t, c)
+	mustClose(t, c, a)
 }
 
 // Frees keep the stock at n, and a bounded number more.

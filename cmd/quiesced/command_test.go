@@ -23,7 +23,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -46,28 +45,15 @@ type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	ended  chan struct{}
-	mu     sync.Mutex
-	log    bytes.Buffer
+	log    testkit.Buffer
 	waited error
-}
-
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
-func (p *process) text() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
 }
 
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(os.Args[0], args...), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "QUIESCED_TEST_COMMAND=1")
-	p.cmd.Stderr, p.cmd.Stdout = p, p
+	p.cmd.Stderr, p.cmd.Stdout = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -81,16 +67,16 @@ func (p *process) find(pattern string) string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if m := re.FindStringSubmatch(p.text()); m != nil {
+		if m := re.FindStringSubmatch(p.log.String()); m != nil {
 			return m[1]
 		}
 		select {
 		case <-p.ended:
-			p.t.Fatalf("ended: %v\n%s", p.waited, p.text())
+			p.t.Fatalf("ended: %v\n%s", p.waited, p.log.String())
 		default:
 		}
 	}
-	p.t.Fatalf("no %s in\n%s", pattern, p.text())
+	p.t.Fatalf("no %s in\n%s", pattern, p.log.String())
 	return ""
 }
 
@@ -117,6 +103,16 @@ func (p *process) stop(s syscall.Signal) int {
 		p.t.Fatalf("still runs after %v", s)
 	}
 	return p.cmd.ProcessState.ExitCode()
+}
+
+// survives kills the process, and asks the next one with its state.
+func (p *process) survives(file, request, want string) {
+	p.t.Helper()
+	p.stop(syscall.SIGKILL)
+	next := launch(p.t, "-l", one, "-state", file)
+	if got := ask(p.t, next.connect(), request); got != want {
+		p.t.Errorf("after a kill: %q, want %q", got, want)
+	}
 }
 
 // ask sends text and mn, and returns what is answered before MN.
@@ -154,7 +150,7 @@ func TestRestart(t *testing.T) {
 	ask(t, c, "set gone 0 0 1\r\nx\r\ndelete gone\r\nset late 0 -1 1\r\nx\r\nset timed 3 1000 5\r\ntimed\r\nms YmluIGtleQ== 2 b\r\nok\r\n")
 	before := ask(t, c, "gets k0 k7 k4999 timed\r\n")
 	if status := p.stop(syscall.SIGTERM); status != 0 {
-		t.Fatalf("status %d\n%s", status, p.text())
+		t.Fatalf("status %d\n%s", status, p.log.String())
 	}
 	p = launch(t, "-l", one, "-state", file, "-v")
 	c = p.connect()
@@ -194,11 +190,7 @@ func TestKill(t *testing.T) {
 	p.cmd.Process.Signal(syscall.SIGUSR1)
 	p.find(`(state written)`)
 	ask(t, c, "set c 0 0 1\r\nx\r\nset a 0 0 1\r\ny\r\n")
-	p.stop(syscall.SIGKILL)
-	p = launch(t, "-l", one, "-state", file)
-	if got := ask(t, p.connect(), "get a b c\r\n"); got != "VALUE a 0 1\r\nx\r\nVALUE b 0 1\r\nx\r\nEND\r\n" {
-		t.Errorf("after a kill: %q", got)
-	}
+	p.survives(file, "get a b c\r\n", "VALUE a 0 1\r\nx\r\nVALUE b 0 1\r\nx\r\nEND\r\n")
 }
 
 // The state is also written now and then, if that is asked for.
@@ -206,13 +198,9 @@ func TestStateInterval(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "items")
 	p := launch(t, "-l", one, "-state", file, "-state-interval", "10ms", "-v")
 	ask(t, p.connect(), "set a 0 0 1\r\nx\r\n")
-	n := strings.Count(p.text(), "state written")
+	n := strings.Count(p.log.String(), "state written")
 	p.find(fmt.Sprintf(`(?s)(?:state written.*){%d}(\n)`, n+2)) // the second began after the set
-	p.stop(syscall.SIGKILL)
-	p = launch(t, "-l", one, "-state", file)
-	if got := ask(t, p.connect(), "get a\r\n"); got != "VALUE a 0 1\r\nx\r\nEND\r\n" {
-		t.Errorf("after a kill: %q", got)
-	}
+	p.survives(file, "get a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n")
 }
 
 // A damaged state is an error, and stays as it is.
@@ -233,8 +221,8 @@ func TestDamagedState(t *testing.T) {
 		}
 		p := launch(t, "-l", one, "-state", file)
 		<-p.ended
-		if p.cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(p.text(), file) {
-			t.Errorf("%s: %v\n%s", name, p.waited, p.text())
+		if p.cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(p.log.String(), file) {
+			t.Errorf("%s: %v\n%s", name, p.waited, p.log.String())
 		}
 		if now, _ := os.ReadFile(file); !bytes.Equal(now, text) {
 			t.Errorf("%s: the file has changed", name)
@@ -247,7 +235,7 @@ func TestStopsByCommand(t *testing.T) {
 	io.WriteString(p.connect(), "shutdown\r\n")
 	<-p.ended
 	if status := p.cmd.ProcessState.ExitCode(); status != 0 {
-		t.Errorf("shutdown: status %d\n%s", status, p.text())
+		t.Errorf("shutdown: status %d\n%s", status, p.log.String())
 	}
 }
 
@@ -319,7 +307,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("without TLS: %q", line)
 	}
 	if status := p.stop(syscall.SIGTERM); status != 0 {
-		t.Errorf("status %d\n%s", status, p.text())
+		t.Errorf("status %d\n%s", status, p.log.String())
 	}
 }
 
@@ -383,7 +371,7 @@ func TestFlags(t *testing.T) {
 		p := launch(t, args...)
 		<-p.ended
 		if status := p.cmd.ProcessState.ExitCode(); status != exitFailed {
-			t.Errorf("%v: status %d\n%s", args, status, p.text())
+			t.Errorf("%v: status %d\n%s", args, status, p.log.String())
 		}
 	}
 }
@@ -391,10 +379,10 @@ func TestFlags(t *testing.T) {
 func TestHelpFitsATerminal(t *testing.T) {
 	p := launch(t, "-h")
 	<-p.ended
-	if status := p.cmd.ProcessState.ExitCode(); status != 0 || strings.Count(p.text(), "\n") < 30 {
-		t.Errorf("status %d\n%s", status, p.text())
+	if status := p.cmd.ProcessState.ExitCode(); status != 0 || strings.Count(p.log.String(), "\n") < 30 {
+		t.Errorf("status %d\n%s", status, p.log.String())
 	}
-	for line := range strings.Lines(p.text()) {
+	for line := range strings.Lines(p.log.String()) {
 		if n := len(strings.TrimSuffix(line, "\n")); n > 80 {
 			t.Errorf("%d columns: %s", n, line)
 		}

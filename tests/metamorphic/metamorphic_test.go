@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -126,47 +125,6 @@ func replay(t *testing.T) {
 	}
 	if kind, text := failure(p, first, this); kind != "" {
 		t.Error(text)
-	}
-}
-
-// plant is a fault of this harness for the test of the reducer: with the
-// option, a delete of a key in "words" lies if the same thread closed
-// "cache64" after it had put a key.
-func plant(p program, o options, results []string) {
-	if o["plant"] == "" {
-		return
-	}
-	put, closed := false, false
-	for i, op := range p {
-		switch {
-		case op.verb == "put" && op.kind == "words":
-			put = true
-		case op.verb == "close" && op.kind == "cache64" && put:
-			closed = true
-		case op.verb == "delete" && op.kind == "words" && closed:
-			results[i] = "a planted fault"
-		}
-	}
-}
-
-// The test of the test: a fault that needs three operations and one option is
-// found, and reduced to them.
-func TestAPlantedFaultIsFoundAndReduced(t *testing.T) {
-	p := generate(5, 400)
-	p = append(p, op{1, "put", "words", 3, 0}, op{-1, "close", "cache64", 1, 0}, op{1, "delete", "words", 3, 0})
-	o := options{"plant": "1", "sheaf": "7", "procs": "1"}
-	first := run(t, p, nil)
-	kind, text := failure(p, first, run(t, p, o))
-	if kind != "other result" || !strings.Contains(text, "a planted fault") {
-		t.Fatalf("%s: %s", kind, text)
-	}
-	p, o = shrink(t, p, o, kind)
-	var verbs []string
-	for _, op := range p {
-		verbs = append(verbs, op.verb+" "+op.kind)
-	}
-	if want := []string{"put words", "close cache64", "delete words"}; !slices.Equal(verbs, want) || o.String() != "plant=1" {
-		t.Errorf("reduced to %v with options %q", verbs, o)
 	}
 }
 

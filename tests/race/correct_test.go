@@ -405,3 +405,22 @@ var correct = []scenario{
 		}
 	}},
 }
+
+// goObject runs a reader that keeps the rules, and an updater that writes to the
+// object after wait.
+func goObject(wait func()) {
+	var link atomic.Pointer[[4]int]
+	link.Store(new([4]int))
+	var in testkit.Flag
+	together(func() {
+		g := rcu.ReadLock()
+		_ = link.Load()[2]
+		in.Raise()
+		g.Unlock()
+	}, func() {
+		in.Await(1)
+		old := link.Swap(nil)
+		wait()
+		old[2] = 1
+	})
+}

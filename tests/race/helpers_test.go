@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"quiesce/gfp"
-	"quiesce/internal/testkit"
 	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/preempt"
@@ -230,25 +229,6 @@ func during(loops []func(), works ...func()) {
 		})
 	}
 	together(fns...)
-}
-
-// goObject runs a reader that keeps the rules, and an updater that writes to the
-// object after wait.
-func goObject(wait func()) {
-	var link atomic.Pointer[[4]int]
-	link.Store(new([4]int))
-	var in testkit.Flag
-	together(func() {
-		g := rcu.ReadLock()
-		_ = link.Load()[2]
-		in.Raise()
-		g.Unlock()
-	}, func() {
-		in.Await(1)
-		old := link.Swap(nil)
-		wait()
-		old[2] = 1
-	})
 }
 
 // enter begins a section and returns what ends it.

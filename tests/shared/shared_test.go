@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -201,7 +200,7 @@ func TestVerdictAndTablesFit(t *testing.T) {
 			rep.Rows = append(rep.Rows, r)
 		}
 		rep.judge()
-		var b bytes.Buffer
+		var b strings.Builder
 		rep.print(&b)
 		if rep.OK != c.want || c.want == strings.Contains(b.String(), "MISS") {
 			t.Errorf("from %v to %v: ok is %v\n%s", c.few, c.many, rep.OK, &b)

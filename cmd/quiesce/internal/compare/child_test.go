@@ -1,28 +1,25 @@
 package compare
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/internal/testkit"
 	"quiesce/lockdep"
 	"quiesce/preempt"
 )
 
 // What ends the process, or turns lockdep on, runs in a child: this test binary
-// again, with the environment saying what to do.
-const childEnv = "QUIESCE_TEST_CHILD"
-
+// again.
 func TestMain(m *testing.M) {
 	if _, ok := kit.ChildJob(os.Args[1:]); ok {
 		os.Exit(Child(os.Stdin, os.Stdout))
 	}
-	what, name, ok := strings.Cut(os.Getenv(childEnv), " ")
+	what, name, ok := strings.Cut(testkit.Scenario(), " ")
 	if !ok {
 		os.Exit(m.Run())
 	}
@@ -38,14 +35,8 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-func child(t *testing.T, what, name, options string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+what+" "+name, "QUIESCE="+options, "GOMAXPROCS=4")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+func child(what, name, options string) (string, error) {
+	return testkit.Child{Scenario: what + " " + name, Env: []string{"QUIESCE=" + options, "GOMAXPROCS=4"}}.Output()
 }
 
 // contended frees from a raw context while another goroutine holds the lock
@@ -66,7 +57,7 @@ func TestOnlyArrayDiesWhereTheLockIsContended(t *testing.T) {
 	}
 	for _, s := range Strategies {
 		for _, rt := range []string{"preempt_rt=0", "preempt_rt=1"} {
-			out, err := child(t, "contend", s.Name, rt)
+			out, err := child("contend", s.Name, rt)
 			if s.Name == "array" && rt == "preempt_rt=1" {
 				if err == nil || !strings.Contains(out, "schedule: holding locks") {
 					t.Errorf("array with %s: %v, want its death\n%.1000s", rt, err, out)
@@ -102,7 +93,7 @@ func reports(in *Instance) {
 func TestOnlyArrayIsReportedByLockdep(t *testing.T) {
 	for _, s := range Strategies {
 		for _, rt := range []string{"preempt_rt=0", "preempt_rt=1"} {
-			out, err := child(t, "reports", s.Name, rt)
+			out, err := child("reports", s.Name, rt)
 			want := "reports 0 back 6000"
 			if s.Name == "array" {
 				want = "Invalid wait context"

@@ -43,6 +43,14 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// askForALot asks for 100 MB, and reads nothing.
+func askForALot(t *testing.T, address string) {
+	t.Helper()
+	c := dial(t, "tcp", address)
+	ask(t, c, "set a 0 0 1000000\r\n"+strings.Repeat("x", 1000000)+"\r\n", "STORED")
+	io.WriteString(c, "get"+strings.Repeat(" a", 100)+"\r\n")
+}
+
 func TestConnectionsAreLimited(t *testing.T) {
 	cfg := testConfig(newMapCache())
 	cfg.MaxConns = 3
@@ -71,9 +79,7 @@ func TestAClientThatDoesNotRead(t *testing.T) {
 	cfg := testConfig(newMapCache())
 	cfg.WriteTimeout = 50 * time.Millisecond
 	s, address := start(t, cfg)
-	c := dial(t, "tcp", address)
-	ask(t, c, "set a 0 0 1000000\r\n"+strings.Repeat("x", 1000000)+"\r\n", "STORED")
-	io.WriteString(c, "get"+strings.Repeat(" a", 100)+"\r\n")
+	askForALot(t, address)
 	eventually(t, "the client is disconnected", func() bool { return s.connected.Load() == 0 })
 	if n := s.budget.used.Load(); n != 0 {
 		t.Errorf("%d bytes in use", n)
@@ -214,9 +220,7 @@ func TestShutdown(t *testing.T) {
 // A client that does not read can't keep a Shutdown from ending.
 func TestShutdownDoesNotWaitForever(t *testing.T) {
 	s, address := start(t, testConfig(newMapCache()))
-	c := dial(t, "tcp", address)
-	ask(t, c, "set a 0 0 1000000\r\n"+strings.Repeat("x", 1000000)+"\r\n", "STORED")
-	io.WriteString(c, "get"+strings.Repeat(" a", 100)+"\r\n")
+	askForALot(t, address)
 	eventually(t, "an answer is on its way", func() bool { return s.budget.used.Load() > 0 })
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
