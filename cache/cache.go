@@ -176,7 +176,8 @@ func (c *Cache[K, V]) Set(k K, v V) error {
 	return err
 }
 
-// SetTTL is Set with a time to live of its own. 0 means until it is evicted.
+// SetTTL is Set with a time to live of its own. 0 means until it is evicted. If it is
+// negative, the entry has expired already: k has no value afterwards.
 //
 // Context: task; not pinned.
 func (c *Cache[K, V]) SetTTL(k K, v V, ttl time.Duration) error {

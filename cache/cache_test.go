@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -155,6 +156,29 @@ func TestTimeToLive(t *testing.T) {
 	c.x.expire()
 	if s := c.Stats(); s.Entries != 1 || s.Expirations != 3 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// What is left of a time that has passed is negative: such an entry is not for ever.
+func TestATimeToLiveThatHasPassed(t *testing.T) {
+	now := newClock()
+	var left []Reason
+	c := newCache(t, Options[int, int]{MaxBytes: 1 << 20, TTL: time.Hour, Now: now.Now, OnEvict: func(_, _ int, why Reason) { left = append(left, why) }})
+	for _, ttl := range []time.Duration{-1, -time.Hour, math.MinInt64} {
+		if err := c.Set(1, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetTTL(1, 2, ttl); err != nil {
+			t.Fatal(err)
+		}
+		if v, ok := c.Get(1); ok {
+			t.Errorf("after SetTTL of %v: %d is there", ttl, v)
+		}
+	}
+	now.add(time.Second)
+	c.x.expire()
+	if s := c.Stats(); s.Sets != 6 || s.Entries != 0 || s.Replaced != 3 || s.Expirations != 3 || len(left) != 6 {
+		t.Errorf("%+v; OnEvict: %v", s, left)
 	}
 }
 

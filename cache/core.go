@@ -132,16 +132,16 @@ func (c *core) live(h *header, now int64) bool {
 	return now < h.deadline
 }
 
-// deadline returns that of an entry which is stored now.
+// deadline returns that of an entry which is stored now. A negative ttl has passed.
 func (c *core) deadline(ttl int64) int64 {
-	if ttl <= 0 {
+	if ttl == 0 {
 		return 0
 	}
 	now := c.clock()
 	if ttl > 1<<62-max(now, 0) {
 		return 1 << 62
 	}
-	return max(now+ttl, 1)
+	return max(now+max(ttl, -1), 1)
 }
 
 // tries is how often a put looks for room in the map: others may fill what it made,
