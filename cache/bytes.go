@@ -3,6 +3,7 @@ package cache
 import (
 	"iter"
 	"runtime"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -114,8 +115,7 @@ func (c *Bytes[K]) GetKey(g rcu.Guard, k []byte) ([]byte, bool) {
 //
 // Context: task; not pinned.
 func (c *Bytes[K]) Set(k K, v []byte) error {
-	_, err := c.set(k, v, c.x.ttl, false)
-	c.fs.changed(k)
+	_, err := c.set(k, v, c.x.ttl, false, nil)
 	return err
 }
 
@@ -123,18 +123,21 @@ func (c *Bytes[K]) Set(k K, v []byte) error {
 //
 // Context: task; not pinned.
 func (c *Bytes[K]) SetTTL(k K, v []byte, ttl time.Duration) error {
-	_, err := c.set(k, v, int64(ttl), false)
-	c.fs.changed(k)
+	_, err := c.set(k, v, int64(ttl), false, nil)
 	return err
 }
 
 // SetIfAbsent is [Cache.SetIfAbsent].
 //
 // Context: task; not pinned.
-func (c *Bytes[K]) SetIfAbsent(k K, v []byte) (bool, error) { return c.set(k, v, c.x.ttl, true) }
+func (c *Bytes[K]) SetIfAbsent(k K, v []byte) (bool, error) { return c.set(k, v, c.x.ttl, true, nil) }
 
-func (c *Bytes[K]) set(k K, v []byte, ttl int64, absent bool) (stored bool, err error) {
-	stored, err = c.x.set(hidden(unsafe.Pointer(&k)), len(v), ttl, absent, func(n unsafe.Pointer) { copy(c.x.value(n), v) })
+func (c *Bytes[K]) set(k K, v []byte, ttl int64, absent bool, stale *atomic.Bool) (stored bool, err error) {
+	if stale == nil {
+		c.fs.changed(k)
+		defer c.fs.changed(k)
+	}
+	stored, err = c.x.set(hidden(unsafe.Pointer(&k)), len(v), ttl, absent, stale, func(n unsafe.Pointer) { copy(c.x.value(n), v) })
 	runtime.KeepAlive(&k)
 	return stored, err
 }
@@ -148,6 +151,7 @@ func (c *Bytes[K]) SetMaxBytes(n int64) error { return c.x.setMaxBytes(n) }
 //
 // Context: task; not pinned.
 func (c *Bytes[K]) Delete(k K) bool {
+	c.fs.changed(k)
 	defer c.fs.changed(k)
 	had := c.x.delete(hidden(unsafe.Pointer(&k)))
 	runtime.KeepAlive(&k)
@@ -167,8 +171,9 @@ func (c *Bytes[K]) All() iter.Seq2[K, []byte] {
 func (c *Bytes[K]) Clear() {
 	c.x.mustBegin("Clear")
 	defer c.x.end()
-	c.x.clear()
 	c.fs.changedAll()
+	defer c.fs.changedAll()
+	c.x.clear()
 }
 
 // Len is [Cache.Len].

@@ -3,6 +3,7 @@ package cache
 import (
 	"iter"
 	"runtime"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -171,8 +172,7 @@ func (c *Cache[K, V]) View(k K, fn func(v *V)) bool {
 //
 // Context: task; not pinned.
 func (c *Cache[K, V]) Set(k K, v V) error {
-	_, err := c.set(k, v, c.x.ttl, false)
-	c.fs.changed(k)
+	_, err := c.set(k, v, c.x.ttl, false, nil)
 	return err
 }
 
@@ -181,18 +181,23 @@ func (c *Cache[K, V]) Set(k K, v V) error {
 //
 // Context: task; not pinned.
 func (c *Cache[K, V]) SetTTL(k K, v V, ttl time.Duration) error {
-	_, err := c.set(k, v, int64(ttl), false)
-	c.fs.changed(k)
+	_, err := c.set(k, v, int64(ttl), false, nil)
 	return err
 }
 
 // SetIfAbsent is Set if k is not in the cache, and reports whether it was not.
 //
 // Context: task; not pinned.
-func (c *Cache[K, V]) SetIfAbsent(k K, v V) (bool, error) { return c.set(k, v, c.x.ttl, true) }
+func (c *Cache[K, V]) SetIfAbsent(k K, v V) (bool, error) { return c.set(k, v, c.x.ttl, true, nil) }
 
-func (c *Cache[K, V]) set(k K, v V, ttl int64, absent bool) (stored bool, err error) {
-	stored, err = c.x.set(hidden(unsafe.Pointer(&k)), 0, ttl, absent, func(n unsafe.Pointer) { *(*V)(unsafe.Add(n, c.back)) = v })
+// set stores v, unless k is there and absent is set, or stale is not nil and becomes
+// set: then v was loaded, and k has changed since.
+func (c *Cache[K, V]) set(k K, v V, ttl int64, absent bool, stale *atomic.Bool) (stored bool, err error) {
+	if stale == nil {
+		c.fs.changed(k)
+		defer c.fs.changed(k)
+	}
+	stored, err = c.x.set(hidden(unsafe.Pointer(&k)), 0, ttl, absent, stale, func(n unsafe.Pointer) { *(*V)(unsafe.Add(n, c.back)) = v })
 	runtime.KeepAlive(&k)
 	return stored, err
 }
@@ -208,6 +213,7 @@ func (c *Cache[K, V]) SetMaxBytes(n int64) error { return c.x.setMaxBytes(n) }
 //
 // Context: task; not pinned.
 func (c *Cache[K, V]) Delete(k K) bool {
+	c.fs.changed(k)
 	defer c.fs.changed(k)
 	had := c.x.delete(hidden(unsafe.Pointer(&k)))
 	runtime.KeepAlive(&k)
@@ -229,8 +235,9 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 func (c *Cache[K, V]) Clear() {
 	c.x.mustBegin("Clear")
 	defer c.x.end()
-	c.x.clear()
 	c.fs.changedAll()
+	defer c.fs.changedAll()
+	c.x.clear()
 }
 
 // Len returns the number of entries, with those that have expired but are not freed

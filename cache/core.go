@@ -149,7 +149,9 @@ func (c *core) deadline(ttl int64) int64 {
 const tries = 64
 
 // put makes n the node of its key k, and fails with ErrBusy. It owns n from then on.
-func (c *core) put(k, n unsafe.Pointer, ttl int64, absent bool) (stored bool, err error) {
+// If stale is not nil, and set by the time that it has the lock, n is not stored:
+// whoever changes the key sets it before, so a change that came first is not undone.
+func (c *core) put(k, n unsafe.Pointer, ttl int64, absent bool, stale *atomic.Bool) (stored bool, err error) {
 	h := c.index.Hash(k)
 	hd := headerOf(n)
 	*hd = header{links: tinylfu.NewLinks(uint32(h)), deadline: c.deadline(ttl)}
@@ -165,8 +167,11 @@ func (c *core) put(k, n unsafe.Pointer, ttl int64, absent bool) (stored bool, er
 		c.mu.Lock()
 		c.drainLocked()
 		var serve bool
-		stored, serve, err = c.putLocked(h, k, n, now, absent, &out)
-		ref := c.entries.ref(n)
+		var ref uint32
+		if stale == nil || !stale.Load() { // ord:cache-stale
+			stored, serve, err = c.putLocked(h, k, n, now, absent, &out)
+			ref = c.entries.ref(n)
+		}
 		more := err == nil && c.evictLocked(&out, ref)
 		c.mu.Unlock()
 		c.dispose(&out)
@@ -382,14 +387,14 @@ func (c *core) has(k unsafe.Pointer) bool {
 	return n != nil && c.live(headerOf(n), now)
 }
 
-// set stores a value of vlen bytes, which fill writes, or only if absent is set and k
-// is not there.
-func (c *core) set(k unsafe.Pointer, vlen int, ttl int64, absent bool, fill func(n unsafe.Pointer)) (stored bool, err error) {
+// set stores a value of vlen bytes, which fill writes, unless absent is set and k is
+// there, or stale is not nil and set.
+func (c *core) set(k unsafe.Pointer, vlen int, ttl int64, absent bool, stale *atomic.Bool, fill func(n unsafe.Pointer)) (stored bool, err error) {
 	if !c.begin() {
 		return false, ErrClosed
 	}
 	defer c.end()
-	if absent && c.has(k) {
+	if absent && c.has(k) || stale != nil && stale.Load() { // ord:cache-stale
 		return false, nil
 	}
 	n, err := c.newNode(k, vlen)
@@ -397,7 +402,7 @@ func (c *core) set(k unsafe.Pointer, vlen int, ttl int64, absent bool, fill func
 		return false, err
 	}
 	fill(n)
-	return c.put(k, n, ttl, absent)
+	return c.put(k, n, ttl, absent, stale)
 }
 
 // newNode returns a node for a key and a value of vlen bytes. The caller fills the

@@ -25,8 +25,8 @@ type flight[V any] struct {
 	err   error
 	again bool // it has no result for others: its caller gave up, or load panicked
 	// stale says that the key was set or removed while it was loaded: what was
-	// loaded is not stored. Protected by flights.mu.
-	stale bool
+	// loaded is not stored.
+	stale atomic.Bool
 }
 
 // join returns the flight of k, and whether the caller is to make it.
@@ -45,26 +45,26 @@ func (fs *flights[K, V]) join(k K) (f *flight[V], first bool) {
 	return f, true
 }
 
-// end ends a flight, and reports whether what it loaded is stale.
-func (fs *flights[K, V]) leave(k K, f *flight[V]) (stale bool) {
+// leave ends a flight.
+func (fs *flights[K, V]) leave(k K, f *flight[V]) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.of[k] == f {
 		delete(fs.of, k)
 		fs.n.Add(-1) // ord:cache-stale
 	}
-	return f.stale
 }
 
-// changed has the load of a key that is under way not be stored: the key was set or
-// removed.
+// changed has the load of a key that is under way not be stored: the key is about to
+// be set or removed, or just was. It is called before the change, for a load that is
+// stored after it, and again when it is done, for one that began in between.
 func (fs *flights[K, V]) changed(k K) {
 	if fs.n.Load() == 0 { // ord:cache-stale
 		return
 	}
 	fs.mu.Lock()
 	if f := fs.of[k]; f != nil {
-		f.stale = true
+		f.stale.Store(true) // ord:cache-stale
 	}
 	fs.mu.Unlock()
 }
@@ -76,13 +76,14 @@ func (fs *flights[K, V]) changedAll() {
 	}
 	fs.mu.Lock()
 	for _, f := range fs.of {
-		f.stale = true
+		f.stale.Store(true) // ord:cache-stale
 	}
 	fs.mu.Unlock()
 }
 
-// load returns what get finds, or what load returns, which it passes to set.
-func (fs *flights[K, V]) load(ctx context.Context, k K, load func(context.Context, K) (V, error), get func() (V, bool), set func(V)) (V, error) {
+// load returns what get finds, or what load returns, which it passes to set: that
+// stores it unless it is stale.
+func (fs *flights[K, V]) load(ctx context.Context, k K, load func(context.Context, K) (V, error), get func() (V, bool), set func(v V, stale *atomic.Bool)) (V, error) {
 	for {
 		f, first := fs.join(k)
 		if first {
@@ -107,7 +108,7 @@ func (fs *flights[K, V]) load(ctx context.Context, k K, load func(context.Contex
 }
 
 // fly makes a flight.
-func (fs *flights[K, V]) fly(ctx context.Context, k K, f *flight[V], load func(context.Context, K) (V, error), set func(V)) (V, error) {
+func (fs *flights[K, V]) fly(ctx context.Context, k K, f *flight[V], load func(context.Context, K) (V, error), set func(v V, stale *atomic.Bool)) (V, error) {
 	defer close(f.done)
 	landed := false
 	defer func() {
@@ -119,12 +120,7 @@ func (fs *flights[K, V]) fly(ctx context.Context, k K, f *flight[V], load func(c
 	f.again = f.err != nil && ctx.Err() != nil && errors.Is(f.err, ctx.Err())
 	if f.err == nil {
 		// Stored first: one who comes after the flight has to find it.
-		fs.mu.Lock()
-		stale := f.stale
-		fs.mu.Unlock()
-		if !stale {
-			set(f.v)
-		}
+		set(f.v, &f.stale)
 	}
 	landed = true
 	fs.leave(k, f)
@@ -149,7 +145,7 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, k K, load func(ctx context.
 	}
 	return c.fs.load(ctx, k, load,
 		func() (V, bool) { return c.peekCopy(k) },
-		func(v V) { _, _ = c.set(k, v, c.x.ttl, false) })
+		func(v V, stale *atomic.Bool) { _, _ = c.set(k, v, c.x.ttl, false, stale) })
 }
 
 // peekCopy is Get that counts nothing.
@@ -176,7 +172,7 @@ func (c *Bytes[K]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Con
 	}
 	v, err := c.fs.load(ctx, k, load,
 		func() ([]byte, bool) { return c.peekCopy(k) },
-		func(v []byte) { _, _ = c.set(k, v, c.x.ttl, false) })
+		func(v []byte, stale *atomic.Bool) { _, _ = c.set(k, v, c.x.ttl, false, stale) })
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -84,6 +85,7 @@ func TestWhatWasDeletedWhileItWasLoadedIsNotStored(t *testing.T) {
 		"Delete": func() { c.Delete(1) },
 		"Clear":  func() { c.Clear() },
 		"Set":    func() { _ = c.Set(1, 2) },
+		"Absent": func() { _, _ = c.SetIfAbsent(1, 2) },
 	} {
 		c.Delete(1)
 		v, err := c.GetOrLoad(context.Background(), 1, func(context.Context, int) (int, error) {
@@ -96,6 +98,36 @@ func TestWhatWasDeletedWhileItWasLoadedIsNotStored(t *testing.T) {
 	}
 }
 
+// The last moment: the load has ended, and its value is about to be stored.
+func TestAChangeThatComesWhileALoadIsStoredWins(t *testing.T) {
+	c := newCache(t, Options[int, int]{MaxBytes: 1 << 20})
+	for name, change := range map[string]func(){
+		"Delete":      func() { c.Delete(1) },
+		"Clear":       func() { c.Clear() },
+		"Set":         func() { _ = c.Set(1, 2) },
+		"SetIfAbsent": func() { _, _ = c.SetIfAbsent(1, 2) },
+	} {
+		c.Delete(1)
+		v, err := c.fs.load(t.Context(), 1,
+			func(context.Context, int) (int, error) { return 1, nil },
+			func() (int, bool) { return c.peekCopy(1) },
+			func(v int, stale *atomic.Bool) {
+				k := 1
+				n, err := c.x.newNode(keyPointer(&k), 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				*(*int)(unsafe.Add(n, c.back)) = v
+				change()
+				if stored, err := c.x.put(keyPointer(&k), n, 0, false, stale); stored || err != nil {
+					t.Errorf("%s: stored %v, %v", name, stored, err)
+				}
+			})
+		if got, ok := c.Get(1); v != 1 || err != nil || ok && got == 1 {
+			t.Errorf("%s: loaded %d, %v; then %d, %v", name, v, err, got, ok)
+		}
+	}
+}
 func TestSetMaxBytes(t *testing.T) {
 	c := newCache(t, Options[int, [200]byte]{MaxBytes: 8 << 20})
 	fill := func() {

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"reflect"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -261,7 +262,7 @@ func (c *Cache[K, V]) Load(r io.Reader) error {
 }
 
 // loadAll is Load of a cache: valueOf returns the value that was saved, set stores it.
-func loadAll[K comparable, V any](c *core, r io.Reader, valueOf func([]byte) (V, error), set func(K, V, int64, bool) (bool, error)) error {
+func loadAll[K comparable, V any](c *core, r io.Reader, valueOf func([]byte) (V, error), set func(K, V, int64, bool, *atomic.Bool) (bool, error)) error {
 	return load(r, typeNames[K, V](), func(expires int64, key, value []byte) error {
 		k, err := keyFrom[K](key)
 		if err != nil {
@@ -275,7 +276,7 @@ func loadAll[K comparable, V any](c *core, r io.Reader, valueOf func([]byte) (V,
 		if ttl < 0 {
 			return nil
 		}
-		if _, err = set(k, v, ttl, false); errors.Is(err, ErrBusy) || errors.Is(err, ErrTooLarge) {
+		if _, err = set(k, v, ttl, false, nil); errors.Is(err, ErrBusy) || errors.Is(err, ErrTooLarge) {
 			return nil // it is counted
 		}
 		return err
