@@ -114,6 +114,7 @@ var unsafeAllowed = map[string]string{
 	"cmd/quiesce/internal/scale":    "objects of different sizes in one table, allocated by size",
 	"cmd/quiesce/internal/predict":  "holds pages, which are unsafe.Pointers",
 	"cmd/quiesce/internal/torture":  "stamps objects of different sizes word by word",
+	"contrib/fastcache":             "keys are strings for the length of a call",
 	"cmd/quiesced/internal/item":    "keys in a connection's buffer are strings for the length of a call",
 }
 
