@@ -18,6 +18,7 @@ import (
 // core is the part of a cache that does not depend on the types of keys and values.
 type core struct {
 	name     string
+	label    string      // in statistics
 	index    nodes.Index // all immutable, but for what is atomic
 	entries  *entries
 	pages    *page.Allocator
@@ -36,6 +37,7 @@ type core struct {
 	closeMap  func() error
 	deadlines atomic.Bool // there was an entry with a deadline
 	closed    atomic.Bool
+	ready     atomic.Bool  // it is made
 	users     atomic.Int64 // operations that change the cache
 
 	zero  *rcu.Batch[byte] // retires nodes, and zeroes them; nil: not asked for

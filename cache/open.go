@@ -52,7 +52,9 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	if o.MaxEntries > 0 {
 		c.limit, c.unit = uint64(o.MaxEntries), 1
 	}
+	c.label = known.Enter(c, o.Name)
 	fail := func(err error) (*core, error) {
+		known.Remove(c, c.label)
 		if c.own {
 			_ = c.pages.Close()
 		}
@@ -61,7 +63,7 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	if err := c.rings.Init(); err != nil {
 		return fail(err)
 	}
-	m, closeMap, err := makeMap(rcuhash.WithAllocator(c.pages), nodes.WithHead(headSize).(rcuhash.Option))
+	m, closeMap, err := makeMap(rcuhash.WithAllocator(c.pages), nodes.WithHead(headSize).(rcuhash.Option), rcuhash.WithName(c.label))
 	if err != nil {
 		c.rings.Release()
 		return fail(err)
@@ -81,6 +83,7 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	}
 	c.share(true)
 	c.pages.AddReclaimer(c)
+	c.ready.Store(true) // ord:stat
 	return c, nil
 }
 
@@ -90,6 +93,7 @@ func (c *core) close() error {
 		return ErrClosed
 	}
 	c.pages.RemoveReclaimer(c)
+	known.Remove(c, c.label)
 	defer c.share(false)
 	service.remove(c)
 	for c.users.Load() > 0 { // ord:cache-close

@@ -2,7 +2,24 @@ package cache
 
 import (
 	"sync/atomic"
+
+	"quiesce/internal/live"
+	"quiesce/internal/pages"
 )
+
+// known has the caches that are not closed, for package inspect.
+var known live.Set[core]
+
+func init() {
+	live.Provide(live.Caches, func() []live.Figures {
+		return live.ReadAll(&known, func(c *core) (live.Figures, bool) {
+			if !c.ready.Load() { // ord:stat
+				return live.Figures{}, false
+			}
+			return live.Figures{Allocator: pages.CoreOf(c.pages).Label, Of: c.stats()}, true
+		})
+	})
+}
 
 // Stats are a cache's figures since it was made. While nobody uses the cache,
 //

@@ -79,6 +79,7 @@ func (a *Allocator) Close() error {
 		return &LeakError{Name: a.name, Pages: used, Users: a.users()}
 	}
 	a.unregister()
+	known.Remove(a, a.core.Label)
 	a.recycle()
 	a.zone.resident.Store(0) // ord:zone
 	a.slots.Release()

@@ -47,6 +47,7 @@ func (a *Allocator) register() {
 	defer alive.Unlock()
 	alive.set[a] = true
 	a.setGateLocked()
+	a.core.Label = known.Enter(a, a.name)
 }
 
 // unregister closes the gate for good. Context: task; not pinned.

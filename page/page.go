@@ -56,7 +56,8 @@ type Config struct {
 	// progress before it returns nil: since it began, or since another that
 	// waited was served. 0 means one second.
 	ReclaimTimeout time.Duration
-	// Name is the allocator's name in errors, panics and logs. "" means "page".
+	// Name is the allocator's name in errors, panics, logs and statistics. "" means
+	// "page". In statistics a second one of a name is called name#2.
 	Name string
 }
 

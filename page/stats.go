@@ -4,8 +4,20 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quiesce/internal/live"
 	"quiesce/preempt"
 )
+
+// known has the allocators that are not closed, for package inspect.
+var known live.Set[Allocator]
+
+func init() {
+	live.Provide(live.Allocators, func() []live.Figures {
+		return live.ReadAll(&known, func(a *Allocator) (live.Figures, bool) {
+			return live.Figures{Of: a.Stats()}, true
+		})
+	})
+}
 
 // counters count what doesn't go through the lists.
 type counters struct {

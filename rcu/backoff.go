@@ -36,10 +36,11 @@ const late = 200_000_000
 // named, but after no more than this many ns.
 const reportEvery = 300_000_000_000
 
-// pause waits a moment. It returns true if a report of a stall is due.
+// pause waits a moment for readers of a flavour. It returns true if a report of a
+// stall is due.
 //
 //go:norace
-func (b *backoff) pause() (stalled bool) {
+func (b *backoff) pause(flavour uint32) (stalled bool) {
 	if b.spun < spins {
 		b.spun++
 		sys.Pause(20)
@@ -49,6 +50,7 @@ func (b *backoff) pause() (stalled bool) {
 	if b.start == 0 {
 		b.start = now
 	}
+	b.noteWait(flavour)
 	if now-b.start < yieldFor && gp.expedite.Load() == 0 { // ord:hint
 		runtime.Gosched()
 		return false

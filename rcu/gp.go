@@ -95,11 +95,12 @@ func driveLocked() (broken string) {
 			}
 		}
 		gp.pinned = left
-		if len(left) > 0 && wait.pause() {
+		if len(left) > 0 && wait.pause(pinnedReader) {
 			reportPinned(left, &wait)
 		}
 	}
 	waitForRegisteredLocked(&wait)
+	wait.ended()
 
 	if !sys.ExitIsRelease {
 		sys.Membarrier() // 9, B; ord:qs,reader-leave
@@ -145,7 +146,7 @@ func waitForReaders(j uint64, wait *backoff) (ok bool) {
 				return false
 			}
 		}
-		if wait.pause() {
+		if wait.pause(preemptibleReader) {
 			reportPreemptible(j, wait)
 		}
 		// They may even have left on Ps that are gone by now. That is rare, so

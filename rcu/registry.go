@@ -239,7 +239,7 @@ func waitForRegisteredLocked(wait *backoff) {
 			}
 		}
 		gp.registered = left
-		if len(left) > 0 && wait.pause() {
+		if len(left) > 0 && wait.pause(registeredReader) {
 			reportRegistered(left, wait)
 		}
 	}

@@ -141,7 +141,10 @@ func report(flavour string, readers int64, wait *backoff, at stallSite) {
 	}
 	// On a goroutine of its own, and of no bubble: the log handler is user code,
 	// and may even wait for a grace period.
-	sys.Go(func() { logStall(attrs, at) })
+	sys.Go(func() {
+		stall.Record(stall.Event{Kind: "reader", What: readerOf[flavour], Lasted: since})
+		logStall(attrs, at)
+	})
 }
 
 func logStall(attrs []slog.Attr, at stallSite) {

@@ -6,11 +6,13 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"quiesce/internal/race"
+	"quiesce/internal/stall"
 	"quiesce/internal/sys"
 )
 
@@ -115,6 +117,7 @@ func (w *watchdog) tick() {
 			text = "rcu: stall: a Batch's function holds up its objects"
 			attrs = append(attrs, slog.String("batch", o.name))
 		}
+		stall.Record(stall.Event{Kind: "callback", What: strings.TrimSpace(o.name + " " + name), Lasted: o.ran})
 		slog.LogAttrs(context.Background(), slog.LevelWarn, text, append(attrs,
 			slog.String("callback", name), slog.String("source", where), slog.Duration("since", o.ran),
 			slog.Uint64("callbacks_waiting", o.waiting), slog.Int64("barriers_waiting", o.barriers))...)
@@ -160,6 +163,15 @@ func (q *callQueue) overdue(period time.Duration) (pc uintptr) {
 		return 0
 	}
 	w.next = 2 * w.ran
+	return q.running()
+}
+
+// running returns the code of the callback that was started last and has not
+// returned, or 0. watchdog.mu is locked.
+//
+//go:norace
+func (q *callQueue) running() (pc uintptr) {
+	w := &q.watched
 	// The worker writes the array without a lock. What is read here is right if
 	// it has started no callback since.
 	a := w.current.Load() // ord:stat
@@ -169,7 +181,7 @@ func (q *callQueue) overdue(period time.Duration) (pc uintptr) {
 	if pc = q.code; pc == 0 {
 		pc = a.code()
 	}
-	if q.invoked.Load() != started { // ord:stat
+	if q.invoked.Load() != w.seen { // ord:stat
 		return 0
 	}
 	return pc

@@ -22,6 +22,7 @@ type core struct {
 	heap  *slab.Heap
 	small *smallMaps // whose heap that is, or nil
 	pages *page.Allocator
+	label string // in statistics; "" where the map is a cache's
 	dep   depcheck.Map
 
 	counts   counts

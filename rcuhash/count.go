@@ -3,8 +3,34 @@ package rcuhash
 import (
 	"sync/atomic"
 
+	"quiesce/internal/live"
+	"quiesce/internal/pages"
 	"quiesce/internal/percpu"
 )
+
+// known has the maps that are not closed, but for those of package cache, for
+// package inspect.
+var known live.Set[core]
+
+func init() {
+	live.Provide(live.Maps, func() []live.Figures {
+		return live.ReadAll(&known, func(x *core) (live.Figures, bool) {
+			t := x.table.Load() // ord:table
+			if t == nil {
+				return live.Figures{}, false // not made yet
+			}
+			f := live.MapFigures{Keys: x.len(), Bytes: x.bytes(), Buckets: x.counts.buckets.Load() * int64(bucketSize)} // ord:stat
+			return live.Figures{Allocator: pages.CoreOf(x.pages).Label, Of: f}, true
+		})
+	})
+}
+
+// forget makes the map unknown: it is closed, or was not made.
+func (x *core) forget() {
+	if x.head == 0 {
+		known.Remove(x, x.label)
+	}
+}
 
 // counts is how much is in the map. In a small one all writers share a counter;
 // in a larger one the hash chooses one of many, so that each is a known part of

@@ -39,7 +39,7 @@ func (s *smallMaps) join(a *page.Allocator) *slab.Heap {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.maps == 0 {
-		s.heap = slab.NewHeap(a, slab.FineClasses())
+		s.heap = slab.NewHeap(a, slab.FineClasses(), slab.HeapName("small-maps"))
 	}
 	s.maps++
 	return s.heap
@@ -68,7 +68,7 @@ func (x *core) openHeap(size int) error {
 		x.small = smallMapsOf(pages.CoreOf(x.pages))
 		x.heap = x.small.join(x.pages)
 	} else {
-		x.heap = slab.NewHeap(x.pages, slab.FineClasses())
+		x.heap = slab.NewHeap(x.pages, slab.FineClasses(), slab.HeapName(x.label))
 	}
 	if err := x.heap.Prepare(sizes...); err != nil {
 		_ = x.closeHeap() // nothing was allocated

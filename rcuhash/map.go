@@ -27,6 +27,7 @@ type Map[K comparable, V any] struct {
 
 type config struct {
 	pages *page.Allocator
+	name  string
 	head  int // see internal/nodes
 }
 
@@ -36,6 +37,10 @@ type Option func(*config)
 // WithAllocator makes the map take its memory from a instead of [page.Default].
 // An allocator with a limit bounds the memory of the map.
 func WithAllocator(a *page.Allocator) Option { return func(c *config) { c.pages = a } }
+
+// WithName names the map in statistics. Without it the name is "map"; a second map
+// of a name is called name#2.
+func WithName(name string) Option { return func(c *config) { c.name = name } }
 
 // maxSize bounds the size that New accepts.
 const maxSize = 1 << 30

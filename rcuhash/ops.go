@@ -15,7 +15,7 @@ import (
 
 // init makes an empty index for nodes of a shape.
 func (x *index[K]) init(size int, s shape, opts []Option) error {
-	var cfg config
+	cfg := config{name: "map"}
 	for _, o := range opts {
 		o(&cfg)
 	}
@@ -33,11 +33,16 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 	x.pages, x.head = cfg.pages, cfg.head
 	x.base = pages.CoreOf(cfg.pages).Base
 	x.dep.Init("rcuhash.bucket")
+	if x.label = cfg.name; x.head == 0 {
+		x.label = known.Enter(&x.core, cfg.name)
+	}
 	if err := x.openHeap(size); err != nil {
+		x.forget()
 		return err
 	}
 	if !x.firstTable(max(smallBuckets/2, (size+perBucket-1)/perBucket)) {
 		_ = x.closeHeap()
+		x.forget()
 		return fmt.Errorf("rcuhash: no memory for %d keys", size)
 	}
 	return nil
@@ -309,6 +314,7 @@ func (x *index[K]) close() error {
 	if t == nil {
 		return ErrClosed
 	}
+	x.forget()
 	x.waitFreed()
 	err := x.freeAll(t)
 	x.counts.reset()

@@ -26,6 +26,8 @@ type cache struct {
 	pages     *page.Allocator
 	core      *pages.Core // of pages
 	name      string
+	label     string      // in statistics
+	owner     string      // of a Heap's: its name
 	id        uint32      // pages.Meta.Owner of its slabs
 	small     *smallPages // the allocator's
 	keepEmpty int         // slabs
@@ -169,6 +171,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	c.id = lastID.Add(1) // ord:hint
 	c.poison.cacheMade(c, size)
 	c.pages.AddReclaimer(c)
+	c.register()
 	return nil
 }
 
@@ -196,6 +199,7 @@ func (c *cache) close() error {
 		return fmt.Errorf("slab: cache %s: %w", c.name, ErrClosed)
 	}
 	c.pages.RemoveReclaimer(c)
+	known.Remove(c, c.label)
 	c.barrier()
 	c.shrink()
 	for c.workers.Load() > 0 { // ord:closed

@@ -54,6 +54,7 @@ type Heap struct {
 	core  *pages.Core // of pages
 	mu    lock.Mutex  // making a class, and closing
 	fine  bool
+	name  string                                                    // in statistics
 	class [fineClasses + classes - coarseLess]atomic.Pointer[cache] // by size class
 	asked [2]atomic.Uint64                                          // size classes that are being made for a gfp.NoLocks request, a bit each
 	owner owners                                                    // for frees; changes under mu
@@ -69,9 +70,13 @@ type HeapOption func(*Heap)
 // for up to twice as many classes.
 func FineClasses() HeapOption { return func(h *Heap) { h.fine = true } }
 
+// HeapName names a Heap in statistics, where a size class of 64 bytes is called
+// name-64. Without it the name is "heap".
+func HeapName(name string) HeapOption { return func(h *Heap) { h.name = name } }
+
 // NewHeap makes a Heap that takes its pages from a.
 func NewHeap(a *page.Allocator, opts ...HeapOption) *Heap {
-	h := &Heap{pages: a, core: pages.CoreOf(a)}
+	h := &Heap{pages: a, core: pages.CoreOf(a), name: "heap"}
 	for _, o := range opts {
 		o(h)
 	}
@@ -130,7 +135,7 @@ func (h *Heap) makeClass(i int) (*cache, error) {
 		return c, nil
 	}
 	size := h.sizeOfClass(i)
-	c := new(cache)
+	c := &cache{owner: h.name}
 	if err := c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages)}); err != nil {
 		return nil, err
 	}
@@ -389,7 +394,7 @@ func (h *Heap) Close() error {
 }
 
 // std is made at start, so that its first user may be in a raw atomic context.
-var std = NewHeap(page.Default())
+var std = NewHeap(page.Default(), HeapName("kmalloc"))
 
 // Kmalloc is [Heap.Kmalloc] of the default page allocator.
 func Kmalloc(size int, f gfp.Flags) unsafe.Pointer { return std.Kmalloc(size, f) }

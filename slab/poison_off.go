@@ -60,6 +60,8 @@ func (*poison) resized(unsafe.Pointer, uintptr, bool) bool { return false }
 
 func (*poison) guardedOut() int { return 0 }
 
+func (*poison) quarantined() int { return 0 }
+
 func (*poison) examineAll() int { return 0 }
 
 func (*poison) report(string) {}

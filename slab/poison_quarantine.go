@@ -64,3 +64,11 @@ func (q *quarantine) first() uint32 {
 	q.n--
 	return out
 }
+
+// quarantined returns how many freed objects the quarantine has.
+func (c *poison) quarantined() int {
+	q := &c.quarantine
+	q.mu.LockIRQ()
+	defer q.mu.UnlockIRQ()
+	return q.n
+}

@@ -2,9 +2,12 @@ package slab
 
 import (
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 
 	"quiesce/gfp"
+	"quiesce/internal/live"
+	"quiesce/internal/race"
 	"quiesce/internal/stall"
 	"quiesce/internal/sys"
 	"quiesce/page"
@@ -34,8 +37,13 @@ type CacheStats struct {
 	SlabBytes  int   // of one slab
 	SheafCap   int   // objects in a sheaf
 	Slabs      int   // slabs
-	Out        int   // objects out of their slabs: live, cached, or pending
+	Objects    int   // that the slabs have room for
+	Out        int   // of them, those out of their slabs: live, cached, or pending
 	Bytes      int64 // pages held, slabs and sheaves
+
+	Live     int // allocated: of Out what is not Cached, Deferred or Held
+	Cached   int // free, in the Ps' sheaves and the depot
+	Deferred int // given to FreeRCU, not yet free
 
 	RCUArrays     uint64 // objects that FreeRCU put into arrays
 	Reused        uint64 // of them handed over to allocations in whole sheaves
@@ -55,17 +63,23 @@ type CacheStats struct {
 
 func (c *cache) readStats() CacheStats {
 	c.mu.LockIRQ()
-	count, out := c.slabs.count, c.slabs.inuse
+	count, objects, out := c.slabs.count, c.slabs.objects, c.slabs.inuse
 	c.mu.UnlockIRQ()
+	out += c.poison.guardedOut()
 	sheaves, held, _ := c.openSheaves(false)
+	cached, deferred := c.notLive()
 	return CacheStats{
 		Name:          c.name,
 		ObjectSize:    int(c.size),
 		SlabBytes:     page.Size << c.order,
 		SheafCap:      int(c.sheafCap),
 		Slabs:         count,
-		Out:           out + c.poison.guardedOut(),
+		Objects:       objects,
+		Out:           out,
 		Bytes:         c.held(),
+		Live:          max(out-cached-deferred-held, 0),
+		Cached:        cached,
+		Deferred:      deferred,
 		RCUArrays:     c.stats.arrays.Load(),     // ord:stat
 		Reused:        c.stats.reused.Load(),     // ord:stat
 		Helped:        c.stats.helped.Load(),     // ord:stat
@@ -81,6 +95,50 @@ func (c *cache) readStats() CacheStats {
 		Sheaves:       sheaves,
 		Held:          held,
 	}
+}
+
+// notLive returns how many of the objects out of their slabs nobody has. It is
+// exact while nobody uses the cache: each of them is in a sheaf in a slot, which is
+// looked at, in the depot or pending, which is counted, or on the fallback chain.
+//
+//go:norace
+func (c *cache) notLive() (cached, deferred int) {
+	race.Disable()
+	defer race.Enable()
+	if !c.begin() {
+		return 0, 0
+	}
+	defer c.release()
+	n, waiting := c.full.objects.Load(), c.pendingObjects.Load() // ord:hint
+	for id := range c.slots.Used() {
+		s := c.slots.At(id)
+		n += c.peek(&s.main) + c.peek(&s.spare)
+		waiting += c.peek(&s.rcu)
+	}
+	freed := c.stats.chainFreed.Load()                            // before what it is subtracted from; ord:stat
+	waiting += int64(max(c.stats.fallback.Load(), freed) - freed) // ord:stat
+	return max(int(n), 0) + c.poison.quarantined(), max(int(waiting), 0)
+}
+
+// known has the caches that are not closed, for package inspect.
+var known live.Set[cache]
+
+// register makes a complete cache known.
+func (c *cache) register() {
+	name := c.name
+	if c.owner != "" {
+		name = c.owner + "-" + strconv.Itoa(int(c.size))
+	}
+	c.label = known.Enter(c, name)
+}
+
+func init() {
+	live.Deferred = func() int64 { return max(service.pending.Load(), 0) } // ord:stat
+	live.Provide(live.Slabs, func() []live.Figures {
+		return live.ReadAll(&known, func(c *cache) (live.Figures, bool) {
+			return live.Figures{Allocator: c.core.Label, Owner: c.owner, Of: c.readStats()}, true
+		})
+	})
 }
 
 // refused counts an allocation that the flags, or failslab, refuse memory.

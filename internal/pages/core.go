@@ -38,7 +38,8 @@ type Core struct {
 	// SmallMaps is package rcuhash's: the heap that small maps share.
 	SmallMaps atomic.Value
 
-	Unmade error // why there is no memory at all; nil: there is
+	Label  string // the allocator's, in statistics
+	Unmade error  // why there is no memory at all; nil: there is
 
 	Timeout time.Duration // how long a gfp.Kernel allocation waits without progress
 	Limit   int64         // bytes; 0: none, or not known yet
