@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"expvar"
 	"math"
 	"runtime"
@@ -65,30 +66,32 @@ func read[F, T any](k live.Kind, show func(live.Figures, F) T) []T {
 
 // compareNames orders names as people do: numbers in them count as numbers.
 func compareNames(a, b string) int {
-	for a != "" && b != "" {
-		if n, m := digits(a), digits(b); n > 0 && m > 0 {
-			x, y := strings.TrimLeft(a[:n], "0"), strings.TrimLeft(b[:m], "0")
-			if len(x) != len(y) {
-				return len(x) - len(y)
-			}
-			if c := strings.Compare(x, y); c != 0 {
-				return c
-			}
-			a, b = a[n:], b[m:]
-			continue
-		}
-		if a[0] != b[0] {
-			return int(a[0]) - int(b[0])
-		}
-		a, b = a[1:], b[1:]
+	same := 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
 	}
-	return len(a) - len(b)
+	for same > 0 && isDigit(a[same-1]) { // the number that they differ in
+		same--
+	}
+	a, b = a[same:], b[same:]
+	x, y := number(a), number(b)
+	if x == "" || y == "" || x == y {
+		return strings.Compare(a, b)
+	}
+	x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
+	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y), strings.Compare(a, b))
 }
 
-// digits returns how many digits a string begins with.
-func digits(s string) int {
-	return len(s) - len(strings.TrimLeft(s, "0123456789"))
+// number returns the digits that a string begins with.
+func number(s string) string {
+	n := 0
+	for n < len(s) && isDigit(s[n]) {
+		n++
+	}
+	return s[:n]
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func allocator(f live.Figures, s page.Stats) Allocator {
 	a := Allocator{
