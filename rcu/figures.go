@@ -97,7 +97,10 @@ func (w *watchdog) running() (all []live.Callback) {
 		if q.watched.ran == 0 || q.watched.seen != q.invoked.Load() { // ord:stat
 			continue
 		}
-		c := live.Callback{Batch: q.name, Ran: q.watched.ran}
+		c := live.Callback{Ran: q.watched.ran}
+		if q.code != 0 {
+			c.Batch = q.name
+		}
 		if f := runtime.FuncForPC(q.running()); f != nil {
 			c.Func = f.Name()
 		}

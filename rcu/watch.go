@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,7 +116,7 @@ func (w *watchdog) tick() {
 			text = "rcu: stall: a Batch's function holds up its objects"
 			attrs = append(attrs, slog.String("batch", o.name))
 		}
-		stall.Record(stall.Event{Kind: "callback", What: strings.TrimSpace(o.name + " " + name), Lasted: o.ran})
+		stall.Record(stall.Event{Kind: "callback", What: name, Lasted: o.ran})
 		slog.LogAttrs(context.Background(), slog.LevelWarn, text, append(attrs,
 			slog.String("callback", name), slog.String("source", where), slog.Duration("since", o.ran),
 			slog.Uint64("callbacks_waiting", o.waiting), slog.Int64("barriers_waiting", o.barriers))...)
