@@ -22,6 +22,7 @@ const (
 	htmlType = "text/html; charset=utf-8"
 	textType = "text/plain; charset=utf-8"
 	jsonType = "application/json; charset=utf-8"
+	heapType = "application/octet-stream"
 )
 
 // documents are the names below the handler's path.
@@ -30,6 +31,7 @@ var documents = map[string]document{
 	"slabinfo":      {textType, text(writeSlabinfo)},
 	"caches":        {textType, text(writeCaches)},
 	"rcu":           {textType, text(writeRCU)},
+	"heap":          {heapType, func(b *bytes.Buffer) error { return WriteHeapProfile(b) }},
 	"snapshot.json": {jsonType, func(b *bytes.Buffer) error { return json.NewEncoder(b).Encode(Snapshot()) }},
 }
 
@@ -84,6 +86,8 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	switch d.contentType {
 	case htmlType:
 		h.Set("Content-Security-Policy", pagePolicy)
+	case heapType:
+		h.Set("Content-Disposition", `attachment; filename="heap.pb.gz"`)
 	}
 	if r.Method == http.MethodGet {
 		_, _ = w.Write(b.Bytes()) // the client may be gone

@@ -6,6 +6,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/internal/heapprof"
 	"quiesce/internal/pages"
 	"quiesce/internal/race"
 )
@@ -66,9 +67,12 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 	}
 	if in != 0 {
 		took := int64(c.sheaf(in).n)
-		off := c.install(s, in)
+		off, samples := c.install(s, in)
 		s.exit()
 		race.Enable()
+		if samples > 0 {
+			c.noteTotal(samples, f)
+		}
 		c.checkStock(took, c.full.objects.Load(), f) // ord:hint
 		return c.pointer(off)
 	}
@@ -81,15 +85,16 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 }
 
 // install takes one object out of in and makes in the main sheaf. The old one
-// is empty.
+// is empty. What of it the profile samples is noted by noteTotal.
 //
 //go:norace
-func (c *cache) install(s *slot, in num) (off uint32) {
+func (c *cache) install(s *slot, in num) (off uint32, samples int) {
 	m := c.sheaf(in)
+	samples = c.used(s, m.n)
 	m.n--
 	off = m.obj[m.n]
 	c.putEmpty(s, atomic.SwapUint32(&s.main, in)) // ord:slot
-	return off
+	return off, samples
 }
 
 // refill serves an allocation that found no cached object, not pinned any
@@ -125,27 +130,30 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 		dst = dst[:min(len(dst), tryBatch)]
 	}
 	n, left := 0, int64(0)
+	var takes heapprof.Takes
 	if c.lockOrTry(f) {
-		n = c.takeObjectsLocked(dst)
+		n = c.takeObjectsLocked(dst, &takes)
 		left = c.freeLocked()
 		c.mu.UnlockIRQ()
 	}
 	if n == 0 {
 		order := c.nextOrder()
 		if p := c.pages.Alloc(order, f); p != nil {
+			sample := c.sampleSlab(p, order, f)
 			if !c.lockOrTry(f) {
 				c.pages.Free(p, order)
 			} else {
-				c.addSlabLocked(p)
-				n = c.takeObjectsLocked(dst)
+				c.addSlabLocked(p, sample)
+				n = c.takeObjectsLocked(dst, &takes)
 				c.mu.UnlockIRQ()
 			}
 		}
 	}
+	c.noteTakes(&takes, f)
 	defer c.checkStock(int64(n), left, asked) // with no sheaf in hand
 	if e == 0 {
 		if n == 0 {
-			return c.fromDepot()
+			return c.fromDepot(f)
 		}
 		return c.pointer(one[0])
 	}
@@ -155,10 +163,10 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 		} else {
 			c.pushEmpty(e)
 		}
-		return c.fromDepot()
+		return c.fromDepot(f)
 	}
 	c.sheaf(e).fill(dst, n)
-	return c.useSheaf(e)
+	return c.useSheaf(e, f)
 }
 
 // emptySheaf finds or makes an empty sheaf, and returns 0 if there is no memory
@@ -195,14 +203,17 @@ func (c *cache) arrayOf(e num) []uint32 {
 // the next allocations find it.
 //
 //go:norace
-func (c *cache) useSheaf(e num) unsafe.Pointer {
+func (c *cache) useSheaf(e num, f gfp.Flags) unsafe.Pointer {
 	race.Disable()
 	s := c.enter()
 	c.admit(s)
 	if c.sheaf(s.main).n == 0 { // ord:slot-busy
-		off := c.install(s, e)
+		off, samples := c.install(s, e)
 		s.exit()
 		race.Enable()
+		if samples > 0 {
+			c.noteTotal(samples, f)
+		}
 		return c.pointer(off)
 	}
 	s.exit()
@@ -219,9 +230,9 @@ func (c *cache) useSheaf(e num) unsafe.Pointer {
 }
 
 // fromDepot tries the depot once more: a sheaf may have come in since.
-func (c *cache) fromDepot() unsafe.Pointer {
+func (c *cache) fromDepot(f gfp.Flags) unsafe.Pointer {
 	if e := c.popFull(); e != 0 {
-		return c.useSheaf(e)
+		return c.useSheaf(e, f)
 	}
 	return nil
 }

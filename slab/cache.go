@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"quiesce/internal/heapprof"
 	"quiesce/internal/pages"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
@@ -71,6 +72,7 @@ type cache struct {
 	closed         atomic.Bool
 	discarded      bool   // by close's caller: what is still allocated is free
 	poison         poison // empty in plain builds
+	profile        heapprof.Profile
 	stats          counters
 
 	mu    lock.Spin

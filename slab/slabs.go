@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"quiesce/internal/heapprof"
 	"quiesce/internal/pages"
 	"quiesce/internal/race"
 	"quiesce/page"
@@ -44,9 +45,9 @@ func (c *cache) words(bitmap unsafe.Pointer, head uint32) []uint64 {
 }
 
 // takeObjectsLocked moves objects out of slabs into dst, partly used slabs
-// first, so that empty ones can become pages. mu is held, as for all functions
-// of this file that end in Locked.
-func (c *cache) takeObjectsLocked(dst []uint32) int {
+// first, so that empty ones can become pages. t, which may be nil, gets what left
+// sampled slabs. mu is held, as for all functions of this file that end in Locked.
+func (c *cache) takeObjectsLocked(dst []uint32, t *heapprof.Takes) int {
 	n := 0
 	for n < len(dst) {
 		head := c.slabs.partial
@@ -74,6 +75,9 @@ func (c *cache) takeObjectsLocked(dst []uint32) int {
 				break
 			}
 		}
+		if m.Back != 0 {
+			t.Add(heapprof.Take{ID: m.Back, Out: m.InUse, N: uint32(n - had)})
+		}
 		m.InUse += uint32(n - had)
 		c.slabs.inuse += n - had
 		c.linkLocked(head, m)
@@ -86,8 +90,9 @@ func (c *cache) freeLocked() int64 {
 	return int64(c.slabs.objects - c.slabs.inuse)
 }
 
-// addSlabLocked makes a slab of a block of pages.
-func (c *cache) addSlabLocked(p unsafe.Pointer) {
+// addSlabLocked makes a slab of a block of pages. sample is its number if it is
+// sampled, or 0.
+func (c *cache) addSlabLocked(p unsafe.Pointer, sample uint32) {
 	race.SlabMade(p)
 	head := c.core.PageOf(p)
 	s := c.shapeOfSlab(c.core.Meta(head))
@@ -96,6 +101,7 @@ func (c *cache) addSlabLocked(p unsafe.Pointer) {
 		m.Owner, m.InUse, m.Next, m.Prev = c.id, 0, 0, 0
 		atomic.StoreUint32(&m.Chained, 0) // ord:chain-slab
 	}
+	c.core.Meta(head).Back = sample
 	c.linkLocked(head, c.core.Meta(head))
 	c.slabs.count++
 	c.slabs.objects += int(s.perSlab)

@@ -5,6 +5,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/internal/heapprof"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 	"quiesce/internal/sys"
@@ -19,7 +20,8 @@ type slot struct {
 	spare   num    // follows main: any fill
 	reserve num    // empty, replaces the RCU sheaf
 	ready   uint32 // the slot is below the high-water mark
-	_       [percpu.Line - 6*4]byte
+	gap     int64  // bytes to the next sample: see profile.go. The owner's
+	_       [percpu.Line - 6*4 - 8]byte
 }
 
 // enter pins the caller and begins an owner's operation.
@@ -50,7 +52,7 @@ func (c *cache) admit(s *slot) {
 		id := sys.ProcPin()
 		sys.ProcUnpin()
 		c.slots.Register(id)
-		s.ready = 1
+		s.ready, s.gap = 1, heapprof.NextGap()
 	}
 	if c.closed.Load() { // ord:closed
 		s.exit()

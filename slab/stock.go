@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/heapprof"
 	"quiesce/internal/race"
 )
 
@@ -95,18 +96,22 @@ func (c *cache) fillOne() bool {
 	}
 	n := 0
 	for n < len(dst) {
+		var takes heapprof.Takes
 		c.mu.LockIRQ()
-		k := c.takeObjectsLocked(dst[n:min(n+tryBatch, len(dst))])
+		k := c.takeObjectsLocked(dst[n:min(n+tryBatch, len(dst))], &takes)
 		c.mu.UnlockIRQ()
+		c.noteTakes(&takes, f)
 		if n += k; k > 0 {
 			continue
 		}
-		p := c.pages.Alloc(c.nextOrder(), f)
+		order := c.nextOrder()
+		p := c.pages.Alloc(order, f)
 		if p == nil {
 			break
 		}
+		sample := c.sampleSlab(p, order, f)
 		c.mu.LockIRQ()
-		c.addSlabLocked(p)
+		c.addSlabLocked(p, sample)
 		c.mu.UnlockIRQ()
 	}
 	if n == 0 {

@@ -40,7 +40,7 @@ func (w *walked) alloc(t *testing.T, n int) {
 	for n > 0 {
 		offs := make([]uint32, min(n, 64))
 		w.c.mu.LockIRQ()
-		got := w.c.takeObjectsLocked(offs)
+		got := w.c.takeObjectsLocked(offs, nil)
 		w.c.mu.UnlockIRQ()
 		for _, off := range offs[:got] {
 			w.out = append(w.out, (*[4096]byte)(w.c.pointer(off)))
@@ -51,7 +51,7 @@ func (w *walked) alloc(t *testing.T, n int) {
 				t.Fatal("no memory")
 			}
 			w.c.mu.LockIRQ()
-			w.c.addSlabLocked(p)
+			w.c.addSlabLocked(p, 0)
 			w.c.mu.UnlockIRQ()
 		}
 	}

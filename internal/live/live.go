@@ -145,6 +145,7 @@ const (
 	Slabs                  // slab.CacheStats
 	Maps                   // MapFigures
 	Caches                 // cache.Stats
+	Profiles               // of Slabs: heapprof.Figures
 	kinds
 )
 

@@ -21,7 +21,7 @@ import "sync/atomic"
 type Meta struct {
 	Word uint32 // state, order, flags: see below. Atomic
 	Link uint32 // zone lock: next in the buddy list; deferred: next on the stack
-	Back uint32 // zone lock: previous in the buddy list
+	Back uint32 // zone lock: previous in the buddy list. While the page is handed out its holder's
 
 	// These belong to the page's holder, which is package slab. The allocator
 	// neither reads nor writes them; they are zero when the page is first

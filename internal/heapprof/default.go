@@ -1,0 +1,5 @@
+//go:build !race
+
+package heapprof
+
+func init() { rate.Store(DefaultRate) }

@@ -1,0 +1,87 @@
+package slab
+
+import (
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/heapprof"
+	"quiesce/internal/live"
+	"quiesce/page"
+	"quiesce/preempt"
+)
+
+// What the slow paths note for the profile of package inspect; package heapprof has
+// the argument. There are two places:
+//
+//	install     a sheaf becomes a P's main sheaf. Its bytes are taken off slot.gap,
+//	            which is the slot's owner's. The call in which that is used up is
+//	            noted when it is not pinned any more
+//	tryRefill,  a slab is made, or objects leave one. A sampled slab has its number in
+//	fillOne     Meta.Back of its first page, under mu. Zero: it is not sampled, so that
+//	            nothing but that word is looked at
+//
+// Fast paths see nothing of it. A call that is in a raw atomic context, or may be by
+// its flags, is not noted. What a goroutine of the package puts into the depot for
+// such calls is noted as that goroutine's.
+
+// used takes n objects' bytes off the gap to the next sample, and returns how many
+// times it was used up. The caller owns the slot.
+//
+//go:norace
+func (c *cache) used(s *slot, n uint32) (samples int) {
+	if s.gap -= int64(n) * int64(c.size); s.gap > 0 {
+		return 0
+	}
+	for s.gap <= 0 {
+		s.gap += heapprof.NextGap()
+		samples++
+	}
+	return samples
+}
+
+// mayNote reports whether the caller's stack may be noted: that takes a lock.
+func mayNote(f gfp.Flags) bool { return f.CanLock() && heapprof.Rate() != 0 && !preempt.Atomic() }
+
+// noteTotal follows used.
+//
+//go:noinline
+func (c *cache) noteTotal(samples int, f gfp.Flags) {
+	if mayNote(f) {
+		c.profile.Total(heapprof.Here(1), samples)
+	}
+}
+
+// sampleSlab decides about a slab that will be made of a block of pages.
+func (c *cache) sampleSlab(p unsafe.Pointer, order int, f gfp.Flags) (id uint32) {
+	if mayNote(f) {
+		id = c.profile.Sample(c.core.PageOf(p), page.Size<<order)
+	}
+	return id
+}
+
+// noteTakes notes what was taken out of sampled slabs under mu.
+func (c *cache) noteTakes(t *heapprof.Takes, f gfp.Flags) {
+	if t.Any() && mayNote(f) {
+		c.profile.Note(heapprof.Here(1), t)
+		c.profile.Sweep(c.sampledOut)
+	}
+}
+
+// sampledOut returns how many objects of a sampled slab are out of it, or false if
+// it is gone.
+func (c *cache) sampledOut(head, id uint32) (n int, ok bool) {
+	c.mu.LockIRQ()
+	defer c.mu.UnlockIRQ()
+	m := c.core.Meta(head)
+	return int(m.InUse), m.Owner == c.id && m.Back == id
+}
+
+func init() {
+	live.Provide(live.Profiles, func() []live.Figures {
+		return live.ReadAll(&known, func(c *cache) (live.Figures, bool) {
+			s := c.readStats()
+			f := heapprof.Figures{ObjectSize: int64(c.size), Uses: c.profile.Read(int64(s.Live), c.sampledOut)}
+			return live.Figures{Allocator: c.core.Label, Owner: c.owner, Of: f}, true
+		})
+	})
+}
