@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 
 	"quiesce/inspect"
 	"quiesce/rcuhash"
@@ -36,4 +37,18 @@ func ExampleSnapshot() {
 	}
 	// Output:
 	// squares 10
+}
+
+// Labels say of which slab cache each sample is: -tagfocus cache=NAME.
+func ExampleWriteHeapProfile() {
+	f, err := os.CreateTemp("", "heap*.pb.gz")
+	if err != nil {
+		panic(err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if err := inspect.WriteHeapProfile(f); err != nil {
+		panic(err)
+	}
+	// $ go tool pprof -top heap.pb.gz
 }

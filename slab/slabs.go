@@ -76,7 +76,7 @@ func (c *cache) takeObjectsLocked(dst []uint32, t *heapprof.Takes) int {
 			}
 		}
 		if m.Back != 0 {
-			t.Add(heapprof.Take{ID: m.Back, Out: m.InUse, N: uint32(n - had)})
+			t.Took(heapprof.Take{ID: m.Back, Out: m.InUse, N: uint32(n - had)})
 		}
 		m.InUse += uint32(n - had)
 		c.slabs.inuse += n - had

@@ -274,6 +274,12 @@ func TestDebugPage(t *testing.T) {
 		t.Errorf("page:\n%s", page)
 	}
 	get("/debug/pprof/goroutine?debug=1")
+	var state struct {
+		Caches []struct{ Entries int }
+	}
+	if err := json.Unmarshal(get("/debug/quiesce/snapshot.json"), &state); err != nil || len(state.Caches) != 1 || state.Caches[0].Entries != 1 {
+		t.Errorf("snapshot: %v, %+v", err, state)
+	}
 }
 
 func TestTLS(t *testing.T) {

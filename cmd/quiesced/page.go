@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quiesce/cmd/quiesced/internal/server"
+	"quiesce/inspect"
 )
 
 // openPage listens for requests of counters and profiles.
@@ -22,6 +23,7 @@ func openPage(address string, s *server.Server) (*page, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { index(w, s) })
 	mux.HandleFunc("GET /debug/vars", func(w http.ResponseWriter, _ *http.Request) { vars(w, s) })
+	mux.Handle("/debug/quiesce/", inspect.Handler())
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -37,7 +39,7 @@ func index(w http.ResponseWriter, s *server.Server) {
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>quiesced</title>
 <style>body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem } td { padding-right: 2em } td + td { text-align: right; font-variant-numeric: tabular-nums }</style>
 <h1>quiesced</h1>
-<p><a href="/debug/vars">Counters as JSON</a>, <a href="/debug/pprof/">profiles</a>
+<p><a href="/debug/quiesce/">Memory and grace periods, live</a>, <a href="/debug/vars">counters as JSON</a>, <a href="/debug/pprof/">profiles</a>
 <table>
 `)
 	for _, st := range s.Stats() {

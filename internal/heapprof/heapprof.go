@@ -38,10 +38,15 @@
 //
 // # What it can't tell
 //
-// A call is noted when it finds its P's sheaf empty. If one site allocates and frees
-// in turn, much more often than another one keeps, and both use one cache on one P,
-// then it is mostly the first that finds it empty, and that is blamed for what the
-// second keeps. The cache is the right one even then.
+// What is cached, a few MiB of a cache at most, is attributed as if it were in use.
+//
+// A call is noted when it finds its P's sheaf empty, and stands for the whole sheaf.
+// Calls that find one in turn are noted as often as they take. But if one site
+// takes many objects and frees them again, over and over, and another one of the same
+// cache keeps a few each time, on the same P, then it is always the first that
+// reaches the sheaf's end, and it is blamed for what the second keeps. To tell them
+// apart the objects would have to be followed, at a cost to each Free. The cache
+// that is named is the right one even then, and so are its figures.
 package heapprof
 
 import (
@@ -178,8 +183,8 @@ type Takes struct {
 	list [8]Take
 }
 
-// Add adds one. Context: any.
-func (t *Takes) Add(e Take) {
+// Took adds one. Context: any.
+func (t *Takes) Took(e Take) {
 	if t != nil && t.n < len(t.list) {
 		t.list[t.n] = e
 		t.n++

@@ -1,0 +1,109 @@
+package heapprof
+
+import (
+	"math"
+	"testing"
+)
+
+// in returns what sites have in use by a read, in percent of live.
+func in(p *Profile, live int64, out func(head, id uint32) (int, bool)) map[*Site]int64 {
+	uses := make(map[*Site]int64)
+	for _, u := range p.Read(live, out) {
+		uses[u.Site] = u.InUse
+	}
+	return uses
+}
+
+// note notes a take out of one slab.
+func note(p *Profile, s *Site, id, out, n uint32) {
+	var t Takes
+	t.Took(Take{id, out, n})
+	p.Note(s, &t)
+}
+
+// Shares follow what was taken and what came back.
+func TestSharesOfASlab(t *testing.T) {
+	defer SetRate(SetRate(1))
+	var p Profile
+	a, b := new(Site), &Site{PCs: []uintptr{1}}
+	id := p.Sample(7, 4096)
+	if id == 0 {
+		t.Fatal("at rate 1 a slab was not sampled")
+	}
+	out, there := 100, true
+	now := func(head, i uint32) (int, bool) {
+		if head != 7 || i != id {
+			t.Errorf("asked for slab %d at %d", i, head)
+		}
+		return out, there
+	}
+	note(&p, a, id, 0, 100)
+	if got := in(&p, 100, now); got[a] != 100 || len(got) != 1 {
+		t.Errorf("a took 100: %v", got)
+	}
+	note(&p, b, id, 10, 90) // 90 of a's came back
+	if got := in(&p, 1000, now); got[a] != 100 || got[b] != 900 {
+		t.Errorf("10 of a's and 90 of b's, of 1000 live: %v", got)
+	}
+	note(&p, b, id, 0, 100) // all came back
+	if got := in(&p, 100, now); got[b] != 100 || len(got) != 1 {
+		t.Errorf("all came back, and b took 100: %v", got)
+	}
+	out = 0
+	if got := in(&p, 0, now); len(got) != 0 {
+		t.Errorf("all came back: %v", got)
+	}
+	out, there = 5, false // the memory is another cache's
+	if got := in(&p, 33, now); got[nil] != 33 || len(got) != 1 {
+		t.Errorf("the slab is gone: %v", got)
+	}
+	if len(p.slabs) != 0 {
+		t.Error("a slab that is gone was not forgotten")
+	}
+	note(&p, a, id, 0, 1) // too late
+}
+
+// Gaps are as long as the rate on average, and slabs are sampled as the formula says.
+func TestSamplesAreOneInRate(t *testing.T) {
+	defer SetRate(SetRate(1 << 20))
+	const n = 200000
+	sum := 0.0
+	for range n {
+		sum += float64(NextGap())
+	}
+	if mean := sum / n; math.Abs(mean/(1<<20)-1) > 0.02 { // 9 standard errors
+		t.Errorf("the mean gap is %v", mean)
+	}
+	var p Profile
+	weights, got := 0.0, 0
+	for range n {
+		if id := p.Sample(1, 32<<10); id != 0 {
+			weights += p.slabs[id].weight
+			got++
+		}
+	}
+	if math.Abs(weights/n-1) > 0.12 || got < n/64 { // 9 standard errors
+		t.Errorf("%d of %d slabs, which weigh %v", got, n, weights)
+	}
+	SetRate(0)
+	if id := p.Sample(1, 1<<30); id != 0 {
+		t.Error("a slab is sampled without a rate")
+	}
+	if NextGap() <= 0 {
+		t.Error("a gap without a rate")
+	}
+}
+
+// Equal stacks are one Site.
+func TestHere(t *testing.T) {
+	var s [3]*Site
+	for i := range s {
+		s[i] = Here(0)
+	}
+	if s[0] != s[1] || s[1] != s[2] || len(s[0].PCs) == 0 {
+		t.Error("one place is several sites")
+	}
+	if Here(0) == s[0] {
+		t.Error("two places are one site")
+	}
+}
