@@ -13,7 +13,8 @@
 //   - [quiesce/gfp], the flags that say what an allocation may do;
 //   - [quiesce/preempt] and [quiesce/lock], contexts in which nothing may
 //     block, and locks for them;
-//   - [quiesce/lockdep], which proves locks and contexts right from one run.
+//   - [quiesce/lockdep], which proves locks and contexts right from one run;
+//   - [quiesce/inspect], which shows what all of these are doing.
 //
 // A map in use:
 //

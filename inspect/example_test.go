@@ -39,7 +39,7 @@ func ExampleSnapshot() {
 	// squares 10
 }
 
-// Labels say of which slab cache each sample is: -tagfocus cache=NAME.
+// Labels say of which slab cache each sample is: -tagfocus=cache=NAME.
 func ExampleWriteHeapProfile() {
 	f, err := os.CreateTemp("", "heap*.pb.gz")
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 	"quiesce/slab"
 )
 
-type object struct{ words [6]uint64 }
+type object [6]uint64
 
 // checkSlabs checks the identities of every slab cache of an allocator.
 func checkSlabs(t *testing.T, s inspect.State, allocator string) {

@@ -79,8 +79,8 @@ func (s *Set[T]) Remove(p *T, label string) {
 		s.dropLocked(label, s.of[label])
 	}
 	s.mu.Unlock()
-	s.reading.Lock() // and wait for one that found it before
-	s.reading.Unlock()
+	s.reading.Lock() // wait for one that found it before
+	defer s.reading.Unlock()
 }
 
 // isLocked reports whether an object has a label.

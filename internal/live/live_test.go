@@ -11,7 +11,7 @@ import (
 	"quiesce/internal/testkit"
 )
 
-type thing struct{ n [4]int }
+type thing [4]int
 
 func labels(s *Set[thing]) (all []string) {
 	for _, e := range s.All() {
