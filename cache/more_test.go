@@ -199,6 +199,11 @@ func TestACacheThatIsNotClosedIsCleanedUp(t *testing.T) {
 		pages.Shrink()
 		return pages.Stats().InUse == 0
 	})
+	eventually(t, "the cleanup has returned", func() bool {
+		sharing.mu.Lock()
+		defer sharing.mu.Unlock()
+		return sharing.of[pages] == nil
+	})
 	if err := pages.Close(); err != nil {
 		t.Error(err)
 	}
