@@ -93,7 +93,7 @@ var (
 	runsLine   = regexp.MustCompile(`(?m)^=== (?:RUN|CONT) +(\S+)$`)
 	failsLine  = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
 	saysLine   = regexp.MustCompile(`(?m)^ +\w+_test\.go:\d+: (.+)$`)
-	diesLine   = regexp.MustCompile(`(?m)^(?:panic|fatal error): (.+?)(?: \[recovered.*)?$`)
+	diesLine   = regexp.MustCompile(`(?m)^(?:panic: |(?:fatal error: )+)(.+?)(?: \[recovered.*)?$`)
 	faultLine  = regexp.MustCompile(`(?m)^(?:unexpected fault address|SIG[A-Z]+:) .*$`)
 	skipsLine  = regexp.MustCompile(`(?m)^--- SKIP: (\S+)`)
 	noTestLine = regexp.MustCompile(`(?m)^testing: warning: no tests to run$`)
