@@ -12,7 +12,10 @@ import (
 	"testing"
 
 	"quiesce/bench/internal/harness"
+	"quiesce/bench/internal/harness/harnesstest"
 )
+
+func TestMain(m *testing.M) { harnesstest.Main(m, childArg, child, command) }
 
 func TestFormats(t *testing.T) {
 	for _, c := range []struct {
@@ -66,7 +69,7 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
-	if status := command([]string{"-short", "-json", "-traces", dir, "-run", "lirs|zipf"}, &out, &errs); status != harness.ExitOK {
+	if status := command([]string{"-short", "-json", "-traces", dir, "-run", "^(lirs|zipf)"}, &out, &errs); status != harness.ExitOK {
 		t.Fatalf("status %d: %s", status, errs.String())
 	}
 	var rep Report

@@ -69,6 +69,42 @@ func sized(m sizeMix, short bool) *trace {
 	return t
 }
 
+// A workload for whole caches is about largerBytes of values, of which a tenth has room.
+const (
+	largerBytes = 640 << 20
+	largerPart  = 10
+)
+
+// larger is a Zipf workload for whole caches.
+func larger(m sizeMix, short bool) *trace {
+	rng, keys := rand.New(rand.NewPCG(8, 8)), 4*million
+	left := largerBytes
+	if short {
+		left /= 100
+	}
+	t := &trace{name: m.name}
+	for left > 0 && len(t.sizes) < keys {
+		t.sizes = append(t.sizes, m.next(rng))
+		left -= keySize + int(t.sizes[len(t.sizes)-1])
+	}
+	// Each key has its rank; most are asked for a few times.
+	for range 5 * len(t.sizes) {
+		t.requests = append(t.requests, uint32(zipf(rng, float64(len(t.sizes)))))
+	}
+	t.keys = len(t.sizes)
+	return t
+}
+
+// sizeMixes returns the distribution of this program, and those in a directory.
+func sizeMixes(dir string) ([]sizeMix, error) {
+	mixes := []sizeMix{builtinSizes}
+	if dir == "" {
+		return mixes, nil
+	}
+	more, err := sizesIn(dir)
+	return append(mixes, more...), err
+}
+
 // sizesIn reads the distributions that CacheLib publishes: NAME-sizes.json.
 func sizesIn(dir string) (ms []sizeMix, err error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*-sizes.json"))

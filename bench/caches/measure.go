@@ -42,6 +42,10 @@ type Report struct {
 	Rows     []*Row    `json:"rows"`
 	Sized    []*Row    `json:"sized"` // capacity in bytes
 	Verdicts []verdict `json:"verdicts"`
+
+	Sheets  []Sheet           `json:"sheets"`
+	Targets []harness.Verdict `json:"targets"`
+	Failed  []string          `json:"failed"`
 }
 
 // findJobs lists the rows that are wanted.
@@ -77,13 +81,9 @@ func findJobs(o options, want *regexp.Regexp) (jobs []job, err error) {
 			add(job{name: t.name, trace: t, capacity: t.keys / part})
 		}
 	}
-	mixes := []sizeMix{builtinSizes}
-	if o.sizes != "" {
-		more, err := sizesIn(o.sizes)
-		if err != nil {
-			return nil, err
-		}
-		mixes = append(mixes, more...)
+	mixes, err := sizeMixes(o.sizes)
+	if err != nil {
+		return nil, err
 	}
 	for _, m := range mixes {
 		t := sized(m, o.short)
@@ -107,11 +107,16 @@ func traceName(path string) string {
 	return name
 }
 
-// measure measures the jobs.
-func measure(ctx context.Context, jobs []job, o options, errs io.Writer) (*Report, error) {
-	rep := &Report{Machine: harness.ThisMachine(), Count: o.count, Short: o.short}
+// measure measures the jobs and the sheets.
+func measure(ctx context.Context, jobs []job, sheets []sheet, o options, errs io.Writer) (*Report, error) {
+	rep := &Report{Machine: harness.ThisMachine(), Count: o.count, Short: o.short,
+		Sheets: []Sheet{}, Targets: []harness.Verdict{}, Failed: []string{}}
 	prog := harness.NewProgress("caches", errs)
+	defer prog.End()
 	prog.Total = len(jobs)
+	for _, r := range runsOf(sheets) {
+		prog.Total += len(r.brands) * o.count
+	}
 	var last *trace
 	var lastPath string
 	for _, j := range jobs {
@@ -143,7 +148,11 @@ func measure(ctx context.Context, jobs []job, o options, errs io.Writer) (*Repor
 		}
 	}
 	rep.Verdicts = judge(rep)
-	return rep, nil
+	err := rep.measureSheets(ctx, sheets, prog)
+	for _, f := range rep.Failed {
+		prog.Line("failed: " + f)
+	}
+	return rep, err
 }
 
 func (j job) measure(ctx context.Context, count int) (*Row, error) {

@@ -62,6 +62,9 @@ func judge(rep *Report) (vs []verdict) {
 }
 
 func (rep *Report) missed() bool {
+	if harness.CountVerdicts(rep.Targets, harness.Missed) > 0 {
+		return true
+	}
 	for _, v := range rep.Verdicts {
 		if !v.Held {
 			return true
@@ -89,6 +92,11 @@ func render(w io.Writer, rep *Report) {
 	renderRows(w, "Traces, capacity in entries", rep.Rows, true)
 	renderRows(w, "Generated workloads, capacity in entries", rep.Rows, false)
 	renderSized(w, rep.Sized)
+	rep.renderSheets(w)
+	harness.PrintVerdicts(w, "Must hold for whole caches, with 2 goroutines", rep.Targets)
+	for _, f := range rep.Failed {
+		put("failed: " + harness.FirstLine(f))
+	}
 	if len(rep.Verdicts) == 0 {
 		return
 	}

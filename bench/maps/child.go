@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"quiesce/bench/internal/harness"
@@ -160,7 +159,7 @@ func look[K key](t *task) error {
 	}
 	t.figure("build", (now()-start)/float64(t.keys))
 	if t.wants("gc.1") {
-		t.figure("gc.1."+m.ways()[0].name, gcCycle())
+		t.figure("gc.1."+m.ways()[0].name, harness.GCCycle())
 	}
 
 	order := shuffled(t.keys, most)
@@ -246,65 +245,9 @@ func (l *looks[K]) cycle(n int, part func(from, to int) (wrong int)) func(g int)
 	}
 }
 
-// together runs a work in n goroutines at once: work(g) makes a function of
-// goroutine g, that is called again and again. The figure is the wall time by
-// the operations of all goroutines; the median of the batches.
+// together runs a work in n goroutines at once, as harness.Together does.
 func (t *task) together(name string, n int, work func(g int) func() (ops, wrong int)) error {
-	rates := make([][]float64, n) // operations a ns, of each batch
-	wrong, all := make([]int, n), make([]int, n)
-	var done, ready sync.WaitGroup
-	gate := make(chan struct{})
-	for g := range n {
-		ready.Add(1)
-		done.Go(func() {
-			step := work(g)
-			rate := make([]float64, 0, t.batches)
-			ready.Done()
-			<-gate
-			for b := -1; b < t.batches; b++ { // the first one is the warm-up
-				ops, start := 0, now()
-				end := start
-				for end-start < t.ns {
-					k, bad := step()
-					ops += k
-					wrong[g] += bad
-					end = now()
-				}
-				all[g] += ops
-				if b >= 0 {
-					rate = append(rate, float64(ops)/(end-start))
-				}
-			}
-			rates[g] = rate
-		})
-	}
-	ready.Wait()
-	close(gate)
-	done.Wait()
-	v := make([]float64, t.batches)
-	for b := range v {
-		sum := 0.0
-		for g := range n {
-			sum += rates[g][b]
-		}
-		v[b] = 1 / sum
-	}
-	t.figure(name, harness.Median(v))
-	for g := range n {
-		if err := wrongIf(wrong[g], "%d results of %s", all[g], name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// gcCycle is the time of a collection, in ns.
-func gcCycle() float64 {
-	v := make([]float64, 3)
-	for i := range v {
-		start := now()
-		runtime.GC()
-		v[i] = now() - start
-	}
-	return harness.Median(v)
+	perOp, ops, wrong := harness.Together(n, t.batches, t.ns, work)
+	t.figure(name, perOp)
+	return wrongIf(wrong, "%d results of %s", ops, name)
 }

@@ -37,19 +37,9 @@ type Group struct {
 
 // Row is a peer's figures, one for each column.
 type Row struct {
-	Name  string `json:"name"`
-	Base  bool   `json:"base"`
-	Cells []Cell `json:"cells"`
-}
-
-// Cell is a figure. Without rounds it was not measured; a ratio of 0 says that
-// the base was not.
-type Cell struct {
-	Value  float64   `json:"value"`
-	Ratio  float64   `json:"ratio"`
-	Spread float64   `json:"spread_percent"`
-	Noisy  bool      `json:"noisy"`
-	Rounds []float64 `json:"rounds"`
+	Name  string         `json:"name"`
+	Base  bool           `json:"base"`
+	Cells []harness.Cell `json:"cells"`
 }
 
 // resultKey is what a result belongs to.
@@ -209,14 +199,8 @@ func summarize(groups []group, all results, count int) []Group {
 			for _, c := range g.columns {
 				values := figure(all, c.job, r.peer.id, c.name(r.way), count)
 				bases := figure(all, c.job, base.peer.id, c.name(base.way), count)
-				value, ratio, spread := harness.Compare("v", values, bases)
-				cell := Cell{Value: value / c.scale, Ratio: ratio, Spread: spread, Noisy: spread > harness.NoisySpread, Rounds: []float64{}}
-				for _, f := range values {
-					if f != nil {
-						cell.Rounds = append(cell.Rounds, f["v"]/c.scale)
-						measured = true
-					}
-				}
+				cell := harness.NewCell(values, bases, c.scale)
+				measured = measured || len(cell.Rounds) > 0
 				row.Cells = append(row.Cells, cell)
 			}
 			if measured {

@@ -57,15 +57,3 @@ func render(w io.Writer, rep *Report) {
 		put("failed: " + harness.FirstLine(f))
 	}
 }
-
-// String is a figure and its ratio.
-func (c *Cell) String() string {
-	if len(c.Rounds) == 0 {
-		return "-"
-	}
-	mark := " "
-	if c.Noisy {
-		mark = "~"
-	}
-	return fmt.Sprintf("%s %4s%s", harness.NS(c.Value), harness.Ratio(c.Ratio), mark)
-}

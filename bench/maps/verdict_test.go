@@ -82,7 +82,7 @@ func TestTheTableFits80Columns(t *testing.T) {
 		for _, r := range g.rows {
 			row := Row{Name: r.name}
 			for range g.columns {
-				row.Cells = append(row.Cells, Cell{Value: 9876.5, Ratio: 98.76, Noisy: true, Rounds: []float64{1}})
+				row.Cells = append(row.Cells, harness.Cell{Value: 9876.5, Ratio: 98.76, Noisy: true, Rounds: []float64{1}})
 			}
 			out.Rows = append(out.Rows, row)
 		}
