@@ -27,8 +27,9 @@ func SetHeapProfileRate(bytes int) (was int) { return int(heapprof.SetRate(int64
 //	go tool pprof -top heap.pb.gz
 //
 // in use now (inuse_objects, inuse_space) and taken in total (alloc_objects,
-// alloc_space). Each sample has the slab cache and its allocator as labels: -tagfocus=cache=sessions. Call sites are outside of this library: those that called a map,
-// a cache or package slab.
+// alloc_space). Each sample has the slab cache and its allocator as labels, for
+// -tagfocus=cache=sessions. Call sites are outside of this library: those that called
+// a map, a cache or package slab.
 //
 // What a slab cache has in use adds up to its live objects; the distribution over its
 // call sites is an estimate from samples. A cache of which nothing was sampled, since

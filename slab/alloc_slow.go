@@ -67,7 +67,8 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 	}
 	if in != 0 {
 		took := int64(c.sheaf(in).n)
-		off, samples := c.install(s, in)
+		samples := c.used(s, uint32(took))
+		off := c.install(s, in)
 		s.exit()
 		race.Enable()
 		if samples > 0 {
@@ -85,16 +86,15 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 }
 
 // install takes one object out of in and makes in the main sheaf. The old one
-// is empty. What of it the profile samples is noted by noteTotal.
+// is empty.
 //
 //go:norace
-func (c *cache) install(s *slot, in num) (off uint32, samples int) {
+func (c *cache) install(s *slot, in num) (off uint32) {
 	m := c.sheaf(in)
-	samples = c.used(s, m.n)
 	m.n--
 	off = m.obj[m.n]
 	c.putEmpty(s, atomic.SwapUint32(&s.main, in)) // ord:slot
-	return off, samples
+	return off
 }
 
 // refill serves an allocation that found no cached object, not pinned any
@@ -153,7 +153,7 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 	defer c.checkStock(int64(n), left, asked) // with no sheaf in hand
 	if e == 0 {
 		if n == 0 {
-			return c.fromDepot(f)
+			return c.fromDepot()
 		}
 		return c.pointer(one[0])
 	}
@@ -163,10 +163,10 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 		} else {
 			c.pushEmpty(e)
 		}
-		return c.fromDepot(f)
+		return c.fromDepot()
 	}
 	c.sheaf(e).fill(dst, n)
-	return c.useSheaf(e, f)
+	return c.useSheaf(e)
 }
 
 // emptySheaf finds or makes an empty sheaf, and returns 0 if there is no memory
@@ -203,17 +203,14 @@ func (c *cache) arrayOf(e num) []uint32 {
 // the next allocations find it.
 //
 //go:norace
-func (c *cache) useSheaf(e num, f gfp.Flags) unsafe.Pointer {
+func (c *cache) useSheaf(e num) unsafe.Pointer {
 	race.Disable()
 	s := c.enter()
 	c.admit(s)
 	if c.sheaf(s.main).n == 0 { // ord:slot-busy
-		off, samples := c.install(s, e)
+		off := c.install(s, e)
 		s.exit()
 		race.Enable()
-		if samples > 0 {
-			c.noteTotal(samples, f)
-		}
 		return c.pointer(off)
 	}
 	s.exit()
@@ -230,9 +227,9 @@ func (c *cache) useSheaf(e num, f gfp.Flags) unsafe.Pointer {
 }
 
 // fromDepot tries the depot once more: a sheaf may have come in since.
-func (c *cache) fromDepot(f gfp.Flags) unsafe.Pointer {
+func (c *cache) fromDepot() unsafe.Pointer {
 	if e := c.popFull(); e != 0 {
-		return c.useSheaf(e, f)
+		return c.useSheaf(e)
 	}
 	return nil
 }

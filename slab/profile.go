@@ -13,9 +13,9 @@ import (
 // What the slow paths note for the profile of package inspect; package heapprof has
 // the argument. There are two places:
 //
-//	install     a sheaf becomes a P's main sheaf. Its bytes are taken off slot.gap,
-//	            which is the slot's owner's. The call in which that is used up is
-//	            noted when it is not pinned any more
+//	reuse       a sheaf of the depot becomes a P's main sheaf. Its bytes are taken off
+//	            slot.gap, which is the slot's owner's. The call in which that is used
+//	            up is noted when it is not pinned any more
 //	tryRefill,  a slab is made, or objects leave one. A sampled slab has its number in
 //	fillOne     Meta.Back of its first page, under mu. Zero: it is not sampled, so that
 //	            nothing but that word is looked at
@@ -62,7 +62,7 @@ func (c *cache) sampleSlab(p unsafe.Pointer, order int, f gfp.Flags) (id uint32)
 // noteTakes notes what was taken out of sampled slabs under mu.
 func (c *cache) noteTakes(t *heapprof.Takes, f gfp.Flags) {
 	if t.Any() && mayNote(f) {
-		c.profile.Note(heapprof.Here(1), t)
+		c.profile.Note(heapprof.Here(1), t, int64(c.size))
 		c.profile.Sweep(c.sampledOut)
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"testing"
 )
 
-// in returns what sites have in use by a read, in percent of live.
+// in returns what sites have in use by a read.
 func in(p *Profile, live int64, out func(head, id uint32) (int, bool)) map[*Site]int64 {
 	uses := make(map[*Site]int64)
 	for _, u := range p.Read(live, out) {
-		uses[u.Site] = u.InUse
+		if u.InUse > 0 {
+			uses[u.Site] = u.InUse
+		}
 	}
 	return uses
 }
@@ -18,7 +20,7 @@ func in(p *Profile, live int64, out func(head, id uint32) (int, bool)) map[*Site
 func note(p *Profile, s *Site, id, out, n uint32) {
 	var t Takes
 	t.Took(Take{id, out, n})
-	p.Note(s, &t)
+	p.Note(s, &t, 16)
 }
 
 // Shares follow what was taken and what came back.
@@ -61,9 +63,15 @@ func TestSharesOfASlab(t *testing.T) {
 		t.Error("a slab that is gone was not forgotten")
 	}
 	note(&p, a, id, 0, 1) // too late
+	p.Total(b, 5)
+	for _, u := range p.Read(0, now) {
+		if want := map[*Site]int64{a: 100 * 16, b: 190*16 + 5*reuse}[u.Site]; u.TotalBytes != want {
+			t.Errorf("%d bytes in total, want %d", u.TotalBytes, want)
+		}
+	}
 }
 
-// Gaps are as long as the rate on average, and slabs are sampled as the formula says.
+// Gaps are as long as they should be on average, and slabs are sampled as the formula says.
 func TestSamplesAreOneInRate(t *testing.T) {
 	defer SetRate(SetRate(1 << 20))
 	const n = 200000
@@ -71,7 +79,7 @@ func TestSamplesAreOneInRate(t *testing.T) {
 	for range n {
 		sum += float64(NextGap())
 	}
-	if mean := sum / n; math.Abs(mean/(1<<20)-1) > 0.02 { // 9 standard errors
+	if mean := sum / n / reuse; math.Abs(mean/(1<<20)-1) > 0.02 { // 9 standard errors
 		t.Errorf("the mean gap is %v", mean)
 	}
 	var p Profile
