@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/internal/stall"
 	"quiesce/internal/testkit"
 )
 
@@ -51,6 +52,13 @@ func reportedTwice(begin func(release chan struct{}) (barrier func())) {
 	ended := testkit.Async(begin(release))
 	for end := time.Now().Add(20 * time.Second); strings.Count(sink.String(), "\n") < 2 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
+	}
+	// What package inspect shows says the same.
+	if f := figures(); len(f.Running) != 1 || !strings.Contains(strings.ToLower(f.Running[0].Func), "blocks.func1") || f.Running[0].Ran <= 0 {
+		fmt.Printf("running: %+v\n", f.Running)
+	}
+	if h := stall.History(); len(h) < 2 || h[0].Kind != "callback" || !strings.Contains(strings.ToLower(h[0].What), "blocks.func1") {
+		fmt.Printf("history: %+v\n", h)
 	}
 	close(release)
 	<-ended

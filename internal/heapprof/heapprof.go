@@ -61,8 +61,8 @@ import (
 // DefaultRate is how many bytes there are to a sample.
 const DefaultRate = 512 << 10
 
-// reuse is how many times rarer samples of what is reused are: a stack costs some
-// 12,000 instructions, and two million bytes that come back in sheaves 1.6 million.
+// reuse is how many times rarer samples of what is reused are, which costs less than
+// what is taken out of slabs: a stack costs some 12,000 instructions.
 const reuse = 4
 
 const (

@@ -33,3 +33,24 @@ func TestCostsAreAskedWhenTheyAreWanted(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+func TestHistoryHasTheLastEvents(t *testing.T) {
+	for i := range eventsMost + 5 {
+		Record(Event{Kind: "callback", Lasted: time.Duration(i)})
+	}
+	h := History()
+	if len(h) != eventsMost || h[0].Lasted != 5 || h[eventsMost-1].Lasted != eventsMost+4 || h[0].When.IsZero() {
+		t.Errorf("%d events: %+v", len(h), h)
+	}
+}
+
+func TestCurrentIsTheStallUntilItEnds(t *testing.T) {
+	Begin("a pinned reader", time.Minute)
+	if reader, since := Current(); reader != "a pinned reader" || since < time.Minute {
+		t.Errorf("%q, %v", reader, since)
+	}
+	End()
+	if reader, since := Current(); reader != "" || since != 0 {
+		t.Errorf("%q, %v", reader, since)
+	}
+}
