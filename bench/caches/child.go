@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
 	"time"
 
 	"quiesce/bench/internal/harness"
@@ -100,9 +99,6 @@ func (t *task) run() error {
 	}
 	return fmt.Errorf("no such work: %q", t.Kind)
 }
-
-// wants reports whether a work is to be measured.
-func (t *task) wants(work string) bool { return slices.Contains(t.Works, work) }
 
 func (t *task) figure(name string, value float64) {
 	fmt.Fprintf(t.out, "figure %s %.4f\n", name, value)

@@ -79,15 +79,18 @@ const bystand = 64
 func (t *task) bystand(s store, n int) {
 	var over atomic.Bool
 	var others sync.WaitGroup
+	rng := rand.New(rand.NewPCG(1, 5))
+	probes := make([]probe, min(n, 50_000)) // the bystander's is all the garbage
+	for i := range probes {
+		probes[i] = probeOf(rng.IntN(n))
+	}
 	others.Go(func() {
 		read, v := s.reader(), make([]byte, valueSize)
-		rng := rand.New(rand.NewPCG(1, 5))
 		for i := 0; i == 0 || !over.Load(); i++ {
-			p := probeOf(rng.IntN(n))
-			if i%20 == 0 {
-				s.set(&p, stamp(v, &p))
+			if p := &probes[i%len(probes)]; i%20 == 0 {
+				s.set(p, stamp(v, p))
 			} else {
-				read(&p)
+				read(p)
 			}
 		}
 	})
