@@ -130,8 +130,8 @@ func report(flavour string, readers int64, wait *backoff, at stallSite) {
 	if wait.reports == 1 {
 		stalls.Add(1) // ord:stat
 	}
-	since := time.Duration(wait.waited)
-	stall.Begin(readerOf[flavour], since)
+	since, reader := time.Duration(wait.waited), readerOf[flavour]
+	stall.Begin(reader, since)
 	attrs := []slog.Attr{
 		slog.String("flavour", flavour),
 		slog.Int64("readers", readers),
@@ -142,7 +142,7 @@ func report(flavour string, readers int64, wait *backoff, at stallSite) {
 	// On a goroutine of its own, and of no bubble: the log handler is user code,
 	// and may even wait for a grace period.
 	sys.Go(func() {
-		stall.Record(stall.Event{Kind: "reader", What: readerOf[flavour], Lasted: since})
+		stall.Record(stall.Event{Kind: "reader", What: reader, Lasted: since})
 		logStall(attrs, at)
 	})
 }
