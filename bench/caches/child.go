@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -16,10 +15,6 @@ import (
 // childArg as the first argument makes this program such a process. The second is its
 // task.
 const childArg = "child"
-
-// exitWrong is a child's status after a look-up that found another key's value, or
-// when what became of the entries does not add up.
-const exitWrong = 3
 
 // task is what a child is to do.
 type task struct {
@@ -49,11 +44,6 @@ const (
 	kindStorm  = "storm"
 )
 
-// wrongError says that a cache gave wrong results.
-type wrongError struct{ what string }
-
-func (e wrongError) Error() string { return "WRONG RESULT: " + e.what }
-
 // child measures and returns the exit status.
 func child(args []string, out, errs io.Writer) int {
 	var t task
@@ -68,17 +58,7 @@ func child(args []string, out, errs io.Writer) int {
 		}
 		err = t.run()
 	}
-	var bad wrongError
-	switch {
-	case errors.As(err, &bad):
-		fmt.Fprintln(errs, err)
-		return exitWrong
-	case err != nil:
-		fmt.Fprintln(errs, err)
-		return harness.ExitFailed
-	}
-	t.figure("ok", 1)
-	return harness.ExitOK
+	return harness.ChildStatus(err, errs, func() { t.figure("ok", 1) })
 }
 
 func (t *task) run() error {

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+
+	"quiesce/bench/internal/harness"
 )
 
 // replay replays a trace with sizes on a cache with so much memory.
@@ -40,7 +42,7 @@ func (t *task) replay() error {
 			hits++
 			hitBytes += float64(size)
 		case wrong:
-			return wrongError{fmt.Sprintf("of key %d", n)}
+			return harness.WrongError{What: fmt.Sprintf("of key %d", n)}
 		default:
 			s.set(&p, stamp(value[:size], &p))
 			if wait != nil {

@@ -54,7 +54,7 @@ func (t *task) memory() error {
 		case hit:
 			there++
 		case wrong:
-			return wrongError{fmt.Sprintf("of key %d", p.n)}
+			return harness.WrongError{What: fmt.Sprintf("of key %d", p.n)}
 		}
 	}
 	if there == 0 && t.brand != &none {

@@ -30,7 +30,7 @@ func (t *task) get() error {
 		case hit:
 			found++
 		case wrong:
-			return wrongError{fmt.Sprintf("of key %d", probes[i].n)}
+			return harness.WrongError{What: fmt.Sprintf("of key %d", probes[i].n)}
 		}
 	}
 	t.figure("hits", 100*float64(found)/float64(n))
@@ -87,7 +87,7 @@ func (t *task) speed(s store, probes []probe, work, figure string, goroutines in
 	t.figure(figure, perOp)
 	t.figure("allocs."+figure, float64(mallocs()-before)/float64(ops))
 	if bad > 0 {
-		return wrongError{fmt.Sprintf("%d of %d results of %s", bad, ops, work)}
+		return harness.WrongError{What: fmt.Sprintf("%d of %d results of %s", bad, ops, work)}
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (t *task) load() error {
 		clear(misses)
 		perOp, ops, bad := harness.Together(goroutines, t.Batches, t.NS, step)
 		if bad > 0 {
-			return wrongError{fmt.Sprintf("%d of %d results of %s", bad, ops, w)}
+			return harness.WrongError{What: fmt.Sprintf("%d of %d results of %s", bad, ops, w)}
 		}
 		t.figure(w, perOp)
 		t.figure("hits."+w, 100*(1-float64(misses[0]+misses[1])/float64(ops)))

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"quiesce/bench/internal/harness"
 )
 
 const (
@@ -77,7 +79,7 @@ func (t *task) storm() error {
 	t.figure("sets", float64(sets.Load())/time.Since(start).Seconds())
 	runtime.KeepAlive(s)
 	if bad.Load() > 0 {
-		return wrongError{"of a look-up in the storm"}
+		return harness.WrongError{What: "of a look-up in the storm"}
 	}
 	if c, ok := s.(ourStats); ok {
 		return allAccounted(c)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"quiesce/bench/internal/harness"
 	"quiesce/cache"
 	"quiesce/rcu"
 )
@@ -17,7 +18,7 @@ type ourStats interface{ Stats() cache.Stats }
 func allAccounted(c ourStats) error {
 	s := c.Stats()
 	if n := uint64(s.Entries) + s.Evictions + s.Expirations + s.Deletes + s.Replaced + s.Cleared + s.Dropped; n != s.Sets {
-		return wrongError{fmt.Sprintf("%d entries were stored, %d are there or have left: %+v", s.Sets, n, s)}
+		return harness.WrongError{What: fmt.Sprintf("%d entries were stored, %d are there or have left: %+v", s.Sets, n, s)}
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func (rep *Report) rounds(ctx context.Context, r run, self string, all results, 
 				broken[b] = true
 				rep.Failed = append(rep.Failed, fmt.Sprintf("%s %s, %s: %v", r.task.Kind, r.task.Trace, b.name, err))
 				var exit *exec.ExitError
-				if errors.As(err, &exit) && exit.ExitCode() == exitWrong {
+				if errors.As(err, &exit) && exit.ExitCode() == harness.ExitWrong {
 					return fmt.Errorf("%w: %s, %s: %w", errWrong, r.task.Kind, b.name, err)
 				}
 				continue

@@ -122,7 +122,7 @@ func TestAWrongValueIsAnError(t *testing.T) {
 	for _, kind := range []string{kindGet, kindLoad, kindMemory, kindStorm} {
 		text, _ := json.Marshal(task{Brand: "bad", Kind: kind, Works: []string{"load.1"}, Entries: 2000, NS: 1000, Batches: 1, Seconds: 0.01, Bytes: mib})
 		var out, errs bytes.Buffer
-		if status := child([]string{string(text)}, &out, &errs); status != exitWrong || !strings.Contains(errs.String(), "WRONG") {
+		if status := child([]string{string(text)}, &out, &errs); status != harness.ExitWrong || !strings.Contains(errs.String(), "WRONG") {
 			t.Errorf("%s: status %d, %s", kind, status, errs.String())
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -18,9 +17,6 @@ import (
 // childArg as the first argument makes this program such a process. The others
 // are the peer, and the C program's.
 const childArg = "child"
-
-// exitWrong is a child's status after a look-up with a wrong result.
-const exitWrong = 3
 
 // task is what a child is to do.
 type task struct {
@@ -42,17 +38,7 @@ func child(args []string, out, errs io.Writer) int {
 		}
 		err = t.run()
 	}
-	var wrong wrongError
-	switch {
-	case errors.As(err, &wrong):
-		fmt.Fprintln(errs, err)
-		return exitWrong
-	case err != nil:
-		fmt.Fprintln(errs, err)
-		return harness.ExitFailed
-	}
-	t.figure("ok", 1)
-	return harness.ExitOK
+	return harness.ChildStatus(err, errs, func() { t.figure("ok", 1) })
 }
 
 func parseTask(args []string) (*task, error) {
@@ -102,16 +88,11 @@ func (t *task) figure(name string, value float64) {
 	fmt.Fprintf(t.out, "figure %s %.3f\n", name, value)
 }
 
-// wrongError says that a map gave wrong results.
-type wrongError struct{ what string }
-
-func (e wrongError) Error() string { return "WRONG RESULT: " + e.what }
-
 func wrongIf(n int, format string, args ...any) error {
 	if n == 0 {
 		return nil
 	}
-	return wrongError{fmt.Sprintf("%d of ", n) + fmt.Sprintf(format, args...)}
+	return harness.WrongError{What: fmt.Sprintf("%d of ", n) + fmt.Sprintf(format, args...)}
 }
 
 var started = time.Now()

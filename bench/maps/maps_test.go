@@ -224,7 +224,7 @@ func TestAWrongResultEndsTheRun(t *testing.T) {
 	subjects = append(slices.Clone(subjects), p)
 	for _, mode := range []string{"uint64:hit.1,", "grow", "rss"} {
 		var out, errs bytes.Buffer
-		if status := child(tiny("forgetful", mode, 100), &out, &errs); status != exitWrong || !strings.Contains(errs.String(), "WRONG RESULT") {
+		if status := child(tiny("forgetful", mode, 100), &out, &errs); status != harness.ExitWrong || !strings.Contains(errs.String(), "WRONG RESULT") {
 			t.Errorf("%s: status %d, %q", mode, status, errs.String())
 		}
 	}
@@ -234,7 +234,7 @@ func TestAWrongResultEndsTheRun(t *testing.T) {
 	err := rep.rounds(context.Background(), &r, 3, results{}, func(p *peer) (harness.Figures, error) {
 		calls++
 		if p == r.peers[1] {
-			return nil, exec.Command("/bin/sh", "-c", fmt.Sprintf("exit %d", exitWrong)).Run()
+			return nil, exec.Command("/bin/sh", "-c", fmt.Sprintf("exit %d", harness.ExitWrong)).Run()
 		}
 		return harness.Figures{"ok": 1}, nil
 	})

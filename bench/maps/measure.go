@@ -169,7 +169,7 @@ func (rep *Report) rounds(ctx context.Context, r *run, count int, all results, m
 				broken[p] = true
 				rep.Failed = append(rep.Failed, fmt.Sprintf("%s, %s keys, %s: %v", r.kind, short(r.keys), p.id, err))
 				var exit *exec.ExitError
-				if errors.As(err, &exit) && exit.ExitCode() == exitWrong {
+				if errors.As(err, &exit) && exit.ExitCode() == harness.ExitWrong {
 					return errWrong
 				}
 				continue
