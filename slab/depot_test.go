@@ -13,6 +13,15 @@ import (
 
 type quarterPage [1024]byte
 
+// heldCache makes a cache on so many Ps, whose service is held.
+func heldCache(t *testing.T, procs int, limit int64, opts ...Option) *Cache[quarterPage] {
+	testkit.Procs(t, procs)
+	c := newTest[quarterPage](t, newPages(t, limit), opts...)
+	holdService(&c.c)
+	countProcs()
+	return c
+}
+
 // wave allocates n objects, frees them for good, and returns how many of them went
 // back to their slabs one by one.
 func wave(t *testing.T, c *Cache[quarterPage], n int) (bulk int) {
@@ -48,10 +57,7 @@ func TestTheDepotFollowsMissesAndPs(t *testing.T) {
 		{"8 Ps, a limit of which the depot may have no more", 8, nil, 64 * depotBytes, false},
 	} {
 		t.Run(x.what, func(t *testing.T) {
-			testkit.Procs(t, x.procs)
-			c := newTest[quarterPage](t, newPages(t, x.limit), x.opts...)
-			holdService(&c.c)
-			countProcs()
+			c := heldCache(t, x.procs, x.limit, x.opts...)
 			for range 3 {
 				wave(t, c, objects)
 			}
@@ -77,11 +83,8 @@ func TestTheDepotFollowsMissesAndPs(t *testing.T) {
 
 // A flood that nobody allocates after comes back cold: in bulk, however many Ps.
 func TestAFloodIsFreedInBulk(t *testing.T) {
-	testkit.Procs(t, 8)
 	const objects = 4 * depotBytes / len(quarterPage{})
-	c := newTest[quarterPage](t, newPages(t, 0))
-	holdService(&c.c)
-	countProcs()
+	c := heldCache(t, 8, 0)
 	if bulk := wave(t, c, objects); bulk < objects/2 {
 		t.Errorf("%d of %d objects were freed in bulk", bulk, objects)
 	}
@@ -91,11 +94,8 @@ func TestAFloodIsFreedInBulk(t *testing.T) {
 
 // Shrink takes the room that misses have added, too.
 func TestShrinkForgetsMisses(t *testing.T) {
-	testkit.Procs(t, 8)
 	const objects = 3 * depotBytes / len(quarterPage{})
-	c := newTest[quarterPage](t, newPages(t, 0))
-	holdService(&c.c)
-	countProcs()
+	c := heldCache(t, 8, 0)
 	for range 4 {
 		wave(t, c, objects)
 	}
