@@ -21,7 +21,7 @@ import (
 	"quiesce/slab"
 )
 
-type object struct{ words [12]uint64 } // 96 bytes
+type object struct{ _ [12]uint64 } // 96 bytes
 
 const size = 96
 
