@@ -48,6 +48,18 @@ var correct = []scenario{
 		together(turn, turn)
 		(<-hand).Close()
 	}},
+	{name: "caches that are closed at the same time", run: func() {
+		pages := newPages(0)
+		<-testkit.AsyncN(8, func(int) {
+			repeat(awhile, func(i int) {
+				c := small(pages)
+				c.FreeRCU(alloc(c, uint64(i)))
+				if err := c.Close(); err != nil {
+					panic(err)
+				}
+			})
+		})
+	}},
 	{name: "Synchronize, then Free", run: func() {
 		c := newCache()
 		replace(c, func(o *object) { rcu.Synchronize(); c.Free(o) })
