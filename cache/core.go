@@ -54,6 +54,7 @@ type core struct {
 	guest  uint32 // an entry that the policy refused; 0: none. See putLocked
 	turn   int    // the ring that is drained next
 	grown  uint64 // of the limit: see growLocked
+	late   late   // what was evicted and is not free yet
 	served bool   // by the service that frees what expired
 	counts counts
 	// drained is counts.sets when a reader drained its ring last, and idle how many

@@ -63,7 +63,9 @@
 // what is stored as long as that does not happen (room.go). So the cache follows
 // whatever the sizes make of the memory, and a Set rarely waits. When sizes change,
 // what stays of the old ones keeps whole slabs; then the entries of the sparsest
-// slabs leave first.
+// slabs leave first. What was evicted is free after a grace period. While readers hold
+// that up a cache gives a sixteenth of its entries and no more: Sets fail, and what
+// the program has in the cache stays.
 //
 // The policy itself (internal/tinylfu) has 8 to 16 bytes for each entry on the Go
 // heap, without pointers.

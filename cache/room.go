@@ -114,17 +114,49 @@ func (c *core) Reclaim(need int64) {
 }
 
 func (c *core) reclaim(need int64) {
-	freed := c.evictSparse(need)
-	if freed > 0 {
+	if !c.mayEvict(need) {
 		return
 	}
-	for freed < need {
+	freed := c.evictSparse(need)
+	for more := freed == 0; more && freed < need; {
 		n := c.shrink(need - freed)
-		if n == 0 {
-			return
-		}
-		freed += n
+		freed, more = freed+n, n > 0
 	}
+	c.evicted(freed)
+}
+
+// The memory of what was evicted is there when a grace period has ended. While a
+// reader holds that up, evicting more brings nothing, and would empty the cache: so
+// a cache evicts a part of what it has, and then none until the grace period ends.
+
+// latePart is that part. Untuned.
+const latePart = 16
+
+// late is what was evicted since the grace period that is waited for.
+type late struct {
+	bytes  int64
+	cookie rcu.Cookie // of the first of it
+}
+
+// mayEvict reports whether entries may be evicted for need bytes.
+func (c *core) mayEvict(need int64) bool {
+	most := max(4*need, c.index.NodeBytes()/latePart)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.late.bytes > 0 && rcu.Poll(c.late.cookie) {
+		c.late.bytes = 0
+	}
+	return c.late.bytes < most
+}
+
+// evicted follows mayEvict.
+func (c *core) evicted(bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.late.bytes == 0 {
+		c.late.cookie = rcu.GetState()
+	}
+	c.late.bytes += bytes
 }
 
 // When sizes change, the entries of the old sizes thin out, and what stays of them
