@@ -33,8 +33,11 @@ type cache struct {
 	small     *smallPages // the allocator's
 	keepEmpty int         // slabs
 	youngMost int64       // bytes of slabs: a cache with less is young
-	onReclaim func([]uint32)
-	_         [percpu.Line]byte
+	// thriftyMost is youngMost, or more for a class of a Heap: with less, new sheaves
+	// are small.
+	thriftyMost int64
+	onReclaim   func([]uint32)
+	_           [percpu.Line]byte
 
 	// The depot and the queues: lock-free.
 	full       stack // sheaves of allocatable objects
@@ -90,6 +93,7 @@ type config struct {
 	depotSet bool
 	sheaf    int
 	hook     func([]uint32)
+	fine     bool // it is one of many size classes
 }
 
 // Option is a setting of NewCache.
@@ -112,6 +116,10 @@ func WithDepot(bytes int64) Option {
 func WithSheaf(objects int) Option { return func(c *config) { c.sheaf = objects } }
 
 const maxName = 100
+
+// thriftyPart is the part of its allocator's limit below which a size class is
+// thrifty. Untuned.
+const thriftyPart = 16
 
 // maxSize is the size of the largest object: the largest block of pages.
 const maxSize = page.Size << page.MaxOrder
@@ -163,6 +171,10 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
 	if !race.Enabled { // with few objects to choose from, raceShuffle would find those of a moment ago
 		c.youngMost = youngBytes
+		c.thriftyMost = youngBytes
+		if cfg.fine {
+			c.thriftyMost = max(youngBytes, c.core.Limit/thriftyPart)
+		}
 	}
 	c.allocBits, c.pendBits, c.waitBits = c.core.AllocBits, c.core.PendBits, c.core.WaitBits
 	c.mu.Init("slab.mu")

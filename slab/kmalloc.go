@@ -136,7 +136,7 @@ func (h *Heap) makeClass(i int) (*cache, error) {
 	}
 	size := h.sizeOfClass(i)
 	c := &cache{owner: h.name}
-	if err := c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages)}); err != nil {
+	if err := c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages), func(c *config) { c.fine = h.fine }}); err != nil {
 		return nil, err
 	}
 	h.owner.add(c)

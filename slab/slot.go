@@ -67,7 +67,7 @@ func (c *cache) admit(s *slot) {
 func (c *cache) putEmpty(s *slot, n num) {
 	switch {
 	case n == 0:
-	case atomic.LoadUint32(&s.spare) == 0 && (!isSmall(n) || c.isYoung()): // ord:slot
+	case atomic.LoadUint32(&s.spare) == 0 && (!isSmall(n) || c.isThrifty()): // ord:slot
 		atomic.StoreUint32(&s.spare, n) // ord:slot
 	default:
 		c.pushEmpty(n)

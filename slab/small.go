@@ -16,6 +16,10 @@ import (
 // share the pages that they are in. The first 256 bytes of such a page are not
 // used: a sheaf that begins with a page has it to itself.
 //
+// Of a Heap with fine classes whose allocator has a limit, all classes have small
+// sheaves that are a small part of that: with sixty of them the free objects in large
+// ones, and the arrays, would be a seventh of 64 MiB.
+//
 // A cache that has grown uses its small sheaves until they are empty, and then
 // they lie apart (emptySmall) until someone who may take a lock frees them.
 //
@@ -51,14 +55,14 @@ func smallPagesOf(core *pages.Core) *smallPages {
 
 func isSmall(n num) bool { return n%places != 0 }
 
-// makeSheaf makes an empty sheaf, a small one for a young cache. It returns 0 if
+// makeSheaf makes an empty sheaf, a small one for a thrifty cache. It returns 0 if
 // there is no memory.
 //
 // Context: any, if the flags say so.
 //
 //go:norace
 func (c *cache) makeSheaf(f gfp.Flags) (n num) {
-	small := c.isYoung()
+	small := c.isThrifty()
 	if small {
 		n, small = c.takePlace(0, f)
 	}
@@ -160,10 +164,13 @@ func (c *cache) pushEmpty(n num) {
 	}
 }
 
-// popEmpty takes an empty sheaf out of the depot, a small one for a young cache
+// isThrifty reports whether new sheaves are small. Without mu it is a hint.
+func (c *cache) isThrifty() bool { return c.slabBytes.Load() < c.thriftyMost } // ord:hint
+
+// popEmpty takes an empty sheaf out of the depot, a small one for a thrifty cache
 // alone. It returns 0 if there is none.
 func (c *cache) popEmpty() (n num) {
-	if c.isYoung() {
+	if c.isThrifty() {
 		n = c.emptySmall.pop(c)
 	}
 	if n == 0 {
@@ -175,7 +182,7 @@ func (c *cache) popEmpty() (n num) {
 // empties is how many empty sheaves popEmpty may find.
 func (c *cache) empties() int32 {
 	n := c.empty.n.Load() // ord:hint
-	if c.isYoung() {
+	if c.isThrifty() {
 		n += c.emptySmall.n.Load() // ord:hint
 	}
 	return n

@@ -133,7 +133,7 @@ func (c *cache) endTopUp() {
 // more all the while.
 func (c *cache) dropEmptySheaves(keep int32) {
 	c.dropEmptyOf(&c.empty, keep)
-	if !c.isYoung() {
+	if !c.isThrifty() {
 		keep = 0
 	}
 	c.dropEmptyOf(&c.emptySmall, keep)

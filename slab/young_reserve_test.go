@@ -14,7 +14,7 @@ import (
 func newSmall(t *testing.T, a *page.Allocator, opts ...Option) *Cache[cell] {
 	t.Helper()
 	c := newTest[cell](t, a, opts...)
-	c.c.youngMost = 1 << 30
+	c.c.youngMost, c.c.thriftyMost = 1<<30, 1<<30
 	return c
 }
 

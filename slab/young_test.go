@@ -20,7 +20,7 @@ func newYoung[T any](t *testing.T, name string, a *page.Allocator) *Cache[T] {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.c.youngMost = youngBytes
+	c.c.youngMost, c.c.thriftyMost = youngBytes, youngBytes
 	return c
 }
 
@@ -171,7 +171,7 @@ func TestSmallSheavesShareTheirPages(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 4 {
 		c := newYoung[cell](t, fmt.Sprint("shares", i), a)
-		c.c.youngMost = 1 << 30
+		c.c.youngMost, c.c.thriftyMost = 1<<30, 1<<30
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(1, uint64(i)))
 			var mine []num
