@@ -39,8 +39,8 @@ func footprint(size int) uint32 {
 // variable this way keeps it alive (runtime.KeepAlive) until after the call.
 //
 // The result has to be a pointer for the compiler from its first instruction on.
-// One that is read out of a uintptr may stay one in the stack frame, and there it is
-// left behind when the stack moves.
+// One that is read out of a uintptr may stay one in the stack frame, and is then not
+// changed when the stack moves.
 //
 //go:nosplit
 //go:nocheckptr

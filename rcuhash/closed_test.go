@@ -73,7 +73,7 @@ func closedMap(t *testing.T) *Map[string, int] {
 
 // Every operation on a closed map is one panic that names the operation, and a
 // program that recovers it is as well as before: not pinned, no lock held, no
-// reader left behind.
+// reader still counted.
 func TestUseOfAClosedMapPanicsAndTheProgramContinues(t *testing.T) {
 	for _, c := range closedContexts {
 		for _, op := range closedOps {

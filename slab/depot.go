@@ -16,10 +16,11 @@ import (
 //
 // So the bound begins at depotBytes and follows the Ps and the misses. A miss
 // that counts is an allocation that finds the depot empty soon after a sheaf came
-// back from a grace period and found it full: for each one the next such sheaf raises
-// the bound by one, up to depotShare for each P. A flood that nobody allocates after has no
-// such misses, and is freed in bulk as before: its sheaves would be cold. The
-// bound falls back when the cache is idle and when memory is short.
+// back from a grace period and found it full: for each one the next such sheaf
+// raises the bound by one, up to depotShare for each P. A flood that nobody
+// allocates after has no such misses, and is freed in bulk as before: its sheaves
+// would be cold. The bound falls back when the cache is idle and when memory is
+// short.
 
 const (
 	depotBytes = 4 << 20 // holds what churn has in flight within a pace on two Ps; untuned

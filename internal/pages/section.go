@@ -33,11 +33,13 @@ func BeginSection() (s Section) {
 	g := sys.G()
 	for i := range probes {
 		at := place(g, i)
-		if v := sections[at].Load(); v == g || v == 0 && sections[at].CompareAndSwap(0, g) { // ord:hint
-			if v == g {
-				break // an outer section notes it
+		switch sections[at].Load() { // ord:hint
+		case g:
+			return -1 // an outer section notes it
+		case 0:
+			if sections[at].CompareAndSwap(0, g) { // ord:hint
+				return Section(at)
 			}
-			return Section(at)
 		}
 	}
 	return -1

@@ -8,7 +8,7 @@ import (
 )
 
 // ownGroup gives a command a process group of its own. What it returns ends
-// all of the group, children that the command has left behind included.
+// all of the group, children that outlive the command included.
 func ownGroup(cmd *exec.Cmd) (end func()) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

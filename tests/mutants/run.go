@@ -77,7 +77,7 @@ func (b *bench) run(ctx context.Context, binary string, k killer) (outcome, erro
 		}
 	}
 	cmd.Env = append(append(cmd.Env, "QUIESCE_TEST_LONG=1"), k.Env...)
-	defer ownGroup(cmd)()           // a mutant that hangs in a child of its tests leaves it behind
+	defer ownGroup(cmd)()           // a mutant may hang in a child of its tests
 	cmd.WaitDelay = 2 * time.Second // for grandchildren that hold its output
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
