@@ -1,0 +1,3 @@
+package main
+
+func usage() string { return "" }
