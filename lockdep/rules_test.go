@@ -1,3 +1,5 @@
+//quiescevet:ignore lockdep is to report what these tests do
+
 package lockdep_test
 
 import (

@@ -117,6 +117,8 @@ func TestPanicInASoftirqLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+//
+//quiescevet:ignore misuse is what it is about
 func TestRestoreOutOfPlacePanics(t *testing.T) {
 	const text = "section that this goroutine is not in"
 	cases := map[string]func(){

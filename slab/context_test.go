@@ -50,7 +50,7 @@ func TestPlainNoWaitInARawAtomicContextEndsTheProcess(t *testing.T) {
 		holdZone(a)
 		p := preempt.Disable()
 		for range 1 << 20 { // the first ones come from this P's sheaves and lists
-			c.Alloc(gfp.NoWait)
+			c.Alloc(gfp.NoWait) //quiescevet:ignore the test wants its end
 		}
 		p.Enable()
 		t.Fatal("still alive")

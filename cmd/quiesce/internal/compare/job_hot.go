@@ -146,6 +146,9 @@ func (b *bench) bursts(in *Instance, j Job, c *caller, squeezed *Squeezed, r *ho
 		}
 		for i := range objs {
 			if objs[i] = c.alloc(); objs[i] == nil {
+				if j.Exhausted {
+					g.Unlock()
+				}
 				return errNoObject
 			}
 			objs[i].Stamp = uint64(n)

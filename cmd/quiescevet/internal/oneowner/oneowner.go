@@ -108,6 +108,9 @@ func users(v ssa.Value) (gos []*ssa.Go, uses []*ssa.Call) {
 				uses = append(uses, r)
 			case *ssa.Defer, *ssa.DebugRef:
 			case *ssa.Store:
+				if r.Addr == v {
+					continue
+				}
 				a, ok := r.Addr.(*ssa.Alloc)
 				if !ok || r.Val != v || stores(a) != 1 || !follow(a) {
 					return false

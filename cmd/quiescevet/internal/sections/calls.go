@@ -32,6 +32,9 @@ func (w *walker) call(s *state, in *ssa.Call) bool {
 		return true
 	}
 	if isOne(name, api.RawLock) {
+		if strings.Contains(placeOf(c.Args[0]), "[") {
+			return true // one of many, which another loop unlocks
+		}
 		w.open(s, w.section(in, f, w.raw()), in.Pos())
 		return true
 	}
@@ -102,9 +105,12 @@ func (w *walker) mustEnd(sec *section) bool {
 
 func (w *walker) begin(s *state, in *ssa.Call, f *types.Func, src *api.Source) {
 	sec := w.section(in, f, src)
-	into := "" // the variable that the token goes to
-	for _, r := range *in.Referrers() {
-		if st, ok := r.(*ssa.Store); ok && st.Val == ssa.Value(in) {
+	into := "" // the variable that the token goes to, and at once
+	for i, x := range in.Block().Instrs {
+		if x != ssa.Instruction(in) {
+			continue
+		}
+		if st, ok := in.Block().Instrs[i+1].(*ssa.Store); ok && st.Val == ssa.Value(in) {
 			into, _ = w.cell(st.Addr)
 		}
 	}

@@ -111,7 +111,7 @@ func (w *walker) leave(s *state, in *ssa.Return) {
 		if !st.open || st.loose || sec.lock != "" || kept[sec] || !w.mustEnd(sec) {
 			continue
 		}
-		if w.ends[sec.src] && in.Pos().IsValid() {
+		if (w.ends[sec.src] || w.readerEnds[sec.reader]) && in.Pos().IsValid() {
 			w.find(Unlock, sec.pos, "%s from %s is not ended on the path that returns at %s: call %s", sec.src.Name, sec.name, w.line(in.Pos()), endName(sec))
 		} else {
 			w.find(Unlock, sec.pos, "%s from %s is not ended on a path to the return: call %s", sec.src.Name, sec.name, endName(sec))

@@ -123,11 +123,18 @@ func (w *walker) usedOutside(fv *ssa.FreeVar, sec *section) token.Pos {
 		return token.NoPos
 	}
 	for _, r := range *a.Referrers() {
-		if st, ok := r.(*ssa.Store); ok && st.Addr == ssa.Value(a) && (st.Block() == c.Block() && st.Pos() > c.Pos() || reaches(c.Block(), st.Block())) {
+		if st, ok := r.(*ssa.Store); ok && st.Addr == ssa.Value(a) && !loadOf(st.Val, a) && (st.Block() == c.Block() && st.Pos() > c.Pos() || reaches(c.Block(), st.Block())) {
 			return token.NoPos // replaced there, perhaps whenever it matters
 		}
 	}
 	return loadedAfter(a, c)
+}
+
+// loadOf reports whether a value is a variable's own: return v stores it in the
+// result v.
+func loadOf(v ssa.Value, a *ssa.Alloc) bool {
+	l, ok := v.(*ssa.UnOp)
+	return ok && l.Op == token.MUL && l.X == ssa.Value(a)
 }
 
 // makerOf returns the only instruction that makes a closure of a literal.

@@ -4,6 +4,7 @@ import (
 	"go/constant"
 	"go/token"
 	"go/types"
+	"maps"
 	"strings"
 
 	"golang.org/x/tools/go/ssa"
@@ -176,6 +177,9 @@ func (w *walker) use(s *state, v ssa.Value, pos token.Pos, how string) {
 
 // valueName is what a message calls a value.
 func valueName(v ssa.Value) string {
+	if i, ok := v.(*ssa.IndexAddr); ok {
+		v = i.X
+	}
 	if _, ok := v.Type().Underlying().(*types.Slice); ok {
 		return "slice"
 	}
@@ -187,7 +191,12 @@ func (w *walker) store(s *state, in *ssa.Store) {
 	w.use(s, in.Addr, in.Pos(), "written through")
 	if name, ok := w.cell(in.Addr); ok {
 		s.clearCell(name)
-		s.setCell(name, t)
+		if whole, _, part := strings.Cut(name, "."); part && s.cells[whole].kind == container {
+			s.setCell(whole, tie{}) // which part it was is not known
+		}
+		if !w.copyParts(s, name, in.Val) {
+			s.setCell(name, t)
+		}
 		if t.kind == tokenOf && strings.ContainsAny(name, ".[") {
 			w.loosen(s, t) // in a struct or a slice: others may end it
 		}
@@ -217,6 +226,30 @@ func (w *walker) store(s *state, in *ssa.Store) {
 			s.escapes[key] = escape{tie: t, pos: in.Pos(), what: "stored in " + what}
 		}
 	}
+}
+
+// copyParts follows the copy of a struct from one local variable to another,
+// field by field. It reports whether the store is one.
+func (w *walker) copyParts(s *state, to string, val ssa.Value) bool {
+	load, ok := val.(*ssa.UnOp)
+	if !ok || load.Op != token.MUL {
+		return false
+	}
+	if _, ok := load.Type().Underlying().(*types.Struct); !ok {
+		return false
+	}
+	from, ok := w.cell(load.X)
+	if _, whole := s.cells[from]; !ok || whole {
+		return false
+	}
+	parts := map[string]tie{}
+	for k, t := range s.cells {
+		if rest, ok := strings.CutPrefix(k, from); ok && rest != "" && rest[0] == '.' {
+			parts[to+rest] = t
+		}
+	}
+	maps.Copy(s.cells, parts)
+	return len(parts) > 0
 }
 
 // outlives says where an address is if that is certain to outlive the call: a
