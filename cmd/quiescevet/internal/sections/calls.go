@@ -4,6 +4,7 @@ import (
 	"go/constant"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 
 	"golang.org/x/tools/go/ssa"
@@ -46,7 +47,7 @@ func (w *walker) call(s *state, in *ssa.Call) bool {
 	w.results(s, in, f)
 	switch f.Name() {
 	case "Lock", "RLock", "LockIRQ", "LockNested":
-		s.locks++
+		s.locks = min(s.locks+1, 3)
 	case "Unlock", "RUnlock", "UnlockIRQ":
 		s.locks = max(0, s.locks-1)
 	case "Wait":
@@ -95,7 +96,7 @@ func (w *walker) open(s *state, sec *section, pos token.Pos) dep {
 // others, if this function never does that.
 func (w *walker) mustEnd(sec *section) bool {
 	switch {
-	case !sec.src.Ends || sec.lent:
+	case !sec.src.Ends || sec.lent || sec.deferred:
 		return false
 	case sec.reader == "":
 		return true
@@ -105,25 +106,18 @@ func (w *walker) mustEnd(sec *section) bool {
 
 func (w *walker) begin(s *state, in *ssa.Call, f *types.Func, src *api.Source) {
 	sec := w.section(in, f, src)
-	into := "" // the variable that the token goes to, and at once
-	for i, x := range in.Block().Instrs {
-		if x != ssa.Instruction(in) {
-			continue
-		}
-		if st, ok := in.Block().Instrs[i+1].(*ssa.Store); ok && st.Val == ssa.Value(in) {
-			into, _ = w.cell(st.Addr)
-		}
-	}
 	of := func(t tie) bool { return t.kind == tokenOf && len(t.on) == 1 && t.on[0].sec == sec }
-	kept := false // a token of the round before is in another variable
+	// A token of the round before that is still in a variable may be ended by it,
+	// under conditions that the walk does not connect: every 64 rounds, say.
+	kept := false
 	for k, t := range s.cells {
 		if of(t) {
-			kept = kept || k != into
+			kept = true
 			delete(s.cells, k)
 		}
 	}
 	for v, t := range s.vals {
-		if phi, ok := v.(*ssa.Phi); ok && of(t) && phi != nil {
+		if _, phi := v.(*ssa.Phi); phi && of(t) {
 			kept = true
 			delete(s.vals, v)
 		}
@@ -428,6 +422,9 @@ func (w *walker) builtin(s *state, in *ssa.Call, name string) {
 
 // deferred notes a defer statement, and looks for one in a loop.
 func (w *walker) deferred(s *state, in *ssa.Defer) {
+	if slices.Contains(s.defers, in) {
+		return // of a round before: what it ends is ended once more, at most
+	}
 	s.defers = append(s.defers, in)
 	f := callee(in.Common())
 	if f == nil {
@@ -441,6 +438,7 @@ func (w *walker) deferred(s *state, in *ssa.Defer) {
 	for _, d := range w.tieOf(s, args[0]).on {
 		begin := w.beginOf(d.sec)
 		if begin != nil && d.sec.src.Ends && looped(in.Block()) && reaches(in.Block(), begin) {
+			d.sec.deferred = true
 			w.find(Unlock, in.Pos(), "deferred %s in a loop runs when the function returns: until then the %s of every round is open", endName(d.sec), d.sec.src.Name)
 			w.loosen(s, tie{kind: tokenOf, on: []dep{d}})
 		}

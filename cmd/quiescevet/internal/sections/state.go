@@ -1,11 +1,11 @@
 package sections
 
 import (
-	"fmt"
 	"go/token"
 	"maps"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"golang.org/x/tools/go/ssa"
@@ -16,15 +16,18 @@ import (
 // section is a place in a function that begins sections: a call, or the entry
 // of a function literal that is lent one.
 type section struct {
-	id     int
-	src    *api.Source
-	name   string    // of the function that begins it
-	pos    token.Pos // of the call
-	lent   bool
-	walk   bool          // of Range, in which a Put is refused, at worst
-	owner  *ssa.Function // of a lent one: the literal at whose end it ends
-	lock   string        // of a raw lock: its place, as placeOf says
-	reader string        // of a Reader's: likewise
+	id    int
+	src   *api.Source
+	name  string    // of the function that begins it
+	pos   token.Pos // of the call
+	lent  bool
+	walk  bool          // of Range, in which a Put is refused, at worst
+	owner *ssa.Function // of a lent one: the literal at whose end it ends
+	// deferred says that a defer statement in a loop ends it, which is a fault of
+	// its own.
+	deferred bool
+	lock     string // of a raw lock: its place, as placeOf says
+	reader   string // of a Reader's: likewise
 }
 
 // secState is what a path knows of a section.
@@ -117,33 +120,40 @@ func (s *state) dead(t tie) bool {
 // key is equal for states in which all that follows is the same. Numbers of
 // generations are not in it, so that loops come to an end.
 func (s *state) key() string {
-	var parts []string
+	parts := make([]string, 0, len(s.secs)+len(s.vals)+len(s.cells)+len(s.facts)+len(s.escapes))
 	for sec, st := range s.secs {
-		parts = append(parts, fmt.Sprintf("s%d:%t%t", sec.id, st.open, st.loose))
+		parts = append(parts, "s"+strconv.Itoa(sec.id)+truth(st.open)+truth(st.loose))
 	}
 	for v, t := range s.vals {
-		parts = append(parts, fmt.Sprintf("v%p:%s", v, s.tieKey(t)))
+		parts = append(parts, "v"+v.Name()+s.tieKey(t))
 	}
 	for c, t := range s.cells {
-		parts = append(parts, "c"+c+":"+s.tieKey(t))
+		parts = append(parts, "c"+c+s.tieKey(t))
 	}
 	for k, f := range s.facts {
-		parts = append(parts, fmt.Sprintf("f%s:%t", k, f.value))
+		parts = append(parts, "f"+k+truth(f.value))
 	}
 	for k, e := range s.escapes {
-		parts = append(parts, "e"+k+":"+s.tieKey(e.tie))
+		parts = append(parts, "e"+k+s.tieKey(e.tie))
 	}
 	sort.Strings(parts)
 	for _, d := range s.defers {
-		parts = append(parts, fmt.Sprintf("d%p", d))
+		parts = append(parts, "d"+strconv.Itoa(int(d.Pos())))
 	}
-	return fmt.Sprint(s.locks) + strings.Join(parts, " ")
+	return strconv.Itoa(s.locks) + strings.Join(parts, " ")
+}
+
+func truth(b bool) string {
+	if b {
+		return "+"
+	}
+	return "-"
 }
 
 func (s *state) tieKey(t tie) string {
-	b := []byte{byte(t.kind)}
+	b := []byte{':', byte(t.kind)}
 	for _, d := range t.on {
-		b = fmt.Appendf(b, ",%d%t", d.sec.id, s.alive(d))
+		b = append(strconv.AppendInt(b, int64(d.sec.id), 10), truth(s.alive(d))...)
 	}
 	return string(b)
 }

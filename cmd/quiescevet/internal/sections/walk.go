@@ -103,7 +103,7 @@ type walker struct {
 }
 
 // maxWork bounds the instructions that are followed in one function, untuned.
-const maxWork = 200_000
+const maxWork = 100_000
 
 // point is a place to go on from.
 type point struct {

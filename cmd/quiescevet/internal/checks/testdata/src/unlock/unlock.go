@@ -291,3 +291,19 @@ func recovers() {
 	defer func() { recover() }()
 	g.Unlock()
 }
+
+func everyFew(n int) {
+	var g rcu.Guard
+	for i := range n {
+		if i%64 == 0 {
+			if i > 0 {
+				g.Unlock()
+			}
+			g = rcu.ReadLock()
+		}
+		work()
+	}
+	if n > 0 {
+		g.Unlock()
+	}
+}
