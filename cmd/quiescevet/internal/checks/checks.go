@@ -23,10 +23,10 @@ var ofSections = []struct {
 	category  sections.Category
 	name, doc string
 }{
-	{sections.Unlock, "unlock", "report guards that are not ended on a path, ended twice, or deferred in a loop\n\nA guard of rcu.ReadLock, a token of preempt.Disable and their like are ended once on every path. A guard that is returned, stored or passed to a function that may end it is left alone."},
+	{sections.Unlock, "unlock", "report guards not ended on a path, ended twice, deferred in a loop\n\nA guard of rcu.ReadLock, a token of preempt.Disable and their like are ended once on every path. A guard that is returned, stored or passed to a function that may end it is left alone."},
 	{sections.Borrow, "borrow", "report borrowed memory that is used after its section\n\nWhat a look-up returns under a guard, in a function that cache.View or rcu.Read calls, or in a bbolt transaction, is valid until that ends. The check reports it used after that, returned, stored in what outlives it, sent, or captured by a goroutine. quiescevet.json names further sources."},
 	{sections.Blocks, "pinned", "report what blocks in a pinned section\n\nBetween preempt.Disable and Enable, under a lock.Raw and in preempt.Hardirq nothing may block: the process would end. Functions are known by their \"Context: task; not pinned.\" lines, by a list of Go's own, and by what their bodies always come to, across packages."},
-	{sections.Waits, "grace", "report waits for a grace period, or for memory, in a read-side section\n\nrcu.Synchronize, Barrier, Close, Put and allocations with gfp.Kernel wait for readers, and so for the section that they are in."},
+	{sections.Waits, "grace", "report waits for grace periods or memory in a read-side section\n\nrcu.Synchronize, Barrier, Close, Put and allocations with gfp.Kernel wait for readers, and so for the section that they are in."},
 }
 
 // All returns the checks, for the sources that config returns when they run.

@@ -197,15 +197,17 @@ func (w *walker) end(s *state, d dep, pos token.Pos, deferred bool) {
 		if d.sec.src.Ends {
 			w.find(Unlock, pos, "%s ends its %s itself when the function returns; this ends it twice", d.sec.name, d.sec.src.Name)
 		}
-	case !st.open && d.sec.src.Ends:
+	case st.open:
+		w.arrive(Unlock, pos, "twice").right = true
+	case d.sec.src.Ends:
 		if deferred {
 			w.find(Unlock, pos, "deferred %s ends the %s from %s (%s) a second time: a path to the return has ended it", endName(d.sec), d.sec.src.Name, d.sec.name, w.line(d.sec.pos))
 		} else {
-			w.find(Unlock, pos, "%s from %s (%s) is ended twice", d.sec.src.Name, d.sec.name, w.line(d.sec.pos))
+			w.wrong(w.arrive(Unlock, pos, "twice"), Unlock, pos, st, "%s from %s (%s) is ended twice", d.sec.src.Name, d.sec.name, w.line(d.sec.pos))
 		}
 	}
 	if !d.sec.lent && st.gen == d.gen {
-		st.open = false
+		st.open, st.endBlock = false, w.now
 		s.secs[d.sec] = st
 	}
 }
@@ -252,7 +254,7 @@ func (w *walker) readerUnlock(s *state, place string) {
 		return
 	}
 	st := s.secs[last]
-	st.open = false
+	st.open, st.endBlock = false, w.now
 	s.secs[last] = st
 }
 

@@ -1,6 +1,7 @@
 package sections
 
 import (
+	"fmt"
 	"go/token"
 	"go/types"
 	"strings"
@@ -105,16 +106,20 @@ func (w *walker) leave(s *state, in *ssa.Return) {
 			}
 		case s.dead(t):
 			w.returned(s, r, t, in)
+		case t.kind == borrowed || t.kind == container:
+			w.arrive(Borrow, in.Pos(), "returned").right = true
 		}
 	}
 	for sec, st := range s.secs {
+		a := w.arrive(Unlock, in.Pos(), fmt.Sprint("open ", sec.id, in.Block().Index))
 		if !st.open || st.loose || sec.lock != "" || kept[sec] || !w.mustEnd(sec) {
+			a.right = true
 			continue
 		}
 		if (w.ends[sec.src] || w.readerEnds[sec.reader]) && in.Pos().IsValid() {
-			w.find(Unlock, sec.pos, "%s from %s is not ended on the path that returns at %s: call %s", sec.src.Name, sec.name, w.line(in.Pos()), endName(sec))
+			w.wrong(a, Unlock, sec.pos, secState{}, "%s from %s is not ended on the path that returns at %s: call %s", sec.src.Name, sec.name, w.line(in.Pos()), endName(sec))
 		} else {
-			w.find(Unlock, sec.pos, "%s from %s is not ended on a path to the return: call %s", sec.src.Name, sec.name, endName(sec))
+			w.wrong(a, Unlock, sec.pos, secState{}, "%s from %s is not ended on a path to the return: call %s", sec.src.Name, sec.name, endName(sec))
 		}
 	}
 	for _, e := range s.escapes {
@@ -128,11 +133,12 @@ func (w *walker) returned(s *state, r ssa.Value, t tie, in *ssa.Return) {
 	if s.secs[sec].open {
 		return
 	}
+	a := w.arrive(Borrow, in.Pos(), "returned")
 	what := valueName(r)
 	if t.kind == container {
 		what = "value that holds a pointer"
 	}
-	w.find(Borrow, in.Pos(), "%s returned that is valid only until %s of the %s from %s (%s): return a copy", what, endName(sec), sec.src.Name, sec.name, w.line(sec.pos))
+	w.wrong(a, Borrow, in.Pos(), s.secs[sec], "%s returned that is valid only until %s of the %s from %s (%s): return a copy", what, endName(sec), sec.src.Name, sec.name, w.line(sec.pos))
 }
 
 func (w *walker) escaped(s *state, e escape) {

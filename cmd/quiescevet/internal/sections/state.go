@@ -36,6 +36,8 @@ type secState struct {
 	loose bool // ended elsewhere, perhaps: no report about its end
 	gen   int  // times it began
 	step  int  // times that its iterator moved
+
+	endBlock *ssa.BasicBlock // where it was ended last
 }
 
 // kind says how a value depends on sections.

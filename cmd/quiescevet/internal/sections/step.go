@@ -163,15 +163,20 @@ func (w *walker) extract(s *state, in *ssa.Extract) tie {
 // use reports a value whose sections are over.
 func (w *walker) use(s *state, v ssa.Value, pos token.Pos, how string) {
 	t := s.vals[v]
-	if t.kind != borrowed || !s.dead(t) {
+	if t.kind != borrowed {
+		return
+	}
+	a := w.arrive(Borrow, pos, how)
+	if !s.dead(t) {
+		a.right = true
 		return
 	}
 	sec := t.on[0].sec
 	if st := s.secs[sec]; st.open && st.gen == t.on[0].gen && st.step != t.on[0].step {
-		w.find(Borrow, pos, "%s %s after a step of the %s that it came from", valueName(v), how, sec.src.Name)
+		w.wrong(a, Borrow, pos, secState{endBlock: w.now}, "%s %s after a step of the %s that it came from", valueName(v), how, sec.src.Name)
 		return
 	}
-	w.find(Borrow, pos, "%s %s after %s of the %s that keeps it valid (from %s, %s)",
+	w.wrong(a, Borrow, pos, s.secs[sec], "%s %s after %s of the %s that keeps it valid (from %s, %s)",
 		valueName(v), how, endName(sec), sec.src.Name, sec.name, w.line(sec.pos))
 }
 

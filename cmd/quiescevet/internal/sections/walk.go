@@ -72,7 +72,7 @@ func run(pass *analysis.Pass, table api.Table) *Result {
 		w := &walker{
 			pass: pass, table: table, fn: fn,
 			contexts: pass.ResultOf[contexts.Analyzer].(*contexts.Result),
-			sections: map[any]*section{}, follow: map[*ssa.Alloc]bool{}, visited: map[string]bool{},
+			sections: map[any]*section{}, follow: map[*ssa.Alloc]bool{}, visited: map[string]bool{}, arrivals: map[string]*arrival{},
 			report: func(f Finding) {
 				if k := fmt.Sprint(f.Category, f.Pos); !seen[k] {
 					seen[k] = true
@@ -100,6 +100,9 @@ type walker struct {
 	readerEnds map[string]bool // readers, by place, that the function calls Unlock of
 	visited    map[string]bool
 	work       int
+	now        *ssa.BasicBlock
+	arrivals   map[string]*arrival
+	order      []*arrival
 }
 
 // maxWork bounds the instructions that are followed in one function, untuned.
@@ -125,6 +128,7 @@ func (w *walker) function() {
 		p := todo[len(todo)-1]
 		todo = append(todo[:len(todo)-1], w.block(p)...)
 	}
+	w.settle()
 }
 
 // begins reports whether the function begins a section.
@@ -269,6 +273,7 @@ func literal(v ssa.Value) *ssa.Function {
 // block follows a block and returns where paths go on.
 func (w *walker) block(p point) []point {
 	s := p.state
+	w.now = p.block
 	w.phis(p)
 	key := fmt.Sprint(p.block.Index, " ", s.key())
 	if w.visited[key] {

@@ -333,3 +333,17 @@ func field(k string) result {
 	r.s = nil
 	return r
 }
+
+func related(k string, n int) (user uint64) {
+	g := rcu.ReadLock()
+	s := m.Get(g, k)
+	if n > 0 {
+		g.Unlock()
+	}
+	work()
+	if n < 1 {
+		user = s.user
+		g.Unlock()
+	}
+	return user
+}

@@ -307,3 +307,14 @@ func everyFew(n int) {
 		g.Unlock()
 	}
 }
+
+func related(n int) {
+	g := rcu.ReadLock()
+	if n > 0 {
+		g.Unlock()
+	}
+	work()
+	if n < 1 {
+		g.Unlock()
+	}
+}
