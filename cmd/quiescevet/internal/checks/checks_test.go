@@ -2,6 +2,7 @@ package checks
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -77,7 +78,27 @@ replace go.etcd.io/bbolt => ./stubs/bbolt
 
 replace github.com/cockroachdb/pebble => ./stubs/pebble
 `)
+	if os.Getenv("QUIESCE_TEST_LONG") == "1" {
+		realModules(t, dir)
+	}
 	return dir
+}
+
+// realModules has the test data use bbolt and pebble themselves: what the stubs say of
+// them is true.
+func realModules(t *testing.T, dir string) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"mod", "edit", "-dropreplace=go.etcd.io/bbolt", "-dropreplace=github.com/cockroachdb/pebble",
+			"-require=go.etcd.io/bbolt@v1.5.0", "-require=github.com/cockroachdb/pebble@v1.1.5"},
+		{"mod", "tidy"},
+	} {
+		cmd := exec.Command("go", args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %v: %v\n%s", args, err, out)
+		}
+	}
 }
 
 func copyTree(t *testing.T, from, to string) {
