@@ -12,6 +12,7 @@ import (
 
 	"quiesce/cmd/quiescevet/internal/api"
 	"quiesce/cmd/quiescevet/internal/contexts"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // Analyzer is the check.
@@ -42,7 +43,7 @@ func run(pass *analysis.Pass) (any, error) {
 				if !ok {
 					continue
 				}
-				f := calleeOf(c)
+				f := ssax.Callee(c.Common())
 				if f == nil || frees[api.Name(f)] == "" || len(c.Call.Args) == 0 {
 					continue
 				}
@@ -70,15 +71,6 @@ func reads(pass *analysis.Pass) bool {
 	return false
 }
 
-func calleeOf(c *ssa.Call) *types.Func {
-	fn := c.Call.StaticCallee()
-	if fn == nil {
-		return nil
-	}
-	f, _ := fn.Object().(*types.Func)
-	return f
-}
-
 // source returns the operation that a value was taken out of a link by: a Swap,
 // or the CompareAndSwap of the value, which another object replaced.
 func source(v ssa.Value) *ssa.Call {
@@ -90,7 +82,7 @@ func source(v ssa.Value) *ssa.Call {
 		v = c.X
 	}
 	if c, ok := v.(*ssa.Call); ok {
-		if f := calleeOf(c); f != nil && api.Name(f) == "quiesce/slab.Pointer.Swap" && !isNil(c.Call.Args[1]) {
+		if f := ssax.Callee(c.Common()); f != nil && api.Name(f) == "quiesce/slab.Pointer.Swap" && !isNil(c.Call.Args[1]) {
 			return c
 		}
 	}
@@ -102,7 +94,7 @@ func source(v ssa.Value) *ssa.Call {
 		if !ok {
 			continue
 		}
-		if f := calleeOf(c); f != nil && api.Name(f) == "quiesce/slab.Pointer.CompareAndSwap" && c.Call.Args[1] == v && !isNil(c.Call.Args[2]) {
+		if f := ssax.Callee(c.Common()); f != nil && api.Name(f) == "quiesce/slab.Pointer.CompareAndSwap" && c.Call.Args[1] == v && !isNil(c.Call.Args[2]) {
 			return c
 		}
 	}
@@ -152,7 +144,7 @@ func waits(known *contexts.Result, taken *ssa.Call, b *ssa.BasicBlock, at int) b
 		return true
 	}
 	// After a CompareAndSwap only the branch in which it succeeded counts.
-	if f := calleeOf(taken); f.Name() == "CompareAndSwap" {
+	if f := ssax.Callee(taken.Common()); f.Name() == "CompareAndSwap" {
 		branch, ok := from.Instrs[len(from.Instrs)-1].(*ssa.If)
 		if !ok {
 			return true
@@ -173,7 +165,7 @@ func report(pass *analysis.Pass, c *ssa.Call, f *types.Func, taken *ssa.Call) {
 	d := analysis.Diagnostic{
 		Pos: c.Pos(),
 		Message: api.Short(f) + " of an object that readers may still have: it was in a slab.Pointer until the " +
-			calleeOf(taken).Name() + "; use " + better,
+			ssax.Callee(taken.Common()).Name() + "; use " + better,
 	}
 	if pos := nameBefore(pass, c.Pos(), f.Name()); pos.IsValid() {
 		d.SuggestedFixes = []analysis.SuggestedFix{{

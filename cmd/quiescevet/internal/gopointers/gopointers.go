@@ -13,6 +13,7 @@ import (
 	"golang.org/x/tools/go/ssa"
 
 	"quiesce/cmd/quiescevet/internal/api"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // Analyzer is the check.
@@ -167,12 +168,10 @@ func goPointer(t types.Type, seen map[types.Type]bool) (path string, typ types.T
 
 // callOf returns the function that a value is the result of.
 func callOf(v ssa.Value) *types.Func {
-	c, ok := v.(*ssa.Call)
-	if !ok || c.Call.StaticCallee() == nil {
-		return nil
+	if c, ok := v.(*ssa.Call); ok {
+		return ssax.Callee(c.Common())
 	}
-	f, _ := c.Call.StaticCallee().Object().(*types.Func)
-	return f
+	return nil
 }
 
 // conversion looks at (*T)(slab.Kmalloc(…)).

@@ -4,15 +4,14 @@
 package nilcheck
 
 import (
-	"go/constant"
 	"go/token"
-	"go/types"
 
 	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/analysis/passes/buildssa"
 	"golang.org/x/tools/go/ssa"
 
 	"quiesce/cmd/quiescevet/internal/api"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // Analyzer is the check.
@@ -33,14 +32,14 @@ func run(pass *analysis.Pass) (any, error) {
 				if !ok {
 					continue
 				}
-				f := calleeOf(c)
+				f := ssax.Callee(c.Common())
 				if f == nil {
 					continue
 				}
 				switch api.Name(f) {
 				case "quiesce/slab.Cache.Alloc", "quiesce/slab.Kmalloc", "quiesce/slab.Heap.Kmalloc",
 					"quiesce/page.Allocator.Alloc", "quiesce/slab.Cache.AllocBulk":
-					if flags, ok := flagsOf(c); ok && !api.MaySleep(flags) {
+					if flags, ok := ssax.Flags(c.Common()); ok && !api.MaySleep(flags) {
 						found = append(found, c)
 					}
 				case "quiesce/slab.Cache.Reserve", "quiesce/slab.Heap.Prepare", "quiesce/slab.Sheaf.Refill":
@@ -58,27 +57,8 @@ func run(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-func calleeOf(c *ssa.Call) *types.Func {
-	fn := c.Call.StaticCallee()
-	if fn == nil {
-		return nil
-	}
-	f, _ := fn.Object().(*types.Func)
-	return f
-}
-
-// flagsOf returns the constant flags of an allocation.
-func flagsOf(c *ssa.Call) (int64, bool) {
-	for _, a := range c.Call.Args {
-		if k, ok := a.(*ssa.Const); ok && api.IsNamed(a.Type(), api.Gfp, "Flags") && k.Value != nil {
-			return constant.Int64Val(k.Value)
-		}
-	}
-	return 0, false
-}
-
 func look(pass *analysis.Pass, c *ssa.Call) {
-	f := calleeOf(c)
+	f := ssax.Callee(c.Common())
 	if f.Name() == "AllocBulk" {
 		if len(*c.Referrers()) == 0 {
 			pass.Reportf(c.Pos(), "the count of %s is dropped: with these flags it may allocate fewer objects", api.Short(f))
@@ -125,7 +105,7 @@ func dereferenced(v ssa.Value) token.Pos {
 			}
 			note(p)
 		case *ssa.Call:
-			f := calleeOf(r)
+			f := ssax.Callee(r.Common())
 			if f == nil || f.Pkg() == nil || !api.Library(f.Pkg().Path()) {
 				return token.NoPos
 			}

@@ -4,13 +4,13 @@ package oneowner
 
 import (
 	"go/token"
-	"go/types"
 
 	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/analysis/passes/buildssa"
 	"golang.org/x/tools/go/ssa"
 
 	"quiesce/cmd/quiescevet/internal/api"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // Analyzer is the check.
@@ -29,7 +29,7 @@ func run(pass *analysis.Pass) (any, error) {
 				if !ok {
 					continue
 				}
-				switch f := calleeOf(c.Common()); api.Name(f) {
+				switch f := ssax.Callee(c.Common()); api.Name(f) {
 				case "quiesce/rcu.NewReader":
 					check(pass, c, c, "rcu.Reader")
 				case "quiesce/slab.Cache.Sheaf":
@@ -45,14 +45,6 @@ func run(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-func calleeOf(c *ssa.CallCommon) *types.Func {
-	if fn := c.StaticCallee(); fn != nil {
-		f, _ := fn.Object().(*types.Func)
-		return f
-	}
-	return nil
-}
-
 // check looks at the uses of a value that a call made.
 func check(pass *analysis.Pass, made *ssa.Call, v ssa.Value, what string) {
 	gos, uses := users(v)
@@ -60,7 +52,7 @@ func check(pass *analysis.Pass, made *ssa.Call, v ssa.Value, what string) {
 		if synchronizes(g) {
 			return
 		}
-		if looped(g.Block()) && !sameLoop(g.Block(), made.Block()) && !waitsBetween(g, g) {
+		if ssax.Reaches(g.Block(), g.Block()) && !sameLoop(g.Block(), made.Block()) && !waitsBetween(g, g) {
 			pass.Reportf(g.Pos(), "%s is used by the goroutine of every round of the loop: it belongs to one goroutine", what)
 			return
 		}
@@ -155,7 +147,7 @@ func synchronizes(g *ssa.Go) bool {
 	for _, b := range m.Fn.(*ssa.Function).Blocks {
 		for _, in := range b.Instrs {
 			if c, ok := in.(ssa.CallInstruction); ok {
-				if f := calleeOf(c.Common()); f != nil && f.Name() == "Done" {
+				if f := ssax.Callee(c.Common()); f != nil && f.Name() == "Done" {
 					continue // of a WaitGroup: the end
 				}
 			}
@@ -179,7 +171,7 @@ func mayOrder(in ssa.Instruction) bool {
 		if _, ok := c.Value.(*ssa.Builtin); ok {
 			return false
 		}
-		f := calleeOf(c)
+		f := ssax.Callee(c)
 		if f == nil || f.Pkg() == nil {
 			return true
 		}
@@ -252,25 +244,6 @@ func waitsBetween(from, to ssa.Instruction) bool {
 	return !clear
 }
 
-func looped(b *ssa.BasicBlock) bool { return pathTo(b, b) }
-
 // sameLoop reports whether a value that is made in one block is made again in
 // every round that comes to the other.
-func sameLoop(b, made *ssa.BasicBlock) bool { return b == made || pathTo(b, made) }
-
-func pathTo(from, to *ssa.BasicBlock) bool {
-	seen := map[*ssa.BasicBlock]bool{}
-	todo := append([]*ssa.BasicBlock{}, from.Succs...)
-	for len(todo) > 0 {
-		b := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if b == to {
-			return true
-		}
-		if !seen[b] {
-			seen[b] = true
-			todo = append(todo, b.Succs...)
-		}
-	}
-	return false
-}
+func sameLoop(b, made *ssa.BasicBlock) bool { return b == made || ssax.Reaches(b, made) }

@@ -1,15 +1,14 @@
 package sections
 
 import (
-	"go/constant"
 	"go/token"
 	"go/types"
-	"slices"
 	"strings"
 
 	"golang.org/x/tools/go/ssa"
 
 	"quiesce/cmd/quiescevet/internal/api"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // call follows a call. It returns false if that does not come back.
@@ -19,7 +18,7 @@ func (w *walker) call(s *state, in *ssa.Call) bool {
 		w.builtin(s, in, b.Name())
 		return true
 	}
-	f := callee(c)
+	f := ssax.Callee(c)
 	if f == nil {
 		w.arguments(s, in, nil)
 		return true
@@ -315,7 +314,7 @@ func (w *walker) keeps(c *ssa.CallCommon, arg int, t tie, depth int) bool {
 					if _, ok := in.(*ssa.Go); ok {
 						return false
 					}
-					f := callee(in.Common())
+					f := ssax.Callee(in.Common())
 					if f != nil && w.hasRole(f, api.End) {
 						return false
 					}
@@ -420,104 +419,4 @@ func (w *walker) builtin(s *state, in *ssa.Call, name string) {
 			s.set(args[0], tie{})
 		}
 	}
-}
-
-// deferred notes a defer statement, and looks for one in a loop.
-func (w *walker) deferred(s *state, in *ssa.Defer) {
-	if slices.Contains(s.defers, in) {
-		return // of a round before: what it ends is ended once more, at most
-	}
-	s.defers = append(s.defers, in)
-	f := callee(in.Common())
-	if f == nil {
-		return
-	}
-	args := in.Call.Args
-	if !w.hasRole(f, api.End) || len(args) == 0 {
-		w.arguments(s, in, f)
-		return
-	}
-	for _, d := range w.tieOf(s, args[0]).on {
-		begin := w.beginOf(d.sec)
-		if begin != nil && d.sec.src.Ends && looped(in.Block()) && reaches(in.Block(), begin) {
-			d.sec.deferred = true
-			w.find(Unlock, in.Pos(), "deferred %s in a loop runs when the function returns: until then the %s of every round is open", endName(d.sec), d.sec.src.Name)
-			w.loosen(s, tie{kind: tokenOf, on: []dep{d}})
-		}
-	}
-}
-
-func (w *walker) beginOf(sec *section) *ssa.BasicBlock {
-	for in, known := range w.sections {
-		if c, ok := in.(ssa.CallInstruction); ok && known == sec {
-			return c.Block()
-		}
-	}
-	return nil
-}
-
-// looped reports whether a block can be reached from itself.
-func looped(b *ssa.BasicBlock) bool { return reaches(b, b) }
-
-// reaches reports whether a path of at least one edge leads from one block to
-// another.
-func reaches(from, to *ssa.BasicBlock) bool {
-	seen := map[*ssa.BasicBlock]bool{}
-	todo := append([]*ssa.BasicBlock{}, from.Succs...)
-	for len(todo) > 0 {
-		b := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if b == to {
-			return true
-		}
-		if !seen[b] {
-			seen[b] = true
-			todo = append(todo, b.Succs...)
-		}
-	}
-	return false
-}
-
-// runDeferred follows a deferred call, at the end of the function.
-func (w *walker) runDeferred(s *state, in *ssa.Defer) {
-	if f := callee(in.Common()); f != nil && !w.isLiteral(in) {
-		w.effects(s, in, f)
-		w.endOf(s, in, f, true)
-		return
-	}
-	// A literal: sections that it may end are over, or not.
-	m, ok := in.Call.Value.(*ssa.MakeClosure)
-	if !ok {
-		return
-	}
-	for _, b := range m.Bindings {
-		t := w.tieOf(s, b)
-		if t.kind != tokenOf {
-			continue
-		}
-		if a, ok := b.(*ssa.Alloc); ok && !closureUse(w, m, a).ends {
-			continue
-		}
-		for _, d := range t.on {
-			if st := s.secs[d.sec]; st.gen == d.gen {
-				st.open, st.loose = false, true
-				s.secs[d.sec] = st
-			}
-		}
-	}
-}
-
-func (w *walker) isLiteral(in *ssa.Defer) bool {
-	_, ok := in.Call.Value.(*ssa.MakeClosure)
-	return ok
-}
-
-// constantFlags returns the gfp.Flags among a call's arguments, if constant.
-func constantFlags(c *ssa.CallCommon) (flags int64, ok bool) {
-	for _, a := range c.Args {
-		if k, isConst := a.(*ssa.Const); isConst && api.IsNamed(a.Type(), api.Gfp, "Flags") && k.Value != nil {
-			return constant.Int64Val(k.Value)
-		}
-	}
-	return 0, false
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/tools/go/ssa"
 
 	"quiesce/cmd/quiescevet/internal/api"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // effects looks at what a call may do that an open section forbids.
@@ -34,7 +35,7 @@ func (w *walker) effects(s *state, in ssa.CallInstruction, f *types.Func) {
 			}
 		}
 	}
-	if flags, ok := constantFlags(in.Common()); ok && w.ofLibrary(f) {
+	if flags, ok := ssax.Flags(in.Common()); ok && w.ofLibrary(f) {
 		switch sec := w.pinned(s); {
 		case sec != nil && (api.MaySleep(flags) || api.MayLock(flags)) && allocates(f):
 			w.find(Blocks, in.Pos(), "%s with flags that may wait for a lock or for memory, in the %s from %s (%s): use gfp.NoLocks", api.Short(f), sec.src.Name, sec.name, w.line(sec.pos))

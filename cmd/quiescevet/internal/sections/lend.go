@@ -6,6 +6,7 @@ import (
 	"golang.org/x/tools/go/ssa"
 
 	"quiesce/cmd/quiescevet/internal/api"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // lent opens the sections that a function literal is called in, and ties its
@@ -18,7 +19,7 @@ func (w *walker) lent(s *state) bool {
 	if _, isGo := c.(*ssa.Go); isGo {
 		return false
 	}
-	f := callee(c.Common())
+	f := ssax.Callee(c.Common())
 	if f == nil {
 		return false
 	}
@@ -65,7 +66,7 @@ func (w *walker) lender(fn *ssa.Function, src *api.Source) (*ssa.Function, strin
 		if c == nil {
 			return nil, ""
 		}
-		f := callee(c.Common())
+		f := ssax.Callee(c.Common())
 		if f == nil {
 			return nil, ""
 		}
@@ -123,7 +124,7 @@ func (w *walker) usedOutside(fv *ssa.FreeVar, sec *section) token.Pos {
 		return token.NoPos
 	}
 	for _, r := range *a.Referrers() {
-		if st, ok := r.(*ssa.Store); ok && st.Addr == ssa.Value(a) && !loadOf(st.Val, a) && (st.Block() == c.Block() && st.Pos() > c.Pos() || reaches(c.Block(), st.Block())) {
+		if st, ok := r.(*ssa.Store); ok && st.Addr == ssa.Value(a) && !loadOf(st.Val, a) && (st.Block() == c.Block() && st.Pos() > c.Pos() || ssax.Reaches(c.Block(), st.Block())) {
 			return token.NoPos // replaced there, perhaps whenever it matters
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/tools/go/ssa"
 
 	"quiesce/cmd/quiescevet/internal/api"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // placeOf names a value by how it is computed, so that two computations of the
@@ -134,7 +135,7 @@ func (w *walker) onlySeen(a *ssa.Alloc, v ssa.Value) bool {
 				return false
 			}
 		case ssa.CallInstruction:
-			if f := callee(r.Common()); f == nil || len(r.Common().Args) == 0 || r.Common().Args[0] != v || !w.ofLibrary(f) && !w.hasRole(f, api.End) {
+			if f := ssax.Callee(r.Common()); f == nil || len(r.Common().Args) == 0 || r.Common().Args[0] != v || !w.ofLibrary(f) && !w.hasRole(f, api.End) {
 				return false
 			}
 		case *ssa.MakeClosure:
@@ -169,7 +170,7 @@ func closureUse(w *walker, m *ssa.MakeClosure, v ssa.Value) (use captured) {
 				inner := closureUse(w, r, fv)
 				use.writes, use.ends = use.writes || inner.writes, use.ends || inner.ends
 			case ssa.CallInstruction:
-				if f := callee(r.Common()); f != nil && w.hasRole(f, api.End) {
+				if f := ssax.Callee(r.Common()); f != nil && w.hasRole(f, api.End) {
 					use.ends = true
 				} else {
 					use.writes = true
@@ -194,25 +195,6 @@ func onlyDeferred(m *ssa.MakeClosure) bool {
 		}
 	}
 	return true
-}
-
-// callee returns the function that a call names, or nil.
-func callee(c *ssa.CallCommon) *types.Func {
-	if c.IsInvoke() {
-		return c.Method.Origin()
-	}
-	fn := c.StaticCallee()
-	if fn == nil {
-		return nil
-	}
-	f, _ := fn.Object().(*types.Func)
-	if f == nil && fn.Origin() != nil {
-		f, _ = fn.Origin().Object().(*types.Func)
-	}
-	if f == nil {
-		return nil
-	}
-	return f.Origin()
 }
 
 func (w *walker) hasRole(f *types.Func, r api.Role) bool {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/tools/go/ssa"
 
 	"quiesce/cmd/quiescevet/internal/api"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // step follows one instruction. It returns false where the path ends.
@@ -139,7 +140,7 @@ func (w *walker) extract(s *state, in *ssa.Extract) tie {
 	if !ok {
 		return tie{}
 	}
-	f := callee(c.Common())
+	f := ssax.Callee(c.Common())
 	if f == nil {
 		return tie{}
 	}

@@ -23,6 +23,7 @@ import (
 
 	"quiesce/cmd/quiescevet/internal/api"
 	"quiesce/cmd/quiescevet/internal/contexts"
+	"quiesce/cmd/quiescevet/internal/ssax"
 )
 
 // Category is the check that a finding belongs to.
@@ -139,7 +140,7 @@ func (w *walker) begins() bool {
 			if !ok {
 				continue
 			}
-			if f := callee(c.Common()); f != nil && (w.hasRole(f, api.Begin) || isOne(api.Name(f), api.RawLock)) {
+			if f := ssax.Callee(c.Common()); f != nil && (w.hasRole(f, api.Begin) || isOne(api.Name(f), api.RawLock)) {
 				return true
 			}
 		}
@@ -174,7 +175,7 @@ func (w *walker) count() {
 }
 
 func (w *walker) countEnds(c *ssa.CallCommon) {
-	f := callee(c)
+	f := ssax.Callee(c)
 	if f == nil {
 		return
 	}
@@ -210,7 +211,7 @@ func (w *walker) onPurpose() bool {
 						if bi, ok := c.Common().Value.(*ssa.Builtin); ok && bi.Name() == "recover" {
 							return true
 						}
-						if f := callee(c.Common()); f != nil && onPurposeCalls.MatchString(api.Name(f)) {
+						if f := ssax.Callee(c.Common()); f != nil && onPurposeCalls.MatchString(api.Name(f)) {
 							return true
 						}
 					}
@@ -227,7 +228,7 @@ func passedTo(fn *ssa.Function) string {
 	if c == nil {
 		return ""
 	}
-	if f := callee(c.Common()); f != nil {
+	if f := ssax.Callee(c.Common()); f != nil {
 		return f.Name()
 	}
 	return c.Common().Value.Name()
