@@ -17,7 +17,8 @@
 // # Checks
 //
 // unlock finds a guard that is not ended on a path, ended twice, or deferred in a
-// loop. So are the tokens of package preempt.
+// loop. So are the tokens of package preempt. For a guard that is never ended it
+// suggests a defer, unless the function loops there or returns a pointer.
 //
 //	g := rcu.ReadLock() // guard from rcu.ReadLock is not ended on the path that returns at line 14
 //	s := sessions.Get(g, k)
@@ -52,8 +53,8 @@
 // and slab.Link that are set to a Go object.
 //
 // earlyfree finds a Free of what a Swap or CompareAndSwap took out of a
-// slab.Pointer just now, in a package that has readers. It suggests FreeRCU, and
-// -fix applies that.
+// slab.Pointer just now, in a package that has readers. It suggests FreeRCU. -fix
+// applies what is suggested.
 //
 // oneowner finds an rcu.Reader or a slab.Sheaf that two goroutines use.
 //

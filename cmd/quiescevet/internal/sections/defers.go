@@ -25,8 +25,8 @@ func (w *walker) deferred(s *state, in *ssa.Defer) {
 		return
 	}
 	for _, d := range w.tieOf(s, args[0]).on {
-		begin := w.beginOf(d.sec)
-		if begin != nil && d.sec.src.Ends && ssax.Reaches(in.Block(), in.Block()) && ssax.Reaches(in.Block(), begin) {
+		begin := w.callOf(d.sec)
+		if begin != nil && d.sec.src.Ends && ssax.Reaches(in.Block(), in.Block()) && ssax.Reaches(in.Block(), begin.Block()) {
 			d.sec.deferred = true
 			w.find(Unlock, in.Pos(), "deferred %s in a loop runs when the function returns: until then the %s of every round is open", endName(d.sec), d.sec.src.Name)
 			w.loosen(s, tie{kind: tokenOf, on: []dep{d}})
@@ -34,10 +34,11 @@ func (w *walker) deferred(s *state, in *ssa.Defer) {
 	}
 }
 
-func (w *walker) beginOf(sec *section) *ssa.BasicBlock {
+// callOf returns the call that begins a section, or nil if it is lent.
+func (w *walker) callOf(sec *section) ssa.CallInstruction {
 	for in, known := range w.sections {
 		if c, ok := in.(ssa.CallInstruction); ok && known == sec {
-			return c.Block()
+			return c
 		}
 	}
 	return nil

@@ -121,6 +121,7 @@ func (w *walker) leave(s *state, in *ssa.Return) {
 			w.wrong(a, Unlock, sec.pos, secState{}, "%s from %s is not ended on the path that returns at %s: call %s", sec.src.Name, sec.name, w.line(in.Pos()), endName(sec))
 		} else {
 			w.wrong(a, Unlock, sec.pos, secState{}, "%s from %s is not ended on a path to the return: call %s", sec.src.Name, sec.name, endName(sec))
+			a.finding.SuggestedFixes = w.deferFix(sec, w.callOf(sec))
 		}
 	}
 	for _, e := range s.escapes {

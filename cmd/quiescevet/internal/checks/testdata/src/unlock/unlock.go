@@ -104,6 +104,17 @@ func bh() {
 	g.Unlock() // want `guard from rcu.ReadLockBH \(line 102\) is ended twice`
 }
 
+func pinsFor() int {
+	p := preempt.Disable() // want `pinned section from preempt.Disable is not ended on a path`
+	_ = p
+	return 1
+}
+
+func mayKeep(k string) *int {
+	g := rcu.ReadLock() // want `guard from rcu.ReadLock is not ended on a path`
+	return m.Get(g, k)
+}
+
 // From here on all is right.
 
 func deferred(k string) (int, error) {
