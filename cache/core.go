@@ -54,6 +54,7 @@ type core struct {
 	guest  uint32 // an entry that the policy refused; 0: none. See putLocked
 	turn   int    // the ring that is drained next
 	grown  uint64 // of the limit: see growLocked
+	hungry int    // no attempt to get the sketch a page with fewer entries
 	late   late   // what was evicted and is not free yet
 	served bool   // by the service that frees what expired
 	counts counts
@@ -126,20 +127,18 @@ func (c *core) ahead() int64 {
 
 // live reports whether an entry has not expired. now is what ahead returned.
 func (c *core) live(h *header, now int64) bool {
-	if h.deadline == 0 {
+	t := h.timer()
+	if t == nil {
 		return true
 	}
 	if c.clockFn == nil {
 		now = sys.Nanotime()
 	}
-	return now < h.deadline
+	return now < t.deadline
 }
 
 // deadline returns that of an entry which is stored now. A negative ttl has passed.
 func (c *core) deadline(ttl int64) int64 {
-	if ttl == 0 {
-		return 0
-	}
 	now := c.clock()
 	if ttl > 1<<62-max(now, 0) {
 		return 1 << 62
@@ -151,19 +150,20 @@ func (c *core) deadline(ttl int64) int64 {
 // or the goroutine may be on another P by then. Untuned.
 const tries = 64
 
-// put makes n the node of its key k, and fails with ErrBusy. It owns n from then on.
+// put makes n the node of its key k, whose hash is h, and fails with ErrBusy. It owns
+// n from then on.
 // If stale is not nil, and set by the time that it has the lock, n is not stored:
 // whoever changes the key sets it before, so a change that came first is not undone.
-func (c *core) put(k, n unsafe.Pointer, ttl int64, absent bool, stale *atomic.Bool) (stored bool, err error) {
-	h := c.index.Hash(k)
-	hd := headerOf(n)
-	*hd = header{links: tinylfu.NewLinks(uint32(h)), deadline: c.deadline(ttl)}
-	now := int64(0)
-	if hd.deadline != 0 || c.deadlines.Load() { // ord:hint
+func (c *core) put(h uint64, k, n unsafe.Pointer, ttl int64, absent bool, stale *atomic.Bool) (stored bool, err error) {
+	now, t := int64(0), headerOf(n).timer()
+	if t != nil || c.deadlines.Load() { // ord:hint
 		now = c.clock()
 	}
-	if hd.deadline != 0 && !c.deadlines.Load() { // ord:hint
-		c.deadlines.Store(true) // ord:hint
+	if t != nil {
+		t.deadline = c.deadline(ttl)
+		if !c.deadlines.Load() { // ord:hint
+			c.deadlines.Store(true) // ord:hint
+		}
 	}
 	for try := 0; ; try++ {
 		var out leaving
@@ -176,8 +176,12 @@ func (c *core) put(k, n unsafe.Pointer, ttl int64, absent bool, stale *atomic.Bo
 			ref = c.entries.ref(n)
 		}
 		more := err == nil && c.evictLocked(&out, ref)
+		hungry := c.hungryLocked()
 		c.mu.Unlock()
 		c.dispose(&out)
+		if hungry {
+			c.feed()
+		}
 		if serve {
 			service.add(c)
 		}
@@ -206,8 +210,7 @@ func (c *core) put(k, n unsafe.Pointer, ttl int64, absent bool, stale *atomic.Bo
 func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, out *leaving) (stored, serve bool, err error) {
 	if absent {
 		if old := c.findLocked(k); old != nil {
-			hd := headerOf(old)
-			if hd.deadline == 0 || now < hd.deadline {
+			if t := headerOf(old).timer(); t == nil || now < t.deadline {
 				return false, false, nil
 			}
 			c.dropLocked(c.entries.ref(old), old, Expired, out)
@@ -219,7 +222,6 @@ func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, 
 		c.entries.remove(n, ref)
 		return false, false, ErrBusy
 	}
-	hd := headerOf(n)
 	size := c.unit
 	if size == 0 {
 		size = footprint(c.index.Size(n))
@@ -229,28 +231,28 @@ func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, 
 	if old != nil {
 		was := c.entries.ref(old)
 		why := Replaced
-		if d := headerOf(old).deadline; d != 0 {
-			c.wheel.remove(c.entries, headerOf(old))
-			if d <= now {
+		if t := headerOf(old).timer(); t != nil {
+			c.wheel.remove(c.entries, t)
+			if t.deadline <= now {
 				why = Expired
 			}
 		}
 		if was == guest {
 			c.guest, guest = 0, 0
-			c.policy.Enter(ref, uint32(h), size)
+			c.policy.Enter(ref, policyHash(h), size)
 		} else {
 			c.policy.Replace(was, ref, size)
 		}
 		c.entries.remove(old, was)
 		c.leftLocked(old, why, out)
 	} else {
-		c.policy.Enter(ref, uint32(h), size)
+		c.policy.Enter(ref, policyHash(h), size)
 	}
 	if guest != 0 {
 		c.dropLocked(guest, c.entries.node(guest), Evicted, out)
 	}
-	if hd.deadline != 0 {
-		c.wheel.add(c.entries, ref, hd, now)
+	if t := headerOf(n).timer(); t != nil {
+		c.wheel.add(c.entries, ref, t, now)
 		serve, c.served = !c.served, true
 	}
 	c.growLocked(uint64(size))
@@ -313,10 +315,10 @@ func (c *core) dropLocked(ref uint32, n unsafe.Pointer, why Reason, out *leaving
 // takeLocked takes an entry, which the policy has dropped, out of the map.
 func (c *core) takeLocked(ref uint32, n unsafe.Pointer, why Reason, out *leaving) {
 	h := headerOf(n)
-	if h.deadline != 0 {
-		c.wheel.remove(c.entries, h)
+	if t := h.timer(); t != nil {
+		c.wheel.remove(c.entries, t)
 	}
-	if !c.index.Remove(h.links.Hash(), n) {
+	if !c.index.Remove(h.mapHash(), n) {
 		panic("quiesce/cache: an entry of the policy is not in the map")
 	}
 	c.entries.remove(n, ref)
@@ -368,7 +370,7 @@ func (c *core) remove(k unsafe.Pointer, why Reason) bool {
 	n := c.findLocked(k)
 	found := n != nil
 	if found {
-		if d := headerOf(n).deadline; d != 0 && d <= now {
+		if d := headerOf(n).deadline(); d != 0 && d <= now {
 			why, found = Expired, false
 		}
 		c.dropLocked(c.entries.ref(n), n, why, &out)
@@ -400,18 +402,26 @@ func (c *core) set(k unsafe.Pointer, vlen int, ttl int64, absent bool, stale *at
 	if absent && c.has(k) || stale != nil && stale.Load() { // ord:cache-stale
 		return false, nil
 	}
-	n, err := c.newNode(k, vlen)
+	h := c.index.Hash(k)
+	n, err := c.newNode(h, k, vlen, ttl != 0)
 	if err != nil {
 		return false, err
 	}
 	fill(n)
-	return c.put(k, n, ttl, absent, stale)
+	return c.put(h, k, n, ttl, absent, stale)
 }
 
-// newNode returns a node for a key and a value of vlen bytes. The caller fills the
-// value in and puts it.
-func (c *core) newNode(k unsafe.Pointer, vlen int) (unsafe.Pointer, error) {
-	n := c.index.New(k, vlen, uint32(gfp.Kernel|gfp.NoWarn))
+// newNode returns a node for a key, whose hash is h, and a value of vlen bytes, with a
+// timer or without. The caller fills the value in and puts it.
+func (c *core) newNode(h uint64, k unsafe.Pointer, vlen int, timed bool) (unsafe.Pointer, error) {
+	head := headSize
+	if timed {
+		head += timerSize
+	}
+	n := c.index.New(k, vlen, head, uint32(gfp.Kernel|gfp.NoWarn))
+	if n != nil {
+		*headerOf(n) = header{links: tinylfu.NewLinks(policyHash(h), timed)}
+	}
 	if n != nil && footprint(c.index.Size(n)) <= c.most.Load() { // ord:hint
 		return n, nil
 	}

@@ -113,13 +113,14 @@ func TestAChangeThatComesWhileALoadIsStoredWins(t *testing.T) {
 			func() (int, bool) { return c.peekCopy(1) },
 			func(v int, stale *atomic.Bool) {
 				k := 1
-				n, err := c.x.newNode(keyPointer(&k), 0)
+				h := c.x.index.Hash(keyPointer(&k))
+				n, err := c.x.newNode(h, keyPointer(&k), 0, false)
 				if err != nil {
 					t.Fatal(err)
 				}
 				*(*int)(unsafe.Add(n, c.back)) = v
 				change()
-				if stored, err := c.x.put(keyPointer(&k), n, 0, false, stale); stored || err != nil {
+				if stored, err := c.x.put(h, keyPointer(&k), n, 0, false, stale); stored || err != nil {
 					t.Errorf("%s: stored %v, %v", name, stored, err)
 				}
 			})

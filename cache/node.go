@@ -7,16 +7,64 @@ import (
 	"quiesce/internal/tinylfu"
 )
 
+// In front of a node is its header, and in front of that, if the entry was stored with
+// a time to live, a timer. The header's mark says so.
+//
+// Readers ask for the hash, the mark and the deadline: they are immutable from the
+// moment that the node can be found. The rest is the policy's links and the wheel's,
+// which core.mu protects: no reader looks at them.
+
+// timer is what an entry has that has a deadline.
+type timer struct {
+	deadline   int64  // on the cache's clock, not 0
+	next, prev uint32 // of the wheel
+}
+
 const (
-	headSize = int(unsafe.Sizeof(header{}))
+	headSize  = int(unsafe.Sizeof(header{}))
+	timerSize = int(unsafe.Sizeof(timer{}))
 	// firstRef is the least number of a node. Those below name slots of the wheel.
 	firstRef = 256
 )
 
 func headerOf(n unsafe.Pointer) *header { return (*header)(unsafe.Add(n, -headSize)) }
 
+// headOf returns how many bytes are in front of a node.
+func headOf(n unsafe.Pointer) int {
+	if headerOf(n).links.Marked() {
+		return headSize + timerSize
+	}
+	return headSize
+}
+
+// timer returns that of an entry that has one, or nil.
+func (h *header) timer() *timer {
+	if !h.links.Marked() {
+		return nil
+	}
+	return (*timer)(unsafe.Add(unsafe.Pointer(h), -timerSize))
+}
+
+// deadline returns when the entry expires, or 0.
+func (h *header) deadline() int64 {
+	if t := h.timer(); t != nil {
+		return t.deadline
+	}
+	return 0
+}
+
+// mapHash returns what the map calls the hash of the entry's key, without the
+// highest bits, and policyHash the policy's of that.
+func (h *header) mapHash() uint32      { return h.links.Hash() >> 1 }
+func policyHash(mapHash uint64) uint32 { return uint32(mapHash) << 1 }
+
 // header returns the header of the node with a number, which the map has.
 func (e *entries) header(ref uint32) *header { return headerOf(e.node(ref)) }
+
+// timer returns the timer of a node with a number, which the map has. It has one.
+func (e *entries) timer(ref uint32) *timer {
+	return (*timer)(unsafe.Add(e.node(ref), -headSize-timerSize))
+}
 
 // Links implements tinylfu.Entries.
 func (e *entries) Links(ref uint32) *tinylfu.Links { return &e.header(ref).links }

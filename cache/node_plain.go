@@ -8,13 +8,9 @@ import (
 	"quiesce/internal/tinylfu"
 )
 
-// header lies in front of a node of the map. The policy's links, and those of the
-// wheel, are protected by core.mu; what readers ask for is immutable from the
-// moment that the node can be found.
+// header lies in front of a node of the map.
 type header struct {
-	links      tinylfu.Links // of it, the hash is immutable
-	deadline   int64         // on the cache's clock; 0: none. Immutable
-	next, prev uint32        // of the wheel
+	links tinylfu.Links // see node.go
 }
 
 // entries finds a node by its number: its distance from the allocator's base in

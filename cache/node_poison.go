@@ -11,11 +11,9 @@ import (
 // header is that of node_plain.go, with the number of the node: guarded objects lie
 // outside of the allocator's range.
 type header struct {
-	links      tinylfu.Links
-	deadline   int64
-	next, prev uint32
-	number     uint32 // immutable
-	_          [12]byte
+	links  tinylfu.Links
+	number uint32 // immutable
+	_      [12]byte
 }
 
 // entries finds a node by its number.

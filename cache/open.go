@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"unsafe"
 
+	"quiesce/gfp"
 	"quiesce/internal/nodes"
 	"quiesce/internal/pages"
 	"quiesce/internal/sys"
@@ -63,7 +64,7 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	if err := c.rings.Init(); err != nil {
 		return fail(err)
 	}
-	m, closeMap, err := makeMap(rcuhash.WithAllocator(c.pages), nodes.WithHead(headSize).(rcuhash.Option), rcuhash.WithName(c.label))
+	m, closeMap, err := makeMap(rcuhash.WithAllocator(c.pages), nodes.WithHead(nodes.Head{Least: headSize, Most: headSize + timerSize, Of: headOf}).(rcuhash.Option), rcuhash.WithName(c.label))
 	if err != nil {
 		c.rings.Release()
 		return fail(err)
@@ -73,7 +74,16 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	c.strings = reflect.TypeFor[K]().Kind() == reflect.String
 	c.lens = c.strings || reflect.TypeFor[V]().Kind() == reflect.Slice
 	c.entries = newEntries(pages.CoreOf(c.pages).Base)
-	c.policy = tinylfu.New(c.entries, c.limit, rand.Uint64())
+	first := c.newChunk(gfp.Kernel)
+	if first == nil {
+		err := errors.Join(errors.New("no memory"), c.closeMap())
+		c.rings.Release()
+		return fail(err)
+	}
+	c.policy = tinylfu.New(c.entries, c.limit, rand.Uint64(), first)
+	if c.unit == 0 {
+		c.policy.SizesAreBytes()
+	}
 	c.mu.Init("cache.mu")
 	if o.ZeroOnFree {
 		c.zero = rcu.NewBatch("cache "+c.name, c.freeZeroed)
@@ -105,6 +115,9 @@ func (c *core) close() error {
 	if c.zero != nil {
 		err = c.zero.Close()
 		c.index.Walk(func(n unsafe.Pointer) { c.wipe(n) }, func() bool { return true })
+	}
+	for _, p := range c.policy.Chunks() {
+		c.freeChunk(p)
 	}
 	err = errors.Join(err, c.closeMap())
 	if c.own {
@@ -143,6 +156,7 @@ func (c *core) clear() {
 		c.mu.Unlock()
 		c.dispose(&out)
 	}
+	c.starve()
 	c.index.Grow()
 }
 
@@ -167,7 +181,7 @@ func (c *core) each(op string, fn func(n unsafe.Pointer), after func() bool) {
 	defer c.end()
 	now := c.clock()
 	c.index.Walk(func(n unsafe.Pointer) {
-		if h := headerOf(n); h.deadline == 0 || now < h.deadline {
+		if t := headerOf(n).timer(); t == nil || now < t.deadline {
 			fn(n)
 		}
 	}, after)
@@ -203,7 +217,7 @@ func (c *core) bytes() int64 {
 	if c.own {
 		return c.pages.Stats().Resident
 	}
-	return c.index.Memory()
+	return c.index.Memory() + c.sketchBytes()
 }
 
 // keyOf returns a copy of the key of a node.

@@ -26,7 +26,7 @@ func (c *core) freeZeroed(nodes []*byte) {
 
 // wipe overwrites a node's key and value, except for the lengths in front of them.
 func (c *core) wipe(n unsafe.Pointer) {
-	size := c.index.Size(n) - headSize
+	size := c.index.Size(n) - headOf(n)
 	skip := 0
 	if c.lens {
 		skip = min(8, size)

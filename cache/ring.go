@@ -55,8 +55,8 @@ func (c *core) hit(p pin.Section, h *header, n unsafe.Pointer) (full bool) {
 		r.known++
 		return r.known%lostEvery == 0
 	}
-	*w = uint64(h.links.Hash())<<32 | uint64(c.entries.ref(n)) // ord:ring
-	r.at++                                                     // ord:ring
+	*w = uint64(h.mapHash())<<32 | uint64(c.entries.ref(n)) // ord:ring
+	r.at++                                                  // ord:ring
 	if r.known == 0 {
 		c.rings.Register(p.CPU.ID())
 		r.known = 1
@@ -133,7 +133,7 @@ func (c *core) drainRingLocked(r *ring) {
 		}
 		node := c.entries.node(ref)
 		hash := uint32(w >> 32)
-		if node == nil || !c.index.Holds(hash, node) || headerOf(node).links.Hash() != hash {
+		if node == nil || !c.index.Holds(hash, node) || headerOf(node).mapHash() != hash {
 			continue // only a node of the map is looked at
 		}
 		if ref == c.guest {

@@ -118,7 +118,7 @@ func TestHitsOfManyGoroutinesReachThePolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := 1
-	hash := uint32(c.x.index.Hash(keyPointer(&k)))
+	hash := policyHash(c.x.index.Hash(keyPointer(&k)))
 	for range 1000 {
 		c.Get(1)
 	}

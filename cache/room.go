@@ -123,6 +123,7 @@ func (c *core) reclaim(need int64) {
 		freed, more = freed+n, n > 0
 	}
 	c.evicted(freed)
+	c.feed()
 }
 
 // The memory of what was evicted is there when a grace period has ended. While a
@@ -212,10 +213,14 @@ func (c *core) evictSlab(s pages.Slab) (any bool) {
 		c.mu.Lock()
 		g := rcu.ReadLock() // for Holds
 		for ; i < s.Objects && !out.full(); i++ {
-			n := unsafe.Add(s.First, uintptr(i)*s.Pitch+uintptr(headSize))
 			// It may be anything: the map knows.
-			if hash := peekHash(n); c.index.Holds(hash, n) {
-				c.dropLocked(c.entries.ref(n), n, Evicted, &out)
+			n := unsafe.Add(s.First, uintptr(i)*s.Pitch+uintptr(headSize))
+			for range 2 {
+				if hash := peekHash(n); c.index.Holds(hash, n) {
+					c.dropLocked(c.entries.ref(n), n, Evicted, &out)
+					break
+				}
+				n = unsafe.Add(n, timerSize)
 			}
 		}
 		g.Unlock()
@@ -232,7 +237,7 @@ func (c *core) evictSlab(s pages.Slab) (any bool) {
 // peekHash returns the hash of a node, if that is one.
 //
 //go:norace
-func peekHash(n unsafe.Pointer) uint32 { return headerOf(n).links.Hash() }
+func peekHash(n unsafe.Pointer) uint32 { return headerOf(n).mapHash() }
 
 // shrink evicts some of the entries that have to leave if the cache is to shrink by
 // need bytes, and returns how many bytes they had.

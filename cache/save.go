@@ -246,7 +246,7 @@ func (c *Cache[K, V]) Save(w io.Writer) error {
 	return saveAll(c.x, w, typeNames[K, V](), func(n unsafe.Pointer, s *saver) {
 		k := keyOf[K](c.x, n)
 		v := *(*V)(unsafe.Add(n, c.back))
-		s.entry(c.x.wall(headerOf(n).deadline), memory(&k), memory(&v))
+		s.entry(c.x.wall(headerOf(n).deadline()), memory(&k), memory(&v))
 	})
 }
 
@@ -312,7 +312,7 @@ func saveAll(c *core, w io.Writer, types string, entry func(n unsafe.Pointer, s 
 func (c *Bytes[K]) Save(w io.Writer) error {
 	return saveAll(c.x, w, typeNames[K, []byte](), func(n unsafe.Pointer, s *saver) {
 		k := keyOf[K](c.x, n)
-		s.entry(c.x.wall(headerOf(n).deadline), memory(&k), c.x.value(n))
+		s.entry(c.x.wall(headerOf(n).deadline()), memory(&k), c.x.value(n))
 	})
 }
 

@@ -107,7 +107,7 @@ func (c *core) expiredLocked(ref uint32, out *leaving) {
 	} else {
 		c.policy.Remove(ref)
 	}
-	if !c.index.Remove(headerOf(n).links.Hash(), n) {
+	if !c.index.Remove(headerOf(n).mapHash(), n) {
 		panic("quiesce/cache: an entry of the wheel is not in the map")
 	}
 	c.entries.remove(n, ref)

@@ -44,7 +44,7 @@ func TestCB_MemoryStaysBelowTheLimitWhileSizesDrift(t *testing.T) {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(r), 2))
 			for !stop.Load() {
-				k := fmt.Sprint("key", rng.IntN(100_000))
+				k := fmt.Sprint("key", rng.IntN(200_000))
 				g := rcu.ReadLock()
 				v, ok := c.GetGuarded(g, k)
 				for range 3 {
@@ -63,13 +63,13 @@ func TestCB_MemoryStaysBelowTheLimitWhileSizesDrift(t *testing.T) {
 		stored := int64(0)
 		for stored < 2*limit {
 			n := size/2 + rng.IntN(size)
-			k := fmt.Sprint("key", rng.IntN(100_000))
+			k := fmt.Sprint("key", rng.IntN(200_000))
 			if err := c.Set(k, value(k, n)); err != nil {
 				busy++
 			} else if v, ok := c.Get(k); ok && !isValue(k, v) {
 				t.Fatalf("Get(%q) after Set", k)
 			}
-			stored += int64(n) + 100
+			stored += int64(n) + 64
 		}
 		if peak := c.x.pages.Stats().Peak; peak > limit {
 			t.Errorf("round %d: %d bytes at most, above %d", round, peak, limit)

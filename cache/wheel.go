@@ -37,28 +37,28 @@ func (w *wheel) slotFor(deadline int64) int {
 }
 
 // add takes in an entry with a deadline.
-func (w *wheel) add(e *entries, ref uint32, h *header, now int64) {
+func (w *wheel) add(e *entries, ref uint32, t *timer, now int64) {
 	if w.n == 0 {
 		w.tick = now >> tickBits
 	}
 	w.n++
-	s := w.slotFor(h.deadline)
-	h.prev, h.next = uint32(s), w.first[s]
-	if h.next != 0 {
-		e.header(h.next).prev = ref
+	s := w.slotFor(t.deadline)
+	t.prev, t.next = uint32(s), w.first[s]
+	if t.next != 0 {
+		e.timer(t.next).prev = ref
 	}
 	w.first[s] = ref
 }
 
 // remove takes an entry out.
-func (w *wheel) remove(e *entries, h *header) {
-	if h.prev < firstRef {
-		w.first[h.prev] = h.next
+func (w *wheel) remove(e *entries, t *timer) {
+	if t.prev < firstRef {
+		w.first[t.prev] = t.next
 	} else {
-		e.header(h.prev).next = h.next
+		e.timer(t.prev).next = t.next
 	}
-	if h.next != 0 {
-		e.header(h.next).prev = h.prev
+	if t.next != 0 {
+		e.timer(t.next).prev = t.prev
 	}
 	w.n--
 }
@@ -73,12 +73,12 @@ func (w *wheel) due(e *entries, now int64, moves int) (ref uint32, more bool) {
 			continue
 		}
 		ref := w.first[s]
-		h := e.header(ref)
-		w.remove(e, h)
-		if h.deadline <= now {
+		t := e.timer(ref)
+		w.remove(e, t)
+		if t.deadline <= now {
 			return ref, true
 		}
-		w.add(e, ref, h, now)
+		w.add(e, ref, t, now)
 		if moves--; moves < 0 {
 			return 0, true
 		}

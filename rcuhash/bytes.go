@@ -98,7 +98,7 @@ func (m *Bytes[K]) newNode(k *K, vlen int, f gfp.Flags) unsafe.Pointer {
 	if klen > maxSize || vlen > maxValue {
 		return nil
 	}
-	n := m.x.allocNode(s.sizeFor(klen, vlen), f)
+	n := m.x.allocNode(0, s.sizeFor(klen, vlen), f)
 	if n == nil {
 		return nil
 	}

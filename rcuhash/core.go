@@ -7,6 +7,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
+	"quiesce/internal/nodes"
 	"quiesce/internal/pin"
 	"quiesce/page"
 	"quiesce/slab"
@@ -18,12 +19,16 @@ type core struct {
 	base  unsafe.Pointer        // the rest is immutable after init, but for what is atomic
 	seeds seeds
 	shape shape
-	head  int // bytes in front of a node, which belong to the map's owner: see internal/nodes
+	head  nodes.Head // bytes in front of a node, which belong to the map's owner: see internal/nodes
 	heap  *slab.Heap
-	small *smallMaps // whose heap that is, or nil
-	pages *page.Allocator
-	label string // in statistics; "" where the map is a cache's
-	dep   depcheck.Map
+	// tables has the buckets that are not in pages: heap, or one of its own for a
+	// cache's map. Nodes can be evicted and buckets can't: a few of these would
+	// keep slabs of nodes.
+	tables *slab.Heap
+	small  *smallMaps // whose heap that is, or nil
+	pages  *page.Allocator
+	label  string // in statistics; "" where the map is a cache's
+	dep    depcheck.Map
 
 	counts   counts
 	resizing atomic.Bool  // a goroutine grows or shrinks the map
@@ -232,7 +237,7 @@ func (x *core) unlinkLocked(b, empty *bucket) *bucket {
 
 // allocBuckets returns memory for n buckets that are not live, or nil.
 func (x *core) allocBuckets(n int, f gfp.Flags) unsafe.Pointer {
-	p := x.heap.Kmalloc(n*bucketSize, f|gfp.Zero|gfp.NoWarn)
+	p := x.tables.Kmalloc(n*bucketSize, f|gfp.Zero|gfp.NoWarn)
 	if p != nil {
 		x.counts.buckets.Add(int64(n)) // ord:stat
 	}
@@ -242,7 +247,7 @@ func (x *core) allocBuckets(n int, f gfp.Flags) unsafe.Pointer {
 // free frees a bucket that no reader has seen. p may be nil.
 func (x *core) free(p unsafe.Pointer) {
 	if p != nil {
-		x.heap.Kfree(p)
+		x.tables.Kfree(p)
 		x.counts.buckets.Add(-1) // ord:stat
 	}
 }
@@ -250,16 +255,29 @@ func (x *core) free(p unsafe.Pointer) {
 // retireBucket frees a bucket of a chain after a grace period.
 func (x *core) retireBucket(b *bucket) {
 	if b != nil {
-		x.heap.KfreeRCUSized(unsafe.Pointer(b), bucketSize)
+		x.tables.KfreeRCUSized(unsafe.Pointer(b), bucketSize)
 		x.counts.buckets.Add(-1) // ord:stat
 	}
 }
 
-// allocNode returns memory for a node of that size, or nil.
-func (x *core) allocNode(size int, f gfp.Flags) unsafe.Pointer {
-	p := x.heap.Kmalloc(size+x.head, f)
+// owned reports whether the map is another package's, which has something in front of
+// each node.
+func (x *core) owned() bool { return x.head.Of != nil }
+
+// headOf returns how many bytes are in front of a node.
+func (x *core) headOf(n unsafe.Pointer) int {
+	if !x.owned() {
+		return 0
+	}
+	return x.head.Of(n)
+}
+
+// allocNode returns memory for a node of that size with head bytes in front of it, or
+// nil.
+func (x *core) allocNode(head, size int, f gfp.Flags) unsafe.Pointer {
+	p := x.heap.Kmalloc(head+size, f)
 	if p != nil {
-		p = unsafe.Add(p, x.head)
+		p = unsafe.Add(p, head)
 	}
 	return p
 }
@@ -267,14 +285,15 @@ func (x *core) allocNode(size int, f gfp.Flags) unsafe.Pointer {
 // freeNode frees a node that no reader has seen. n may be nil.
 func (x *core) freeNode(n unsafe.Pointer) {
 	if n != nil {
-		x.heap.Kfree(unsafe.Add(n, -x.head))
+		x.heap.Kfree(unsafe.Add(n, -x.headOf(n)))
 	}
 }
 
 // retire frees a node after a grace period. n may be nil.
 func (x *core) retire(n unsafe.Pointer) {
 	if n != nil {
-		x.heap.KfreeRCUSized(unsafe.Add(n, -x.head), x.shape.size(n)+x.head)
+		head := x.headOf(n)
+		x.heap.KfreeRCUSized(unsafe.Add(n, -head), x.shape.size(n)+head)
 	}
 }
 

@@ -27,7 +27,7 @@ func init() {
 
 // forget makes the map unknown: it is closed, or was not made.
 func (x *core) forget() {
-	if x.head == 0 {
+	if !x.owned() {
 		known.Remove(x, x.label)
 	}
 }
@@ -38,6 +38,7 @@ func (x *core) forget() {
 type counts struct {
 	counter
 	buckets atomic.Int64 // memory, in buckets, apart from the nodes
+	paged   atomic.Int64 // the part of it in pages, not in slabs
 	wide    atomic.Pointer[[shards]counterLine]
 }
 

@@ -1,6 +1,7 @@
 package rcuhash
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -61,16 +62,27 @@ func (x *core) openHeap(size int) error {
 	node := 64 // of unknown size: a guess
 	sizes := []int{bucketSize, smallBuckets * bucketSize}
 	if x.shape.kind != stringKey && !x.shape.vlen {
-		node = x.shape.fixed() + x.head
+		node = x.shape.fixed() + x.head.Least
 		sizes = append(sizes, node)
 	}
-	if size <= smallMap/node && x.head == 0 {
+	if size <= smallMap/node && !x.owned() {
 		x.small = smallMapsOf(pages.CoreOf(x.pages))
 		x.heap = x.small.join(x.pages)
 	} else {
 		x.heap = slab.NewHeap(x.pages, slab.FineClasses(), slab.HeapName(x.label))
 	}
-	if err := x.heap.Prepare(sizes...); err != nil {
+	x.tables = x.heap
+	if x.owned() {
+		x.tables = slab.NewHeap(x.pages, slab.FineClasses(), slab.HeapName(x.label+"-table"))
+		sizes, tables := sizes[2:], sizes[:2]
+		return x.prepare(x.tables.Prepare(tables...), x.heap.Prepare(sizes...))
+	}
+	return x.prepare(x.heap.Prepare(sizes...))
+}
+
+// prepare ends openHeap.
+func (x *core) prepare(errs ...error) error {
+	if err := errors.Join(errs...); err != nil {
 		_ = x.closeHeap() // nothing was allocated
 		return fmt.Errorf("rcuhash: %w", err)
 	}
@@ -82,7 +94,11 @@ func (x *core) closeHeap() error {
 	if x.small != nil {
 		return x.small.leave()
 	}
-	return x.heap.Close()
+	err := x.heap.Close()
+	if x.tables != x.heap {
+		err = errors.Join(err, x.tables.Close())
+	}
+	return err
 }
 
 // freeAll gives all memory back: the nodes and the buckets of the last table.
@@ -90,7 +106,11 @@ func (x *core) freeAll(t *table) error {
 	if wholesale && x.small == nil {
 		rcu.Synchronize() // for readers that have a value
 		x.freeTable(t)
-		return pages.DiscardHeap(x.heap)
+		err := pages.DiscardHeap(x.heap)
+		if x.tables != x.heap {
+			err = errors.Join(err, pages.DiscardHeap(x.tables))
+		}
+		return err
 	}
 	for i := range t.mask + 1 {
 		if b := t.bucketAt(x.base, i); b != nil {
@@ -114,5 +134,5 @@ func (x *core) freeAll(t *table) error {
 // retireSmall frees the buckets of a small table after a grace period.
 func (x *core) retireSmall(t *table) {
 	x.counts.buckets.Add(-smallBuckets) // ord:stat
-	x.heap.KfreeRCUSized(unsafe.Pointer(t.bucketAt(x.base, 0)), smallBuckets*bucketSize)
+	x.tables.KfreeRCUSized(unsafe.Pointer(t.bucketAt(x.base, 0)), smallBuckets*bucketSize)
 }

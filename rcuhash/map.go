@@ -10,6 +10,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
+	"quiesce/internal/nodes"
 	"quiesce/internal/offheap"
 	"quiesce/page"
 	"quiesce/rcu"
@@ -28,7 +29,7 @@ type Map[K comparable, V any] struct {
 type config struct {
 	pages *page.Allocator
 	name  string
-	head  int // see internal/nodes
+	head  nodes.Head // see internal/nodes
 }
 
 // Option configures a map made by New or NewBytes.
@@ -181,7 +182,7 @@ func (m *Map[K, V]) newNode(k *K, f gfp.Flags) unsafe.Pointer {
 			return nil
 		}
 	}
-	n := m.x.allocNode(m.x.shape.sizeFor(klen, 0), f)
+	n := m.x.allocNode(0, m.x.shape.sizeFor(klen, 0), f)
 	if n == nil {
 		return nil
 	}

@@ -140,7 +140,7 @@ func (x *core) halve(t *table) bool {
 	if t.n <= t.n0 || !t.cursor.CompareAndSwap(0, frozen) { // ord:cursor
 		return false
 	}
-	next := newTable(t.n/2, t.n0, t.floor)
+	next := x.newTable(t.n/2, t.n0, t.floor)
 	for i := range next.dir {
 		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
 	}

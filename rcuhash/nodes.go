@@ -14,7 +14,7 @@ import (
 
 func init() {
 	nodes.Of = func(m any) nodes.Index { return m.(interface{ nodes() nodes.Index }).nodes() }
-	nodes.WithHead = func(bytes int) any { return Option(func(c *config) { c.head = bytes }) }
+	nodes.WithHead = func(h nodes.Head) any { return Option(func(c *config) { c.head = h }) }
 }
 
 func (m *Map[K, V]) nodes() nodes.Index { return (*bridge[K])(&m.x) }
@@ -29,7 +29,7 @@ func (b *bridge[K]) Hash(k unsafe.Pointer) uint64         { return b.x().hash((*
 func (b *bridge[K]) Find(k unsafe.Pointer) unsafe.Pointer { return b.x().get((*K)(k)) }
 func (b *bridge[K]) Free(n unsafe.Pointer)                { b.freeNode(n) }
 func (b *bridge[K]) Retire(n unsafe.Pointer)              { b.retire(n) }
-func (b *bridge[K]) Size(n unsafe.Pointer) int            { return b.shape.size(n) + b.head }
+func (b *bridge[K]) Size(n unsafe.Pointer) int            { return b.shape.size(n) + b.headOf(n) }
 func (b *bridge[K]) ValueAt() uintptr                     { return b.shape.valAt }
 
 func (b *bridge[K]) Value(n unsafe.Pointer) (unsafe.Pointer, int) {
@@ -49,15 +49,15 @@ func (b *bridge[K]) lens(k unsafe.Pointer) int {
 
 func (b *bridge[K]) TooLarge(k unsafe.Pointer, vlen int) bool {
 	klen := b.lens(k)
-	return klen > maxSize || vlen > maxValue || b.shape.sizeFor(klen, vlen)+b.head > page.Size<<page.MaxOrder
+	return klen > maxSize || vlen > maxValue || b.shape.sizeFor(klen, vlen)+b.head.Most > page.Size<<page.MaxOrder
 }
 
-func (b *bridge[K]) New(k unsafe.Pointer, vlen int, flags uint32) unsafe.Pointer {
+func (b *bridge[K]) New(k unsafe.Pointer, vlen, head int, flags uint32) unsafe.Pointer {
 	if b.TooLarge(k, vlen) {
 		return nil
 	}
 	s, klen := &b.shape, b.lens(k)
-	n := b.allocNode(s.sizeFor(klen, vlen), gfp.Flags(flags))
+	n := b.allocNode(head, s.sizeFor(klen, vlen), gfp.Flags(flags))
 	if n != nil {
 		writeKey(s, n, (*K)(k), vlen)
 	}
@@ -131,12 +131,11 @@ func (b *bridge[K]) Remove(hash uint32, n unsafe.Pointer) bool {
 		return false
 	}
 	in.remove(slot)
-	var gone *bucket
-	if in != l.b && in.isEmpty() {
-		gone = b.unlinkLocked(l.b, in)
-	}
+	// Further buckets of chains can't be evicted: they leave as soon as they may,
+	// with some room in the first so that they don't come back at once.
+	gone := b.gatherLocked(l.b, slots-2)
 	b.unlock(l)
-	b.retireBucket(gone)
+	b.retireChain(gone)
 	b.counts.add(shardOf(hash), -1, -b.varying(n))
 	return true
 }
@@ -166,6 +165,10 @@ func (b *bridge[K]) Heap() any { return b.heap }
 func (b *bridge[K]) Barrier() {
 	b.barrier()
 	b.heap.Shrink()
+	if b.tables != b.heap {
+		b.tables.Barrier()
+		b.tables.Shrink()
+	}
 }
 
 func (b *bridge[K]) Len() int { return b.len() }
@@ -174,10 +177,12 @@ func (b *bridge[K]) Memory() (n int64) {
 	for _, s := range b.heap.Stats() {
 		n += s.Bytes
 	}
-	if t := b.table.Load(); t != nil && !t.isSmall() { // ord:table
-		n += b.counts.buckets.Load() * int64(bucketSize) // ord:stat
+	if b.tables != b.heap {
+		for _, s := range b.tables.Stats() {
+			n += s.Bytes
+		}
 	}
-	return n
+	return n + b.counts.paged.Load()*int64(bucketSize) // ord:stat
 }
 
 func (b *bridge[K]) Walk(fn func(n unsafe.Pointer), after func() bool) {

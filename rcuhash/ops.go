@@ -33,7 +33,7 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 	x.pages, x.head = cfg.pages, cfg.head
 	x.base = pages.CoreOf(cfg.pages).Base
 	x.dep.Init("rcuhash.bucket")
-	if x.label = cfg.name; x.head == 0 {
+	if x.label = cfg.name; !x.owned() {
 		x.label = known.Enter(&x.core, cfg.name)
 	}
 	if err := x.openHeap(size); err != nil {
@@ -58,7 +58,7 @@ func (x *index[K]) firstTable(buckets int) bool {
 		}
 		buckets = int(n)
 	}
-	t := newTable(n, n, int64(buckets))
+	t := x.newTable(n, n, int64(buckets))
 	t.cursor.Store(int64(buckets) - int64(t.n)) // ord:cursor
 	for i := range uint64(buckets) {
 		if !x.ensure(t, i, gfp.Kernel|gfp.NoWarn) {
@@ -204,12 +204,15 @@ func (x *index[K]) resized(keys int64) {
 	}
 }
 
+// varies reports whether nodes differ in size.
+func (x *core) varies() bool { return x.shape.kind == stringKey || x.shape.vlen || x.owned() }
+
 // varying returns the size of a node, or 0 if all have the same.
 func (x *core) varying(n unsafe.Pointer) int64 {
-	if x.shape.kind != stringKey && !x.shape.vlen {
+	if !x.varies() {
 		return 0
 	}
-	return int64(alignUp(uintptr(x.shape.size(n)+x.head), 16))
+	return int64(alignUp(uintptr(x.shape.size(n)+x.headOf(n)), 16))
 }
 
 // keyOf returns the key of a node; a string is copied.
@@ -259,8 +262,8 @@ func (x *core) len() int {
 
 func (x *core) bytes() int64 {
 	keys, n := x.counts.sum()
-	if x.shape.kind != stringKey && !x.shape.vlen {
-		n = keys * int64(alignUp(uintptr(x.shape.fixed()+x.head), 16))
+	if !x.varies() {
+		n = keys * int64(alignUp(uintptr(x.shape.fixed()), 16))
 	}
 	return n + x.counts.buckets.Load()*int64(bucketSize) // ord:stat
 }

@@ -11,9 +11,15 @@ import (
 // The map grows while there are more than perBucket keys for each live bucket,
 // and shrinks while there are fewer than sparse. A bucket that is not split yet
 // has up to twice as many as those that are. Untuned.
+//
+// The table of a cache is dense, because what it takes the entries lack: with 9 keys
+// for each bucket of 11 slots it has 8 to 9 bytes for a key, chains included, and up
+// to a sixth of the keys are in a chain's second bucket.
 const (
 	perBucket = slots * 5 / 10
 	sparse    = 1
+	dense     = slots * 9 / 11
+	denseLess = slots * 3 / 11
 	// atOnce is how many buckets an insertion splits, or a removal merges, at
 	// most: twice as many as come to be needed. In a table of few runs it is all
 	// of a run.
@@ -25,9 +31,12 @@ const (
 
 // resizeAt sets at how many keys for each live bucket, times scale, the table grows
 // and shrinks. Tests have it do so at every one: at 1/16 and more, and at any.
-func (t *table) resizeAt(always bool) {
-	if t.growAt, t.shrinkAt = perBucket*scale, sparse*scale; always {
+func (t *table) resizeAt(thrifty, always bool) {
+	switch t.growAt, t.shrinkAt = perBucket*scale, sparse*scale; {
+	case always:
 		t.growAt, t.shrinkAt = 1, 1<<20
+	case thrifty:
+		t.growAt, t.shrinkAt = dense*scale, denseLess*scale
 	}
 }
 

@@ -153,21 +153,27 @@ func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, s
 	b.moved() // ord:moved
 	fault.Delay("moved")
 	// 4. The movers leave the parent.
-	keepers := 0
 	for j := range e.n {
 		if has(movers, j) {
 			e.in[j].remove(int(e.slot[j]))
-		} else {
-			keepers++
 		}
 	}
-	// Keepers in further buckets come to the first, if it has room for all.
-	if loadRef(&b.over) == 0 || keepers > slots {
+	return x.gatherLocked(b, slots)
+}
+
+// gatherLocked moves the entries of a locked chain to its first bucket, if there are
+// at most so many. It returns the buckets that have left the chain, linked, with
+// their entries: a reader that is in them finds these, and one that misses looks
+// again.
+func (x *core) gatherLocked(b *bucket, most int) (gone *bucket) {
+	if loadRef(&b.over) == 0 || x.entryCount(b) > most {
 		return nil
 	}
-	for j := range e.n {
-		if !has(movers, j) && e.in[j] != b {
-			b.set(b.free(), tagOf(e.hash[j]), loadRef(&e.in[j].refs[e.slot[j]]))
+	for c := x.next(b); c != nil; c = x.next(c) {
+		for s := range slots {
+			if r := loadRef(&c.refs[s]); r != 0 { // ord:entry
+				b.set(b.free(), c.tagAt(s), r)
+			}
 		}
 	}
 	b.moved() // ord:moved
@@ -188,7 +194,7 @@ func (x *index[K]) double(t *table) bool {
 	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
 		return false
 	}
-	next := newTable(2*t.n, t.n0, t.floor)
+	next := x.newTable(2*t.n, t.n0, t.floor)
 	for i := range t.dir {
 		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
 	}

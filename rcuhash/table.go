@@ -59,13 +59,13 @@ const (
 )
 
 // newTable returns a table of 2n buckets, without memory.
-func newTable(n, n0 uint64, floor int64) *table {
+func (x *core) newTable(n, n0 uint64, floor int64) *table {
 	runs := max(2*n>>runShift, 1)
 	t := &table{mask: 2*n - 1, n: n, n0: n0, floor: floor, dir: make([]run, runs), begin: make([]atomic.Uint64, runs)}
 	if t.start.Store(t.mask); t.isSmall() { // ord:hint
 		t.start.Store(n - 1) // ord:hint
 	}
-	t.resizeAt(fault.Resize())
+	t.resizeAt(x.owned(), fault.Resize())
 	return t
 }
 

@@ -9,7 +9,7 @@ import (
 func TestBlocksAreTheWholeTable(t *testing.T) {
 	for _, n := range []uint64{smallBuckets / 2, runBuckets, 2 * runBuckets, blockBuckets, 64 * blockBuckets} {
 		t.Run(fmt.Sprint(2*n), func(t *testing.T) {
-			tab := table{n: n, dir: newTable(n, n, 0).dir}
+			tab := table{n: n, dir: new(core).newTable(n, n, 0).dir}
 			all := uint64(0)
 			for all < 2*n {
 				first, buckets := tab.blockOf(all)

@@ -50,6 +50,7 @@ func (x *core) allocBlock(n int, f gfp.Flags) unsafe.Pointer {
 	p := x.pages.Alloc(orderOf(n), f|gfp.Zero|gfp.NoWarn)
 	if p != nil {
 		x.counts.buckets.Add(int64(n)) // ord:stat
+		x.counts.paged.Add(int64(n))   // ord:stat
 	}
 	return p
 }
@@ -61,8 +62,9 @@ func orderOf(n int) int { return bits.Len(uint(n)>>runShift) - 1 }
 func (x *core) freeBlock(p unsafe.Pointer, n int) {
 	x.counts.buckets.Add(-int64(n)) // ord:stat
 	if n < runBuckets {
-		x.heap.Kfree(p)
+		x.tables.Kfree(p)
 	} else {
+		x.counts.paged.Add(-int64(n)) // ord:stat
 		x.pages.Free(p, orderOf(n))
 	}
 }
@@ -79,6 +81,7 @@ func (x *core) takeBlock(t *table, first uint64, n int) (b block) {
 	off := t.dir[first].at.Load()                           // ord:run
 	if off != 0 && t.dir[first].at.CompareAndSwap(off, 0) { // ord:run
 		x.counts.buckets.Add(-int64(n)) // ord:stat
+		x.counts.paged.Add(-int64(n))   // ord:stat
 		b = block{unsafe.Add(x.base, off), n}
 	}
 	return b
@@ -115,7 +118,7 @@ func (x *index[K]) leaveSmall(t *table) bool {
 	for n < blockBuckets && int64(n)*slots/3 < keys {
 		n *= 2
 	}
-	next := newTable(n, runBuckets, runBuckets)
+	next := x.newTable(n, runBuckets, runBuckets)
 	for i := uint64(0); i < n; i += runBuckets {
 		if !x.ensure(next, i, gfp.NoWait) {
 			x.freeTable(next)

@@ -8,9 +8,6 @@ import (
 	"quiesce/rcu"
 )
 
-// ourUncounted is what the policy has of each entry on the Go heap.
-const ourUncounted = 16
-
 // ourStats is what the two have in common.
 type ourStats interface{ Stats() cache.Stats }
 
@@ -26,7 +23,7 @@ func allAccounted(c ourStats) error {
 type ourBytes struct{ *cache.Bytes[string] }
 
 func newOurBytes(p plan) (store, error) {
-	c, err := cache.NewBytes(cache.Options[string, []byte]{MaxBytes: int64(p.limit(ourUncounted))})
+	c, err := cache.NewBytes(cache.Options[string, []byte]{MaxBytes: int64(p.bytes)})
 	return ourBytes{c}, err
 }
 
@@ -63,7 +60,7 @@ type ourCache struct {
 }
 
 func newOurCache(p plan) (store, error) {
-	c, err := cache.New(cache.Options[string, [valueSize]byte]{MaxBytes: int64(p.limit(ourUncounted))})
+	c, err := cache.New(cache.Options[string, [valueSize]byte]{MaxBytes: int64(p.bytes)})
 	return ourCache{c}, err
 }
 

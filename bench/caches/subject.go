@@ -67,7 +67,7 @@ func (l links) Links(ref uint32) *tinylfu.Links { return &l[ref] }
 
 func newOurs(capacity, keys int, _ bool, seed uint64) (subject, error) {
 	l := make(links, keys+1)
-	return &policy{l, seed, tinylfu.New(l, uint64(capacity), seed)}, nil
+	return &policy{l, seed, tinylfu.New(l, uint64(capacity), seed, new(tinylfu.Chunk))}, nil
 }
 
 func (c *policy) request(key, size uint32) bool {
@@ -78,6 +78,9 @@ func (c *policy) request(key, size uint32) bool {
 	}
 	c.p.Enter(ref, uint32(mix(uint64(key)+c.seed<<32)), size)
 	for _, ok := c.p.Evict(); ok; _, ok = c.p.Evict() {
+	}
+	if c.p.Need() > 0 {
+		c.p.Give(new(tinylfu.Chunk))
 	}
 	return false
 }

@@ -18,10 +18,11 @@ type Index interface {
 	Hash(k unsafe.Pointer) uint64
 	Find(k unsafe.Pointer) unsafe.Pointer
 
-	// New returns a node of a key, with room for a value of vlen bytes if the map
-	// has values of any length, or nil. What is in front of it is not set, nor is
-	// the value. TooLarge reports whether there can never be one.
-	New(k unsafe.Pointer, vlen int, flags uint32) unsafe.Pointer
+	// New returns a node of a key, with head bytes in front of it, and with room for
+	// a value of vlen bytes if the map has values of any length, or nil. What is in
+	// front of it is not set, nor is the value: before any other call for the node
+	// Head.Of has to work. TooLarge reports whether there can never be one.
+	New(k unsafe.Pointer, vlen, head int, flags uint32) unsafe.Pointer
 	TooLarge(k unsafe.Pointer, vlen int) bool
 	// Size returns the size of a node, with what is in front of it.
 	Size(n unsafe.Pointer) int
@@ -72,6 +73,13 @@ type Index interface {
 // Of returns the Index of a *rcuhash.Map or *rcuhash.Bytes.
 var Of func(m any) Index
 
-// WithHead returns an rcuhash.Option for a map that has a heap of its own, and so
-// many bytes in front of each node, a multiple of 16.
-var WithHead func(bytes int) any
+// Head says what is in front of the nodes of a map: a multiple of 16 bytes, from
+// Least to Most. Of returns how many a node has.
+type Head struct {
+	Least, Most int
+	Of          func(n unsafe.Pointer) int
+}
+
+// WithHead returns an rcuhash.Option for a map that has a heap of its own, a dense
+// table, and such nodes.
+var WithHead func(h Head) any

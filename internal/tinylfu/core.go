@@ -69,9 +69,7 @@ func (p *core[E]) add(ref, hash, size uint32) {
 	if l.Held() || size > MaxSize {
 		panic(fmt.Sprintf("tinylfu: entry %d of size %d, held %v, added", ref, size, l.Held()))
 	}
-	if l.hash != hash { // or readers that ask for it race with this
-		l.hash = hash
-	}
+	l.setHash(hash)
 	l.set(none, size)
 	if uint64(size) > p.windowMax {
 		p.split() // the mean size may have changed

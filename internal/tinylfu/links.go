@@ -5,7 +5,7 @@ package tinylfu
 // hold. All fields belong to the policy.
 type Links struct {
 	next, prev uint32 // towards the newest, towards the oldest; 0: none
-	hash       uint32
+	hash       uint32 // the lowest bit is the cache's mark
 	where      uint32 // the list in the upper two bits, the size in the others
 }
 
@@ -28,14 +28,34 @@ func (l *Links) size() uint64 { return uint64(l.where & MaxSize) }
 
 func (l *Links) set(list, size uint32) { l.where = list<<listShift | size }
 
-// NewLinks returns the Links of an entry that the policy does not hold yet, whose
-// key has the hash. That is what Enter is told later; until then, and as long as the
-// entry is there, readers may ask for it.
-func NewLinks(hash uint32) Links { return Links{hash: hash} }
+// markBit of a hash is not part of it.
+const markBit = 1
 
-// Hash returns the hash of the entry's key. It does not change while the entry
-// is held.
-func (l *Links) Hash() uint32 { return l.hash }
+// NewLinks returns the Links of an entry that the policy does not hold yet, whose
+// key has the hash, of which the lowest bit is not looked at. That is what Enter is
+// told later; until then, and as long as the entry is there, readers may ask for it,
+// and for the mark, which means what the cache wants.
+func NewLinks(hash uint32, mark bool) Links {
+	l := Links{hash: hash &^ markBit}
+	if mark {
+		l.hash |= markBit
+	}
+	return l
+}
+
+// Hash returns the hash of the entry's key, with 0 for its lowest bit. It does not
+// change while the entry is held.
+func (l *Links) Hash() uint32 { return l.hash &^ markBit }
+
+// Marked reports whether the entry was given the mark. That does not change.
+func (l *Links) Marked() bool { return l.hash&markBit != 0 }
+
+// setHash sets the hash, unless it is there: readers that ask for it would race.
+func (l *Links) setHash(hash uint32) {
+	if l.Hash() != hash {
+		l.hash = hash | l.hash&markBit
+	}
+}
 
 // Held reports whether the policy holds the entry.
 func (l *Links) Held() bool { return l.where>>listShift != none }

@@ -78,7 +78,7 @@ type cache struct {
 
 func newCache(t *testing.T, keys int, capacity uint64) *cache {
 	n := make(nodes, keys+1)
-	return &cache{t: t, p: New(n, capacity, 1), nodes: n, held: map[uint32]uint32{}}
+	return &cache{t: t, p: New(n, capacity, 1, new(Chunk)), nodes: n, held: map[uint32]uint32{}}
 }
 
 // spread is a hash of a key.
@@ -103,6 +103,15 @@ func (c *cache) evict() {
 	}
 }
 
+// feed gives and takes chunks, as the cache does.
+func (c *cache) feed() {
+	if need := c.p.Need(); need > 0 {
+		c.p.Give(new(Chunk))
+	} else if need < 0 && c.p.Take() == nil {
+		c.t.Fatalf("%d chunks are needed, and none is unused", need)
+	}
+}
+
 // get is a request for a key, which is taken in if it is not there.
 func (c *cache) get(key, size uint32) (hit bool) {
 	ref := key + 1
@@ -113,6 +122,7 @@ func (c *cache) get(key, size uint32) (hit bool) {
 	c.held[ref] = size
 	c.p.Enter(ref, spread(key), size)
 	c.evict()
+	c.feed()
 	return false
 }
 
@@ -241,11 +251,10 @@ func (m *naive) request(ref, hash uint32) {
 func TestListsAreThoseOfANaiveModel(t *testing.T) {
 	for _, a := range append(arms[:], arm{window: 1}) {
 		for _, capacity := range []int{1, 2, 10, 50, 200} {
-			var counts sketch
-			counts.fit(capacity)
+			counts := newSketch(capacity)
 			counts.period = 1000
 			n := make(nodes, 1001)
-			c := core[nodes]{entries: n, sketch: &counts, arm: a, capacity: uint64(capacity), random: 7}
+			c := core[nodes]{entries: n, sketch: counts, arm: a, capacity: uint64(capacity), random: 7}
 			c.split()
 			luck := c
 			m := naive{core: &luck, hashes: map[uint32]uint32{}}

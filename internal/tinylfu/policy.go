@@ -13,11 +13,12 @@ type Policy[E Entries] struct {
 // atATime are as many hits as a first-level cache has room for: five lines each.
 const atATime = 64
 
-// New returns a policy for entries whose sizes sum up to at most the capacity.
-// What it chooses depends on the calls and the seed alone.
-func New[E Entries](entries E, capacity, seed uint64) *Policy[E] {
+// New returns a policy for entries whose sizes sum up to at most the capacity, with
+// the first chunk of its sketch. What it chooses depends on the calls and the seed
+// alone.
+func New[E Entries](entries E, capacity, seed uint64, first *Chunk) *Policy[E] {
 	p := &Policy[E]{}
-	p.counts.fit(1)
+	p.counts.give(first)
 	p.entries, p.sketch, p.random = entries, &p.counts, seed|1
 	p.arm = arms[0]
 	p.SetCapacity(capacity)
@@ -35,6 +36,7 @@ func (p *Policy[E]) SetCapacity(capacity uint64) {
 // Enter takes in an entry that the policy does not hold, and counts a request
 // that missed. Evict may have victims then, and the new entry be among them.
 func (p *Policy[E]) Enter(ref, hash, size uint32) {
+	hash &^= markBit
 	p.count(hash)
 	p.add(ref, hash, size)
 	p.try(hash, size)
@@ -45,7 +47,7 @@ func (p *Policy[E]) Hit(ref uint32) {
 	l := p.entries.Links(ref)
 	p.count(l.hash)
 	p.hit(ref, l)
-	p.try(l.hash, l.Size())
+	p.try(l.Hash(), l.Size())
 }
 
 // Hits is Hit for many entries. It first touches the memory that they need, which
@@ -81,7 +83,7 @@ func (p *Policy[E]) Hits(refs []uint32) {
 // hash. Evict may have victims then.
 func (p *Policy[E]) Replace(old, ref, size uint32) {
 	l := p.entries.Links(old)
-	hash := l.hash
+	hash := l.Hash()
 	if size <= l.Size() || uint64(size) <= p.windowMax {
 		p.exchange(old, ref, size)
 		p.Hit(ref)
@@ -106,9 +108,7 @@ func (p *Policy[E]) exchange(old, ref, size uint32) {
 	}
 	n := p.entries.Links(ref)
 	n.next, n.prev, n.where = l.next, l.prev, l.where
-	if n.hash != l.hash {
-		n.hash = l.hash
-	}
+	n.setHash(l.Hash())
 	l.set(none, 0)
 	if n.prev != 0 {
 		p.entries.Links(n.prev).next = ref
@@ -128,7 +128,7 @@ func (p *Policy[E]) exchange(old, ref, size uint32) {
 // Remove drops an entry that the policy holds: it was deleted, or expired.
 func (p *Policy[E]) Remove(ref uint32) {
 	l := p.entries.Links(ref)
-	p.trials.remove(l.hash)
+	p.trials.remove(l.Hash())
 	p.remove(ref, l)
 }
 
@@ -142,14 +142,36 @@ func (p *Policy[E]) Frequency(hash uint32) int { return p.counts.estimate(hash) 
 // Window is the part of the capacity that the window has now.
 func (p *Policy[E]) Window() float64 { return p.arm.window }
 
-// Bytes is the memory that the policy has on the Go heap. None of it holds
-// pointers to entries.
+// Bytes is the memory that the policy has: chunks, and what the trials take on the
+// Go heap, at most 64 KiB. None of it holds pointers to entries.
 func (p *Policy[E]) Bytes() int { return p.counts.bytes() + p.trials.bytes() }
+
+// SizesAreBytes says so: then the sketch takes less for small entries.
+func (p *Policy[E]) SizesAreBytes() { p.counts.lean = true }
+
+// Need is how many chunks the sketch lacks for the entries that there are, or less
+// than 0 if it has chunks to give back. Without them it estimates less well.
+func (p *Policy[E]) Need() int { return p.counts.need(p.Len()+1, p.size) }
+
+// Give gives the sketch a chunk. It is the policy's until Take returns it.
+func (p *Policy[E]) Give(c *Chunk) { p.counts.give(c) }
+
+// Take returns a chunk that the sketch does not use, or nil.
+func (p *Policy[E]) Take() *Chunk { return p.counts.take() }
+
+// Fit lets the sketch follow the number of entries by one step. Each request does so.
+func (p *Policy[E]) Fit() { p.counts.fit(p.Len()+1, p.size) }
+
+// ChunkBytes is the memory of the sketch.
+func (p *Policy[E]) ChunkBytes() int { return p.counts.bytes() }
+
+// Chunks returns all chunks of a policy that is not used any more.
+func (p *Policy[E]) Chunks() []*Chunk { return p.counts.chunks }
 
 // count notes a request in the sketch, which has a place for every entry.
 func (p *Policy[E]) count(hash uint32) {
 	n := p.Len() + 1
-	p.counts.fit(n)
+	p.counts.fit(n, p.size)
 	p.counts.period = max(periodPerEntry*n, leastPeriod)
 	p.counts.count(hash)
 }

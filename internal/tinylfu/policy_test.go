@@ -222,8 +222,8 @@ func TestMemoryIsCounted(t *testing.T) {
 	const entries = 100_000
 	c := newCache(t, entries, entries)
 	c.ratio(entries, loop(0, entries))
-	if b := c.p.Bytes(); b < 8*entries || b > 16*entries+80_000 {
-		t.Errorf("%d bytes for %d entries", b, entries)
+	if b := c.p.Bytes(); b < 8*entries || b > 8*entries+80_000 {
+		t.Errorf("%d bytes for %d entries; want 8 for each", b, entries)
 	}
 }
 
@@ -243,10 +243,13 @@ func TestAddOfAnEntryThatIsHeldPanics(t *testing.T) {
 func BenchmarkPolicy(b *testing.B) {
 	const entries = 1 << 20
 	n := make(nodes, entries+2)
-	p := New(n, entries, 1)
+	p := New(n, entries, 1, new(Chunk))
 	rng := rand.New(rand.NewPCG(1, 1))
 	for key := range uint32(entries) {
 		p.Enter(key+1, rng.Uint32(), 1)
+		if p.Need() > 0 {
+			p.Give(new(Chunk))
+		}
 	}
 	order := make([]uint32, entries)
 	for i := range order {

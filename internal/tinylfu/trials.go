@@ -181,7 +181,7 @@ func (c *trial) request(hash, size uint32) {
 		v := c.victim()
 		l := c.entries.Links(v)
 		c.remove(v, l)
-		c.forget(v, l.hash)
+		c.forget(v, l.Hash())
 	}
 	ref := c.free
 	c.free = c.chain[ref]
@@ -195,7 +195,7 @@ func (c *trial) request(hash, size uint32) {
 // fit evicts until there is room for all.
 func (c *trial) fit() {
 	for v, ok := c.evict(); ok; v, ok = c.evict() {
-		c.forget(v, c.entries.Links(v).hash)
+		c.forget(v, c.entries.Links(v).Hash())
 	}
 }
 
@@ -207,7 +207,7 @@ func (c *trial) head(hash uint32) *uint16 {
 // find returns the slot that has a hash; 0 if none has.
 func (c *trial) find(hash uint32) uint32 {
 	for ref := *c.head(hash); ref != 0; ref = c.chain[ref] {
-		if c.entries[ref].hash == hash {
+		if c.entries[ref].Hash() == hash {
 			return uint32(ref)
 		}
 	}
