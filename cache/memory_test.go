@@ -90,39 +90,61 @@ func TestTheSketchIsGivenBackWhileEntriesBecomeLargerAndFewer(t *testing.T) {
 	checkPolicy(t, c.x)
 }
 
-// Slabs of small entries, with deadlines and without, thin out and are emptied, and
-// the buckets of a table that was large don't keep them.
+// Entries that leave thin the slabs of the others out. These are emptied, whether
+// their entries have deadlines or not.
 func TestSparseSlabsAreEmptiedWhereEntriesHaveDeadlinesAndWhereNot(t *testing.T) {
 	if raceOrPoison {
 		t.Skip("sparse slabs are not emptied")
 	}
+	const n = 60_000
 	for _, ttl := range []time.Duration{0, time.Hour} {
-		c := newPlainBytes(t, 8<<20)
-		for i := range 150_000 {
-			if err := c.SetTTL(fmt.Sprint("small", i), make([]byte, i%30), ttl); err != nil {
-				t.Fatal(err)
+		c := newPlainBytes(t, 32<<20)
+		fillBytes(t, c, n, ttl)
+		for i := range n {
+			if i%10 != 0 {
+				c.Delete(fmt.Sprintf("user:%016x", uint64(i)*0x9e3779b97f4a7c15))
 			}
 		}
-		for i := range 5000 {
-			if err := c.SetTTL(fmt.Sprint("large", i%2000), make([]byte, 5000), ttl); err != nil {
-				t.Fatal(err)
-			}
-		}
-		payload := 0
-		for k, v := range c.All() {
-			payload += len(k) + len(v)
-		}
-		if payload < 8<<20*6/10 {
-			sparse := map[uintptr]int{}
-			pages.WalkSlabs(c.x.index.Heap(), 0, pages.CoreOf(c.x.pages).Opened(), func(s pages.Slab) {
-				if s.Out < s.Objects/2 {
-					sparse[s.Pitch]++
-				}
-			})
-			t.Errorf("TTL %v: keys and values are %d bytes of 8 MiB, with %d entries; sparse slabs by size of objects: %v", ttl, payload, c.Len(), sparse)
+		c.x.index.Barrier()
+		left := c.Len()
+		c.x.evictSparse(1 << 20)
+		if got := c.Len(); got >= left || c.Stats().Evictions != uint64(left-got) {
+			t.Errorf("TTL %v: %d of %d entries are left after slabs were emptied, %+v", ttl, got, left, c.Stats())
 		}
 		checkPolicy(t, c.x)
 	}
+}
+
+// The buckets of a table that was large don't keep memory from larger entries.
+func TestLargerEntriesGetTheMemoryOfSmallOnes(t *testing.T) {
+	if raceOrPoison {
+		t.Skip("sparse slabs are not emptied")
+	}
+	c := newPlainBytes(t, 8<<20)
+	for i := range 150_000 {
+		if err := c.Set(fmt.Sprint("small", i), make([]byte, i%30)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 5000 {
+		if err := c.Set(fmt.Sprint("large", i%2000), make([]byte, 5000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	payload := 0
+	for k, v := range c.All() {
+		payload += len(k) + len(v)
+	}
+	if payload < 8<<20*6/10 {
+		sparse := map[uintptr]int{}
+		pages.WalkSlabs(c.x.index.Heap(), 0, pages.CoreOf(c.x.pages).Opened(), func(s pages.Slab) {
+			if s.Out < s.Objects/2 {
+				sparse[s.Pitch]++
+			}
+		})
+		t.Errorf("keys and values are %d bytes of 8 MiB, with %d entries; sparse slabs by size of objects: %v", payload, c.Len(), sparse)
+	}
+	checkPolicy(t, c.x)
 }
 
 func TestTheTableFollowsTheEntries(t *testing.T) {

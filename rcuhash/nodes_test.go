@@ -1,0 +1,87 @@
+package rcuhash
+
+import (
+	"testing"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/nodes"
+)
+
+// The map of another package, with something in front of each node.
+
+const testHead = 16
+
+// newOwned returns such a map, and its index.
+func newOwned(t *testing.T) (*Map[uint64, uint64], nodes.Index) {
+	t.Helper()
+	m, err := New[uint64, uint64](0, nodes.WithHead(nodes.Head{Least: testHead, Most: 2 * testHead, Of: func(n unsafe.Pointer) int {
+		return int(*(*uint64)(unsafe.Add(n, -8)))
+	}}).(Option))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, nodes.Of(m)
+}
+
+// put makes a node of a key, with head bytes in front of it, and installs it.
+func put(t *testing.T, x nodes.Index, k uint64, head int) unsafe.Pointer {
+	t.Helper()
+	n := x.New(unsafe.Pointer(&k), 0, head, uint32(gfp.Kernel))
+	if n == nil {
+		t.Fatal("no memory")
+	}
+	*(*uint64)(unsafe.Add(n, -8)) = uint64(head)
+	*(*uint64)(unsafe.Add(n, x.ValueAt())) = k
+	for {
+		if old, stored, ok := x.Install(x.Hash(unsafe.Pointer(&k)), unsafe.Pointer(&k), n, false); ok {
+			if old != nil || !stored {
+				t.Fatalf("key %d was there: %p, stored %v", k, old, stored)
+			}
+			x.Grow()
+			return n
+		}
+		if !x.MakeRoom() {
+			t.Fatal("no room")
+		}
+	}
+}
+
+// Entries leave one by one. Those that stay come to the first bucket of their chain,
+// and the others, which may keep a slab each, leave as well.
+func TestChainsOfAnotherPackagesMapBecomeShorterAsEntriesLeave(t *testing.T) {
+	m, x := newOwned(t)
+	const keys = 20_000
+	at := make([]unsafe.Pointer, keys)
+	for k := range at {
+		at[k] = put(t, x, uint64(k), testHead<<(k%2))
+	}
+	further := func() int64 { return m.x.counts.buckets.Load() - m.x.counts.paged.Load() }
+	before := further()
+	bytes := x.NodeBytes()
+	for k, n := range at {
+		key := uint64(k)
+		if k%10 == 0 {
+			continue
+		}
+		if !x.Remove(uint32(x.Hash(unsafe.Pointer(&key))), n) {
+			t.Fatalf("key %d is not there", k)
+		}
+		x.Retire(n)
+	}
+	for k, n := range at {
+		key := uint64(k)
+		if got := x.Find(unsafe.Pointer(&key)); (got != nil) != (k%10 == 0) || got != nil && got != n {
+			t.Fatalf("key %d is at %p", k, got)
+		}
+	}
+	if got := further(); before < 50 || got > before/20 {
+		t.Errorf("%d further buckets in chains for a tenth of the keys, %d for all", got, before)
+	}
+	if got := x.NodeBytes(); got > bytes/9 {
+		t.Errorf("the nodes take %d bytes; all took %d", got, bytes)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+}
