@@ -32,6 +32,8 @@ func NewBytes[K comparable](o Options[K, []byte]) (*Bytes[K], error) {
 	if err != nil {
 		return nil, err
 	}
+	x.lenOf = func(n unsafe.Pointer) int { return len(x.value(n)) }
+	x.copyValue = func(to, from unsafe.Pointer) { copy(x.value(to), x.value(from)) }
 	if fn := o.OnEvict; fn != nil {
 		x.emit = func(n unsafe.Pointer, why Reason) func() {
 			k, v := keyOf[K](x, n), append([]byte{}, x.value(n)...)

@@ -41,9 +41,11 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	}
 	c.x = x
 	c.back = int(c.x.index.ValueAt())
+	back := c.back
+	x.lenOf = func(unsafe.Pointer) int { return 0 }
+	x.copyValue = func(to, from unsafe.Pointer) { *(*V)(unsafe.Add(to, back)) = *(*V)(unsafe.Add(from, back)) }
 	c.fs.mu.Init("cache.flights.mu")
 	if fn := o.OnEvict; fn != nil {
-		back := c.back
 		x.emit = func(n unsafe.Pointer, why Reason) func() {
 			k, v := keyOf[K](x, n), *(*V)(unsafe.Add(n, back))
 			x.retire(n)

@@ -2,13 +2,13 @@ package cache
 
 import (
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/nodes"
 	"quiesce/internal/percpu"
-	"quiesce/internal/sys"
 	"quiesce/internal/tinylfu"
 	"quiesce/lock"
 	"quiesce/page"
@@ -34,6 +34,9 @@ type core struct {
 	// OnEvict; nil if there is no OnEvict.
 	logger    *slog.Logger
 	emit      func(n unsafe.Pointer, why Reason) (call func())
+	lenOf     func(n unsafe.Pointer) int    // of what varies in the value
+	copyValue func(to, from unsafe.Pointer) // between nodes whose values have that length
+	calling   sync.Map                      // numbers of the goroutines that are in OnEvict
 	closeMap  func() error
 	deadlines atomic.Bool // there was an entry with a deadline
 	closed    atomic.Bool
@@ -107,44 +110,6 @@ func (c *core) mustBegin(op string) {
 }
 
 func closedUse(op string) string { return "quiesce/cache: " + op + " of a closed cache" }
-
-// clock returns the time on the cache's clock, in ns.
-func (c *core) clock() int64 {
-	if c.clockFn != nil {
-		return c.clockFn()
-	}
-	return sys.Nanotime()
-}
-
-// ahead returns the time, if a read that is about to be pinned may need it and may
-// not ask for it then, since it is the user's.
-func (c *core) ahead() int64 {
-	if c.clockFn != nil && c.deadlines.Load() { // ord:hint
-		return c.clockFn()
-	}
-	return 0
-}
-
-// live reports whether an entry has not expired. now is what ahead returned.
-func (c *core) live(h *header, now int64) bool {
-	t := h.timer()
-	if t == nil {
-		return true
-	}
-	if c.clockFn == nil {
-		now = sys.Nanotime()
-	}
-	return now < t.deadline
-}
-
-// deadline returns that of an entry which is stored now. A negative ttl has passed.
-func (c *core) deadline(ttl int64) int64 {
-	now := c.clock()
-	if ttl > 1<<62-max(now, 0) {
-		return 1 << 62
-	}
-	return max(now+max(ttl, -1), 1)
-}
 
 // tries is how often a put looks for room in the map: others may fill what it made,
 // or the goroutine may be on another P by then. Untuned.
@@ -222,10 +187,6 @@ func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, 
 		c.entries.remove(n, ref)
 		return false, false, ErrBusy
 	}
-	size := c.unit
-	if size == 0 {
-		size = footprint(c.index.Size(n))
-	}
 	c.counts.sets++
 	guest := c.guest
 	if old != nil {
@@ -237,38 +198,52 @@ func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, 
 				why = Expired
 			}
 		}
+		c.enterLocked(ref, was, n)
 		if was == guest {
-			c.guest, guest = 0, 0
-			c.policy.Enter(ref, policyHash(h), size)
-		} else {
-			c.policy.Replace(was, ref, size)
+			guest = 0
 		}
 		c.entries.remove(old, was)
 		c.leftLocked(old, why, out)
 	} else {
-		c.policy.Enter(ref, policyHash(h), size)
+		c.enterLocked(ref, 0, n)
 	}
 	if guest != 0 {
 		c.dropLocked(guest, c.entries.node(guest), Evicted, out)
 	}
 	if t := headerOf(n).timer(); t != nil {
-		c.wheel.add(c.entries, ref, t, now)
-		serve, c.served = !c.served, true
+		serve = c.timeLocked(ref, t, now)
 	}
-	c.growLocked(uint64(size))
+	c.growLocked(uint64(c.sizeOf(n)))
 	return true, serve, nil
+}
+
+// sizeOf returns the size of a node for the policy.
+func (c *core) sizeOf(n unsafe.Pointer) uint32 {
+	if c.unit != 0 {
+		return c.unit
+	}
+	return footprint(c.index.Size(n))
+}
+
+// enterLocked tells the policy of an entry, which is in place of another or, if was is
+// 0, of none. If that was the guest there is none any more.
+func (c *core) enterLocked(ref, was uint32, n unsafe.Pointer) {
+	size := c.sizeOf(n)
+	switch was {
+	case c.guest, 0:
+		if was != 0 {
+			c.guest = 0
+		}
+		c.policy.Enter(ref, headerOf(n).links.Hash(), size)
+	default:
+		c.policy.Replace(was, ref, size)
+	}
 }
 
 // admitGuestLocked follows a hit on the guest.
 func (c *core) admitGuestLocked() {
 	ref := c.guest
-	c.guest = 0
-	h := c.entries.header(ref)
-	size := c.unit
-	if size == 0 {
-		size = footprint(c.index.Size(c.entries.node(ref)))
-	}
-	c.policy.Enter(ref, h.links.Hash(), size)
+	c.enterLocked(ref, ref, c.entries.node(ref))
 }
 
 // evictLocked has the policy's victims leave, until there are enough for now. It
@@ -329,26 +304,6 @@ func (c *core) leftLocked(n unsafe.Pointer, why Reason, out *leaving) {
 	c.counts.gone[why]++
 	out.list[out.n] = removed{n, why}
 	out.n++
-}
-
-// dispose retires what has left, and calls OnEvict. No lock is held.
-func (c *core) dispose(out *leaving) {
-	if out.n == 0 {
-		return
-	}
-	if c.emit == nil {
-		for _, r := range out.list[:out.n] {
-			c.retire(r.n)
-		}
-		return
-	}
-	calls := make([]func(), 0, len(out.list))
-	for _, r := range out.list[:out.n] {
-		calls = append(calls, c.emit(r.n, r.why))
-	}
-	for _, call := range calls {
-		call()
-	}
 }
 
 // findLocked returns the node of a key, or nil.
@@ -414,14 +369,7 @@ func (c *core) set(k unsafe.Pointer, vlen int, ttl int64, absent bool, stale *at
 // newNode returns a node for a key, whose hash is h, and a value of vlen bytes, with a
 // timer or without. The caller fills the value in and puts it.
 func (c *core) newNode(h uint64, k unsafe.Pointer, vlen int, timed bool) (unsafe.Pointer, error) {
-	head := headSize
-	if timed {
-		head += timerSize
-	}
-	n := c.index.New(k, vlen, head, uint32(gfp.Kernel|gfp.NoWarn))
-	if n != nil {
-		*headerOf(n) = header{links: tinylfu.NewLinks(policyHash(h), timed)}
-	}
+	n := c.allocNode(h, k, vlen, timed)
 	if n != nil && footprint(c.index.Size(n)) <= c.most.Load() { // ord:hint
 		return n, nil
 	}
@@ -431,6 +379,19 @@ func (c *core) newNode(h uint64, k unsafe.Pointer, vlen int, timed bool) (unsafe
 	}
 	c.refuse(nil, k, &c.counts.refused)
 	return nil, ErrBusy
+}
+
+// allocNode is newNode that returns nil if there is no memory, and counts nothing.
+func (c *core) allocNode(h uint64, k unsafe.Pointer, vlen int, timed bool) unsafe.Pointer {
+	head := headSize
+	if timed {
+		head += timerSize
+	}
+	n := c.index.New(k, vlen, head, uint32(gfp.Kernel|gfp.NoWarn))
+	if n != nil {
+		*headerOf(n) = header{links: tinylfu.NewLinks(policyHash(h), timed)}
+	}
+	return n
 }
 
 // refuse counts a Set that failed, and removes the old value of its key.

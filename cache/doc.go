@@ -31,10 +31,10 @@
 //
 // # Design
 //
-// An entry is a node of a map of package rcuhash, with a header of 32 bytes in front
-// of it: the links of the eviction policy, the deadline, and the links of the wheel.
-// Readers take no lock; they find a node, look at the deadline, and copy or show the
-// value.
+// An entry is a node of a map of package rcuhash, with a header of 16 bytes in front
+// of it, the links of the eviction policy, and in front of that, if it has a time to
+// live, a timer of 16 more: the deadline, and the links of the wheel. Readers take no
+// lock; they find a node, look at the deadline, and copy or show the value.
 //
 // # Hits
 //
@@ -67,8 +67,12 @@
 // that up a cache gives a sixteenth of its entries and no more: Sets fail, and what
 // the program has in the cache stays.
 //
-// The policy itself (internal/tinylfu) has 8 to 16 bytes for each entry on the Go
-// heap, without pointers.
+// The policy (internal/tinylfu) counts requests in pages of the allocator, which come
+// and go with the entries: 8 bytes for each, or a 54th of their mean size, but 2, where
+// that is less. For the trials of its window it has up to 64 KiB on the Go heap.
+//
+// Of an entry of 121 bytes the rest of the 163 that it takes is: header 16, lengths 4,
+// rounding 3, the table 8 to 9, the sketch 2.7, metadata of pages 5, free space 2.
 //
 // # Time
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"quiesce/lock"
@@ -136,6 +137,25 @@ func (fs *flights[K, V]) fly(ctx context.Context, k K, f *flight[V], load func(c
 //
 // Context: task; not pinned, not in a read-side section.
 func (c *Cache[K, V]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Context, k K) (V, error)) (V, error) {
+	return c.getOrLoad(ctx, k, &c.x.ttl, load)
+}
+
+// GetOrLoadTTL is GetOrLoad of a load that also says how long the value lives, as it
+// would be passed to SetTTL. If that is less than 0 the value is returned and not
+// kept.
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Cache[K, V]) GetOrLoadTTL(ctx context.Context, k K, load func(ctx context.Context, k K) (V, time.Duration, error)) (V, error) {
+	var ttl int64
+	return c.getOrLoad(ctx, k, &ttl, func(ctx context.Context, k K) (v V, err error) {
+		v, d, err := load(ctx, k)
+		ttl = int64(d)
+		return v, err
+	})
+}
+
+// getOrLoad is GetOrLoad, with the time to live that there is when load has returned.
+func (c *Cache[K, V]) getOrLoad(ctx context.Context, k K, ttl *int64, load func(context.Context, K) (V, error)) (V, error) {
 	if c.x.closed.Load() { // ord:cache-close
 		var none V
 		return none, ErrClosed
@@ -145,7 +165,7 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, k K, load func(ctx context.
 	}
 	return c.fs.load(ctx, k, load,
 		func() (V, bool) { return c.peekCopy(k) },
-		func(v V, stale *atomic.Bool) { _, _ = c.set(k, v, c.x.ttl, false, stale) })
+		func(v V, stale *atomic.Bool) { _, _ = c.set(k, v, *ttl, false, stale) })
 }
 
 // peekCopy is Get that counts nothing.
@@ -164,6 +184,23 @@ func (c *Cache[K, V]) peekCopy(k K) (v V, ok bool) {
 //
 // Context: task; not pinned, not in a read-side section.
 func (c *Bytes[K]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Context, k K) ([]byte, error)) ([]byte, error) {
+	return c.getOrLoad(ctx, k, &c.x.ttl, load)
+}
+
+// GetOrLoadTTL is [Cache.GetOrLoadTTL]. Every caller has a slice of its own.
+//
+// Context: task; not pinned, not in a read-side section.
+func (c *Bytes[K]) GetOrLoadTTL(ctx context.Context, k K, load func(ctx context.Context, k K) ([]byte, time.Duration, error)) ([]byte, error) {
+	var ttl int64
+	return c.getOrLoad(ctx, k, &ttl, func(ctx context.Context, k K) (v []byte, err error) {
+		v, d, err := load(ctx, k)
+		ttl = int64(d)
+		return v, err
+	})
+}
+
+// getOrLoad is that of a Cache.
+func (c *Bytes[K]) getOrLoad(ctx context.Context, k K, ttl *int64, load func(context.Context, K) ([]byte, error)) ([]byte, error) {
 	if c.x.closed.Load() { // ord:cache-close
 		return nil, ErrClosed
 	}
@@ -172,7 +209,7 @@ func (c *Bytes[K]) GetOrLoad(ctx context.Context, k K, load func(ctx context.Con
 	}
 	v, err := c.fs.load(ctx, k, load,
 		func() ([]byte, bool) { return c.peekCopy(k) },
-		func(v []byte, stale *atomic.Bool) { _, _ = c.set(k, v, c.x.ttl, false, stale) })
+		func(v []byte, stale *atomic.Bool) { _, _ = c.set(k, v, *ttl, false, stale) })
 	if err != nil {
 		return nil, err
 	}

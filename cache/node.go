@@ -10,13 +10,13 @@ import (
 // In front of a node is its header, and in front of that, if the entry was stored with
 // a time to live, a timer. The header's mark says so.
 //
-// Readers ask for the hash, the mark and the deadline: they are immutable from the
-// moment that the node can be found. The rest is the policy's links and the wheel's,
-// which core.mu protects: no reader looks at them.
+// Readers ask for the hash and the mark, which are immutable from the moment that the
+// node can be found, and for the deadline, which Touch changes. The rest is the
+// policy's links and the wheel's, which core.mu protects: no reader looks at them.
 
 // timer is what an entry has that has a deadline.
 type timer struct {
-	deadline   int64  // on the cache's clock, not 0
+	deadline   int64  // on the cache's clock, not 0; changes under core.mu
 	next, prev uint32 // of the wheel
 }
 
@@ -48,7 +48,9 @@ func (h *header) timer() *timer {
 // deadline returns when the entry expires, or 0.
 func (h *header) deadline() int64 {
 	if t := h.timer(); t != nil {
-		return t.deadline
+		if d := t.expires(); d != never {
+			return d
+		}
 	}
 	return 0
 }

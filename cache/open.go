@@ -99,6 +99,9 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 
 // close frees everything.
 func (c *core) close() error {
+	if _, in := c.calling.Load(sys.Goid()); in {
+		panic("quiesce/cache: Close called by OnEvict: it would wait for itself")
+	}
 	if c.closed.Swap(true) { // ord:cache-close
 		return ErrClosed
 	}
@@ -181,7 +184,7 @@ func (c *core) each(op string, fn func(n unsafe.Pointer), after func() bool) {
 	defer c.end()
 	now := c.clock()
 	c.index.Walk(func(n unsafe.Pointer) {
-		if t := headerOf(n).timer(); t == nil || now < t.deadline {
+		if t := headerOf(n).timer(); t == nil || now < t.expires() {
 			fn(n)
 		}
 	}, after)

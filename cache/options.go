@@ -32,7 +32,7 @@ type Options[K comparable, V any] struct {
 	// OnEvict is called for each entry that leaves the cache, except by Close, with
 	// copies. It is called by the goroutine that caused it, or, for entries that
 	// expire, by one of the package's, after the fact: a newer entry of the key may
-	// be there by then. It may use the cache.
+	// be there by then. It may use the cache, but not close it: Close panics there.
 	OnEvict func(K, V, Reason)
 	// Now is the clock that times to live go by. nil means the system's monotonic
 	// clock.

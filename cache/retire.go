@@ -49,3 +49,27 @@ func abandon[T any](c *T, x *core) {
 		})
 	}, x)
 }
+
+// dispose retires what has left, and calls OnEvict. No lock is held.
+func (c *core) dispose(out *leaving) {
+	if out.n == 0 {
+		return
+	}
+	if c.emit == nil {
+		for _, r := range out.list[:out.n] {
+			c.retire(r.n)
+		}
+		return
+	}
+	calls := make([]func(), 0, len(out.list))
+	for _, r := range out.list[:out.n] {
+		calls = append(calls, c.emit(r.n, r.why))
+	}
+	id := sys.Goid()
+	if _, nested := c.calling.LoadOrStore(id, nil); !nested {
+		defer c.calling.Delete(id)
+	}
+	for _, call := range calls {
+		call()
+	}
+}

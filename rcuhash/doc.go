@@ -99,7 +99,7 @@
 //
 // Then the keepers that are in further buckets of the chain come to the first one,
 // if that has room for all: copy, change the version, unlink the rest of the
-// chain. A merge holds both locks too (mergeLocked):
+// chain (gatherLocked). A merge holds both locks too (mergeLocked):
 //
 //	1  store the child's entries in the parent as well
 //	2  change the parent's version: look-ups that miss there look again
@@ -160,7 +160,11 @@
 //
 // A node is key and value, and 4 bytes for the length of what varies (8 in Bytes,
 // for a string key of 255 bytes or more), in a size class of 16 bytes to the next.
-// There is a live bucket for every 5 keys: 13 bytes a key. An empty map has 512
+// There is a live bucket for every 5 keys: 13 bytes a key. In the map of a package
+// cache, where memory is what decides, for every 9: 8 to 9 bytes with the chains. The
+// further buckets of these have a heap of their own there, because nodes can be
+// evicted and buckets can't, and the first bucket takes what is in them when others
+// leave (bridge.Remove). An empty map has 512
 // bytes of buckets, one object. From 64 buckets on they are pages, in blocks that
 // are as large as what there is, and of 8 pages from 512 buckets on, so that no
 // step of growing is long. The directory has 16 bytes for each page, on the Go

@@ -9,6 +9,9 @@ import (
 	"quiesce/bench/internal/harness"
 )
 
+// rssEvery is how many requests are between two looks at the resident set.
+const rssEvery = 256
+
 // replay replays a trace with sizes on a cache with so much memory.
 func (t *task) replay() error {
 	tr, err := t.trace()
@@ -32,8 +35,11 @@ func (t *task) replay() error {
 	defer s.close()
 	read := s.reader()
 	wait, _ := s.(settler)
-	var hits, hitBytes, allBytes float64
-	for _, n := range tr.requests {
+	var hits, hitBytes, allBytes, most float64
+	for i, n := range tr.requests {
+		if i%rssEvery == 0 {
+			most = max(most, rss())
+		}
 		p := probeOf(int(n))
 		size := max(tr.sizes[n], leastSize)
 		allBytes += float64(size)
@@ -52,6 +58,7 @@ func (t *task) replay() error {
 	}
 	t.figure("hits", 100*hits/float64(len(tr.requests)))
 	t.figure("hitbytes", 100*hitBytes/allBytes)
+	t.figure("most", max(most-before, 0))
 	t.figure("resident", max(resident()-before, 0))
 	runtime.KeepAlive(tr)
 	runtime.KeepAlive(value)

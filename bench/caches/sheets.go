@@ -115,7 +115,7 @@ func (o *options) bytesSheets(all []sheet, t task) ([]sheet, error) {
 		t := t
 		t.Kind, t.Trace, t.Bytes = kindBytes, trace, bytes
 		all = append(all, sheet{fmt.Sprintf("bytes/%s/%dM", name, bytes/mib), fmt.Sprintf("%s, %d MiB of memory", name, bytes/mib), t,
-			[]column{{"hits, %", "hits", 1}, {"of bytes, %", "hitbytes", 1}, {"takes MiB", "resident", mib}}, rowsOf(false, false, bytes)})
+			[]column{{"hits, %", "hits", 1}, {"of bytes, %", "hitbytes", 1}, {"takes MiB", "resident", mib}, {"most MiB", "most", mib}}, rowsOf(false, false, bytes)})
 	}
 	if o.traces != "" {
 		paths, err := tracesIn(o.traces)

@@ -2,7 +2,7 @@
 // of any size that lie off the Go heap.
 //
 // The cache owns the entries. The policy knows each by a 32-bit reference and
-// 32 bits of its key's hash, and has 16 bytes in it, [Links], which [Entries]
+// 31 bits of its key's hash, and has 16 bytes in it, [Links], which [Entries]
 // finds. It has no Go pointer for an entry. It takes no lock: the cache calls it
 // with one held, mostly with batches of hits that its readers noted.
 //
@@ -22,11 +22,19 @@
 // # Frequency
 //
 // A count-min sketch of 4-bit counters estimates how often a hash was requested
-// of late, entries that left included: 8 to 16 bytes for an entry. A hash's four
-// counters lie in one cache line. After ten requests for each entry all counters
-// are halved, some cache lines with each request, so that no call pays for all.
-// The sketch doubles as entries come, and keeps its counts: a block becomes two
-// with the same counters, which the hash's next bit tells apart.
+// of late, entries that left included: 8 bytes for an entry. A hash's four counters
+// lie in one cache line, its block, and a request raises the least of them alone.
+// After ten requests for each entry all counters are halved, some blocks with each
+// request, so that no call pays for all.
+//
+// The sketch follows the number of entries, a few blocks with each request, and keeps
+// its counts: a block becomes two with the same counters, which the hash's next bit
+// tells apart, and two become one again with the larger of each two. Its memory are
+// chunks of 4 KiB, which the cache gives and takes. Without them it is smaller.
+//
+// Where sizes are bytes and entries small, the sketch has a 54th of their mean size,
+// but 2 bytes at least: memory that the sketch takes holds no entries. On the traces
+// of bench/caches half the sketch costs 0.2 points of the hit ratio, a third of it 0.3.
 //
 // # Admission
 //
