@@ -99,7 +99,7 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 
 // close frees everything.
 func (c *core) close() error {
-	if _, in := c.calling.Load(sys.Goid()); in {
+	if _, in := c.calling.Load(sys.Goid()); in { // ord:callback-self
 		panic("quiesce/cache: Close called by OnEvict: it would wait for itself")
 	}
 	if c.closed.Swap(true) { // ord:cache-close

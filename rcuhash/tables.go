@@ -170,8 +170,10 @@ func (x *index[K]) leaveSmall(t *table) bool {
 // would have with more, how many more at the most.
 func (x *index[K]) moveTo(t, next *table, spares []*bucket) (moved bool, used, short int) {
 	s := pin.DisableIRQ()
+	// Another may have moved them, and the memory of the table be free already:
+	// what is the current one while we are pinned stays.
 	locked := 0
-	for locked < smallBuckets && t.bucketAt(x.base, uint64(locked)).tryLock() {
+	for x.table.Load() == t && locked < smallBuckets && t.bucketAt(x.base, uint64(locked)).tryLock() { // ord:table
 		locked++
 	}
 	if locked == smallBuckets && x.table.Load() == t { // ord:table
