@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"quiesce/internal/depcheck"
 	"quiesce/internal/testkit"
 	"quiesce/rcu"
 )
@@ -92,7 +93,9 @@ func TestCB_MemoryStaysBelowTheLimitWhileSizesDrift(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
-	if busy > 0 && !raceOrPoison { // which empty no sparse slabs
+	// These builds empty no sparse slabs, and with lockdep's tag a Set of a busy
+	// machine may wait longer than it may.
+	if busy > 0 && !raceOrPoison && !depcheck.Tagged {
 		t.Errorf("%d Sets failed", busy)
 	}
 	gone.check(t, c.Stats())
