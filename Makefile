@@ -4,7 +4,7 @@
 .PHONY: help quick full nightly test race poison lockdep lint build bench baseline benchcmp \
 	fuzz map-chart mutants shared torture litmus formal arm64 demo rename
 
-work    = ./... ./cmd/quiesce/... ./cmd/quiesced/... ./cmd/quiescevet/... ./bench/... ./contrib/fastcache ./contrib/groupcache ./contrib/prom ./examples/... ./tests/...
+work    = ./... ./cmd/quiesce/... ./cmd/quiesced/... ./cmd/quiescevet/... ./bench/... ./contrib/fastcache ./contrib/groupcache ./contrib/otel ./contrib/prom ./examples/... ./tests/...
 FUZZTIME ?= 30s
 FUZZ     ?= .
 DURATION ?= 5m

@@ -6,8 +6,8 @@ import (
 )
 
 // Metric is a figure of [State] that is worth keeping over time. What feeds a
-// monitoring system makes its instruments of them: quiesce/contrib/prom is a
-// collector for Prometheus.
+// monitoring system makes its instruments of them: quiesce/contrib/prom for
+// Prometheus, quiesce/contrib/otel for OpenTelemetry.
 type Metric struct {
 	Of      string   // what has the figure: allocator, slab_cache, map, cache, rcu or lockdep
 	Name    string   // such as hits: lower case, words joined by _, without a unit
