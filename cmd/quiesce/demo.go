@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 
 	"quiesce/cmd/quiesce/internal/demo"
 	"quiesce/cmd/quiesce/internal/kit"
+	"quiesce/inspect"
 )
 
 var demoJob = job{
@@ -50,6 +54,7 @@ func demoFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 	fs.IntVar(&cfg.Writers, "writers", 0, "`n` goroutines replace and delete (default: half of GOMAXPROCS, at least 1)")
 	fs.Var(&limit, "limit", "off-heap memory limit in `bytes`, with an optional K, M or G (default: 256M, or four times what the files need if that is more)")
 	fs.Uint64Var(&cfg.Seed, "seed", 0, "`n` makes the random choices repeatable, though not what the scheduler does (default: a random one, which the table shows)")
+	debug := fs.String("debug", "", "`address` of an HTTP page of what it does meanwhile, for a browser and quiesce top (127.0.0.1:6060); default: none")
 	fs.IntVar(&cfg.Flood, "flood", 1_000_000, "`n` objects of 64 bytes in the cold flood; 0 leaves it out (default 1000000)")
 	return func(r *run) (*result, error) {
 		var err error
@@ -62,12 +67,34 @@ func demoFlags(fs *pflag.FlagSet) func(*run) (*result, error) {
 		if !r.Changed("seed") {
 			cfg.Seed = uint64(rand.Uint32()) // short enough to be typed again
 		}
+		if *debug != "" {
+			page, closePage, err := servePage(*debug)
+			if err != nil {
+				return nil, err
+			}
+			defer closePage()
+			fmt.Fprintf(r.err, "quiesce demo: page at %s\n", page)
+		}
 		rep, err := demo.Run(r, cfg, r.progress)
 		if err != nil {
 			return nil, err
 		}
 		return demoResult(&rep), nil
 	}
+}
+
+// servePage serves inspect's page until closePage is called.
+func servePage(address string) (url string, closePage func() error, err error) {
+	const path = "/debug/quiesce/"
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", nil, kit.BadInput("-debug: %v", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle(path, inspect.Handler())
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go s.Serve(l)
+	return "http://" + l.Addr().String() + path, s.Close, nil
 }
 
 func demoResult(rep *demo.Report) *result {

@@ -1,4 +1,5 @@
-// Command quiesce demonstrates, tortures and measures the library.
+// Command quiesce demonstrates, tortures and measures the library, and shows what a
+// process does with it.
 //
 // It is thin: a subcommand's flags become the configuration of a package below
 // internal, whose report comes back and is printed. Each subcommand has a file

@@ -89,6 +89,7 @@ func newRoot(s streams) *cobra.Command {
 		compareJob.command(s),
 		scaleCommand(s),
 		predictJob.command(s),
+		topJob.command(s),
 		completionCommand(s),
 	)
 	for old, now := range renamed {

@@ -54,7 +54,7 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 	out, _, _ := quiesce(t, "__complete", "")
-	contains(t, out, "demo\t", "torture\t", "locktest\t", "compare\t", "scale\t", "predict\t", "completion\t")
+	contains(t, out, "demo\t", "torture\t", "locktest\t", "compare\t", "scale\t", "predict\t", "top\t", "completion\t")
 	if strings.Contains(out, "lockdep\t") {
 		t.Errorf("a former name is completed: %s", out)
 	}
