@@ -33,7 +33,11 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	limit := o.MaxBytes
 	switch {
 	case c.pages != nil:
-		if l := c.pages.Stats().Limit; limit == 0 || l > 0 && l < limit {
+		l := pages.CoreOf(c.pages).Limit // and not what it is now: page.FollowMemoryLimit
+		if l == 0 {
+			l = c.pages.Stats().Limit
+		}
+		if limit == 0 || l > 0 && l < limit {
 			limit = l
 		}
 	case limit != 0:

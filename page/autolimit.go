@@ -99,15 +99,23 @@ func (a *Allocator) readLimit() {
 	}
 	limit = max(limit, leastReserve) // what little is populated at first already fits
 	if limit != a.limitNow() {
-		a.setLimit(limit)
+		a.zone.lock.LockIRQ()
+		if !a.followed {
+			a.setLimitLocked(limit)
+		}
+		a.zone.lock.UnlockIRQ()
 	}
 }
 
 func (a *Allocator) setLimit(limit int64) {
 	a.zone.lock.LockIRQ()
+	a.setLimitLocked(limit)
+	a.zone.lock.UnlockIRQ()
+}
+
+func (a *Allocator) setLimitLocked(limit int64) {
 	atomic.StoreInt64(&a.limit, limit) // ord:hint
 	a.watermark = watermark(limit)
-	a.zone.lock.UnlockIRQ()
 }
 
 // limitNow returns the limit, or 0 if there is none or it is not found yet. Context:

@@ -68,9 +68,10 @@ type Allocator struct {
 	rng  *region    // what the addresses in core belong to
 
 	name      string
-	limit     int64        // 0: none. Immutable but for an automatic one: see autolimit.go
+	limit     int64        // 0: none. Immutable but for an automatic one and in follow.go
 	watermark int64        // bytes below the limit that need gfp.Atomic; as limit
 	auto      *autoLimited // nil: the limit is not automatic; immutable
+	followed  bool         // protected by the zone lock: see follow.go
 	granule   int          // order of the smallest block that can be populated or discarded
 	group     int          // binary logarithm of the sections that are added at a time
 	cap       [listOrders]uint32

@@ -14,7 +14,8 @@ import (
 //
 // A gfp.Kernel allocation calls Reclaim, on its own goroutine, not pinned and
 // with no lock of this package held: one that finds no memory, and from a Limit of
-// 4 MiB up one that leaves little, so that the next ones need not wait. Reclaim
+// 4 MiB up one that leaves little, so that the next ones need not wait.
+// [FollowMemoryLimit] calls it too, when the limit falls. Reclaim
 // should free about need bytes, by FreeRCU as well, and return; if several
 // Reclaimers are registered each is asked for its share. It is asked for what is
 // missing beyond what is cached or waits for a grace period, so what it frees
