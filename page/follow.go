@@ -112,7 +112,8 @@ var following struct {
 // only an eighth of the total is kept for it. The sum is passed while a
 // gives back what Go has begun to use, and if nothing can be reclaimed or what lives
 // on the Go heap does not fit. The program's code and memory of C are not part of it:
-// a total of nine tenths of the container's memory leaves room for them.
+// a total of nine tenths of the container's memory leaves room for them. In race
+// builds, where ranges lie on the Go heap, those count twice.
 //
 // Nothing runs between cycles. stop sets both limits to what they were before. Call it
 // before a is closed, and don't call debug.SetMemoryLimit before it. While one

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/race"
 	"quiesce/internal/testkit"
 )
 
@@ -172,6 +173,9 @@ func TestWhatTheAllocatorGivesGoGets(t *testing.T) {
 func TestFollowMemoryLimit(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
 	debug.SetMemoryLimit(3 << 30)
+	if race.Enabled {
+		t.Skip("ranges lie on the Go heap, those of closed allocators too")
+	}
 	a := newTest(t, Config{Limit: 1 << 30})
 	stop, err := FollowMemoryLimit(a, 0) // GOMEMLIMIT
 	if err != nil {
