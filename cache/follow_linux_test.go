@@ -12,6 +12,7 @@ import (
 
 	"quiesce/internal/race"
 	"quiesce/internal/testkit"
+	"quiesce/lockdep"
 	"quiesce/page"
 	"quiesce/slab"
 )
@@ -40,7 +41,7 @@ func status(t *testing.T, key string) (bytes int64) {
 // one figure, and the cache takes what the heap leaves. In a process of its own,
 // whose memory is its own.
 func TestACacheAndTheGoHeapShareOneFigure(t *testing.T) {
-	if race.Enabled || slab.PoisonEnabled || testkit.Emulated() {
+	if race.Enabled || slab.PoisonEnabled || lockdep.Tagged || testkit.Emulated() {
 		t.Skip("memory that others need counts too")
 	}
 	if testkit.Scenario() == "" {

@@ -61,6 +61,6 @@ func unmade(c Config, why error) *Allocator {
 	a.core.Unmade = why
 	a.closed.Store(true)  // ord:gate
 	a.gate.Or(gateClosed) // ord:gate
-	slog.Warn("page: there is no default allocator", "err", why, "limits", sys.Limits())
+	slog.Warn("page: there is no default allocator", "error", why, "limits", sys.Limits())
 	return a
 }
