@@ -3,6 +3,7 @@ package rcu
 import (
 	"sync/atomic"
 
+	"quiesce/internal/cookie"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
 )
@@ -12,6 +13,8 @@ type Cookie uint64 // the value of seq that marks the end of the grace period
 
 // seq is odd while a grace period runs. Only the driver changes it.
 var seq alone
+
+func init() { cookie.Provide(&seq.Uint64) }
 
 // alone is a word that shares no line with another variable: every reader on
 // every P loads index, and every closed sheaf writes seq.

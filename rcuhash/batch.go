@@ -22,7 +22,7 @@ func (x *index[K]) lookupBatch(t *table, ks []K, b *batch) {
 	for i := range ks {
 		h := x.hash(&ks[i])
 		b.hash[i&15] = h
-		b.bucket[i&15] = t.beginAt(x.base, h)
+		b.bucket[i&15] = t.beginAt(x.base, h, bucketShift)
 	}
 	for i := range ks {
 		var n unsafe.Pointer

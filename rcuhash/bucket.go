@@ -33,7 +33,8 @@ const (
 )
 
 const (
-	bucketSize = int(unsafe.Sizeof(bucket{}))
+	bucketShift = 6
+	bucketSize  = 1 << bucketShift // of a bucket that is not wide: see wide.go
 	// maxChain bounds the buckets of a chain, and with it how long a writer
 	// keeps the lock. With random hashes a chain of three is rare, unless there
 	// is no memory to split buckets.

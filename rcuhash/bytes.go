@@ -247,7 +247,7 @@ func (m *Bytes[K]) All(g rcu.Guard) iter.Seq2[K, []byte] {
 // Context: any that fn allows.
 func (m *Bytes[K]) Range(fn func(k K, v []byte) bool) {
 	m.x.open("Range")
-	m.x.sections(func(n unsafe.Pointer) bool { return fn(m.x.keyOf(n), m.x.shape.value(n)) })
+	m.x.sections(func(k K, n unsafe.Pointer) bool { return fn(k, m.x.shape.value(n)) })
 }
 
 // Len is [Map.Len].

@@ -32,8 +32,21 @@ type core struct {
 
 	counts   counts
 	resizing atomic.Bool  // a goroutine grows or shrinks the map
-	dropping atomic.Int32 // goroutines that free blocks of buckets after a grace period
+	waiting  atomic.Int32 // goroutines that free blocks of buckets, or resize the map, after a grace period
+	unclean  atomic.Bool  // one of them waits for clean slots
+	asked    atomic.Int64 // when a grace period was last asked for
 }
+
+// shift is that of a table: the size of its buckets.
+func (x *core) shift() uint8 {
+	if x.isWide() {
+		return wideShift
+	}
+	return bucketShift
+}
+
+// linesOf returns the memory of n buckets of a table, in lines of bucketSize bytes.
+func (x *core) linesOf(n int) int64 { return int64(n) << (x.shift() - bucketShift) }
 
 // refOf returns the reference to memory of the heap.
 func (x *core) refOf(p unsafe.Pointer) ref {
@@ -56,40 +69,31 @@ func closedUse(op string) string {
 	return "quiesce/rcuhash: " + op + " of a closed map"
 }
 
-// watched is a look-up that sees whether entries moved while it looked: it reads
-// the bucket's meta before anything else of it, and again in the end. doc.go has
-// the argument.
-type watched struct {
-	x    *core
-	t    *table
-	hash uint64
-	rep  uint64  // the tag in every byte
-	b    *bucket // where to look, with its chain
-	meta uint64  // of b, from before the look
+// A look-up of hash h loads the meta of the bucket in which it begins before anything
+// else of it, and asks missed in the end: doc.go has the argument. All of this is in
+// registers. A struct would be copied by 16 bytes when its words were stored by 8,
+// and that waits until the misses that they come from are over.
+
+// begin returns where a look-up begins, and its meta.
+func (x *core) begin(t *table, h uint64) (b *bucket, meta uint64) {
+	b = t.beginAt(x.base, h, bucketShift)
+	return b, b.loadMeta() // ord:moved
 }
 
-// watch begins a look-up of hash h.
-func (x *core) watch(t *table, h uint64) watched {
-	w := watched{x: x, t: t, hash: h, rep: tagOf(h) * everyByte, b: t.beginAt(x.base, h)}
-	w.meta = w.b.loadMeta() // ord:moved
-	return w
-}
-
-// missed reports whether the look-up has to look again, in w.b. If it returns
-// false, the key was absent at some time during the look-up.
-func (w *watched) missed() bool {
+// missed is called by a look-up that has not found its key in the chain of b. If it
+// has to look again, missed returns where, with the table and the meta of then. Else
+// it returns nil: the key was absent at some time during the look-up.
+func (x *core) missed(t *table, h uint64, b *bucket, meta uint64) (*table, *bucket, uint64) {
 	// The version is read last, by locate.
-	right, now := w.t.locate(w.x.base, w.hash) // ord:live,moved
-	current := w.x.table.Load()                // ord:table
-	if right == w.b && (now^w.meta)&identity == 0 && current == w.t || current == nil {
-		return false // or closed by now, which Close's caller had to rule out
+	right, now := t.locate(x.base, h) // ord:live,moved
+	current := x.table.Load()         // ord:table
+	if right == b && (now^meta)&identity == 0 && current == t || current == nil {
+		return nil, nil, 0 // or closed by now, which Close's caller had to rule out
 	}
-	if current != w.t {
-		w.t = current
-		right, now = current.locate(w.x.base, w.hash)
+	if current != t {
+		right, now = current.locate(x.base, h)
 	}
-	w.b, w.meta = right, now
-	return true
+	return current, right, now
 }
 
 // lookupWord is index.get for keys of 8 bytes that are integers. A processor
@@ -102,8 +106,8 @@ func (x *core) lookupWord(k uint64) unsafe.Pointer {
 		x.open("Get") // panics
 	}
 	h := x.seeds.mix(k)
-	b := t.beginAt(x.base, h)
-	meta := b.loadMeta() // first: see watched
+	b := t.beginAt(x.base, h, bucketShift)
+	meta := b.loadMeta() // first: see begin
 	for m := candidates(b.loadLow(), meta, tagOf(h)*everyByte); m != 0; m &= m - 1 {
 		if r := loadRef(b.refAt(slotOf(m))); r != 0 { // ord:entry
 			if n := at(x.base, r); *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
@@ -119,37 +123,41 @@ func (x *core) lookupWord(k uint64) unsafe.Pointer {
 //
 //go:noinline
 func (x *core) lookFurther(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
-	w := watched{x: x, t: t, hash: h, rep: tagOf(h) * everyByte, b: b, meta: meta}
-	b = x.next(b)
+	rep := tagOf(h) * everyByte
+	c := x.next(b)
 	for {
-		for ; b != nil; b = x.next(b) {
-			for m := b.candidates(w.rep); m != 0; m &= m - 1 {
-				if n := x.node(b, slotOf(m)); n != nil && *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
+		for ; c != nil; c = x.next(c) {
+			for m := c.candidates(rep); m != 0; m &= m - 1 {
+				if n := x.node(c, slotOf(m)); n != nil && *(*uint64)(unsafe.Add(n, x.shape.keyAt)) == k {
 					return n
 				}
 			}
 		}
-		if !w.missed() {
+		if t, b, meta = x.missed(t, h, b, meta); b == nil {
 			return nil
 		}
-		b = w.b
+		c = b
 	}
 }
 
 // lookupString is index.get for string keys.
 func (x *core) lookupString(k string, op string) unsafe.Pointer {
 	t := x.open(op)
-	w := x.watch(t, maphash.String(x.seeds.other, k))
-	for again := true; again; again = w.missed() {
-		for b := w.b; b != nil; b = x.next(b) {
-			for m := b.candidates(w.rep); m != 0; m &= m - 1 {
-				if n := x.node(b, slotOf(m)); n != nil && x.shape.key(n) == k {
+	h := maphash.String(x.seeds.other, k)
+	rep := tagOf(h) * everyByte
+	b, meta := x.begin(t, h)
+	for {
+		for c := b; c != nil; c = x.next(c) {
+			for m := c.candidates(rep); m != 0; m &= m - 1 {
+				if n := x.node(c, slotOf(m)); n != nil && x.shape.key(n) == k {
 					return n
 				}
 			}
 		}
+		if t, b, meta = x.missed(t, h, b, meta); b == nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 // held is a locked chain: the goroutine is pinned, with interrupts disabled.
@@ -188,7 +196,7 @@ func (x *core) lockFor(h uint64) (l held) {
 func (x *core) approach(h uint64) {
 	s := pin.Disable()                 // the memory of a table that was current stays
 	if t := x.table.Load(); t != nil { // ord:table
-		t.beginAt(x.base, h).loadMeta()
+		t.beginAt(x.base, h, bucketShift).loadMeta()
 	}
 	s.Enable()
 }
@@ -237,9 +245,14 @@ func (x *core) unlinkLocked(b, empty *bucket) *bucket {
 
 // allocBuckets returns memory for n buckets that are not live, or nil.
 func (x *core) allocBuckets(n int, f gfp.Flags) unsafe.Pointer {
-	p := x.tables.Kmalloc(n*bucketSize, f|gfp.Zero|gfp.NoWarn)
+	return x.allocSmall(n*bucketSize, f)
+}
+
+// allocSmall returns memory of the heap for buckets that are not live, or nil.
+func (x *core) allocSmall(size int, f gfp.Flags) unsafe.Pointer {
+	p := x.tables.Kmalloc(size, f|gfp.Zero|gfp.NoWarn)
 	if p != nil {
-		x.counts.buckets.Add(int64(n)) // ord:stat
+		x.counts.lines.Add(int64(size / bucketSize)) // ord:stat
 	}
 	return p
 }
@@ -248,7 +261,7 @@ func (x *core) allocBuckets(n int, f gfp.Flags) unsafe.Pointer {
 func (x *core) free(p unsafe.Pointer) {
 	if p != nil {
 		x.tables.Kfree(p)
-		x.counts.buckets.Add(-1) // ord:stat
+		x.counts.lines.Add(-1) // ord:stat
 	}
 }
 
@@ -256,7 +269,7 @@ func (x *core) free(p unsafe.Pointer) {
 func (x *core) retireBucket(b *bucket) {
 	if b != nil {
 		x.tables.KfreeRCUSized(unsafe.Pointer(b), bucketSize)
-		x.counts.buckets.Add(-1) // ord:stat
+		x.counts.lines.Add(-1) // ord:stat
 	}
 }
 

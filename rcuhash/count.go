@@ -19,7 +19,7 @@ func init() {
 			if t == nil {
 				return live.Figures{}, false // not made yet
 			}
-			f := live.MapFigures{Keys: x.len(), Bytes: x.bytes(), Buckets: x.counts.buckets.Load() * int64(bucketSize)} // ord:stat
+			f := live.MapFigures{Keys: x.len(), Bytes: x.bytes(), Buckets: x.counts.lines.Load() * int64(bucketSize)} // ord:stat
 			return live.Figures{Allocator: pages.CoreOf(x.pages).Label, Of: f}, true
 		})
 	})
@@ -37,9 +37,9 @@ func (x *core) forget() {
 // the whole: writers see from theirs whether the map should grow.
 type counts struct {
 	counter
-	buckets atomic.Int64 // memory, in buckets, apart from the nodes
-	paged   atomic.Int64 // the part of it in pages, not in slabs
-	wide    atomic.Pointer[[shards]counterLine]
+	lines atomic.Int64 // memory of the buckets, in units of bucketSize
+	paged atomic.Int64 // the part of it in pages, not in slabs
+	wide  atomic.Pointer[[shards]counterLine]
 }
 
 // shards is the number of counters of a large map, and largeBuckets the number

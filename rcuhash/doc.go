@@ -34,8 +34,9 @@
 // # Design
 //
 // A look-up costs two cache misses at any size, one for the bucket and one for the
-// node. Only a look-up that does not find its key asks whether entries moved while
-// it looked.
+// node. Keys that are integers of 8 bytes, with values of at most 8, are in the
+// bucket itself: one miss. Only a look-up that does not find its key asks whether
+// entries moved while it looked.
 //
 // # Terms
 //
@@ -83,6 +84,32 @@
 // the split, the version is checked before the merge, and the search after the
 // merge finds the same bucket. A value that is replaced stays in its slot, and
 // changes no version.
+//
+// # Wide buckets
+//
+// A wide bucket is two lines of 7 entries: tag, value and key. A reader has a pointer
+// to the value in the bucket, so an entry never changes in its place, and its slot is
+// not used again before a grace period has ended. A slot is clean, live or dead; a
+// dead one keeps the value, and has a cookie in place of the key (wide.go).
+//
+//	insert   store value and key in a clean slot, then the tag
+//	replace  insert, change the version, then as in remove
+//	remove   swap the tag for that of a dead slot; store the cookie
+//
+// An entry that finds no clean slot is a node in a further bucket of the chain, which
+// is a narrow one, and comes to the first bucket with a later change there. So a
+// section that stays costs nodes and not buckets. A split or a merge copies entries to
+// clean slots; if there are too few, it waits for a grace period (resizeWhenClean).
+//
+// A look-up loads the version, the tags, and the keys whose tags match. It has the
+// right value if the key is right, because slots wait for its section: a key in a slot
+// is followed by a cookie, and by nothing else within the section. No cookie is taken
+// for a key, because it has another tag than the key before it. If the look-up meets
+// the cookie of a key that was replaced, the version has changed, and it looks again.
+// formal/hashslot.pml has all of this.
+//
+// Builds with -race, poison or asan have no wide buckets: their tools want an object
+// for each entry.
 //
 // # Splitting and merging
 //
@@ -158,7 +185,8 @@
 //
 // # Memory
 //
-// A node is key and value, and 4 bytes for the length of what varies (8 in Bytes,
+// A wide bucket has 4.75 keys on the average: 27 bytes a key, which is all but for the
+// few in chains. A node is key and value, and 4 bytes for the length of what varies (8 in Bytes,
 // for a string key of 255 bytes or more), in a size class of 16 bytes to the next.
 // There is a live bucket for every 5 keys: 13 bytes a key. In the map of a package
 // cache, where memory is what decides, for every 9: 8 to 9 bytes with the chains. The

@@ -16,6 +16,7 @@ const (
 	wordKey                  // an integer kind of 8 bytes: hashed inline
 	intKey                   // one of 1, 2 or 4 bytes: inline as well
 	stringKey                // the bytes are in the node
+	wideKey                  // wordKey, in wide buckets
 )
 
 // kindOf returns the kind of keys of type t.
@@ -64,6 +65,11 @@ func integer[K comparable](k *K) uint64 {
 		return uint64(*(*uint16)(p))
 	}
 	return uint64(*(*uint8)(p))
+}
+
+// words returns keys of 8 bytes as numbers.
+func words[K comparable](ks []K) []uint64 {
+	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(ks))), len(ks))
 }
 
 // text returns a key of kind stringKey as a string.

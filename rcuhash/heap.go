@@ -60,7 +60,7 @@ func (s *smallMaps) leave() error {
 // classes that it needs.
 func (x *core) openHeap(size int) error {
 	node := 64 // of unknown size: a guess
-	sizes := []int{bucketSize, smallBuckets * bucketSize}
+	sizes := []int{bucketSize, smallBuckets << x.shift()}
 	if x.shape.kind != stringKey && !x.shape.vlen {
 		node = x.shape.fixed() + x.head.Least
 		sizes = append(sizes, node)
@@ -114,12 +114,16 @@ func (x *core) freeAll(t *table) error {
 	}
 	for i := range t.mask + 1 {
 		if b := t.bucketAt(x.base, i); b != nil {
-			for c := b; c != nil; c = x.next(c) {
+			c, rest := b, x.second(b)
+			if x.isWide() {
+				c = rest
+			}
+			for ; c != nil; c = x.next(c) {
 				for s := range slots {
 					x.retire(x.node(c, s))
 				}
 			}
-			x.retireChain(x.next(b))
+			x.retireChain(rest)
 		}
 	}
 	if t.isSmall() {
@@ -133,6 +137,6 @@ func (x *core) freeAll(t *table) error {
 
 // retireSmall frees the buckets of a small table after a grace period.
 func (x *core) retireSmall(t *table) {
-	x.counts.buckets.Add(-smallBuckets) // ord:stat
-	x.tables.KfreeRCUSized(unsafe.Pointer(t.bucketAt(x.base, 0)), smallBuckets*bucketSize)
+	x.counts.lines.Add(-x.linesOf(smallBuckets)) // ord:stat
+	x.tables.KfreeRCUSized(unsafe.Pointer(t.bucketAt(x.base, 0)), smallBuckets<<x.shift())
 }

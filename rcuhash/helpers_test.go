@@ -1,6 +1,7 @@
 package rcuhash
 
 import (
+	"math/bits"
 	"testing"
 	"time"
 	"unsafe"
@@ -32,8 +33,19 @@ func newPages(t testing.TB, limit int64) *page.Allocator {
 
 func newMap[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V] {
 	t.Helper()
+	return newMapWith[K, V](t, size, limit)
+}
+
+// newNarrow returns a map whose entries are nodes, of whatever size.
+func newNarrow[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V] {
+	t.Helper()
+	return newMapWith[K, V](t, size, limit, func(c *config) { c.narrow = true })
+}
+
+func newMapWith[K comparable, V any](t testing.TB, size int, limit int64, opts ...Option) *Map[K, V] {
+	t.Helper()
 	a := newPages(t, limit)
-	m, err := New[K, V](size, WithAllocator(a))
+	m, err := New[K, V](size, append(opts, WithAllocator(a))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,25 +60,27 @@ func newMap[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V]
 	return m
 }
 
-// checkIndex walks the whole map, which nobody uses: every entry is in the one
+// checkIndex waits until nobody resizes the map, which nobody uses, and walks all of it.
+// The caller is in no section. Every entry is in the one
 // bucket that its hash belongs to, under its tag, once, and the counts are
 // right.
 func checkIndex[K comparable](t *testing.T, x *index[K]) {
 	t.Helper()
+	waitResized(t, x)
 	tab := x.table.Load()
 	seen := map[unsafe.Pointer]bool{}
 	live, mem := int64(0), int64(0)
 	for i := uint64(0); i < 2*tab.n; {
 		first, n := tab.blockOf(i)
 		if tab.dir[first].at.Load() != 0 {
-			mem += int64(n)
+			mem += x.linesOf(n)
 		}
 		i += uint64(n)
 	}
 	for i := range tab.mask + 1 {
 		b := tab.bucketAt(x.base, i)
 		if b == nil || b.loadMeta()&liveBit == 0 {
-			if b != nil && (!b.isEmpty() || x.next(b) != nil) {
+			if b != nil && (x.entries(b) != 0 || x.second(b) != nil) {
 				t.Errorf("bucket %d is not live and not empty", i)
 			}
 			if i < tab.n {
@@ -78,7 +92,21 @@ func checkIndex[K comparable](t *testing.T, x *index[K]) {
 		if b.loadMeta()&lockBit != 0 {
 			t.Errorf("bucket %d is locked", i)
 		}
-		for c := b; c != nil; c = x.next(c) {
+		c := b
+		if x.isWide() {
+			c = x.nextWide(b)
+			for s := range wideSlots {
+				if b.tagAt(s) < 0x80 {
+					continue
+				}
+				h := x.seeds.mix(*keyWord(b.entryAt(s)))
+				if at, _ := tab.locate(x.base, h); at != b || b.tagAt(s) != tagOf(h) {
+					t.Errorf("bucket %d, slot %d: an entry with hash %#x, tag %#x", i, s, h, b.tagAt(s))
+				}
+				seen[b.entryAt(s)] = true
+			}
+		}
+		for ; c != nil; c = x.next(c) {
 			if c != b {
 				mem++
 			}
@@ -98,18 +126,50 @@ func checkIndex[K comparable](t *testing.T, x *index[K]) {
 			}
 		}
 	}
-	if keys, _ := x.counts.sum(); keys != int64(len(seen)) || live != tab.live() || mem != x.counts.buckets.Load() {
+	if keys, _ := x.counts.sum(); keys != int64(len(seen)) || live != tab.live() || mem != x.counts.lines.Load() {
 		t.Errorf("counts: %d keys, %d live buckets, memory of %d; there are %d, %d, %d",
-			keys, tab.live(), x.counts.buckets.Load(), len(seen), live, mem)
+			keys, tab.live(), x.counts.lines.Load(), len(seen), live, mem)
 	}
 }
 
-// waitResized waits until no goroutine of the map's resizes it. Those that free
-// what a table has left may still wait for a grace period, which the caller's own
-// section may hold up.
+// watched is a look-up that stops now and then.
+type watched struct {
+	x    *core
+	t    *table
+	hash uint64
+	rep  uint64  // the tag in every byte
+	b    *bucket // where to look, with its chain
+	meta uint64  // of b, from before the look
+}
+
+// watch begins a look-up of hash h.
+func (x *core) watch(t *table, h uint64) watched {
+	b, meta := x.begin(t, h)
+	return watched{x: x, t: t, hash: h, rep: tagOf(h) * everyByte, b: b, meta: meta}
+}
+
+// missed reports whether the look-up has to look again, in w.b.
+func (w *watched) missed() bool {
+	t, b, meta := w.x.missed(w.t, w.hash, w.b, w.meta)
+	if b != nil {
+		w.t, w.b, w.meta = t, b, meta
+	}
+	return b != nil
+}
+
+// entries returns how many entries the first bucket of a chain has.
+func (x *core) entries(b *bucket) int {
+	if x.isWide() {
+		return bits.OnesCount64(b.loadLow() & wideTop)
+	}
+	return b.used()
+}
+
+// waitResized waits until no goroutine of the map resizes it, or is going to after a
+// grace period. The caller is in no section.
 func waitResized[K comparable](t *testing.T, x *index[K]) {
 	t.Helper()
-	testkit.Eventually(t, 20*time.Second, "the map's goroutine has ended", func() bool { return !x.resizing.Load() })
+	testkit.Eventually(t, 20*time.Second, "the map's goroutines have ended", func() bool { return x.waiting.Load() == 0 && !x.resizing.Load() })
 }
 
 // pinnedContexts are those in which a panic ends the process.

@@ -14,7 +14,7 @@ type index[K comparable] struct{ core }
 // hash returns the hash of a key.
 func (x *index[K]) hash(k *K) uint64 {
 	switch x.shape.kind {
-	case wordKey, intKey:
+	case wordKey, intKey, wideKey:
 		return x.seeds.mix(integer(k))
 	case stringKey:
 		return maphash.String(x.seeds.other, text(k))
@@ -43,6 +43,9 @@ func (x *index[K]) get(k *K) unsafe.Pointer {
 	switch x.shape.kind {
 	case wordKey:
 		return x.lookupWord(integer(k))
+	case wideKey:
+		h := x.seeds.mix(integer(k))
+		return x.lookupWide(x.open("Get"), h, integer(k))
 	case stringKey:
 		return x.lookupString(text(k), "Get")
 	}
@@ -51,17 +54,20 @@ func (x *index[K]) get(k *K) unsafe.Pointer {
 
 // lookup is get for any kind of key, whose hash is h.
 func (x *index[K]) lookup(t *table, h uint64, k *K) unsafe.Pointer {
-	w := x.watch(t, h)
-	for again := true; again; again = w.missed() {
-		for b := w.b; b != nil; b = x.next(b) {
-			for m := b.candidates(w.rep); m != 0; m &= m - 1 {
-				if n := x.node(b, slotOf(m)); n != nil && x.is(n, k) {
+	rep := tagOf(h) * everyByte
+	b, meta := x.begin(t, h)
+	for {
+		for c := b; c != nil; c = x.next(c) {
+			for m := c.candidates(rep); m != 0; m &= m - 1 {
+				if n := x.node(c, slotOf(m)); n != nil && x.is(n, k) {
 					return n
 				}
 			}
 		}
+		if t, b, meta = x.missed(t, h, b, meta); b == nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 // findLocked returns the bucket and the slot of key k in a locked chain, and

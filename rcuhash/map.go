@@ -27,9 +27,10 @@ type Map[K comparable, V any] struct {
 }
 
 type config struct {
-	pages *page.Allocator
-	name  string
-	head  nodes.Head // see internal/nodes
+	pages  *page.Allocator
+	name   string
+	head   nodes.Head // see internal/nodes
+	narrow bool       // no wide buckets
 }
 
 // Option configures a map made by New or NewBytes.
@@ -72,6 +73,7 @@ func New[K comparable, V any](size int, opts ...Option) (*Map[K, V], error) {
 	} else {
 		s.keyAt = alignUp(unsafe.Sizeof(v), unsafe.Alignof(k))
 	}
+	s.small = unsafe.Sizeof(v) <= entryKey
 	m := new(Map[K, V])
 	if err := m.x.init(size, s, opts); err != nil {
 		return nil, err
@@ -90,6 +92,24 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
 	x := &m.x.core
+	if x.isWide() {
+		word := integer(&k)
+		t := x.table.Load() // ord:table
+		if t == nil {
+			x.open("Get") // panics
+		}
+		h := x.seeds.mix(word)
+		i := h & peekWord(unsafe.Pointer(&t.start))                                             // ord:hint
+		begin := peekWord(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.begin)), i>>runShift*8)) // ord:run
+		b := (*bucket)(unsafe.Add(x.base, begin+i<<wideShift))
+		meta := atomic.LoadUint64(&b.meta) // first: see begin; ord:entry,live,moved
+		for c := wideCandidates(peekWord(unsafe.Pointer(b)), (h>>57|0x80)*everyByte); c != 0; c &= c - 1 {
+			if e := b.entryOf(c); peekWord(unsafe.Add(e, entryKey)) == word { // ord:wide-slot
+				return (*V)(e)
+			}
+		}
+		return (*V)(x.lookFurtherWide(word, t, h, b, meta))
+	}
 	if x.shape.kind != wordKey {
 		return m.getOther(k)
 	}
@@ -104,7 +124,7 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 	begin := peekWord(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.begin)), i>>runShift*8)) // ord:run
 	base := x.base
 	b := unsafe.Add(base, begin+i*uint64(bucketSize))
-	meta := atomic.LoadUint64(&(*bucket)(b).meta) // first: see watched; ord:entry,live,moved
+	meta := atomic.LoadUint64(&(*bucket)(b).meta) // first: see begin; ord:entry,live,moved
 	for c := candidates(peekWord(b), meta, (h>>57|0x80)*everyByte); c != 0; c &= c - 1 {
 		r := peekRef(unsafe.Add(b, unsafe.Offsetof((*bucket)(b).refs)+uintptr(slotOf(c))*unsafe.Sizeof(ref(0)))) // ord:entry
 		if n := (*node[K, V])(unsafe.Add(base, uintptr(r)<<4)); r != 0 && integer(&n.key) == word {
@@ -150,7 +170,11 @@ func (m *Map[K, V]) GetBatch(g rcu.Guard, ks []K, vs []*V) {
 	var b batch
 	for len(ks) > 0 {
 		n := min(len(ks), batchKeys)
-		m.x.lookupBatch(t, ks[:n], &b)
+		if m.x.isWide() {
+			m.x.lookupBatchWide(t, words(ks[:n]), &b)
+		} else {
+			m.x.lookupBatch(t, ks[:n], &b)
+		}
 		for i, node := range b.node[:n] {
 			vs[i] = m.valueOf(node)
 		}
@@ -210,13 +234,16 @@ func (m *Map[K, V]) Put(k K, v V) bool { return m.PutFlags(k, v, gfp.Kernel) }
 func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 	m.x.open("Put")
 	old, _, ok := m.put(&k, &v, condition{}, f)
-	m.x.retire(old)
+	m.x.retireOld(old)
 	return ok
 }
 
 // put stores a new node of k, if the condition holds.
 func (m *Map[K, V]) put(k *K, v *V, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
 	h := m.x.hash(k)
+	if m.x.isWide() {
+		return m.x.storeWide(h, integer(k), wordOf(v), cond, f)
+	}
 	m.x.approach(h)
 	n := m.newNode(k, f)
 	if n == nil {
@@ -249,7 +276,7 @@ func (m *Map[K, V]) Swap(g rcu.Guard, k K, v V) (old *V, ok bool) {
 	}
 	m.x.open("Swap")
 	n, _, ok := m.put(&k, &v, condition{}, gfp.NoWait)
-	m.x.retire(n)
+	m.x.retireOld(n)
 	return m.valueOf(n), ok
 }
 
@@ -273,6 +300,9 @@ const (
 // Context: task; not pinned, not in a read-side section.
 func (m *Map[K, V]) Compute(k K, fn func(old *V) (V, Op)) bool {
 	m.x.open("Compute")
+	if m.x.isWide() {
+		return m.computeWide(k, fn)
+	}
 	h := m.x.hash(&k)
 	n := m.newNode(&k, gfp.Kernel|gfp.NoWarn)
 	defer func() { m.x.freeNode(n) }()
@@ -318,7 +348,9 @@ func (m *Map[K, V]) LoadAndDelete(g rcu.Guard, k K) *V {
 }
 
 // CompareAndDelete removes k if its value is still the very one that Get returned
-// under g, and reports whether it did.
+// under g, and reports whether it did. A value that was replaced by an equal one is
+// another one. (Of an entry in a wide bucket that has moved since, all that is known is
+// that the values are equal.)
 //
 // Context: any.
 func (m *Map[K, V]) CompareAndDelete(g rcu.Guard, k K, old *V) bool {
@@ -326,6 +358,9 @@ func (m *Map[K, V]) CompareAndDelete(g rcu.Guard, k K, old *V) bool {
 		depcheck.CheckGuard(1, unsafe.Pointer(&g))
 	}
 	m.x.open("CompareAndDelete")
+	if m.x.isWide() {
+		return old != nil && m.x.deleteWide(m.x.hash(&k), integer(&k), unsafe.Pointer(old), true) != nil
+	}
 	return old != nil && m.x.delete(m.x.hash(&k), &k, m.nodeOf(old)) != nil
 }
 
@@ -345,8 +380,8 @@ func (m *Map[K, V]) All(g rcu.Guard) iter.Seq2[K, *V] {
 	t := m.x.open("All")
 	return func(yield func(K, *V) bool) {
 		for w := (walk{}); m.x.step(&w, t); {
-			for _, n := range w.nodes {
-				if !yield(m.x.keyOf(n), m.valueOf(n)) {
+			for i, n := range w.nodes {
+				if !yield(m.x.keyIn(&w, i), m.valueOf(n)) {
 					return
 				}
 			}
@@ -366,7 +401,7 @@ func (m *Map[K, V]) All(g rcu.Guard) iter.Seq2[K, *V] {
 // Context: any that fn allows.
 func (m *Map[K, V]) Range(fn func(k K, v *V) bool) {
 	m.x.open("Range")
-	m.x.sections(func(n unsafe.Pointer) bool { return fn(m.x.keyOf(n), m.valueOf(n)) })
+	m.x.sections(func(k K, n unsafe.Pointer) bool { return fn(k, m.valueOf(n)) })
 }
 
 // Len returns the number of keys. While others change the map, it is

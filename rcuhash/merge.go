@@ -10,7 +10,7 @@ import (
 
 // mergeLast merges the last child into its parent, or makes the table before
 // this one if there is no child. It returns false if that could not be done.
-func (x *core) mergeLast(t *table) bool {
+func (x *index[K]) mergeLast(t *table) bool {
 	c := t.cursor.Load() // ord:cursor
 	switch {
 	case c == frozen:
@@ -21,6 +21,9 @@ func (x *core) mergeLast(t *table) bool {
 		return false
 	}
 	i := uint64(c%busyOne) - 1
+	if x.isWide() {
+		return x.mergeWide(t, c, i)
+	}
 	var spare unsafe.Pointer
 	defer func() { x.free(spare) }()
 	for {

@@ -11,7 +11,7 @@ import (
 // will move to its child.
 func between(t *testing.T) (m *Map[uint64, uint64], tab *table, mover uint64) {
 	t.Helper()
-	m = newMap[uint64, uint64](t, runBuckets*perBucket, 0)
+	m = newNarrow[uint64, uint64](t, runBuckets*perBucket, 0)
 	tab = m.x.table.Load()
 	if tab.n != runBuckets || tab.cursor.Load() != 0 {
 		t.Fatalf("a table of %d parents and %d children", tab.n, tab.cursor.Load())
@@ -150,7 +150,7 @@ func TestHA_ATableStaysWhileABucketIsSplitOrMerged(t *testing.T) {
 // (H-A) A bucket that becomes empty leaves its chain, and those after it stay, for
 // those that look and for those that are in it.
 func TestHA_ABucketThatLeavesItsChainLeavesTheRest(t *testing.T) {
-	m := newMap[uint64, uint64](t, 0, 0)
+	m := newNarrow[uint64, uint64](t, 0, 0)
 	x := &m.x
 	tab := x.table.Load()
 	tab.cursor.Store(frozen) // so that chains grow

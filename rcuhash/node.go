@@ -16,6 +16,7 @@ import (
 //	Bytes, string keys   both lengths (4 or 8 bytes), key, value
 type shape struct {
 	kind   keyKind
+	small  bool    // of Map: a value has at most 8 bytes
 	lens   bool    // both lengths come first, as lengths has them
 	vlen   bool    // the length of the value comes first
 	keyAt  uintptr // without lens

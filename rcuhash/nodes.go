@@ -100,11 +100,13 @@ func (b *bridge[K]) Install(h uint64, k, n unsafe.Pointer, absent bool) (old uns
 func shardOf(hash uint32) uint64 { return uint64(hash) << 32 }
 
 func (b *bridge[K]) Holds(hash uint32, n unsafe.Pointer) bool {
-	w := b.watch(b.open("Holds"), uint64(hash))
-	for again := true; again; again = w.missed() {
-		if in, _ := b.slotOf(w.b, n); in != nil {
+	t, h := b.open("Holds"), uint64(hash)
+	first, meta := b.begin(t, h)
+	for first != nil {
+		if in, _ := b.slotOf(first, n); in != nil {
 			return true
 		}
+		t, first, meta = b.missed(t, h, first, meta)
 	}
 	return false
 }
@@ -147,18 +149,10 @@ func (b *bridge[K]) Grow() bool {
 }
 
 func (b *bridge[K]) MakeRoom() bool {
-	x := b.x()
-	if x.makeRoom(gfp.NoWait) {
-		return true
-	}
-	// Memory for one bucket, for which this may wait, lets the next try find it
-	// without.
-	p := x.allocBuckets(1, gfp.Kernel)
-	x.free(p)
-	return p != nil
+	return b.x().makeRoom(gfp.NoWait) || b.stock()
 }
 
-func (b *bridge[K]) NodeBytes() int64 { return b.bytes() - b.counts.buckets.Load()*int64(bucketSize) } // ord:stat
+func (b *bridge[K]) NodeBytes() int64 { return b.bytes() - b.counts.lines.Load()*int64(bucketSize) } // ord:stat
 
 func (b *bridge[K]) Heap() any { return b.heap }
 

@@ -56,7 +56,7 @@ func TestChainsOfAnotherPackagesMapBecomeShorterAsEntriesLeave(t *testing.T) {
 	for k := range at {
 		at[k] = put(t, x, uint64(k), testHead<<(k%2))
 	}
-	further := func() int64 { return m.x.counts.buckets.Load() - m.x.counts.paged.Load() }
+	further := func() int64 { return m.x.counts.lines.Load() - m.x.counts.paged.Load() }
 	before := further()
 	bytes := x.NodeBytes()
 	for k, n := range at {

@@ -11,7 +11,7 @@ import (
 // well, in a section that began before.
 func leftSmall(t *testing.T) (m *Map[uint64, uint64], first *table, leave func()) {
 	t.Helper()
-	m = newMap[uint64, uint64](t, 0, 0)
+	m = newNarrow[uint64, uint64](t, 0, 0)
 	m.Put(0, 0)
 	first = m.x.table.Load()
 	g := rcu.ReadLock()

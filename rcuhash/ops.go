@@ -31,6 +31,9 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 	x.shape = s
 	x.seeds = newSeeds()
 	x.pages, x.head = cfg.pages, cfg.head
+	if wideBuckets && s.kind == wordKey && s.small && !x.owned() && !cfg.narrow {
+		x.shape.kind, x.shape.keyAt = wideKey, entryKey
+	}
 	x.base = pages.CoreOf(cfg.pages).Base
 	x.dep.Init("rcuhash.bucket")
 	if x.label = cfg.name; !x.owned() {
@@ -40,7 +43,7 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 		x.forget()
 		return err
 	}
-	if !x.firstTable(max(smallBuckets/2, (size+perBucket-1)/perBucket)) {
+	if !x.firstTable(max(smallBuckets/2, x.bucketsFor(size))) {
 		_ = x.closeHeap()
 		x.forget()
 		return fmt.Errorf("rcuhash: no memory for %d keys", size)
@@ -123,9 +126,20 @@ func (x *index[K]) stored(h uint64, old unsafe.Pointer, size int64, f gfp.Flags)
 	}
 }
 
+// retireOld retires the node of a value that was replaced. n may be nil. Wide buckets
+// see to theirs.
+func (x *core) retireOld(n unsafe.Pointer) {
+	if !x.isWide() {
+		x.retire(n)
+	}
+}
+
 // delete removes the entry of k, if it is old or old is nil, and retires its
 // node. It returns that, or nil.
 func (x *index[K]) delete(h uint64, k *K, old unsafe.Pointer) unsafe.Pointer {
+	if x.isWide() {
+		return x.deleteWide(h, integer(k), old, false)
+	}
 	n := x.remove(h, k, old)
 	if n == nil {
 		return nil
@@ -183,15 +197,24 @@ func (x *index[K]) attempts(h uint64, try func() attempt) bool {
 			return a.ok
 		}
 		if a.noRoom && !x.makeRoom(gfp.NoWait) {
-			// Memory for one bucket, for which this may wait, lets the next try
-			// find it without.
-			p := x.allocBuckets(1, gfp.Kernel)
-			x.free(p)
-			if refused++; p == nil || refused > maxChain {
+			if refused++; !x.stock() || refused > maxChain {
 				return false
 			}
 		}
 	}
+}
+
+// stock waits for memory for a bucket and, in a map with wide buckets, a node. The next
+// try then finds it without waiting.
+func (x *core) stock() bool {
+	p := x.allocBuckets(1, gfp.Kernel)
+	x.free(p)
+	if p == nil || !x.isWide() {
+		return p != nil
+	}
+	n := x.allocNode(0, entrySize, gfp.Kernel)
+	x.freeNode(n)
+	return n != nil
 }
 
 // resized grows or shrinks the map after a change that made it so many keys.
@@ -228,7 +251,7 @@ func (x *index[K]) keyOf(n unsafe.Pointer) (k K) {
 const sectionKeys = 64
 
 // sections calls fn for every node, in a read-side section each for a few.
-func (x *index[K]) sections(fn func(n unsafe.Pointer) bool) {
+func (x *index[K]) sections(fn func(k K, n unsafe.Pointer) bool) {
 	var w walk
 	for more := true; more; {
 		rcu.Read(func(rcu.Guard) {
@@ -239,8 +262,8 @@ func (x *index[K]) sections(fn func(n unsafe.Pointer) bool) {
 				if more = x.step(&w, t); !more {
 					return
 				}
-				for _, node := range w.nodes {
-					if more = fn(node); !more {
+				for i, node := range w.nodes {
+					if more = fn(x.keyIn(&w, i), node); !more {
 						return
 					}
 				}
@@ -262,10 +285,10 @@ func (x *core) len() int {
 
 func (x *core) bytes() int64 {
 	keys, n := x.counts.sum()
-	if !x.varies() {
+	if !x.varies() && !x.isWide() {
 		n = keys * int64(alignUp(uintptr(x.shape.fixed()), 16))
 	}
-	return n + x.counts.buckets.Load()*int64(bucketSize) // ord:stat
+	return n + x.counts.lines.Load()*int64(bucketSize) // ord:stat
 }
 
 // clear removes all entries, a bucket at a time.
@@ -275,9 +298,13 @@ func (x *index[K]) clear() {
 		h := bits.Reverse64(pos)
 		l := x.lockFor(h)
 		_, _, size := l.t.cover(x.base, h)
-		gone := x.emptyLocked(l.b, &nodes)
-		x.unlock(l)
-		x.retireChain(gone)
+		if x.isWide() {
+			x.clearWide(l)
+		} else {
+			gone := x.emptyLocked(l.b, &nodes)
+			x.unlock(l)
+			x.retireChain(gone)
+		}
 		for _, n := range nodes {
 			x.counts.add(x.hashOf(n), -1, -x.varying(n))
 			x.retire(n)
@@ -310,7 +337,7 @@ func (x *core) emptyLocked(b *bucket, nodes *[]unsafe.Pointer) (gone *bucket) {
 }
 
 func (x *index[K]) close() error {
-	for x.resizing.Load() { // it may be making a table; ord:resizing
+	for x.resizing.Load() || x.waiting.Load() > 0 { // it may be making a table; ord:resizing
 		sys.Sleep(100_000)
 	}
 	t := x.table.Swap(nil) // ord:table

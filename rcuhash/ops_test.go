@@ -348,10 +348,14 @@ func exact[K comparable](t *testing.T, what string, x *index[K]) {
 	t.Helper()
 	waitResized(t, x)
 	checkIndex(t, x)
-	want := x.counts.buckets.Load() * int64(bucketSize)
+	want := x.counts.lines.Load() * int64(bucketSize)
 	tab := x.table.Load()
 	for i := range tab.mask + 1 {
-		for b := tab.bucketAt(x.base, i); b != nil; b = x.next(b) {
+		b := tab.bucketAt(x.base, i)
+		if b != nil && x.isWide() {
+			b = x.nextWide(b)
+		}
+		for ; b != nil; b = x.next(b) {
 			for s := range slots {
 				if n := x.node(b, s); n != nil {
 					want += int64(alignUp(uintptr(x.shape.size(n)), 16))

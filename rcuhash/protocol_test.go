@@ -23,7 +23,7 @@ type moving struct {
 // be merged again.
 func newMoving(t *testing.T) moving {
 	t.Helper()
-	m := moving{Map: newMap[uint64, uint64](t, 64*perBucket, 0)}
+	m := moving{Map: newNarrow[uint64, uint64](t, 64*perBucket, 0)}
 	m.t = m.x.table.Load()
 	m.at = uint64(m.t.cursor.Load())
 	m.mover, m.keeper = m.key(t, m.t.n), m.key(t, 0)
@@ -148,7 +148,7 @@ func TestHA_ALookUpIsRepeatedWhenItsChainIsShortened(t *testing.T) {
 // (H-A) A look-up that has an old table, whose upper half is gone, finds what is
 // in the upper half of the current one.
 func TestHA_ALookUpWithAnOldTableEndsInTheCurrentOne(t *testing.T) {
-	m := newMap[uint64, uint64](t, 0, 0)
+	m := newNarrow[uint64, uint64](t, 0, 0)
 	const keys = 3000
 	grow := func() {
 		for k := range uint64(keys) {
@@ -217,7 +217,7 @@ func TestATableIsFrozenWhenItIsAtRest(t *testing.T) {
 
 // An empty bucket in the middle of a chain leaves it, and the rest stays.
 func TestARemovalFromTheMiddleOfAChainKeepsTheRest(t *testing.T) {
-	m := newMap[uint64, uint64](t, 0, 0)
+	m := newNarrow[uint64, uint64](t, 0, 0)
 	tab := m.x.table.Load()
 	tab.cursor.Store(frozen) // no splits
 	var ks []uint64

@@ -19,4 +19,8 @@ const slots = 11
 // race builds the detector has to see each.
 const wholesale = !race.Enabled
 
+// wideBuckets says that small entries may be in the buckets. In race builds the
+// detector has to see each as an object.
+const wideBuckets = !race.Enabled
+
 func loadRef(r *ref) ref { return atomic.LoadUint32(r) } // ord:entry,overflow

@@ -13,4 +13,7 @@ const slots = 5
 // wholesale: poison has an account of each object.
 const wholesale = false
 
+// wideBuckets: so that each entry is an object.
+const wideBuckets = false
+
 func loadRef(r *ref) ref { return atomic.LoadUint64(r) } // ord:entry,overflow

@@ -4,6 +4,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/sys"
 	"quiesce/preempt"
+	"quiesce/rcu"
 )
 
 // Growing and shrinking, one bucket at a time. doc.go has the argument.
@@ -27,7 +28,19 @@ const (
 
 	// scale is the unit of the two numbers that a table compares with.
 	scale = 16
+
+	// perWide is perBucket times scale, of a wide bucket.
+	perWide = 76
 )
+
+// bucketsFor returns how many live buckets a map has for so many keys.
+func (x *core) bucketsFor(keys int) int {
+	per := perBucket * scale
+	if x.isWide() {
+		per = perWide
+	}
+	return (keys*scale + per - 1) / per
+}
 
 // resizeAt sets at how many keys for each live bucket, times scale, the table grows
 // and shrinks. Tests have it do so at every one: at 1/16 and more, and at any.
@@ -35,6 +48,8 @@ func (t *table) resizeAt(thrifty, always bool) {
 	switch t.growAt, t.shrinkAt = perBucket*scale, sparse*scale; {
 	case always:
 		t.growAt, t.shrinkAt = 1, 1<<20
+	case t.shift == wideShift:
+		t.growAt = perWide
 	case thrifty:
 		t.growAt, t.shrinkAt = dense*scale, denseLess*scale
 	}
@@ -102,6 +117,21 @@ func (x *core) hunger(t *table) {
 func (t *table) isSparse(keys int64) bool {
 	live := t.live()
 	return keys*scale < live*t.shrinkAt && live > t.floor
+}
+
+// resizeWhenClean has the map grow or shrink after a grace period, when dead slots can
+// be used again. Context: any.
+func (x *index[K]) resizeWhenClean() {
+	if x.unclean.Load() || x.unclean.Swap(true) { // ord:resizing
+		return
+	}
+	x.waiting.Add(1) // ord:resizing
+	sys.Go(func() {
+		rcu.Synchronize()
+		x.unclean.Store(false) // ord:resizing
+		x.resizeLater()
+		x.waiting.Add(-1) // ord:resizing
+	})
 }
 
 // resizeLater has a goroutine do what a writer may not do in its context:

@@ -10,7 +10,6 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/fault"
 	"quiesce/internal/testkit"
-	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -70,7 +69,8 @@ func TestItGrowsAndShrinks(t *testing.T) {
 		}
 		check()
 	}
-	if n := m.Bytes(); n > empty+2*page.Size { // the least that has pages
+	waitResized(t, &m.x)
+	if n := m.Bytes(); n > empty+2*runBuckets<<m.x.shift() { // the least that has pages
 		t.Errorf("an emptied map has %d bytes, a new one %d", n, empty)
 	}
 }

@@ -18,7 +18,7 @@ func TestHB_AnEntryThatWasSeenIsThere(t *testing.T) {
 	if fault.Delays {
 		divisor = 20
 	}
-	m := newMap[uint64, uint64](t, 0, 0)
+	m := newNarrow[uint64, uint64](t, 0, 0)
 	var deleting atomic.Uint64 // all values up to this one
 	look := map[string]func(g rcu.Guard) (v uint64){
 		"Get": func(g rcu.Guard) uint64 {

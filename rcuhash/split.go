@@ -24,6 +24,9 @@ func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
 	if i == t.n || !x.ensure(t, t.n+i, f) {
 		return false
 	}
+	if x.isWide() {
+		return x.splitWide(t, c, i, f)
+	}
 	var spares [maxChain]*bucket
 	have := 0
 	for {

@@ -24,6 +24,7 @@ type table struct {
 	dir   []run           // where the buckets are, 64 to each
 	n0    uint64          // of the first table of this kind: small, or of pages
 	floor int64           // the map does not shrink below so many live buckets
+	shift uint8           // a bucket has 1 << shift bytes
 
 	growAt, shrinkAt int64 // keys for a live bucket, in units of 1/scale: it grows if there are more, and shrinks if there are fewer
 	_                [percpu.Line]byte
@@ -61,7 +62,7 @@ const (
 // newTable returns a table of 2n buckets, without memory.
 func (x *core) newTable(n, n0 uint64, floor int64) *table {
 	runs := max(2*n>>runShift, 1)
-	t := &table{mask: 2*n - 1, n: n, n0: n0, floor: floor, dir: make([]run, runs), begin: make([]atomic.Uint64, runs)}
+	t := &table{mask: 2*n - 1, n: n, n0: n0, floor: floor, shift: x.shift(), dir: make([]run, runs), begin: make([]atomic.Uint64, runs)}
 	if t.start.Store(t.mask); t.isSmall() { // ord:hint
 		t.start.Store(n - 1) // ord:hint
 	}
@@ -111,7 +112,7 @@ func (t *table) bucketAt(base unsafe.Pointer, i uint64) *bucket {
 	if off == 0 {
 		return nil
 	}
-	return (*bucket)(unsafe.Add(base, off+i%runBuckets*uint64(bucketSize)))
+	return (*bucket)(unsafe.Add(base, off+i%runBuckets<<t.shift))
 }
 
 // Look-ups begin in a bucket that is found with two loads. For a run of which not
@@ -120,16 +121,17 @@ func (t *table) bucketAt(base unsafe.Pointer, i uint64) *bucket {
 // table, which is one run, the number tells.
 
 // beginAt returns the bucket in which a look-up begins. It has memory, but may not
-// be the right one: a look-up that misses asks locate.
-func (t *table) beginAt(base unsafe.Pointer, h uint64) *bucket {
+// be the right one: a look-up that misses asks locate. shift is t's, which look-ups
+// of one kind of table know.
+func (t *table) beginAt(base unsafe.Pointer, h uint64, shift uint8) *bucket {
 	i := h & t.start.Load()                                                                 // ord:hint
 	begin := peekWord(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.begin)), i>>runShift*8)) // which has it: no check; ord:run
-	return (*bucket)(unsafe.Add(base, begin+i*uint64(bucketSize)))
+	return (*bucket)(unsafe.Add(base, begin+i<<(shift&63)))
 }
 
 // beginIn has look-ups for a run begin in that run, or in the parents'.
 func (t *table) beginIn(r, run uint64) {
-	t.begin[r].Store(t.dir[run].at.Load() - r*runBuckets*uint64(bucketSize)) // ord:hint,run
+	t.begin[r].Store(t.dir[run].at.Load() - r*runBuckets<<t.shift) // ord:hint,run
 }
 
 // ready has look-ups begin in the first n buckets, which are live, in full runs.

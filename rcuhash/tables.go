@@ -7,6 +7,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/pin"
 	"quiesce/internal/sys"
+	"quiesce/page"
 	"quiesce/rcu"
 )
 
@@ -27,7 +28,7 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 	// their buckets are not live, as they will be.
 	if off := uint64(uintptr(p) - uintptr(x.base)); t.dir[first].at.CompareAndSwap(0, off) { // ord:run
 		for j := uint64(1); j < uint64(n)>>runShift; j++ {
-			t.dir[first+j].at.Store(off + j*runBuckets*uint64(bucketSize)) // ord:run
+			t.dir[first+j].at.Store(off + j*runBuckets<<t.shift) // ord:run
 		}
 		if t.cursor.Load() != frozen { // ord:cursor
 			return true
@@ -45,27 +46,27 @@ func (x *core) ensure(t *table, i uint64, f gfp.Flags) bool {
 // allocBlock returns memory for n buckets that are not live, or nil.
 func (x *core) allocBlock(n int, f gfp.Flags) unsafe.Pointer {
 	if n < runBuckets {
-		return x.allocBuckets(n, f)
+		return x.allocSmall(n<<x.shift(), f)
 	}
-	p := x.pages.Alloc(orderOf(n), f|gfp.Zero|gfp.NoWarn)
+	p := x.pages.Alloc(x.orderOf(n), f|gfp.Zero|gfp.NoWarn)
 	if p != nil {
-		x.counts.buckets.Add(int64(n)) // ord:stat
-		x.counts.paged.Add(int64(n))   // ord:stat
+		x.counts.lines.Add(x.linesOf(n)) // ord:stat
+		x.counts.paged.Add(x.linesOf(n)) // ord:stat
 	}
 	return p
 }
 
 // orderOf returns the order of a block of n buckets, which is at least a page.
-func orderOf(n int) int { return bits.Len(uint(n)>>runShift) - 1 }
+func (x *core) orderOf(n int) int { return bits.Len(uint(n)<<x.shift()/page.Size) - 1 }
 
 // freeBlock frees a block that no reader can reach.
 func (x *core) freeBlock(p unsafe.Pointer, n int) {
-	x.counts.buckets.Add(-int64(n)) // ord:stat
+	x.counts.lines.Add(-x.linesOf(n)) // ord:stat
 	if n < runBuckets {
 		x.tables.Kfree(p)
 	} else {
-		x.counts.paged.Add(-int64(n)) // ord:stat
-		x.pages.Free(p, orderOf(n))
+		x.counts.paged.Add(-x.linesOf(n)) // ord:stat
+		x.pages.Free(p, x.orderOf(n))
 	}
 }
 
@@ -80,8 +81,8 @@ type block struct {
 func (x *core) takeBlock(t *table, first uint64, n int) (b block) {
 	off := t.dir[first].at.Load()                           // ord:run
 	if off != 0 && t.dir[first].at.CompareAndSwap(off, 0) { // ord:run
-		x.counts.buckets.Add(-int64(n)) // ord:stat
-		x.counts.paged.Add(-int64(n))   // ord:stat
+		x.counts.lines.Add(-x.linesOf(n)) // ord:stat
+		x.counts.paged.Add(-x.linesOf(n)) // ord:stat
 		b = block{unsafe.Add(x.base, off), n}
 	}
 	return b
@@ -90,21 +91,21 @@ func (x *core) takeBlock(t *table, first uint64, n int) (b block) {
 // freeLater frees blocks of pages after a grace period. A goroutine waits for it,
 // and not a callback: Close waits for the goroutine, and may run in a callback.
 func (x *core) freeLater(blocks ...block) {
-	x.dropping.Add(1) // ord:resizing
+	x.waiting.Add(1) // ord:resizing
 	sys.Go(func() {
 		rcu.Synchronize()
 		for _, b := range blocks {
 			if b.p != nil {
-				x.pages.Free(b.p, orderOf(b.n))
+				x.pages.Free(b.p, x.orderOf(b.n))
 			}
 		}
-		x.dropping.Add(-1) // ord:resizing
+		x.waiting.Add(-1) // ord:resizing
 	})
 }
 
-// waitFreed waits until the goroutines of freeLater have ended.
+// waitFreed waits until the goroutines that wait for a grace period have ended.
 func (x *core) waitFreed() {
-	for x.dropping.Load() > 0 { // ord:resizing
+	for x.waiting.Load() > 0 { // ord:resizing
 		sys.Sleep(100_000)
 	}
 }
@@ -112,6 +113,9 @@ func (x *core) waitFreed() {
 // leaveSmall moves all entries of a small table, whose buckets are all live, to
 // one of pages. It returns false if that could not be done.
 func (x *index[K]) leaveSmall(t *table) bool {
+	if x.isWide() {
+		return x.leaveSmallWide(t)
+	}
 	// With so many buckets, hardly one gets more entries than it has slots.
 	keys, _ := x.counts.sum()
 	n := uint64(runBuckets)
@@ -156,19 +160,37 @@ func (x *index[K]) leaveSmall(t *table) bool {
 		x.freeTable(next)
 		return false
 	}
-	// Those that still look at the old table see in the end that it is not the
-	// current one. Until then it has to be whole.
+	x.leave(t)
+	return true
+}
+
+// leave frees what a small table that was replaced has. Those that still look at it
+// see in the end that it is not the current one. Until then it has to be whole.
+func (x *core) leave(t *table) {
 	for i := range uint64(smallBuckets) {
-		x.retireChain(x.next(t.bucketAt(x.base, i)))
+		x.retireChain(x.second(t.bucketAt(x.base, i)))
 	}
 	x.retireSmall(t)
-	return true
 }
 
 // moveTo copies the entries of a small table to the next, which it makes the
 // current one. It reports whether it did and how many spares it used, or, if it
 // would have with more, how many more at the most.
 func (x *index[K]) moveTo(t, next *table, spares []*bucket) (moved bool, used, short int) {
+	moved = x.replaceSmall(t, next, func() bool {
+		used, short = x.copyLocked(t, next, spares)
+		return short == 0
+	})
+	if !moved {
+		used = 0
+	}
+	return moved, used, short
+}
+
+// replaceSmall makes next the current table in place of a small one, if it can lock
+// all of the buckets and fill, which then copies the entries, succeeds. fill runs
+// pinned.
+func (x *core) replaceSmall(t, next *table, fill func() bool) (did bool) {
 	s := pin.DisableIRQ()
 	// Another may have moved them, and the memory of the table be free already:
 	// what is the current one while we are pinned stays.
@@ -177,19 +199,16 @@ func (x *index[K]) moveTo(t, next *table, spares []*bucket) (moved bool, used, s
 		locked++
 	}
 	if locked == smallBuckets && x.table.Load() == t { // ord:table
-		used, short = x.copyLocked(t, next, spares)
-		moved = short == 0 && t.cursor.CompareAndSwap(int64(t.n), frozen) // ord:cursor
+		did = fill() && t.cursor.CompareAndSwap(int64(t.n), frozen) // ord:cursor
 	}
-	if moved {
+	if did {
 		x.table.Store(next) // ord:table
-	} else {
-		used = 0
 	}
 	for i := range locked {
 		t.bucketAt(x.base, uint64(i)).unlock()
 	}
 	s.Restore()
-	return moved, used, short
+	return did
 }
 
 // copyLocked puts the entries of a small table, whose buckets are locked, into

@@ -1,0 +1,308 @@
+package rcuhash
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/cookie"
+	"quiesce/internal/fault"
+	"quiesce/internal/sys"
+	"quiesce/rcu"
+)
+
+// A wide bucket is two cache lines. It begins with the words of a bucket, low and
+// meta, which have other parts here, and has wideSlots entries: a value of at most
+// 8 bytes, and its key. doc.go has the rules by which a slot is used again.
+//
+//	low   the tags, one byte each: 0 if the slot was not used since the bucket
+//	      was made, dead until its grace period has ended, or that of a hash
+//	meta  the place of the chain's next bucket in units of 64 bytes (wideOver),
+//	      the lock, live and the version
+//
+// The further buckets of the chain are narrow ones, of nodes.
+const (
+	wideShift = 7
+	wideSlots = 7
+	wideOver  = 1<<24 - 1 | 0x3f<<26
+
+	wideHead  = 16 // bytes before the first entry
+	entrySize = 16
+	entryKey  = 8 // where the key is in an entry; the value is at 0
+
+	// The tag of a slot whose entry was removed or replaced is deadTag, and that of
+	// one whose entry moved is movedTag. Its key is the cookie after which the slot
+	// can be used again; the value stays until then.
+	deadTag  = 1
+	movedTag = 2
+	wideTop  = topBits >> 8
+)
+
+// isWide reports whether the map's buckets are wide.
+func (x *core) isWide() bool { return wideBuckets && x.shape.kind == wideKey }
+
+// wideCandidates has the top bit of each byte set whose slot's tag fills rep.
+func wideCandidates(low, rep uint64) uint64 { return match(low, rep) & wideTop }
+
+// entryOf returns the entry in the slot of the lowest candidate.
+func (b *bucket) entryOf(candidates uint64) unsafe.Pointer {
+	// Slot s has bit 8s+7.
+	return unsafe.Add(unsafe.Pointer(b), bits.TrailingZeros64(candidates)*2+wideHead-14)
+}
+
+// entryAt returns the entry in a slot.
+func (b *bucket) entryAt(slot int) unsafe.Pointer {
+	return unsafe.Add(unsafe.Pointer(b), wideHead+slot*entrySize)
+}
+
+// keyWord returns the key of an entry, or the cookie of a dead one.
+func keyWord(e unsafe.Pointer) *uint64 { return (*uint64)(unsafe.Add(e, entryKey)) }
+
+// loadKey loads it.
+func loadKey(e unsafe.Pointer) uint64 { return atomic.LoadUint64(keyWord(e)) } // ord:wide-slot
+
+// nextWide returns the second bucket of the chain of a wide one, or nil.
+func (x *core) nextWide(b *bucket) *bucket {
+	m := b.loadMeta() // ord:overflow
+	if m &= wideOver; m == 0 {
+		return nil
+	}
+	return (*bucket)(at(x.base, ref(m&(1<<24-1)|m>>2&^(1<<24-1))<<2))
+}
+
+// second returns the second bucket of a chain, or nil.
+func (x *core) second(first *bucket) *bucket {
+	if x.isWide() {
+		return x.nextWide(first)
+	}
+	return x.next(first)
+}
+
+// linkLocked makes next, which may be nil, the second bucket of a locked chain.
+func (x *core) linkLocked(b, next *bucket) {
+	m := b.loadMeta() &^ wideOver
+	if next != nil {
+		r := uint64(x.refOf(unsafe.Pointer(next)) >> 2)
+		m |= r&(1<<24-1) | r>>24<<26
+	}
+	storeWord(&b.meta, m) // ord:overflow
+}
+
+// lookupWide is index.get of a map with wide buckets.
+func (x *core) lookupWide(t *table, h, k uint64) unsafe.Pointer {
+	b := t.beginAt(x.base, h, wideShift)
+	meta := b.loadMeta() // first: see begin
+	if e := b.findWide(tagOf(h)*everyByte, k); e != nil {
+		return e
+	}
+	return x.lookFurtherWide(k, t, h, b, meta)
+}
+
+// findWide returns the entry of k in a wide bucket, or nil.
+func (b *bucket) findWide(rep, k uint64) unsafe.Pointer {
+	for c := wideCandidates(b.loadLow(), rep); c != 0; c &= c - 1 {
+		if e := b.entryOf(c); loadKey(e) == k {
+			return e
+		}
+	}
+	return nil
+}
+
+// lookFurtherWide is lookFurther for a wide bucket.
+//
+//go:noinline
+func (x *core) lookFurtherWide(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
+	rep := tagOf(h) * everyByte
+	for {
+		if c := x.nextWide(b); c != nil {
+			if n := x.lookInChain(c, rep, k); n != nil {
+				return n
+			}
+		}
+		if t, b, meta = x.missed(t, h, b, meta); b == nil {
+			return nil
+		}
+		if e := b.findWide(rep, k); e != nil {
+			return e
+		}
+	}
+}
+
+// lookInChain returns the node of k in narrow buckets, or nil.
+func (x *core) lookInChain(b *bucket, rep, k uint64) unsafe.Pointer {
+	for ; b != nil; b = x.next(b) {
+		for m := b.candidates(rep); m != 0; m &= m - 1 {
+			if n := x.node(b, slotOf(m)); n != nil && *(*uint64)(unsafe.Add(n, entryKey)) == k {
+				return n
+			}
+		}
+	}
+	return nil
+}
+
+// The chain is locked for all that follows.
+
+// cleanLocked returns the first slot that can be used, or -1.
+func (b *bucket) cleanLocked() int {
+	low := b.loadLow()
+	for c := ^low & wideTop; c != 0; c &= c - 1 {
+		slot := bits.TrailingZeros64(c) >> 3
+		if low>>(8*slot)&0xff == 0 || cookie.Done(loadKey(b.entryAt(slot))) {
+			return slot
+		}
+	}
+	return -1
+}
+
+// cleanCountLocked returns how many slots can be used.
+func (b *bucket) cleanCountLocked() (n int) {
+	low := b.loadLow()
+	for c := ^low & wideTop; c != 0; c &= c - 1 {
+		slot := bits.TrailingZeros64(c) >> 3
+		if low>>(8*slot)&0xff == 0 || cookie.Done(loadKey(b.entryAt(slot))) {
+			n++
+		}
+	}
+	return n
+}
+
+// fill writes an entry to a clean slot. Look-ups find it by its tag.
+func (b *bucket) fill(slot int, h, k, v uint64) {
+	e := b.entryAt(slot)
+	*(*uint64)(e) = v
+	storeWord(keyWord(e), k) // ord:wide-slot
+	fault.Delay("entry")
+	b.tag(slot, tagOf(h))
+}
+
+// killLocked ends the entries in slots, of which each has its lowest bit in a byte
+// of mask, with tag. Where an entry is in another slot by now, the version was changed before.
+func (x *core) killLocked(b *bucket, mask, tag uint64) {
+	low := b.loadLow()
+	// A read-modify-write: the cookie is that of a grace period that begins later.
+	atomic.SwapUint64(&b.low, low&^(mask*0xff)|mask*tag) // ord:wide-slot
+	fault.Delay("entry")
+	x.buryLocked(b, low, mask)
+}
+
+// buryLocked stores the cookies of slots that have just died, whose tags are in low.
+// A reader that has loaded low before may still compare the key: it must not take
+// the cookie for the key that it looks for.
+func (x *core) buryLocked(b *bucket, low, mask uint64) {
+	c := cookie.Take()
+	for ; mask != 0; mask &= mask - 1 {
+		shift := bits.TrailingZeros64(mask)
+		mine := c
+		for tagOf(x.seeds.mix(mine))^low>>shift&0xff <= 1 {
+			mine += 2 // a later grace period does as well
+		}
+		storeWord(keyWord(b.entryAt(shift>>3)), mine) // ord:wide-slot
+		fault.Delay("entry")
+	}
+}
+
+// slotBit is a slot in the masks of killLocked.
+func slotBit(slot int) uint64 { return 1 << (8 * slot) }
+
+// place is where an entry is, in a chain of a wide bucket.
+type place struct {
+	b    *bucket // nil: there is none
+	slot int
+	e    unsafe.Pointer // the entry, or the node
+}
+
+// findWideLocked returns the place of k.
+func (x *core) findWideLocked(first *bucket, h, k uint64) place {
+	rep := tagOf(h) * everyByte
+	for c := wideCandidates(first.loadLow(), rep); c != 0; c &= c - 1 {
+		if e := first.entryOf(c); *keyWord(e) == k {
+			return place{first, bits.TrailingZeros64(c) >> 3, e}
+		}
+	}
+	for b := x.nextWide(first); b != nil; b = x.next(b) {
+		for m := b.candidates(rep); m != 0; m &= m - 1 {
+			if n := x.node(b, slotOf(m)); *keyWord(n) == k {
+				return place{b, slotOf(m), n}
+			}
+		}
+	}
+	return place{}
+}
+
+// dropLocked clears the slot of a node, and takes its bucket out of the chain if
+// that is empty. It returns such a bucket.
+func (x *core) dropLocked(first *bucket, p place) (gone *bucket) {
+	p.b.remove(p.slot)
+	if !p.b.isEmpty() {
+		return nil
+	}
+	if x.nextWide(first) == p.b {
+		x.linkLocked(first, x.next(p.b))
+		return p.b
+	}
+	return x.unlinkLocked(x.nextWide(first), p.b)
+}
+
+// comeHomeLocked moves a node's entry to a clean slot of the first bucket, if there
+// are both. It returns what the caller retires.
+func (x *core) comeHomeLocked(first *bucket) (node unsafe.Pointer, gone *bucket) {
+	b := x.nextWide(first)
+	if b == nil {
+		return nil, nil
+	}
+	to := first.cleanLocked()
+	if to < 0 {
+		return nil, nil
+	}
+	p := place{b: b}
+	for p.e = x.node(b, 0); p.e == nil; p.e = x.node(b, p.slot) {
+		if p.slot++; p.slot == slots {
+			return nil, nil // an empty bucket, which its remover takes out
+		}
+	}
+	k := *keyWord(p.e)
+	first.fill(to, x.seeds.mix(k), k, *(*uint64)(p.e))
+	first.moved() // ord:moved
+	fault.Delay("moved")
+	return p.e, x.dropLocked(first, p)
+}
+
+// askEvery is how long after a request for a grace period the next is made, in ns. A
+// grace period interrupts the processors that run goroutines, for some 20 microseconds
+// in all; entries that find no clean slot meanwhile are nodes. Untuned.
+const askEvery = 1_000_000
+
+// askForGracePeriod asks for a grace period, which slots wait for. Context: any.
+func (x *core) askForGracePeriod() {
+	now, asked := sys.Nanotime(), x.asked.Load()                    // ord:stat
+	if now-asked > askEvery && x.asked.CompareAndSwap(asked, now) { // ord:stat
+		rcu.StartPoll()
+	}
+}
+
+// newWideNode returns a node for an entry that finds no slot, or nil.
+func (x *core) newWideNode(h, k, v uint64, f gfp.Flags) unsafe.Pointer {
+	n := x.allocNode(0, entrySize, f)
+	if n != nil {
+		*(*uint64)(n), *keyWord(n) = v, k
+		x.counts.add(h, 0, entrySize)
+	}
+	return n
+}
+
+// freeWideNode frees a node that no reader has seen. n may be nil.
+func (x *core) freeWideNode(h uint64, n unsafe.Pointer) {
+	if n != nil {
+		x.counts.add(h, 0, -entrySize)
+		x.freeNode(n)
+	}
+}
+
+// retireWideNode frees a node after a grace period. n may be nil.
+func (x *core) retireWideNode(h uint64, n unsafe.Pointer) {
+	if n != nil {
+		x.counts.add(h, 0, -entrySize)
+		x.heap.KfreeRCUSized(n, entrySize)
+	}
+}
