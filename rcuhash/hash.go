@@ -12,11 +12,11 @@ import (
 type keyKind uint8
 
 const (
-	otherKey  keyKind = iota // hash/maphash
-	wordKey                  // an integer kind of 8 bytes: hashed inline
-	intKey                   // one of 1, 2 or 4 bytes: inline as well
-	stringKey                // the bytes are in the node
+	wordKey   keyKind = iota // an integer kind of 8 bytes: hashed inline
 	wideKey                  // wordKey, in wide buckets
+	intKey                   // an integer kind of 1, 2 or 4 bytes: inline as well
+	stringKey                // the bytes are in the node
+	otherKey                 // hash/maphash
 )
 
 // kindOf returns the kind of keys of type t.

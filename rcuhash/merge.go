@@ -5,7 +5,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
-	"quiesce/internal/pin"
 )
 
 // mergeLast merges the last child into its parent, or makes the table before
@@ -27,12 +26,12 @@ func (x *index[K]) mergeLast(t *table) bool {
 	var spare unsafe.Pointer
 	defer func() { x.free(spare) }()
 	for {
-		s := pin.DisableIRQ()
-		b, child := x.lockPair(t, i)
-		if b == nil || !child.tryLock() {
-			if b != nil {
-				b.unlock()
-			}
+		b, child, s := x.lockPair(t, i)
+		if b == nil {
+			return false
+		}
+		if !child.tryLock() {
+			b.unlock()
 			s.Restore()
 			return false
 		}

@@ -30,10 +30,8 @@ func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
 	var spares [maxChain]*bucket
 	have := 0
 	for {
-		s := pin.DisableIRQ()
-		b, child := x.lockPair(t, i)
+		b, child, s := x.lockPair(t, i)
 		if b == nil {
-			s.Restore()
 			break
 		}
 		var e entries
@@ -80,21 +78,20 @@ func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
 
 // lockPair locks the live bucket i of the current table, and returns it with its
 // child, or nil if t is not that any more. The goroutine is pinned, so that the
-// memory of a table that was current stays.
-func (x *core) lockPair(t *table, i uint64) (b, child *bucket) {
-	if x.table.Load() != t { // ord:table
-		return nil, nil
+// memory of a table that was current stays, until the caller restores s.
+func (x *core) lockPair(t *table, i uint64) (b, child *bucket, s pin.IRQ) {
+	s = pin.DisableIRQ()
+	if x.table.Load() == t { // ord:table
+		if b, child = t.bucketAt(x.base, i), t.bucketAt(x.base, t.n+i); b != nil && child != nil {
+			b.lock()
+			if x.table.Load() == t && b.loadMeta()&liveBit != 0 { // ord:table,live
+				return b, child, s
+			}
+			b.unlock()
+		}
 	}
-	b, child = t.bucketAt(x.base, i), t.bucketAt(x.base, t.n+i)
-	if b == nil || child == nil {
-		return nil, nil
-	}
-	b.lock()
-	if x.table.Load() != t || b.loadMeta()&liveBit == 0 { // ord:table,live
-		b.unlock()
-		return nil, nil
-	}
-	return b, child
+	s.Restore()
+	return nil, nil, s
 }
 
 // entries are those of a locked chain.

@@ -108,6 +108,13 @@ func (y *wideHistory) at(tag string) {
 	}
 }
 
+func (c *wideCrowd) merge(t *testing.T) {
+	t.Helper()
+	if !c.x.mergeLast(c.t) {
+		t.Fatal("no merge")
+	}
+}
+
 // (H-A), (H-B) At each point between two stores of whatever is done to a wide bucket, a
 // look-up and a walk find every key that stays, with its value; and a look-up that began
 // at any earlier point, with the tags of then or of now, finds it or looks again.
@@ -184,7 +191,6 @@ func TestHB_AWalkShowsNoCookie(t *testing.T) {
 		for k := range uint64(3) {
 			m.Put(1<<40+k, k)
 		}
-		did := false
 		did := false
 		fault.At(func(tag string) {
 			if tag == "entry" && !did {

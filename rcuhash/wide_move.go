@@ -6,7 +6,6 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/fault"
-	"quiesce/internal/pin"
 )
 
 // Splits and merges of wide buckets, in the steps of the narrow ones. An entry that
@@ -90,10 +89,8 @@ func (x *index[K]) splitWide(t *table, c int64, i uint64, f gfp.Flags) (did bool
 	have, used, full := 0, 0, false // full: the child has too few clean slots
 	var d debris
 	for {
-		s := pin.DisableIRQ()
-		b, child := x.lockPair(t, i)
+		b, child, s := x.lockPair(t, i)
 		if b == nil {
-			s.Restore()
 			break
 		}
 		child.lock() // ord:bucket-lock
@@ -159,26 +156,23 @@ func (x *core) splitWideLocked(b, child *bucket, e *wideEntries, spares []*bucke
 // mergeWide merges the child of bucket i back, as mergeLast does, if there are clean
 // slots for all of its entries.
 func (x *index[K]) mergeWide(t *table, c int64, i uint64) (did bool) {
-	s := pin.DisableIRQ()
-	b, child := x.lockPair(t, i)
-	if b == nil || !child.tryLock() {
-		if b != nil {
-			b.unlock()
-		}
-		s.Restore()
+	b, child, s := x.lockPair(t, i)
+	if b == nil {
 		return false
 	}
 	var e wideEntries
 	var d debris
-	x.entriesWideLocked(child, 0, &e)
-	full := e.n > b.cleanCountLocked()
-	if !full && t.cursor.CompareAndSwap(c, c-1+busyOne) { // ord:cursor
-		t.leaves(t.n + i)
-		x.mergeWideLocked(b, child, &e, &d)
-		t.cursor.Add(-busyOne) // ord:cursor
-		did = true
+	full := false
+	if child.tryLock() {
+		x.entriesWideLocked(child, 0, &e)
+		if full = e.n > b.cleanCountLocked(); !full && t.cursor.CompareAndSwap(c, c-1+busyOne) { // ord:cursor
+			t.leaves(t.n + i)
+			x.mergeWideLocked(b, child, &e, &d)
+			t.cursor.Add(-busyOne) // ord:cursor
+			did = true
+		}
+		child.unlock()
 	}
-	child.unlock()
 	b.unlock()
 	s.Restore()
 	if did {

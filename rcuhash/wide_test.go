@@ -65,13 +65,6 @@ func (c *wideCrowd) split(t *testing.T) {
 	}
 }
 
-func (c *wideCrowd) merge(t *testing.T) {
-	t.Helper()
-	if !c.x.mergeLast(c.t) {
-		t.Fatal("no merge")
-	}
-}
-
 // nodes returns how many entries are in the further buckets of the chain.
 func (c *wideCrowd) nodes() (n int) {
 	for b := c.x.nextWide(c.first()); b != nil; b = c.x.next(b) {
