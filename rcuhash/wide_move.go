@@ -67,9 +67,9 @@ func (x *core) copyWideLocked(to *bucket, e *wideEntries, spares []*bucket) (use
 	return used
 }
 
-// leaveLocked clears the slots of entries that are elsewhere by now, and whose
-// bucket's version was changed.
-func (x *core) leaveLocked(first *bucket, e *wideEntries, d *debris) {
+// leaveLocked clears the slots of entries, which get tag. If they are elsewhere by now,
+// their bucket's version was changed before.
+func (x *core) leaveLocked(first *bucket, e *wideEntries, tag uint64, d *debris) {
 	mask := uint64(0)
 	for i := range e.n {
 		if p := e.at[i]; p.b == first {
@@ -79,7 +79,7 @@ func (x *core) leaveLocked(first *bucket, e *wideEntries, d *debris) {
 		}
 	}
 	if mask != 0 {
-		x.killLocked(first, mask, movedTag)
+		x.killLocked(first, mask, tag)
 	}
 }
 
@@ -143,7 +143,7 @@ func (x *core) splitWideLocked(b, child *bucket, e *wideEntries, spares []*bucke
 	fault.Delay("live")
 	b.moved() // ord:moved
 	fault.Delay("moved")
-	x.leaveLocked(b, e, d)
+	x.leaveLocked(b, e, movedTag, d)
 	for {
 		n, gone := x.comeHomeLocked(b)
 		if n == nil {
@@ -192,7 +192,7 @@ func (x *core) mergeWideLocked(b, child *bucket, e *wideEntries, d *debris) {
 	fault.Delay("moved")
 	storeWord(&child.meta, child.loadMeta()&^liveBit+versionOne) // ord:live
 	fault.Delay("live")
-	x.leaveLocked(child, e, d)
+	x.leaveLocked(child, e, movedTag, d)
 }
 
 // mostWide bounds the buckets of the table that a small one is left for. With so many
@@ -265,7 +265,7 @@ func (x *core) clearWide(l held) {
 	var e wideEntries
 	var d debris
 	x.entriesWideLocked(l.b, 0, &e)
-	x.leaveLocked(l.b, &e, &d)
+	x.leaveLocked(l.b, &e, deadTag, &d)
 	x.unlock(l)
 	for _, h := range e.h[:e.n] {
 		x.counts.add(h, -1, 0)

@@ -239,6 +239,12 @@ func TestCompareAndDeleteOfAnEntryThatMoved(t *testing.T) {
 		if c.CompareAndDelete(g, moved, a) || c.Get(g, moved) != nil {
 			t.Error("deleted twice")
 		}
+		b = c.Get(g, stays)
+		c.Clear()
+		c.PutFlags(stays, *b, gfp.NoWait)
+		if c.CompareAndDelete(g, stays, b) {
+			t.Error("deleted a value that was put after Clear")
+		}
 	})
 	c.keys = c.keys[1:]
 	c.has(t)
