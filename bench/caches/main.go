@@ -56,7 +56,8 @@ That of whole caches has ratios to cache.Bytes in the same round; ~: noisy.
   p99.9      of these 64 KiB
 Caches do not count all of their memory. Where sizes differ each is told the
 limit with which it takes as much as the others; "takes" is what it took in the
-end, after a collection, and "most" the most on the way. fastcache has 32 MiB at least, and is left out below.
+end, after a collection, and "most" the most on the way. fastcache has 32 MiB at
+least, and is left out below.
 Files of the directory with these names are read, plain, .gz or .xz; others are
 left out: adapt_size-* arc-* cache2k-* cloud_physics-* corda-* lirs-* scarab-*.
 

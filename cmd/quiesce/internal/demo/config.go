@@ -11,7 +11,7 @@ import (
 // their defaults.
 type Config struct {
 	Dir      string        // the files to load
-	Duration time.Duration // of the run phase; up to 2 s longer if there was no pressure yet
+	Duration time.Duration // of the run phase; up to 8 s longer if there was no pressure yet
 	Readers  int           // goroutines; 0: GOMAXPROCS
 	Writers  int           // goroutines; 0: GOMAXPROCS / 2, at least 1
 	Limit    int64         // of off-heap memory, bytes; 0: 256 MiB, or more for many files

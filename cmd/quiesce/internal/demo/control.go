@@ -27,7 +27,7 @@ const (
 	tickMost  = 50 * time.Millisecond
 	tellEvery = 200 * time.Millisecond
 	gcEach    = 0.1             // of the duration: a garbage collection is requested
-	overtime  = 2 * time.Second // at most, for a short run that saw no pressure yet
+	overtime  = 8 * time.Second // at most, for a short run that saw no pressure yet
 )
 
 // exec is the run phase. All goroutines that it started have ended when it

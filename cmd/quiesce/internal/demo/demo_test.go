@@ -102,7 +102,7 @@ func TestAShortRunTakesEveryWay(t *testing.T) {
 			t.Errorf("%s: %d", name, n)
 		}
 	}
-	if rep.PressureS <= 0 || rep.RunS < 0.3 || rep.RunS > 5 {
+	if rep.PressureS <= 0 || rep.RunS < 0.3 || rep.RunS > 12 {
 		t.Errorf("pressure for %v s of %v", rep.PressureS, rep.RunS)
 	}
 	if n := len(rep.GOMAXPROCSChanges); n < 2 {
