@@ -165,7 +165,7 @@ func TestHA_LookUpsInWideBucketsFindTheirKeysBetweenAnyTwoStores(t *testing.T) {
 			if len(s.do) > 0 {
 				s.do = s.do[1:]
 			}
-			rcu.Synchronize()
+			settle()
 			if points += y.point; len(y.lookups) == cap(y.lookups) {
 				t.Errorf("%d keys: %d look-ups are too many", s.keys, len(y.lookups))
 			}

@@ -28,6 +28,7 @@ func newWideCrowd(t *testing.T, keys int) *wideCrowd {
 	}
 	c.Clear()
 	c.Barrier()
+	settle()
 	c.t = x.table.Load()
 	c.t.resizeAt(false, false)
 	c.t.growAt, c.t.shrinkAt = 1<<40, 0 // nobody but the test splits and merges
@@ -62,6 +63,14 @@ func (c *wideCrowd) split(t *testing.T) {
 	t.Helper()
 	if !c.x.splitNext(c.t, gfp.NoWait) {
 		t.Fatal("no split")
+	}
+}
+
+// settle waits until all dead slots can be used again. One of some 60 has the cookie of
+// a later grace period than the next: see buryLocked.
+func settle() {
+	for range 6 {
+		rcu.Synchronize()
 	}
 }
 
@@ -103,14 +112,14 @@ func TestHC_ASlotIsUsedAgainAfterAGracePeriod(t *testing.T) {
 		}
 	})
 	lines := c.x.counts.lines.Load()
-	rcu.Synchronize()
+	settle()
 	// It has come to the first bucket, and stays there as long as grace periods end.
 	for i := range uint64(100) {
 		c.Put(k, i)
 		if c.nodes() != 0 && i > 0 {
 			t.Fatalf("Put %d finds no slot", i)
 		}
-		rcu.Synchronize()
+		settle()
 	}
 	if now := c.x.counts.lines.Load(); now >= lines {
 		t.Errorf("the chain's buckets are still there: %d lines, had %d", now, lines)
@@ -148,11 +157,11 @@ func TestEntriesComeToTheFirstBucket(t *testing.T) {
 	for range 8 {
 		c.Delete(c.keys[0])
 		c.keys = c.keys[1:]
-		rcu.Synchronize()
+		settle()
 	}
 	for _, k := range c.keys {
 		c.Put(k, valueOfKey(k))
-		rcu.Synchronize()
+		settle()
 	}
 	if n := c.nodes(); n != 0 || c.x.nextWide(c.first()) != nil {
 		t.Errorf("%d nodes are left", n)
@@ -171,7 +180,7 @@ func TestSplitsAndMergesOfAWideBucket(t *testing.T) {
 			continue
 		}
 		for range 3 {
-			rcu.Synchronize()
+			settle()
 			g := rcu.ReadLock()
 			merged := c.x.mergeLast(c.t)
 			split := c.x.splitNext(c.t, gfp.NoWait)
@@ -180,7 +189,7 @@ func TestSplitsAndMergesOfAWideBucket(t *testing.T) {
 				t.Fatalf("merged %v; split, while the child's slots are dead: %v", merged, split)
 			}
 			c.has(t)
-			rcu.Synchronize()
+			settle()
 			g = rcu.ReadLock()
 			split = c.x.splitNext(c.t, gfp.NoWait)
 			merged = c.x.mergeLast(c.t)
@@ -202,8 +211,11 @@ func TestAMapShrinksAfterTheGracePeriodThatItWaitsFor(t *testing.T) {
 		m.Put(k, k)
 	}
 	waitResized(t, &m.x)
-	rcu.Synchronize()
+	settle()
 	rcu.Read(func(rcu.Guard) {
+		for k := range uint64(keys) {
+			m.PutFlags(k, k, gfp.NoWait) // so that no slot is clean
+		}
 		for k := range uint64(keys) {
 			m.Delete(k)
 		}
