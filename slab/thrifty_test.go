@@ -6,6 +6,7 @@ package slab
 
 import (
 	"testing"
+	"time"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -33,14 +34,17 @@ func TestManyClassesKeepLittleOfALimit(t *testing.T) {
 		}
 	}
 	byTurns(ps, h.Kfree, func(unsafe.Pointer) {})
-	kept := int64(0)
-	for _, s := range h.Stats() {
-		kept += s.Bytes - int64(s.Slabs*s.SlabBytes) + int64(s.Cached*s.ObjectSize)
+	if classes < 30 {
+		t.Errorf("%d classes", classes)
 	}
-	t.Logf("%d classes keep %d KiB at hand", classes, kept>>10)
-	if most := int64(limit / 16); classes < 30 || kept > most {
-		t.Errorf("%d classes keep %d KiB at hand, want at most %d", classes, kept>>10, most>>10)
-	}
+	// At rest: what is on its way to a depot is more.
+	testkit.Eventually(t, 10*time.Second, "the classes keep more than a 16th of the limit at hand", func() bool {
+		kept := int64(0)
+		for _, s := range h.Stats() {
+			kept += s.Bytes - int64(s.Slabs*s.SlabBytes) + int64(s.Cached*s.ObjectSize)
+		}
+		return kept <= limit/16
+	})
 	byTurns(ps, func(unsafe.Pointer) {}, h.Kfree)
 	mustClose(t, h, a)
 }
