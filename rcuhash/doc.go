@@ -185,7 +185,7 @@
 //
 // # Memory
 //
-// A wide bucket has 4.75 keys on the average: 27 bytes a key, which is all but for the
+// A wide bucket has 4.9 keys on the average: 26 bytes a key, which is all but for the
 // few in chains. A node is key and value, and 4 bytes for the length of what varies (8 in Bytes,
 // for a string key of 255 bytes or more), in a size class of 16 bytes to the next.
 // There is a live bucket for every 5 keys: 13 bytes a key. In the map of a package

@@ -30,7 +30,7 @@ const (
 	scale = 16
 
 	// perWide is perBucket times scale, of a wide bucket.
-	perWide = 76
+	perWide = 78
 )
 
 // bucketsFor returns how many live buckets a map has for so many keys.
