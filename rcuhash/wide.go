@@ -143,12 +143,17 @@ func (x *core) lookInChain(b *bucket, rep, k uint64) unsafe.Pointer {
 
 // The chain is locked for all that follows.
 
+// isClean reports whether a slot that is not live, of a bucket with these tags, can be
+// used.
+func (b *bucket) isClean(low uint64, slot int) bool {
+	return low>>(8*slot)&0xff == 0 || cookie.Done(loadKey(b.entryAt(slot)))
+}
+
 // cleanLocked returns the first slot that can be used, or -1.
 func (b *bucket) cleanLocked() int {
 	low := b.loadLow()
 	for c := ^low & wideTop; c != 0; c &= c - 1 {
-		slot := bits.TrailingZeros64(c) >> 3
-		if low>>(8*slot)&0xff == 0 || cookie.Done(loadKey(b.entryAt(slot))) {
+		if slot := bits.TrailingZeros64(c) >> 3; b.isClean(low, slot) {
 			return slot
 		}
 	}
@@ -159,8 +164,7 @@ func (b *bucket) cleanLocked() int {
 func (b *bucket) cleanCountLocked() (n int) {
 	low := b.loadLow()
 	for c := ^low & wideTop; c != 0; c &= c - 1 {
-		slot := bits.TrailingZeros64(c) >> 3
-		if low>>(8*slot)&0xff == 0 || cookie.Done(loadKey(b.entryAt(slot))) {
+		if b.isClean(low, bits.TrailingZeros64(c)>>3) {
 			n++
 		}
 	}

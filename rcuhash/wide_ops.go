@@ -40,8 +40,8 @@ func (x *core) retireAll(h uint64, d *debris) {
 type putting struct {
 	h, k, v uint64
 	cond    condition
-	node    unsafe.Pointer // with the entry, for want of a slot; nil: not needed so far
-	extra   *bucket        // for the end of the chain; likewise
+	node    unsafe.Pointer // with the entry, if there is no slot; nil: not needed so far
+	extra   *bucket        // a bucket for the end of the chain; likewise
 
 	old    unsafe.Pointer // the entry that was there, or the node
 	stored bool

@@ -1,4 +1,4 @@
-// Package cookie takes cookies of grace periods behind a fence of the caller's own.
+// Package cookie takes cookies of grace periods after a fence of the caller's own.
 // rcu.GetState has one, a read-modify-write of a word that all share, so that two
 // processors that take many wait for each other. Package rcu provides the word.
 package cookie

@@ -204,7 +204,7 @@ func loadedAfter(a *ssa.Alloc, c *ssa.Call) token.Pos {
 	return token.NoPos
 }
 
-// contentUsed returns where the memory behind a loaded pointer or slice is
+// contentUsed returns where the memory that a loaded pointer or slice leads to is
 // used, as opposed to the pointer compared or the length asked for.
 func contentUsed(v ssa.Value) token.Pos {
 	for _, r := range *v.Referrers() {
