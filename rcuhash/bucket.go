@@ -103,9 +103,15 @@ func (b *bucket) tryLock() bool {
 	return m&lockBit == 0 && atomic.CompareAndSwapUint64(&b.meta, m, m|lockBit) // ord:bucket-lock
 }
 
+// lockIfLive is tryLock of a bucket that has to be live.
+func (b *bucket) lockIfLive() bool {
+	m := b.loadMeta()
+	return m&(liveBit|lockBit) == liveBit && atomic.CompareAndSwapUint64(&b.meta, m, m|lockBit) // ord:bucket-lock,live
+}
+
 // The bucket's chain is locked for all that follows.
 
-func (b *bucket) unlock() { atomic.StoreUint64(&b.meta, b.loadMeta()&^lockBit) } // ord:bucket-lock
+func (b *bucket) unlock() { storeWord(&b.meta, b.loadMeta()&^lockBit) } // ord:bucket-lock
 
 // moved changes the version, after entries were copied to other slots and
 // before they leave their old ones.

@@ -8,6 +8,7 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
 	"quiesce/internal/nodes"
+	"quiesce/internal/percpu"
 	"quiesce/internal/pin"
 	"quiesce/page"
 	"quiesce/slab"
@@ -30,6 +31,7 @@ type core struct {
 	label  string // in statistics; "" where the map is a cache's
 	dep    depcheck.Map
 
+	_        [percpu.Line]byte // what follows changes; look-ups read what precedes
 	counts   counts
 	resizing atomic.Bool  // a goroutine grows or shrinks the map
 	waiting  atomic.Int32 // goroutines that free blocks of buckets, or resize the map, after a grace period
@@ -168,26 +170,42 @@ type held struct {
 }
 
 // lockFor locks the chain that has the entries of hash h.
-func (x *core) lockFor(h uint64) (l held) {
+func (x *core) lockFor(h uint64) held {
 	if depcheck.Enabled() {
 		depcheck.HardirqsOff()
 		x.dep.Acquire(depcheck.Raw, depcheck.Pins2)
 	}
-	l.s = pin.DisableIRQ()
-	for {
-		l.t = x.table.Load() // ord:table
-		l.b, _ = l.t.locate(x.base, h)
-		l.b.lock()
-		b, _ := l.t.locate(x.base, h)          // ord:live
-		if b == l.b && x.table.Load() == l.t { // ord:table
-			break
-		}
-		l.b.unlock() // it was split, or merged, before we had it
+	s := pin.DisableIRQ()
+	t := x.table.Load() // ord:table
+	b := t.bucketAt(x.base, h&t.mask)
+	// Live, it is the right one in this table, and stays that while it is locked.
+	switch {
+	case b == nil || !b.lockIfLive():
+		t, b = x.lockRight(h)
+	case x.table.Load() != t: // ord:table
+		b.unlock()
+		t, b = x.lockRight(h)
 	}
 	if depcheck.Enabled() {
 		x.dep.Acquired()
 	}
-	return l
+	return held{t, b, s}
+}
+
+// lockRight is lockFor where the first look at the table was not enough.
+//
+//go:noinline
+func (x *core) lockRight(h uint64) (*table, *bucket) {
+	for {
+		t := x.table.Load() // ord:table
+		b, _ := t.locate(x.base, h)
+		b.lock()
+		now, _ := t.locate(x.base, h)        // ord:live
+		if now == b && x.table.Load() == t { // ord:table
+			return t, b
+		}
+		b.unlock() // it was split, or merged, before we had it
+	}
 }
 
 // approach begins to load the bucket of a hash. A writer calls it before it fills
@@ -203,14 +221,20 @@ func (x *core) approach(h uint64) {
 
 func (x *core) unlock(l held) {
 	if depcheck.Enabled() {
-		x.dep.Release(true)
+		x.unlockChecked(l)
+		return
 	}
 	l.b.unlock()
 	l.s.Restore()
-	if depcheck.Enabled() {
-		depcheck.HardirqsOn()
-		depcheck.Left()
-	}
+}
+
+//go:noinline
+func (x *core) unlockChecked(l held) {
+	x.dep.Release(true)
+	l.b.unlock()
+	l.s.Restore()
+	depcheck.HardirqsOn()
+	depcheck.Left()
 }
 
 // node returns the node in a slot, or nil.

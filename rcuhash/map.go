@@ -225,8 +225,13 @@ func (m *Map[K, V]) Put(k K, v V) bool { return m.PutFlags(k, v, gfp.Kernel) }
 // Context: as the flags allow (see package gfp); any with gfp.NoLocks.
 func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 	m.x.open("Put")
+	if m.x.isWide() {
+		word := integer(&k)
+		_, _, ok := m.x.storeWide(m.x.seeds.mix(word), word, wordOf(&v), condition{}, f)
+		return ok
+	}
 	old, _, ok := m.put(&k, &v, condition{}, f)
-	m.x.retireOld(old)
+	m.x.retire(old)
 	return ok
 }
 

@@ -29,29 +29,38 @@ const (
 	// scale is the unit of the two numbers that a table compares with.
 	scale = 16
 
-	// perWide is perBucket times scale, of a wide bucket.
-	perWide = 78
+	// A table of wide buckets has perWide/scale keys for each parent when its first
+	// bucket is split, and wideStep/scale more for each child. So all are split long
+	// before the next doubling, and the keys of those that are not, of which every
+	// fifth is a node in the end, are few. That takes about as much memory as the
+	// nodes would.
+	perWide  = 78
+	wideStep = 40
 )
 
 // bucketsFor returns how many live buckets a map has for so many keys.
 func (x *core) bucketsFor(keys int) int {
-	per := perBucket * scale
-	if x.isWide() {
-		per = perWide
+	keys *= scale
+	if !x.isWide() {
+		return (keys + perBucket*scale - 1) / (perBucket * scale)
 	}
-	return (keys*scale + per - 1) / per
+	n := 1
+	for n*(perWide+wideStep) < keys {
+		n *= 2
+	}
+	return n + max(keys-n*perWide+wideStep-1, 0)/wideStep
 }
 
-// resizeAt sets at how many keys for each live bucket, times scale, the table grows
-// and shrinks. Tests have it do so at every one: at 1/16 and more, and at any.
+// resizeAt sets when the table grows and shrinks. Tests have it do so at every
+// change: at 1/16 of a key for each live bucket and more, and at any.
 func (t *table) resizeAt(thrifty, always bool) {
-	switch t.growAt, t.shrinkAt = perBucket*scale, sparse*scale; {
+	switch t.growAt, t.growStep, t.shrinkAt = perBucket*scale, perBucket*scale, sparse*scale; {
 	case always:
-		t.growAt, t.shrinkAt = 1, 1<<20
+		t.growAt, t.growStep, t.shrinkAt = 1, 1, 1<<20
 	case t.shift == wideShift:
-		t.growAt = perWide
+		t.growAt, t.growStep = perWide, wideStep
 	case thrifty:
-		t.growAt, t.shrinkAt = dense*scale, denseLess*scale
+		t.growAt, t.growStep, t.shrinkAt = dense*scale, dense*scale, denseLess*scale
 	}
 }
 
@@ -104,7 +113,8 @@ func (x *index[K]) shrink(keys int64) {
 
 // crowded reports whether the map should grow.
 func (t *table) crowded(keys int64) bool {
-	return keys*scale > t.live()*t.growAt && keys >= t.starved.Load() // ord:hint
+	n := int64(t.n)
+	return keys*scale > n*t.growAt+(t.live()-n)*t.growStep && keys >= t.starved.Load() // ord:hint
 }
 
 // hunger puts off the next attempt to grow, because there was no memory for it.

@@ -2,6 +2,8 @@
 
 package rcuhash
 
+import "unsafe"
+
 // The stores of a bucket's words. On amd64 an ordinary store is a release, which
 // is all they need: what needs more (a lock, a claim) is a compare-and-swap. An
 // atomic.Store would be an XCHG, of 5 to 10 ns, and a writer does four of them.
@@ -13,3 +15,11 @@ func storeWord(w *uint64, v uint64) { *w = v } // ord:entry,live,moved,bucket-lo
 
 //go:noinline
 func storeRef(r *ref, v ref) { *r = v } // ord:entry,overflow
+
+// storeEntry stores a value and its key in an entry of a wide bucket.
+//
+//go:noinline
+func storeEntry(e unsafe.Pointer, k, v uint64) {
+	*(*uint64)(e) = v
+	*keyWord(e) = k // ord:wide-slot
+}

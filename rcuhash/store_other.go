@@ -18,3 +18,8 @@ func storeRef(r *ref, v ref) {
 	}
 	atomic.StoreUint64((*uint64)(unsafe.Pointer(r)), uint64(v)) // ord:entry,overflow
 }
+
+func storeEntry(e unsafe.Pointer, k, v uint64) {
+	*(*uint64)(e) = v
+	atomic.StoreUint64(keyWord(e), k) // ord:wide-slot
+}

@@ -26,8 +26,11 @@ type table struct {
 	floor int64           // the map does not shrink below so many live buckets
 	shift uint8           // a bucket has 1 << shift bytes
 
-	growAt, shrinkAt int64 // keys for a live bucket, in units of 1/scale: it grows if there are more, and shrinks if there are fewer
-	_                [percpu.Line]byte
+	// In units of 1/scale: the table grows if there are more keys than growAt for each
+	// parent and growStep for each live child, and shrinks if there are fewer than
+	// shrinkAt for each live bucket.
+	growAt, growStep, shrinkAt int64
+	_                          [percpu.Line]byte
 
 	starved atomic.Int64 // no attempt to grow with fewer keys, since there was no memory; 0: none failed
 	cursor  atomic.Int64 // how many children are live, and, in units of busyOne, how many of them are being made or unmade

@@ -150,11 +150,14 @@ func (b *bucket) isClean(low uint64, slot int) bool {
 }
 
 // cleanLocked returns the first slot that can be used, or -1.
-func (b *bucket) cleanLocked() int {
+func (b *bucket) cleanLocked() int { return b.nextCleanLocked(-1) }
+
+// nextCleanLocked returns the first after slot.
+func (b *bucket) nextCleanLocked(slot int) int {
 	low := b.loadLow()
-	for c := ^low & wideTop; c != 0; c &= c - 1 {
-		if slot := bits.TrailingZeros64(c) >> 3; b.isClean(low, slot) {
-			return slot
+	for c := ^low & wideTop &^ (1<<(8*slot+8) - 1); c != 0; c &= c - 1 {
+		if next := bits.TrailingZeros64(c) >> 3; b.isClean(low, next) {
+			return next
 		}
 	}
 	return -1
@@ -174,10 +177,10 @@ func (b *bucket) cleanCountLocked() (n int) {
 // fill writes an entry to a clean slot. Look-ups find it by its tag.
 func (b *bucket) fill(slot int, h, k, v uint64) {
 	e := b.entryAt(slot)
-	*(*uint64)(e) = v
-	storeWord(keyWord(e), k) // ord:wide-slot
+	storeEntry(e, k, v) // ord:wide-slot
 	fault.Delay("entry")
-	b.tag(slot, tagOf(h))
+	shift := 8 * slot & 63
+	storeWord(&b.low, b.loadLow()&^(0xff<<shift)|tagOf(h)<<shift) // ord:entry
 }
 
 // killLocked ends the entries in slots, of which each has its lowest bit in a byte
@@ -190,18 +193,31 @@ func (x *core) killLocked(b *bucket, mask, tag uint64) {
 	x.buryLocked(b, low, mask)
 }
 
+// killOneLocked is killLocked of one entry, whose tag is tag.
+func (x *core) killOneLocked(b *bucket, p place, tag uint64) {
+	shift := 8 * p.slot & 63
+	atomic.SwapUint64(&b.low, b.loadLow()&^(0xff<<shift)|deadTag<<shift) // ord:wide-slot
+	fault.Delay("entry")
+	storeWord(keyWord(p.e), x.cookieFor(cookie.Take(), tag)) // ord:wide-slot
+	fault.Delay("entry")
+}
+
+// cookieFor returns c, or a later cookie, that is no key of a tag: a reader that has
+// loaded the tag before may still compare the key, and must not take the cookie for
+// the one that it looks for.
+func (x *core) cookieFor(c, tag uint64) uint64 {
+	for tagOf(x.seeds.mix(c))^tag <= 1 {
+		c += 2 // a later grace period does as well
+	}
+	return c
+}
+
 // buryLocked stores the cookies of slots that have just died, whose tags are in low.
-// A reader that has loaded low before may still compare the key: it must not take
-// the cookie for the key that it looks for.
 func (x *core) buryLocked(b *bucket, low, mask uint64) {
 	c := cookie.Take()
 	for ; mask != 0; mask &= mask - 1 {
 		shift := bits.TrailingZeros64(mask)
-		mine := c
-		for tagOf(x.seeds.mix(mine))^low>>shift&0xff <= 1 {
-			mine += 2 // a later grace period does as well
-		}
-		storeWord(keyWord(b.entryAt(shift>>3)), mine) // ord:wide-slot
+		storeWord(keyWord(b.entryAt(shift>>3)), x.cookieFor(c, low>>shift&0xff)) // ord:wide-slot
 		fault.Delay("entry")
 	}
 }
@@ -248,6 +264,12 @@ func (x *core) dropLocked(first *bucket, p place) (gone *bucket) {
 	return x.unlinkLocked(x.nextWide(first), p.b)
 }
 
+// canComeHomeLocked reports whether an entry of a further bucket could come to the
+// first one, if the slot is used for another. The slot may be -1.
+func (b *bucket) canComeHomeLocked(slot int) bool {
+	return b.loadMeta()&wideOver != 0 && b.nextCleanLocked(slot) >= 0
+}
+
 // comeHomeLocked moves a node's entry to a clean slot of the first bucket, if there
 // are both. It returns what the caller retires.
 func (x *core) comeHomeLocked(first *bucket) (node unsafe.Pointer, gone *bucket) {
@@ -286,27 +308,10 @@ func (x *core) askForGracePeriod() {
 }
 
 // newWideNode returns a node for an entry that finds no slot, or nil.
-func (x *core) newWideNode(h, k, v uint64, f gfp.Flags) unsafe.Pointer {
+func (x *core) newWideNode(k, v uint64, f gfp.Flags) unsafe.Pointer {
 	n := x.allocNode(0, entrySize, f)
 	if n != nil {
 		*(*uint64)(n), *keyWord(n) = v, k
-		x.counts.add(h, 0, entrySize)
 	}
 	return n
-}
-
-// freeWideNode frees a node that no reader has seen. n may be nil.
-func (x *core) freeWideNode(h uint64, n unsafe.Pointer) {
-	if n != nil {
-		x.counts.add(h, 0, -entrySize)
-		x.freeNode(n)
-	}
-}
-
-// retireWideNode frees a node after a grace period. n may be nil.
-func (x *core) retireWideNode(h uint64, n unsafe.Pointer) {
-	if n != nil {
-		x.counts.add(h, 0, -entrySize)
-		x.heap.KfreeRCUSized(n, entrySize)
-	}
 }

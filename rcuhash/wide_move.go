@@ -128,7 +128,7 @@ func (x *index[K]) splitWide(t *table, c int64, i uint64, f gfp.Flags) (did bool
 	} else if full {
 		x.resizeWhenClean()
 	}
-	x.retireAll(i, &d)
+	x.retireAll(i, &d, 0)
 	for _, sp := range spares[used:have] {
 		x.free(unsafe.Pointer(sp))
 	}
@@ -180,7 +180,7 @@ func (x *index[K]) mergeWide(t *table, c int64, i uint64) (did bool) {
 	} else if full {
 		x.resizeWhenClean()
 	}
-	x.retireAll(i, &d)
+	x.retireAll(i, &d, 0)
 	return did
 }
 
@@ -222,8 +222,9 @@ func (x *index[K]) leaveSmallWide(t *table) bool {
 			short = !x.copySmallWide(t, next, &nodes)
 			return !short
 		}) {
+			x.counts.add(n, 0, -int64(len(nodes))*entrySize)
 			for _, p := range nodes {
-				x.retireWideNode(n, p)
+				x.heap.KfreeRCUSized(p, entrySize)
 			}
 			x.leave(t)
 			return true
@@ -270,5 +271,5 @@ func (x *core) clearWide(l held) {
 	for _, h := range e.h[:e.n] {
 		x.counts.add(h, -1, 0)
 	}
-	x.retireAll(l.t.n, &d)
+	x.retireAll(l.t.n, &d, 0)
 }

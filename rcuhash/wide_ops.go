@@ -26,111 +26,131 @@ func (d *debris) add(node unsafe.Pointer, b *bucket) {
 	}
 }
 
-// retireAll frees it after a grace period.
-func (x *core) retireAll(h uint64, d *debris) {
+// retireAll frees it after a grace period, and counts the nodes. The operation has put
+// so many into the map.
+func (x *core) retireAll(h uint64, d *debris, put int) {
+	if n := put - d.n; n != 0 {
+		x.counts.add(h, 0, int64(n)*entrySize)
+	}
 	for _, n := range d.nodes[:d.n] {
-		x.retireWideNode(h, n)
+		x.heap.KfreeRCUSized(n, entrySize)
 	}
 	for _, b := range d.buckets[:d.nb] {
 		x.retireBucket(b)
 	}
 }
 
-// putting is a Put in a map with wide buckets.
-type putting struct {
-	h, k, v uint64
-	cond    condition
-	node    unsafe.Pointer // with the entry, if there is no slot; nil: not needed so far
-	extra   *bucket        // a bucket for the end of the chain; likewise
-
-	old    unsafe.Pointer // the entry that was there, or the node
-	stored bool
-	done   bool // else it needs a node, or a spare
-	full   bool // the chain can't be longer
-	dead   bool // a slot was missing
-	left   struct {
-		node unsafe.Pointer
-		b    *bucket
-	}
-	home struct {
-		node unsafe.Pointer
-		b    *bucket
-	}
-}
-
 // putWide is install for a map with wide buckets. It makes and frees nodes itself.
 func (x *core) putWide(h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
-	var p putting
-	p.h, p.k, p.v, p.cond.absent, p.cond.old = h, k, v, cond.absent, cond.old
-	for {
-		l := x.lockFor(h)
-		x.putWideLocked(l.b, &p)
+	l := x.lockFor(h)
+	was := x.findWideLocked(l.b, h, k)
+	if !cond.holds(was.e) {
 		x.unlock(l)
-		if p.dead {
-			p.dead = false
-			x.askForGracePeriod()
-		}
+		return was.e, false, true
+	}
+	to := l.b.cleanLocked()
+	if to < 0 || was.b != nil && was.b != l.b || l.b.canComeHomeLocked(to) {
+		return x.putWideFurther(l, was, to, h, k, v, cond, f)
+	}
+	l.b.fill(to, h, k, v)
+	if was.b != nil {
+		l.b.moved() // ord:moved
+		x.killOneLocked(l.b, was, tagOf(h))
+	}
+	x.unlock(l)
+	return was.e, true, true
+}
+
+// putting is a Put in a wide bucket that has further ones, or will have.
+type putting struct {
+	h, k, v uint64
+	node    unsafe.Pointer // with the entry, if there is no slot; nil: not needed so far
+	extra   *bucket        // a bucket for the end of the chain; likewise
+	debris  debris
+	put     int  // nodes
+	done    bool // else it needs a node, or a spare
+	full    bool // the chain can't be longer
+	dead    bool // a slot was missing
+}
+
+// putWideFurther is putWide from when the chain is locked, and the condition holds.
+//
+//go:noinline
+func (x *core) putWideFurther(l held, was place, to int, h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
+	p := putting{h: h, k: k, v: v}
+	for {
+		x.putWideLocked(l.b, was, to, &p)
+		x.unlock(l)
 		if p.done || p.full {
 			break
 		}
 		if p.node == nil {
-			if p.node = x.newWideNode(h, k, v, f); p.node == nil {
+			if p.node = x.newWideNode(k, v, f); p.node == nil {
 				break
 			}
 		} else if p.extra = (*bucket)(x.allocBuckets(1, f)); p.extra == nil {
 			break
 		}
+		l = x.lockFor(h)
+		if was = x.findWideLocked(l.b, h, k); !cond.holds(was.e) {
+			x.unlock(l)
+			break
+		}
+		to = l.b.cleanLocked()
 	}
-	x.freeWideNode(h, p.node)
+	if p.dead {
+		x.askForGracePeriod()
+	}
+	x.freeNode(p.node)
 	x.free(unsafe.Pointer(p.extra))
-	x.retireWideNode(h, p.left.node)
-	x.retireWideNode(h, p.home.node)
-	x.retireBucket(p.left.b)
-	x.retireBucket(p.home.b)
-	return p.old, p.stored, p.done
+	x.retireAll(h, &p.debris, p.put)
+	return was.e, p.done, p.done || !p.full && !cond.holds(was.e)
 }
 
-// putWideLocked does what p wants, in a locked chain, if it has what that takes.
-func (x *core) putWideLocked(first *bucket, p *putting) {
-	at := x.findWideLocked(first, p.h, p.k)
+// holds reports whether the condition allows to store an entry where e, which may be
+// nil, is now.
+func (c *condition) holds(e unsafe.Pointer) bool {
+	return !(c.absent && e != nil) && (c.old == nil || c.old == e)
+}
+
+// putWideLocked does what p wants, in a locked chain, if it has what that takes. was
+// is the place of the entry that it replaces, and to a clean slot, or -1.
+func (x *core) putWideLocked(first *bucket, was place, to int, p *putting) {
 	switch {
-	case at.b == nil && p.cond.old != nil,
-		at.b != nil && (p.cond.absent || p.cond.old != nil && p.cond.old != at.e):
-		p.old, p.done = at.e, true
-		return
-	}
-	to := first.cleanLocked()
-	switch {
-	case to >= 0 && at.b == nil:
-		first.fill(to, p.h, p.k, p.v)
-	case to >= 0 && at.b == first:
-		// The value must not change in its place.
-		first.fill(to, p.h, p.k, p.v)
-		first.moved() // ord:moved
-		x.killLocked(first, slotBit(at.slot), deadTag)
 	case to >= 0:
 		first.fill(to, p.h, p.k, p.v)
-		first.moved() // ord:moved
-		p.left.node, p.left.b = at.e, x.dropLocked(first, at)
-	case p.node == nil:
-		p.dead = true
+	case !x.haveNodeLocked(p):
 		return
-	case at.b != nil && at.b != first:
-		storeRef(&at.b.refs[at.slot], x.refOf(p.node)) // ord:entry
-		p.left.node, p.node = at.e, nil
-	default:
-		if !x.appendNodeLocked(first, p, at.b == first) {
-			return
-		}
-		if at.b == first {
-			first.moved() // ord:moved
-			x.killLocked(first, slotBit(at.slot), deadTag)
+	case was.b != nil && was.b != first:
+		storeRef(&was.b.refs[was.slot], x.refOf(p.node)) // ord:entry
+		p.debris.add(was.e, nil)
+		p.node, p.put, p.done = nil, 1, true
+		return
+	case !x.appendNodeLocked(first, p, was.b == first):
+		return
+	}
+	p.done = true
+	if was.b != nil {
+		// The value must not change in its place.
+		first.moved() // ord:moved
+		if was.b == first {
+			x.killLocked(first, slotBit(was.slot), deadTag)
+		} else {
+			p.debris.add(was.e, x.dropLocked(first, was))
 		}
 	}
-	p.old, p.stored, p.done = at.e, true, true
 	if to >= 0 {
-		p.home.node, p.home.b = x.comeHomeLocked(first)
+		p.debris.add(x.comeHomeLocked(first))
 	}
+}
+
+// haveNodeLocked reports whether p has its node. It may make that in any context.
+func (x *core) haveNodeLocked(p *putting) bool {
+	p.dead = true
+	if p.node == nil {
+		p.node = x.newWideNode(p.k, p.v, gfp.NoLocks|gfp.NoWarn)
+	}
+	return p.node != nil
 }
 
 // appendNodeLocked puts p's node into the further buckets of a locked chain. There may
@@ -143,14 +163,18 @@ func (x *core) appendNodeLocked(first *bucket, p *putting, there bool) bool {
 	case length+1 >= maxChain && !(there && length < maxChain):
 		p.full = true
 		return false
-	case p.extra == nil:
-		return false
 	default:
+		if p.extra == nil {
+			p.extra = (*bucket)(x.allocBuckets(1, gfp.NoLocks))
+		}
+		if p.extra == nil {
+			return false
+		}
 		p.extra.set(0, tagOf(p.h), x.refOf(p.node)) // ord:entry
 		x.appendWideLocked(first, p.extra)
 		p.extra = nil
 	}
-	p.node = nil
+	p.node, p.put = nil, 1
 	return true
 }
 
@@ -172,20 +196,29 @@ func (x *core) removeWide(h, k uint64, old unsafe.Pointer, moved bool) unsafe.Po
 		x.unlock(l)
 		return nil
 	}
-	var node, home unsafe.Pointer
-	var gone, gone2 *bucket
+	if p.b != l.b || l.b.canComeHomeLocked(-1) {
+		x.removeWideFurther(l, p, h)
+		return p.e
+	}
+	x.killOneLocked(l.b, p, tagOf(h))
+	x.unlock(l)
+	return p.e
+}
+
+// removeWideFurther is removeWide from when the place is known, in a chain that has
+// further buckets.
+//
+//go:noinline
+func (x *core) removeWideFurther(l held, p place, h uint64) {
+	var d debris
 	if p.b == l.b {
 		x.killLocked(l.b, slotBit(p.slot), deadTag)
 	} else {
-		node, gone = p.e, x.dropLocked(l.b, p)
+		d.add(p.e, x.dropLocked(l.b, p))
 	}
-	home, gone2 = x.comeHomeLocked(l.b)
+	d.add(x.comeHomeLocked(l.b))
 	x.unlock(l)
-	x.retireWideNode(h, node)
-	x.retireWideNode(h, home)
-	x.retireBucket(gone)
-	x.retireBucket(gone2)
-	return p.e
+	x.retireAll(h, &d, 0)
 }
 
 // mayBeLocked reports whether the entry e of hash h may be old, which was at another
@@ -210,7 +243,20 @@ func (x *core) mayBeLocked(l held, h uint64, old, e unsafe.Pointer) bool {
 // storeWide is store for a map with wide buckets. The old value stays where it is
 // until a grace period has ended.
 func (x *index[K]) storeWide(h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
-	for again := true; again; again = !ok && x.makeRoom(f) {
+	if old, stored, ok = x.putWide(h, k, v, cond, f); !ok {
+		old, stored, ok = x.storeWideAgain(h, k, v, cond, f)
+	}
+	if stored && old == nil {
+		x.stored(h, nil, 0, f)
+	}
+	return old, stored, ok
+}
+
+// storeWideAgain is storeWide after an attempt that found no room.
+//
+//go:noinline
+func (x *index[K]) storeWideAgain(h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
+	for !ok && x.makeRoom(f) {
 		old, stored, ok = x.putWide(h, k, v, cond, f)
 	}
 	if !ok && f.CanSleep() && x.unclean.Load() { // ord:resizing
@@ -218,9 +264,6 @@ func (x *index[K]) storeWide(h, k, v uint64, cond condition, f gfp.Flags) (old u
 		for again := true; again; again = !ok && x.makeRoom(f) {
 			old, stored, ok = x.putWide(h, k, v, cond, f)
 		}
-	}
-	if stored {
-		x.stored(h, old, 0, f)
 	}
 	return old, stored, ok
 }
