@@ -20,13 +20,19 @@ import (
 // raises the bound by one, up to depotShare for each P. A flood that nobody
 // allocates after has no such misses, and is freed in bulk as before: its sheaves
 // would be cold. The bound falls back when the cache is idle and when memory is
-// short.
+// short, at once when Ps are gone, and in time when the depot has long had sheaves
+// that no allocation came down to: the service settles that.
 
 const (
 	depotBytes = 4 << 20 // holds what churn has in flight within a pace on two Ps; untuned
 	depotShare = 2 << 20 // of each P; untuned
 	// missFor is how long after an overflow a miss counts, in ns. Untuned.
 	missFor = 100_000_000
+	// settleEvery is how long the service watches, in ns, before it takes back a
+	// settlePart of the sheaves that lay in the depot all the while. Where many
+	// goroutines share a processor, each has its turn within that. Untuned.
+	settleEvery = 1_000_000_000
+	settlePart  = 4
 )
 
 // depot is the bound of a cache's depot, in sheaves.
@@ -37,6 +43,8 @@ type depot struct {
 	overflow atomic.Int64 // when a sheaf last found no room; 0: not since the cache was idle
 	share    int32        // for each P; immutable; 0: misses add nothing
 	most     int32        // for all Ps; immutable
+	low      atomic.Int32 // the fewest sheaves that an allocation left, if misses added any
+	settled  int64        // when low began anew; the service's, while draining is set
 }
 
 // init sets the bound to bytes of sheaves of perSheaf bytes. If it is to follow the
@@ -86,10 +94,48 @@ func (d *depot) admits(n int32) bool {
 //
 //go:norace
 func (d *depot) raise() bool {
-	misses, more := d.misses.Load(), d.more.Load()                                                      // ord:hint
-	most := int64(min(int64(d.share)*int64(service.procs.Load()), int64(d.most))) - int64(d.max.Load()) // ord:hint
-	return misses > 0 && int64(more) < most &&
+	misses, more := d.misses.Load(), d.more.Load() // ord:hint
+	return misses > 0 && more < d.room() &&
 		d.misses.CompareAndSwap(misses, misses-1) && d.more.CompareAndSwap(more, more+1) // ord:hint
+}
+
+// room is how much misses may add, by the number of Ps.
+func (d *depot) room() int32 {
+	most := min(int64(d.share)*int64(service.procs.Load()), int64(d.most)) // ord:hint
+	return int32(max(most-int64(d.max.Load()), 0))                         // ord:hint
+}
+
+// took follows an allocation that left n sheaves in the depot. The caller runs
+// hidden from the race detector.
+//
+//go:norace
+func (d *depot) took(n int32) {
+	if d.more.Load() > 0 && n < d.low.Load() { // ord:hint
+		d.low.Store(n) // ord:hint
+	}
+}
+
+// settle takes back what misses added and is not needed: what Ps had that are gone,
+// and part of what no allocation came down to for settleEvery. The depot has n
+// sheaves. Context: the service.
+func (d *depot) settle(n int32, now int64) {
+	more := d.more.Load() // ord:hint
+	if more == 0 {
+		d.settled = now
+		if d.low.Load() != 0 { // ord:hint
+			d.low.Store(0) // ord:hint
+		}
+		return
+	}
+	cut := more - d.room()
+	if now-d.settled >= settleEvery {
+		d.settled = now
+		low := d.low.Swap(n) // ord:hint
+		cut = max(cut, min(more, (low+settlePart-1)/settlePart))
+	}
+	if cut > 0 {
+		d.more.CompareAndSwap(more, more-cut) // or in the next turn; ord:hint
+	}
 }
 
 // missed follows an allocation that found the depot empty. Context: any.

@@ -109,3 +109,66 @@ func TestShrinkForgetsMisses(t *testing.T) {
 	letGo(&c.c)
 	mustClose(t, c)
 }
+
+// When Ps are gone, so is their share.
+func TestTheDepotFollowsFewerPs(t *testing.T) {
+	const objects = 3 * depotBytes / len(quarterPage{})
+	c := heldCache(t, 8, 0)
+	for range 4 {
+		wave(t, c, objects)
+	}
+	d := &c.c.depot
+	grown, now := d.bound(), int64(0)
+	d.settle(c.c.full.n.Load(), now)
+	if b := d.bound(); b != grown {
+		t.Errorf("room for %d sheaves, %d before, on the same Ps", b, grown)
+	}
+	testkit.Procs(t, 5)
+	countProcs()
+	d.settle(c.c.full.n.Load(), now)
+	if b := d.bound(); b != 5*d.share || b >= grown {
+		t.Errorf("room for %d sheaves on 5 Ps, %d on 8, %d to each", b, grown, d.share)
+	}
+	testkit.Procs(t, 2)
+	countProcs()
+	d.settle(c.c.full.n.Load(), now)
+	if b := d.bound(); b != d.max.Load() {
+		t.Errorf("room for %d sheaves on 2 Ps, for %d at first", b, d.max.Load())
+	}
+	letGo(&c.c)
+	mustClose(t, c)
+}
+
+// A cache that is used, but less than it was, does not keep what it had.
+func TestTheDepotSettles(t *testing.T) {
+	const objects = 3 * depotBytes / len(quarterPage{})
+	c := heldCache(t, 8, 0)
+	for range 4 {
+		wave(t, c, objects)
+	}
+	d := &c.c.depot
+	grown, now := d.bound(), int64(settleEvery)
+	settle := func() {
+		d.settle(c.c.full.n.Load(), now)
+		now += settleEvery
+	}
+	settle()
+	for range 3 { // all of it is used
+		wave(t, c, objects)
+		settle()
+	}
+	if b := d.bound(); b < grown {
+		t.Errorf("room for %d sheaves, %d before, and all were used", b, grown)
+	}
+	settle()
+	for range 100 { // a tenth is
+		wave(t, c, objects/10)
+		settle()
+		c.c.trimDepot(false)
+	}
+	if b := d.bound(); b != d.max.Load() {
+		t.Errorf("room for %d sheaves in a depot that is hardly used, for %d at first", b, d.max.Load())
+	}
+	letGo(&c.c)
+	mustClose(t, c)
+}

@@ -76,6 +76,7 @@ func drainDue(now int64) (next int64) {
 		sheaves, objects := c.lastDrain()
 		asked, pending := c.nudgeSheaves()
 		sheaves, objects = sheaves+asked, objects+pending
+		c.depot.settle(c.full.n.Load(), now) // ord:hint
 		if c.hasWork() {
 			c.offerReclaim()
 		}
