@@ -59,7 +59,7 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 	if in == 0 || c.sheaf(in).n == 0 {
 		c.putEmpty(s, in)
 		in = c.takeFull()
-		if !f.CanLock() && c.full.objects.Load() < int64(c.stock.sheaves.Load())*int64(c.sheafCap)/2 { // ord:hint
+		if !f.CanLock() && c.lowStock() {
 			race.Enable()
 			c.requestStock()
 			race.Disable()
@@ -74,7 +74,7 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 		if samples > 0 {
 			c.noteTotal(samples, f)
 		}
-		c.checkStock(took, c.full.objects.Load(), f) // ord:hint
+		c.checkDepotStock(took, f)
 		return c.pointer(off)
 	}
 	s.exit()
@@ -181,7 +181,7 @@ func (c *cache) emptySheaf(f gfp.Flags) (e num, fresh bool, dst []uint32) {
 // wholeSheaf is emptySheaf for objects that many allocations may want: it is a
 // page long in a young cache too.
 func (c *cache) wholeSheaf(f gfp.Flags) (e num, dst []uint32) {
-	if e = c.empty.pop(c); e == 0 {
+	if e = c.popOf(emptyOf); e == 0 {
 		e = c.newSheaf(c.pages.Alloc(0, f|pages.Unseen))
 	}
 	return e, c.arrayOf(e)

@@ -37,15 +37,12 @@ type cache struct {
 	// are small.
 	thriftyMost int64
 	onReclaim   func([]uint32)
+	further     atomic.Pointer[[]*group] // of the other Ps; it grows: see groups.go
 	_           [percpu.Line]byte
 
 	// The depot and the queues: lock-free.
-	full       stack // sheaves of allocatable objects
-	empty      stack // empty sheaves, of a page each
-	emptySmall stack // and small ones
-	pending    stack // closed RCU sheaves
-	ripe       stack // of them, those whose grace period is over; see help.go
-	chain      atomic.Uint32
+	first group // of the first Ps
+	chain atomic.Uint32
 
 	// The service has the cache; service.go.
 	reclaiming, draining, supplying, asked atomic.Bool

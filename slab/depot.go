@@ -105,16 +105,6 @@ func (d *depot) room() int32 {
 	return int32(max(most-int64(d.max.Load()), 0))                         // ord:hint
 }
 
-// took follows an allocation that left n sheaves in the depot. The caller runs
-// hidden from the race detector.
-//
-//go:norace
-func (d *depot) took(n int32) {
-	if d.more.Load() > 0 && n < d.low.Load() { // ord:hint
-		d.low.Store(n) // ord:hint
-	}
-}
-
 // settle takes back what misses added and is not needed: what Ps had that are gone,
 // and part of what no allocation came down to for settleEvery. The depot has n
 // sheaves. Context: the service.

@@ -26,7 +26,7 @@ func heldCache(t *testing.T, procs int, limit int64, opts ...Option) *Cache[quar
 // back to their slabs one by one.
 func wave(t *testing.T, c *Cache[quarterPage], n int) (bulk int) {
 	t.Helper()
-	stockEmpty(t, &c.c, n/int(c.c.sheafCap)+64-int(c.c.empty.n.Load())) // or they take the chain
+	stockEmpty(t, &c.c, n/int(c.c.sheafCap)+64-int(c.c.first.empty.n.Load())) // or they take the chain
 	before := c.Stats()
 	ps := make([]*quarterPage, n)
 	if got := c.AllocBulk(gfp.Kernel, ps); got < n {
@@ -74,7 +74,7 @@ func TestTheDepotFollowsMissesAndPs(t *testing.T) {
 			letGo(&c.c)
 			wave(t, c, 1) // it becomes idle afterwards
 			eventually(t, "an idle cache's depot is as small as it was", func() bool {
-				return c.c.full.n.Load() <= c.c.depot.max.Load()
+				return c.c.first.full.n.Load() <= c.c.depot.max.Load()
 			})
 			mustClose(t, c)
 		})
@@ -119,19 +119,19 @@ func TestTheDepotFollowsFewerPs(t *testing.T) {
 	}
 	d := &c.c.depot
 	grown, now := d.bound(), int64(0)
-	d.settle(c.c.full.n.Load(), now)
+	d.settle(c.c.first.full.n.Load(), now)
 	if b := d.bound(); b != grown {
 		t.Errorf("room for %d sheaves, %d before, on the same Ps", b, grown)
 	}
 	testkit.Procs(t, 5)
 	countProcs()
-	d.settle(c.c.full.n.Load(), now)
+	d.settle(c.c.first.full.n.Load(), now)
 	if b := d.bound(); b != 5*d.share || b >= grown {
 		t.Errorf("room for %d sheaves on 5 Ps, %d on 8, %d to each", b, grown, d.share)
 	}
 	testkit.Procs(t, 2)
 	countProcs()
-	d.settle(c.c.full.n.Load(), now)
+	d.settle(c.c.first.full.n.Load(), now)
 	if b := d.bound(); b != d.max.Load() {
 		t.Errorf("room for %d sheaves on 2 Ps, for %d at first", b, d.max.Load())
 	}
@@ -149,7 +149,7 @@ func TestTheDepotSettles(t *testing.T) {
 	d := &c.c.depot
 	grown, now := d.bound(), int64(settleEvery)
 	settle := func() {
-		d.settle(c.c.full.n.Load(), now)
+		d.settle(c.c.first.full.n.Load(), now)
 		now += settleEvery
 	}
 	settle()

@@ -25,8 +25,9 @@
 // holds 32-bit offsets into the range, in units of 16 bytes. Each P has a main
 // sheaf that serves Alloc and Free, a spare one to follow it, and an RCU sheaf
 // that collects FreeRCU's objects. The depot keeps sheaves that no P has: full
-// ones and empty ones. A free object is never touched: what is known about it is
-// in bitmaps out of line, one bit per 16 bytes of the range.
+// ones and empty ones, in a group of stacks for each 16 Ps (groups.go). A free
+// object is never touched: what is known about it is in bitmaps out of line, one
+// bit per 16 bytes of the range.
 //
 // # The life of a freed object
 //

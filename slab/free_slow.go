@@ -66,7 +66,7 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 		atomic.StoreUint32(&s.reserve, c.popEmpty()) // ord:slot
 	}
 	if out != 0 {
-		c.closeSheaf(out, rcu.GetState()) // ord:cookie
+		c.closeSheaf(c.here(), out, rcu.GetState()) // ord:cookie
 	}
 	ok := in != 0 || c.chainObject(off)
 	s.exit()
@@ -82,17 +82,17 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 }
 
 // closeSheaf gives a sheaf of the caller's its cookie, which was taken after the
-// last object went in, and pushes it on the pending stack.
+// last object went in, and pushes it on the group's pending stack.
 //
 //go:norace
-func (c *cache) closeSheaf(n num, cookie rcu.Cookie) {
+func (c *cache) closeSheaf(g *group, n num, cookie rcu.Cookie) {
 	m := c.sheaf(n)
 	c.stats.arrays.Add(uint64(m.n))                 // ord:stat
 	c.pendingObjects.Add(int64(m.n))                // ord:hint
 	service.pending.Add(int64(m.n) * int64(c.size)) // ord:hint
 	m.cookie = cookie                               // ord:cookie
 	fault.Delay("cookie")
-	c.pending.push(c, n)
+	g.pending.push(c, n)
 }
 
 // freeBulk is the kernel's kfree_bulk for live objects: all of them go into

@@ -134,11 +134,11 @@ func (c *cache) handOverSome() (any bool, until rcu.Cookie) {
 	defer c.endHelp()
 	c.stats.helps.Add(1) // ord:stat
 	for range helpSheaves {
-		n := c.ripe.pop(c)
+		g, n := c.popRipe()
 		if n == 0 {
 			ripened := false
 			if ripened, until = c.tryRipen(); ripened {
-				n = c.ripe.pop(c)
+				g, n = c.popRipe()
 			}
 		}
 		if n == 0 {
@@ -146,7 +146,7 @@ func (c *cache) handOverSome() (any bool, until rcu.Cookie) {
 		}
 		fault.Delay("help")
 		any = true
-		c.handOver(n)
+		c.handOver(g, n)
 	}
 	return any, until
 }
@@ -195,19 +195,33 @@ func (c *cache) endHelp() {
 	race.Enable()
 }
 
-// handOver puts a sheaf whose grace period is over into the depot.
+// popRipe takes a sheaf whose grace period is over, with its group, from the caller's
+// group if there is one. It returns 0 if there is none.
+func (c *cache) popRipe() (g *group, n num) {
+	own := c.here()
+	for g = own; ; {
+		if n = g.ripe.pop(c); n != 0 {
+			return g, n
+		}
+		if g = c.around(g); g == own {
+			return g, 0
+		}
+	}
+}
+
+// handOver puts a sheaf of the group whose grace period is over into the depot.
 //
 //go:norace
-func (c *cache) handOver(n num) {
+func (c *cache) handOver(g *group, n num) {
 	s := c.sheaf(n)
-	c.uncount(s)
+	c.uncount(g, s)
 	if c.onReclaim != nil {
 		c.onReclaim(s.objects())
 	}
 	c.stats.reused.Add(uint64(s.n)) // ord:stat
 	c.stats.helped.Add(uint64(s.n)) // ord:stat
-	c.depot.admits(c.full.n.Load()) // or it is trimmed afterwards; ord:hint
-	c.pushFull(n)
+	c.admits(g)                     // or it is trimmed afterwards
+	g.pushFull(c, n)
 }
 
 // tryRipen makes sheaves ripe, and reports whether it made any. Where the grace
@@ -220,7 +234,7 @@ func (c *cache) tryRipen() (any bool, until rcu.Cookie) {
 	b := &c.collected
 	switch {
 	case b.youngest == 0:
-		if b.first = c.pending.takeAll(); b.first != 0 {
+		if c.batchPendingLocked() {
 			fault.Delay("cookie")
 			b.youngest = rcu.StartPoll() // after the cookies of them all; ord:cookie
 		}
@@ -242,22 +256,49 @@ func (c *cache) tryRipen() (any bool, until rcu.Cookie) {
 // over, where helpers find them. It returns false if there were none. reclaimMu
 // is held.
 func (c *cache) ripenLocked(most int32) (any bool) {
-	b := &c.collected
-	first := b.first
-	if first == 0 {
-		return false
+	left := false
+	own := c.here()
+	for g := own; ; {
+		n := c.ripenGroupLocked(g, most)
+		most -= n
+		any = any || n > 0
+		left = left || g.batched != 0
+		if g = c.around(g); g == own {
+			break
+		}
+	}
+	if any && !left && c.collected.slabs == 0 {
+		c.collected = batch{}
+	}
+	return any
+}
+
+// ripenGroupLocked is ripenLocked for the sheaves of a group, and returns how many
+// became ripe.
+func (c *cache) ripenGroupLocked(g *group, most int32) (count int32) {
+	first := g.batched
+	if first == 0 || most == 0 {
+		return 0
 	}
 	last, count := first, int32(1)
 	next := c.sheaf(last).link() // ord:stack
 	for ; next != 0 && count < most; count++ {
 		last, next = next, c.sheaf(next).link() // ord:stack
 	}
-	b.first = next
-	if b.first == 0 && b.slabs == 0 {
-		*b = batch{}
+	g.batched = next
+	g.ripe.pushList(c, first, last, count)
+	return count
+}
+
+// batchPendingLocked moves what is pending to the batch, and reports whether there
+// was any. reclaimMu is held.
+func (c *cache) batchPendingLocked() (any bool) {
+	for g := &c.first; g != nil; g = c.after(g) {
+		if g.batched = g.pending.takeAll(); g.batched != 0 {
+			any = true
+		}
 	}
-	c.ripe.pushList(c, first, last, count)
-	return true
+	return any
 }
 
 // ripenAllLocked makes all ripe that was collected, for a caller that disposes of

@@ -18,7 +18,7 @@ import (
 // chain otherwise.
 func stockEmpty(t *testing.T, c *cache, n int) {
 	for range n {
-		c.empty.push(c, filledSheaf(t, c))
+		c.first.empty.push(c, filledSheaf(t, c))
 	}
 }
 
@@ -221,7 +221,7 @@ func TestBarrierWaitsForAHelper(t *testing.T) {
 	holdService(&c.c)
 	p := makeRipe(t, &c.c, 1)[0]
 	c.c.helping.Add(1)
-	n := c.c.ripe.pop(&c.c)
+	n := c.c.first.ripe.pop(&c.c)
 	done := testkit.Async(c.Barrier)
 	eventually(t, "Barrier waits for the helper", func() bool { return c.c.helping.Load() < 0 })
 	helps := c.c.stats.helps.Load()
@@ -232,7 +232,7 @@ func TestBarrierWaitsForAHelper(t *testing.T) {
 	if testkit.IsClosed(done) || r.is(&c.c, p) {
 		t.Error("Barrier returned while a helper had a sheaf in hand")
 	}
-	c.c.handOver(n)
+	c.c.handOver(&c.c.first, n)
 	c.c.helping.Add(-1)
 	<-done
 	if !r.is(&c.c, p) {

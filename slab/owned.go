@@ -212,7 +212,7 @@ func (o *owned) closeRCU() bool {
 		return false
 	}
 	fault.Delay("cookie")
-	o.c.closeSheaf(out, rcu.GetState()) // after the last object; ord:cookie
+	o.c.closeSheaf(o.c.here(), out, rcu.GetState()) // after the last object; ord:cookie
 	return true
 }
 

@@ -40,7 +40,7 @@ func (o *owned) allocSlow(f gfp.Flags) (p unsafe.Pointer) {
 	}
 	o.leave()
 	if took > 0 {
-		c.checkStock(took, c.full.objects.Load(), f) // ord:hint
+		c.checkDepotStock(took, f)
 	}
 	if p == nil {
 		if p = c.allocOne(f); p == nil {

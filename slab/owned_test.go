@@ -62,7 +62,7 @@ func TestOwnedFullArrayWaitsForItsReaders(t *testing.T) {
 		s.FreeRCU(p)
 		ps = append(ps, p)
 	}
-	if n := c.c.pending.n.Load(); n < 2 {
+	if n := c.c.first.pending.n.Load(); n < 2 {
 		t.Errorf("%d arrays of 8 are pending after 20 objects", n)
 	}
 	letReclaim()
@@ -129,7 +129,7 @@ func TestOwnedNudgeDuringASlowPathIsSeen(t *testing.T) {
 		t.Errorf("%d Sheaves with %d objects pending", n, objects)
 	}
 	s.own.leave()
-	if s.own.rcuNum != 0 || c.c.pending.n.Load() != 1 {
+	if s.own.rcuNum != 0 || c.c.first.pending.n.Load() != 1 {
 		t.Error("the array was not handed over")
 	}
 	// And before it has: a gate that is closed late costs nothing but time.

@@ -75,7 +75,7 @@ func (c *cache) Stock() (s pages.Stock) {
 	c.mu.LockIRQ()
 	n := c.freeLocked()
 	c.mu.UnlockIRQ()
-	n += c.full.objects.Load()                                       // ord:hint
+	n += c.fullObjects()
 	if t := c.ranLowAt.Load(); t != 0 && sys.Nanotime()-t < lowFor { // ord:hint
 		s.Lack = max(int64(c.sheafCap)-n, 0) * int64(c.size)
 	}
@@ -87,6 +87,13 @@ func (c *cache) Stock() (s pages.Stock) {
 // lowFor is for how long a cache that ran low counts as such, in ns: one that
 // nobody allocates from any more lacks nothing. Untuned.
 const lowFor = 10_000_000
+
+// checkDepotStock is checkStock after an allocation that took a sheaf of the depot.
+func (c *cache) checkDepotStock(took int64, f gfp.Flags) {
+	if c.core.Limited {
+		c.checkStock(took, c.fullObjects(), f)
+	}
+}
 
 // checkStock follows an allocation that took objects from the depot or the slabs:
 // if it left less than half a sheaf, and there is little room below the limit,
@@ -116,11 +123,9 @@ func (c *cache) Release(stage pages.Stage, need int64) int64 {
 		c.lastReclaim.Store(sys.Nanotime()) // ord:hint
 		c.depot.forget()
 		for before-c.held() < need {
-			n := c.popFull()
-			if n == 0 {
+			if !c.flushOne() {
 				break
 			}
-			c.flush(n, &c.stats.flushed)
 			c.dropEmpties(0)
 		}
 	case pages.Sheaves:
@@ -167,7 +172,7 @@ func (c *cache) dropEmpties(keep int32) {
 func (c *cache) flushSheaves() {
 	taken := c.takeFree()
 	for _, n := range taken { // may panic over a double free, so without locks
-		c.flush(n, &c.stats.flushed)
+		c.flush(c.here(), n, &c.stats.flushed)
 	}
 	if len(taken) > 0 {
 		c.memoryCame()
@@ -191,14 +196,14 @@ func (c *cache) takeGone() bool {
 	if len(gone) == 0 || !takers.mu.TryLock() {
 		return false
 	}
-	taken := c.takeFreeLocked(func(c *cache, s *slot) {
+	taken := c.takeFreeLocked(func(c *cache, id int, s *slot) {
 		if slices.Contains(gone, s) {
-			grabFree(c, s)
+			grabFree(c, id, s)
 		}
 	})
 	takers.mu.Unlock()
 	for _, n := range taken {
-		c.flush(n, &c.stats.flushed)
+		c.flush(c.here(), n, &c.stats.flushed)
 	}
 	return len(taken) > 0
 }

@@ -27,16 +27,16 @@ const (
 	chainSlabs = 512
 )
 
-// batch is what waits for a grace period in a cache, taken off its queues.
+// batch is what waits for a grace period in a cache, taken off its queues. The
+// sheaves are in group.batched.
 type batch struct {
-	first    num        // sheaves, linked
 	slabs    int        // of the chain; they are in cache.batch
 	youngest rcu.Cookie // of them all; 0: the batch is empty
 }
 
 // hasWork reports whether there is something to reclaim.
 func (c *cache) hasWork() bool {
-	return !c.pending.empty() || c.unfinished.Load() || c.chain.Load() != 0 || c.overfull() || c.poison.pending() // ord:wake-reclaim
+	return c.anyOf(pendingOf) || c.unfinished.Load() || c.chain.Load() != 0 || c.overfull() || c.poison.pending() // ord:wake-reclaim
 }
 
 // reclaimOnce waits for the grace periods of all that is pending now, and
@@ -90,10 +90,12 @@ func (c *cache) collectLocked() rcu.Cookie {
 	if b.youngest != 0 {
 		return b.youngest
 	}
-	b.first = c.pending.takeAll()
+	c.batchPendingLocked()
 	b.slabs = c.takeChainLocked()
-	for n := b.first; n != 0; n = c.sheaf(n).link() { // ord:stack
-		b.youngest = max(b.youngest, c.sheaf(n).cookie) // none is 0
+	for g := &c.first; g != nil; g = c.after(g) {
+		for n := g.batched; n != 0; n = c.sheaf(n).link() { // ord:stack
+			b.youngest = max(b.youngest, c.sheaf(n).cookie) // none is 0
+		}
 	}
 	if b.slabs > 0 {
 		fault.Delay("cookie")
@@ -121,9 +123,9 @@ func (c *cache) finishLocked() (more bool) {
 
 // disposeRipe disposes of the sheaves whose grace period is over.
 func (c *cache) disposeRipe() {
-	for n := c.ripe.pop(c); n != 0; n = c.ripe.pop(c) {
-		c.uncount(c.sheaf(n))
-		c.dispose(n)
+	for g, n := c.popRipe(); n != 0; g, n = c.popRipe() {
+		c.uncount(g, c.sheaf(n))
+		c.dispose(g, n)
 		c.memoryCame()
 		c.topUpFromWorker()
 	}
@@ -133,21 +135,21 @@ func (c *cache) disposeRipe() {
 // that helpers can collect the next sheaves. It counts as a helper, a sheaf at a
 // time. It is bounded by what is there now: helpers may add more all the while.
 func (c *cache) disposeShared() {
-	count := c.ripe.n.Load() // ord:hint
+	count := c.sheaves(ripeOf)
 	for more := true; more && count > 0 && c.beginHelp(); count-- {
-		n := c.ripe.pop(c)
+		g, n := c.popRipe()
 		if more = n != 0; more {
-			c.uncount(c.sheaf(n))
-			c.dispose(n)
+			c.uncount(g, c.sheaf(n))
+			c.dispose(g, n)
 		}
 		c.endHelp()
 		c.memoryCame()
 		c.topUpFromWorker()
 	}
-	if !c.ripe.empty() {
+	if c.anyOf(ripeOf) {
 		c.unfinished.Store(true) // ord:wake-reclaim
 	}
-	count = c.full.n.Load() // ord:hint
+	count = c.sheaves(fullOf)
 	for more := true; more && count > 0 && c.beginHelp(); count-- {
 		more = c.overfull() && c.flushOne()
 		c.endHelp()
@@ -158,9 +160,9 @@ func (c *cache) disposeShared() {
 // uncount takes a sheaf off the counts of what is pending.
 //
 //go:norace
-func (c *cache) uncount(s *sheaf) {
+func (c *cache) uncount(g *group, s *sheaf) {
 	race.Disable()
-	c.pending.n.Add(-1)                              // ord:hint
+	g.pending.n.Add(-1)                              // ord:hint
 	c.pendingObjects.Add(-int64(s.n))                // ord:hint
 	service.pending.Add(-int64(s.n) * int64(c.size)) // ord:hint
 	race.Enable()
@@ -170,7 +172,7 @@ func (c *cache) uncount(s *sheaf) {
 // whole, or, if the depot has enough, frees its objects in bulk.
 //
 //go:norace
-func (c *cache) dispose(n num) {
+func (c *cache) dispose(g *group, n num) {
 	s := c.sheaf(n)
 	if race.Enabled {
 		c.raceReclaimed(s.objects())
@@ -182,20 +184,20 @@ func (c *cache) dispose(n num) {
 		c.stats.bulk.Add(uint64(s.n)) // ord:stat
 		c.poison.reclaimed(s.objects())
 		s.n = 0
-		c.pushEmpty(n)
+		g.pushEmpty(c, n)
 		return
 	}
 	// Under pressure pages are wanted, unless it is this cache's objects.
-	wanted := c.waiters.Load() > 0 || !c.pressed()            // ord:hint
-	if s.n > 0 && wanted && c.depot.admits(c.full.n.Load()) { // ord:hint
+	wanted := c.waiters.Load() > 0 || !c.pressed() // ord:hint
+	if s.n > 0 && wanted && c.admits(g) {
 		c.stats.reused.Add(uint64(s.n))          // ord:stat
 		if c.handedOver.Add(1)%checkEvery == 0 { // ord:hint
 			c.checkSheaf(s)
 		}
-		c.pushFull(n)
+		g.pushFull(c, n)
 		return
 	}
-	c.flush(n, &c.stats.bulk)
+	c.flush(g, n, &c.stats.bulk)
 }
 
 // pressed reports whether another user of the allocator asked for memory a
@@ -235,7 +237,7 @@ func (c *cache) checkSheaf(s *sheaf) {
 //
 //go:norace
 func (c *cache) checkDepot() {
-	if c.overfull() {
+	if c.here().full.n.Load() > c.depot.bound()/c.groups() && c.overfull() { // ord:hint
 		c.startReclaim()
 	}
 }
@@ -245,17 +247,17 @@ func (c *cache) checkDepot() {
 //
 //go:norace
 func (c *cache) overfull() bool {
-	if c.full.n.Load() <= c.depot.bound() { // ord:hint
+	if c.sheaves(fullOf) <= c.depot.bound() {
 		return false
 	}
-	reserved := c.stock.reserved.Load()                                         // ord:hint
-	return reserved == 0 || c.full.objects.Load()-int64(c.sheafCap) >= reserved // ord:hint
+	reserved := c.stock.reserved.Load()                                   // ord:hint
+	return reserved == 0 || c.fullObjects()-int64(c.sheafCap) >= reserved // ord:hint
 }
 
 // trimDepot frees sheaves of the depot in bulk while it has more than it should
 // keep, or all of them, bounded by what is there now.
 func (c *cache) trimDepot(all bool) {
-	for range c.full.n.Load() { // ord:hint
+	for range c.sheaves(fullOf) {
 		if !all && !c.overfull() || !c.flushOne() {
 			return
 		}
@@ -265,9 +267,14 @@ func (c *cache) trimDepot(all bool) {
 
 // flushOne frees a sheaf of the depot in bulk, and returns false if there is none.
 func (c *cache) flushOne() bool {
-	n := c.popFull()
+	g := c.fullest()
+	n := g.popFull(c)
+	if n == 0 {
+		g = c.here()
+		n = c.popFull()
+	}
 	if n != 0 {
-		c.flush(n, &c.stats.flushed)
+		c.flush(g, n, &c.stats.flushed)
 	}
 	return n != 0
 }

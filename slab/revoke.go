@@ -30,10 +30,11 @@ var takers struct {
 
 func init() { takers.mu.Init("slab.takers.mu") }
 
-// takenFrom is a sheaf that was in a slot of the cache.
+// takenFrom is a sheaf that was in a slot of the cache, that of the P id.
 type takenFrom struct {
-	c *cache
-	n num
+	c  *cache
+	n  num
+	id int32
 }
 
 // revokeLocked is the taker's half of revoking: two rounds, so that sheaves
@@ -41,13 +42,13 @@ type takenFrom struct {
 // sheaves are in takers.taken afterwards. takers.mu is held.
 //
 //go:norace
-func revokeLocked(cs []*cache, grab func(*cache, *slot)) {
+func revokeLocked(cs []*cache, grab func(c *cache, id int, s *slot)) {
 	takers.taken = takers.taken[:0]
 	for range 2 {
 		for _, c := range cs {
 			used := c.slots.Used()
 			for id := range used {
-				grab(c, c.slots.At(id))
+				grab(c, id, c.slots.At(id))
 			}
 		}
 		fault.Delay("slot-busy")
@@ -68,25 +69,25 @@ func revokeLocked(cs []*cache, grab func(*cache, *slot)) {
 // the second round's.
 //
 //go:norace
-func (c *cache) grab(field *uint32) {
+func (c *cache) grab(id int, field *uint32) {
 	if atomic.LoadUint32(field) == 0 { // ord:slot-busy,slot
 		return
 	}
 	if n := atomic.SwapUint32(field, 0); n != 0 { // ord:slot-busy,slot
-		takers.taken = append(takers.taken, takenFrom{c, n})
+		takers.taken = append(takers.taken, takenFrom{c, n, int32(id)})
 	}
 }
 
 //go:norace
-func grabRCU(c *cache, s *slot) { c.grab(&s.rcu) }
+func grabRCU(c *cache, id int, s *slot) { c.grab(id, &s.rcu) }
 
 // grabFree takes the sheaves that no grace period holds.
 //
 //go:norace
-func grabFree(c *cache, s *slot) {
-	c.grab(&s.main)
-	c.grab(&s.spare)
-	c.grab(&s.reserve)
+func grabFree(c *cache, id int, s *slot) {
+	c.grab(id, &s.main)
+	c.grab(id, &s.spare)
+	c.grab(id, &s.reserve)
 }
 
 // waitIdle returns once the slot's owner was seen outside of an operation. An
@@ -166,13 +167,14 @@ func closeTakenLocked() {
 	for i, t := range takers.taken {
 		takers.taken[i].c = nil
 		t.c.tookSheaves++
+		g := t.c.groupOf(int(t.id))
 		n := t.c.sheaf(t.n).n
 		if n == 0 {
-			t.c.pushEmpty(t.n)
+			g.pushEmpty(t.c, t.n)
 			continue
 		}
 		t.c.tookObjects += int(n)
-		t.c.closeSheaf(t.n, cookie)
+		t.c.closeSheaf(g, t.n, cookie)
 	}
 }
 
@@ -217,7 +219,7 @@ func (c *cache) takeFree() []num {
 // takers.mu is held.
 //
 //go:norace
-func (c *cache) takeFreeLocked(grab func(*cache, *slot)) []num {
+func (c *cache) takeFreeLocked(grab func(c *cache, id int, s *slot)) []num {
 	revokeLocked([]*cache{c}, grab)
 	free := make([]num, 0, len(takers.taken))
 	for i, t := range takers.taken {

@@ -216,7 +216,7 @@ func TestBarrierWaitsForWhatCameAfterTheServiceCollected(t *testing.T) {
 	c := newTest[cell](t, newPages(t, 0), r.hook())
 	early, late := unsafe.Pointer(c.Alloc(gfp.Kernel)), unsafe.Pointer(c.Alloc(gfp.Kernel))
 	for range 2 { // for the two, which might take the chain
-		c.c.empty.push(&c.c, filledSheaf(t, &c.c))
+		c.c.first.empty.push(&c.c, filledSheaf(t, &c.c))
 	}
 	g := farReader()
 	c.c.freeRCU(early)
@@ -245,7 +245,7 @@ func TestBarrierWaitsForWhatCameAfterTheServiceCollected(t *testing.T) {
 func TestADrainDoesNotRelyOnASlowCaller(t *testing.T) {
 	c := newTest[cell](t, newPages(t, 0))
 	p := unsafe.Pointer(c.Alloc(gfp.Kernel))
-	c.c.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which might take the chain
+	c.c.first.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which might take the chain
 	c.c.asked.Store(true)
 	c.c.freeRCU(p)
 	if n := c.c.drainRCU(); n != 1 {
@@ -267,7 +267,7 @@ func TestCachesShareTheMembarriersOfADrain(t *testing.T) {
 		c.c.draining.Store(true)   // the service leaves it alone
 		c.c.reclaiming.Store(true) // likewise
 		p := unsafe.Pointer(c.Alloc(gfp.Kernel))
-		c.c.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which might take the chain
+		c.c.first.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which might take the chain
 		c.c.freeRCU(p)
 	}
 	eventually(t, "workers of other tests end", func() bool { return workers() == 0 })

@@ -152,42 +152,6 @@ func (st *stack) takeAll() num {
 	}
 }
 
-// pushFull puts a sheaf of allocatable objects into the depot.
-//
-//go:norace
-func (c *cache) pushFull(n num) {
-	race.Disable()
-	objects := int64(c.sheaf(n).n)
-	c.full.push(c, n)
-	c.full.objects.Add(objects) // ord:hint
-	race.Enable()
-}
-
-// popFull takes such a sheaf out of the depot. It returns 0 if there is none.
-//
-//go:norace
-func (c *cache) popFull() (n num) {
-	race.Disable()
-	if n = c.full.pop(c); n != 0 {
-		c.full.objects.Add(-int64(c.sheaf(n).n)) // ord:hint
-	}
-	race.Enable()
-	return n
-}
-
-// takeFull is popFull for an allocation: it matters how many are left.
-//
-//go:norace
-func (c *cache) takeFull() (n num) {
-	race.Disable()
-	if n = c.popFull(); n == 0 {
-		c.depot.missed()
-	}
-	c.depot.took(c.full.n.Load()) // ord:hint
-	race.Enable()
-	return n
-}
-
 func (st *stack) empty() bool { return num(st.head.Load()) == 0 } // ord:stack
 
 // newSheaf makes an empty sheaf of a page, which was allocated with

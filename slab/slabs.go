@@ -298,15 +298,15 @@ func (c *cache) unlinkLocked(head uint32, m *pages.Meta) {
 }
 
 // flush returns a sheaf's objects to their slabs, counts them, and puts the
-// sheaf into the depot, empty. The caller owns the sheaf, is not pinned and
+// sheaf into the group's depot, empty. The caller owns the sheaf, is not pinned and
 // holds no lock.
 //
 //go:norace
-func (c *cache) flush(n num, count *atomic.Uint64) {
+func (c *cache) flush(g *group, n num, count *atomic.Uint64) {
 	s := c.sheaf(n)
 	c.flushObjects(s.objects(), count)
 	s.n = 0
-	c.pushEmpty(n)
+	g.pushEmpty(c, n)
 }
 
 // flushObjects is kfree_bulk; it panics over misuse.

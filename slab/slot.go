@@ -53,6 +53,11 @@ func (c *cache) admit(s *slot) {
 		sys.ProcUnpin()
 		c.slots.Register(id)
 		s.ready, s.gap = 1, heapprof.NextGap()
+		if id >= groupPs && !c.closed.Load() { // ord:closed
+			race.Enable()
+			c.wantsGroup(id)
+			race.Disable()
+		}
 	}
 	if c.closed.Load() { // ord:closed
 		s.exit()
@@ -80,7 +85,7 @@ func (c *cache) putEmpty(s *slot, n num) {
 //go:norace
 func (c *cache) getEmpty() num {
 	n := c.popEmpty()
-	if c.empties() <= c.topUpSize.Load()/2 { // ord:hint
+	if c.fewEmpties() {
 		race.Enable()
 		c.requestTopUp()
 		race.Disable()

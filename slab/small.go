@@ -155,15 +155,6 @@ func (c *cache) unlinkSmallLocked(m *pages.Meta) {
 	m.Next, m.Prev = 0, 0
 }
 
-// pushEmpty puts an empty sheaf into the depot.
-func (c *cache) pushEmpty(n num) {
-	if isSmall(n) {
-		c.emptySmall.push(c, n)
-	} else {
-		c.empty.push(c, n)
-	}
-}
-
 // isThrifty reports whether new sheaves are small. Without mu it is a hint.
 func (c *cache) isThrifty() bool { return c.slabBytes.Load() < c.thriftyMost } // ord:hint
 
@@ -171,19 +162,33 @@ func (c *cache) isThrifty() bool { return c.slabBytes.Load() < c.thriftyMost } /
 // alone. It returns 0 if there is none.
 func (c *cache) popEmpty() (n num) {
 	if c.isThrifty() {
-		n = c.emptySmall.pop(c)
+		n = c.popOf(emptySmallOf)
 	}
 	if n == 0 {
-		n = c.empty.pop(c)
+		n = c.popOf(emptyOf)
 	}
 	return n
 }
 
-// empties is how many empty sheaves popEmpty may find.
-func (c *cache) empties() int32 {
-	n := c.empty.n.Load() // ord:hint
+// empties is how many empty sheaves popEmpty may find in a group.
+func (c *cache) empties(g *group) int32 {
+	n := g.empty.n.Load() // ord:hint
 	if c.isThrifty() {
-		n += c.emptySmall.n.Load() // ord:hint
+		n += g.emptySmall.n.Load() // ord:hint
 	}
 	return n
+}
+
+// fewEmpties reports whether there are fewer empty sheaves than a flood needs until a
+// goroutine has made more. A group that has its part does not look at the others.
+func (c *cache) fewEmpties() bool {
+	few := c.topUpSize.Load() / 2 // ord:hint
+	if c.empties(c.here()) > few/c.groups() {
+		return false
+	}
+	n := int32(0)
+	for g := &c.first; g != nil && n <= few; g = c.after(g) {
+		n += c.empties(g)
+	}
+	return n <= few
 }

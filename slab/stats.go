@@ -89,8 +89,8 @@ func (c *cache) readStats() CacheStats {
 		Flushed:       c.stats.flushed.Load(),    // ord:stat
 		Refusals:      c.stats.refusals.Load(),   // ord:stat
 		Failures:      c.stats.failures.Load(),   // ord:stat
-		Pending:       int(c.pending.n.Load()),   // ord:stat
-		Depot:         int(c.full.n.Load()),      // ord:stat
+		Pending:       int(c.sheaves(pendingOf)),
+		Depot:         int(c.sheaves(fullOf)),
 		Contentions:   c.mu.Contentions(),
 		Sheaves:       sheaves,
 		Held:          held,
@@ -109,7 +109,7 @@ func (c *cache) notLive() (cached, deferred int) {
 		return 0, 0
 	}
 	defer c.release()
-	n, waiting := c.full.objects.Load(), c.pendingObjects.Load() // ord:hint
+	n, waiting := c.fullObjects(), c.pendingObjects.Load() // ord:hint
 	for id := range c.slots.Used() {
 		s := c.slots.At(id)
 		n += c.peek(&s.main) + c.peek(&s.spare)
@@ -176,6 +176,6 @@ func (c *cache) warn(f gfp.Flags) {
 	a := c.pages.Stats()
 	slog.Warn("slab: allocation failed", append([]any{"cache", c.name, "size", int(c.size), "flags", f.String(),
 		"allocator", a.Name, "resident", a.Resident, "limit", a.Limit,
-		"pending_sheaves", c.pending.n.Load()}, // ord:stat
+		"pending_sheaves", c.sheaves(pendingOf)},
 		stall.Attrs()...)...)
 }

@@ -61,6 +61,13 @@ func (c *cache) refillTry(f gfp.Flags) unsafe.Pointer {
 	return p
 }
 
+// lowStock reports whether the depot has less than half of what is in stock for
+// requests without locks.
+func (c *cache) lowStock() bool {
+	sheaves := c.stock.sheaves.Load() // ord:hint
+	return sheaves > 0 && c.fullObjects() < int64(sheaves)*int64(c.sheafCap)/2
+}
+
 // requestStock has the depot filled. Context: any.
 func (c *cache) requestStock() { c.requestSupply(&c.stock.wanted) }
 
@@ -79,11 +86,11 @@ func (c *cache) fillStock() {
 // Others may take some all the while. Context: task; not pinned.
 func (c *cache) fillDepot(n int64) bool {
 	for range n/int64(c.sheafCap) + 1 {
-		if c.full.objects.Load() >= n || c.closed.Load() || !c.fillOne() { // ord:hint,closed
+		if c.fullObjects() >= n || c.closed.Load() || !c.fillOne() { // ord:closed
 			break
 		}
 	}
-	return c.full.objects.Load() >= n // ord:hint
+	return c.fullObjects() >= n
 }
 
 // fillOne adds a full sheaf to the depot. If it gets less than a sheaf of

@@ -46,12 +46,13 @@ var supplies struct {
 // Context: any.
 func (c *cache) requestTopUp() { c.requestSupply(&c.topUpWanted) }
 
-// requestSupply sets the flag of what is wanted, and has it made.
+// requestSupply sets the flag of what is wanted, which is nil for groups, and has it
+// made.
 //
 //go:norace
 func (c *cache) requestSupply(wanted *atomic.Bool) {
 	race.Disable()
-	if !wanted.Load() { // ord:wake-supply
+	if wanted != nil && !wanted.Load() { // ord:wake-supply
 		wanted.Store(true) // ord:wake-supply
 	}
 	race.Enable()
@@ -87,6 +88,7 @@ func supply(running *atomic.Bool) {
 				c.supplying.Store(false) // ord:wake-supply
 				fault.Delay("wake-supply")
 				if !c.closed.Load() { // ord:closed
+					c.makeGroups()
 					if c.topUpWanted.Swap(false) { // ord:wake-supply
 						c.topUp()
 					}
@@ -112,12 +114,12 @@ func (c *cache) topUp() {
 	want := min(max(topUpFirst, c.topUpSize.Load()*4), topUpMost) // ord:hint
 	want = min(want, c.couldFill()+topUpSpare)
 	c.topUpSize.Store(want) // ord:hint
-	for range want {
+	for g := &c.first; want > 0; g, want = c.around(g), want-1 {
 		n := c.makeSheaf(gfp.NoWait | gfp.NoWarn)
 		if n == 0 {
 			return
 		}
-		c.pushEmpty(n)
+		g.pushEmpty(c, n)
 	}
 }
 
@@ -132,16 +134,16 @@ func (c *cache) endTopUp() {
 // of a cache that has grown. It is bounded by what is there now: others may add
 // more all the while.
 func (c *cache) dropEmptySheaves(keep int32) {
-	c.dropEmptyOf(&c.empty, keep)
+	c.dropEmptyOf(emptyOf, keep)
 	if !c.isThrifty() {
 		keep = 0
 	}
-	c.dropEmptyOf(&c.emptySmall, keep)
+	c.dropEmptyOf(emptySmallOf, keep)
 }
 
-func (c *cache) dropEmptyOf(st *stack, keep int32) {
-	for range st.n.Load() - keep { // ord:hint
-		n := st.pop(c)
+func (c *cache) dropEmptyOf(of func(*group) *stack, keep int32) {
+	for range c.sheaves(of) - keep {
+		n := c.popOf(of)
 		if n == 0 {
 			return
 		}

@@ -76,7 +76,7 @@ func drainDue(now int64) (next int64) {
 		sheaves, objects := c.lastDrain()
 		asked, pending := c.nudgeSheaves()
 		sheaves, objects = sheaves+asked, objects+pending
-		c.depot.settle(c.full.n.Load(), now) // ord:hint
+		c.depot.settle(c.sheaves(fullOf), now)
 		if c.hasWork() {
 			c.offerReclaim()
 		}

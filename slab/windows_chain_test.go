@@ -117,8 +117,8 @@ func TestADoubleFreeIsSeenAtASampledHandOver(t *testing.T) {
 	testkit.Procs(t, 1)                   // one RCU sheaf for both
 	c := newTest[cell](t, newPages(t, 0)) // never closed: it is corrupt
 	p := c.Alloc(gfp.Kernel)
-	holdService(&c.c)                          // Barrier hands over
-	c.c.empty.push(&c.c, filledSheaf(t, &c.c)) // for both, which might take the chain
+	holdService(&c.c)                                // Barrier hands over
+	c.c.first.empty.push(&c.c, filledSheaf(t, &c.c)) // for both, which might take the chain
 	c.c.handedOver.Store(checkEvery - 1)
 	c.FreeRCU(p)
 	c.FreeRCU(p)

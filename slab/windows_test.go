@@ -195,19 +195,19 @@ func TestASheafThatComesWhenTheReclaimWorkerEndsIsReclaimed(t *testing.T) {
 		}
 		const many = 4000
 		for range many {
-			c.c.empty.push(&c.c, filledSheaf(t, &c.c))
+			c.c.first.empty.push(&c.c, filledSheaf(t, &c.c))
 		}
 		for _, p := range []unsafe.Pointer{p, q} {
 			r.at[c.c.unitOf(p)].Store(false)
 		}
 		first, second := filledSheaf(t, &c.c, p), filledSheaf(t, &c.c, q)
-		c.c.closeSheaf(first, rcu.GetState())
+		c.c.closeSheaf(&c.c.first, first, rcu.GetState())
 		c.c.startReclaim()
-		for c.c.empty.n.Load() > many-100 {
+		for c.c.first.empty.n.Load() > many-100 {
 			sys.Pause(1)
 		}
-		c.c.closeSheaf(second, rcu.GetState())
-		if c.c.empty.n.Load() > emptyKeep { // the worker is at it still
+		c.c.closeSheaf(&c.c.first, second, rcu.GetState())
+		if c.c.first.empty.n.Load() > emptyKeep { // the worker is at it still
 			hits++
 		}
 		c.c.startReclaim()
@@ -252,7 +252,7 @@ func TestASheafThatIsBegunWhenTheDrainEndsIsDrained(t *testing.T) {
 			t.Fatal("the drain does no second round")
 		}
 	}
-	c.c.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which would take the chain
+	c.c.first.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which would take the chain
 	c.c.freeRCU(p)
 	busy(a, 0)
 	eventually(t, "reclaim of the object", func() bool { return r.is(&c.c, p) })

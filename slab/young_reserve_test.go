@@ -54,7 +54,7 @@ func TestReserveOfAYoungCacheCountsObjects(t *testing.T) {
 	a := newPages(t, 0)
 	c := newSmall(t, a)
 	stockSmall(c, 3000)
-	if small := c.c.full.n.Load(); small < n/int32(c.c.sheafCap) {
+	if small := c.c.first.full.n.Load(); small < n/int32(c.c.sheafCap) {
 		t.Fatalf("%d small sheaves in the depot, which the test wants to look like %d objects", small, n)
 	}
 	if err := c.Reserve(n); err != nil {
