@@ -24,7 +24,9 @@ Measures some twenty parameters on this machine, on one P and two (membarriers,
 lines that change processors, stacks, locks, sheaves, slabs, pages), puts them
 into closed forms and into a simulation of P processors that allocate and free
 by RCU without a pause, checks both against what one and two Ps do here,
-and predicts the rest. It ends with the answer: which resource bends first, at
+and predicts the rest. It foretells what 64 Ps share (read-modify-writes, locks,
+membarriers), too, and with -shared says whether that is what was counted. It
+ends with the answer: which resource bends first, at
 how many Ps, and what would move it. Takes about half a minute.
 
 Parameters are saved for the next run; -recalibrate measures them again.`,
@@ -43,10 +45,11 @@ Columns of the predictions:
 	examples: []string{
 		"quiesce predict",
 		"quiesce predict -ps 2,64,512 -work 100ns     (a program that does something)",
+		"quiesce predict -shared counts.json          (of go run ./tests/shared -json)",
 		"quiesce predict -recalibrate -json > prediction.json",
 	},
 	exits: exits{
-		ok:          "done, and the model is within 30 % at one and two Ps",
+		ok:          "done, and the model is within 30 % at one and two Ps, and of what -shared has",
 		failed:      "it is further off, and says where; or " + couldNotBeDone,
 		usage:       badFlag,
 		interrupted: nothingAtAll,
@@ -56,11 +59,11 @@ Columns of the predictions:
 
 // predictFlags are the values that flags set.
 type predictFlags struct {
-	ps, calibration string
-	seed            uint64
-	work            time.Duration
-	effort          float64
-	recalibrate     bool
+	ps, calibration, shared string
+	seed                    uint64
+	work                    time.Duration
+	effort                  float64
+	recalibrate             bool
 }
 
 func (p *predictFlags) define(fs *pflag.FlagSet) func(*run) (*result, error) {
@@ -69,6 +72,7 @@ func (p *predictFlags) define(fs *pflag.FlagSet) func(*run) (*result, error) {
 	fs.Uint64Var(&p.seed, "seed", 1, "`n` makes the simulation repeatable, not the measurements (default 1; 0: a random one, which the report shows)")
 	fs.Float64Var(&p.effort, "effort", 1, "`factor` for the length of measurements and simulations (default 1)")
 	fs.StringVar(&p.calibration, "calibration", "", "`file` of the saved parameters (default: quiesce/predict.json in the user's cache directory)")
+	fs.StringVar(&p.shared, "shared", "", "compare what is foretold for 64 Ps with `file`, the output of go run ./tests/shared -json")
 	fs.BoolVar(&p.recalibrate, "recalibrate", false, "measure the parameters even if saved ones exist")
 	return func(r *run) (*result, error) {
 		cfg, err := p.config()
@@ -101,6 +105,16 @@ func (p *predictFlags) config() (cfg predict.Config, err error) {
 			return cfg, kit.BadInput("-ps: want numbers from 1 to %d with commas between them, not %q", predict.MaxPs, w)
 		}
 		cfg.Ps = append(cfg.Ps, n)
+	}
+	if p.shared != "" {
+		f, err := os.Open(p.shared)
+		if err != nil {
+			return cfg, kit.BadInput("-shared: %v", err)
+		}
+		defer f.Close()
+		if cfg.Counted, err = predict.ReadCounted(f); err != nil {
+			return cfg, kit.BadInput("-shared: %v", err)
+		}
 	}
 	if p.work < 0 || p.work > time.Millisecond {
 		return cfg, kit.BadInput("-work: want a time from 0 to 1ms")

@@ -89,3 +89,18 @@ func TestPredictEndsOnInterrupt(t *testing.T) {
 		t.Errorf("interrupted, it prints %q", out)
 	}
 }
+
+// What was counted is an input like others.
+func TestPredictRefusesWhatIsNoCount(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none.json")
+	bad := filepath.Join(t.TempDir(), "bad.json")
+	if err := os.WriteFile(bad, []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{none, bad} {
+		_, errs, status := quiesce(t, "predict", "-shared="+name)
+		if status != 2 || !strings.Contains(errs, "-shared") {
+			t.Errorf("%s: status %d: %s", name, status, errs)
+		}
+	}
+}

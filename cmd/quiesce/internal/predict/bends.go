@@ -18,7 +18,7 @@ const (
 func bends(all []int, byPs map[int]Result) (found []Bend) {
 	for _, n := range all {
 		if r := byPs[n]; r.Reused < bentKept {
-			found = append(found, Bend{"depot bound of 4 MiB", n, fmt.Sprintf("keeps %.0f %% of the sheaves that come back; the rest goes through the slabs", 100*r.Reused)})
+			found = append(found, Bend{"depot bound", n, fmt.Sprintf("keeps %.0f %% of the sheaves that come back; the rest goes through the slabs", 100*r.Reused)})
 			break
 		}
 	}

@@ -48,6 +48,7 @@ func Calibrate(ctx context.Context, effort float64, tell func(step string)) (*Ca
 		{"slabs and sheaves", m.slabs},
 		{"hand-over", m.handover},
 		{"pages", m.pages},
+		{"crates of objects", m.crates},
 	}
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {

@@ -123,32 +123,42 @@ func (m *Measured) remote(ctx context.Context, nanos int64) error {
 	if err != nil {
 		return err
 	}
+	u, ok, crates := passCrates(ctx, nanos, func(ps []*obj) {
+		for j := range ps {
+			ps[j] = c.Alloc(gfp.Kernel)
+		}
+	}, c.FreeBulk)
+	m.Remote = perObject(u, ok, 2, float64(crates*crate))
+	return end()
+}
+
+// crate is how many objects go to the other goroutine at a time.
+const crate = 1000
+
+// passCrates has a goroutine fill arrays and pass them to another, which empties
+// them and passes them back. It returns what that took, and how many there were.
+func passCrates(ctx context.Context, nanos int64, fill, empty func([]*obj)) (u usage, ok bool, crates int) {
 	there, back := make(chan []*obj, 8), make(chan []*obj, 8)
 	for range cap(back) {
-		back <- make([]*obj, 1000)
+		back <- make([]*obj, crate)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ps := range there {
-			c.FreeBulk(ps)
+			empty(ps)
 			back <- ps
 		}
 	})
 	before, ok := use()
-	objects := 0.0
-	for stop := sys.Nanotime() + nanos; sys.Nanotime() < stop && ctx.Err() == nil; {
+	for stop := sys.Nanotime() + nanos; sys.Nanotime() < stop && ctx.Err() == nil; crates++ {
 		ps := <-back
-		for j := range ps {
-			ps[j] = c.Alloc(gfp.Kernel)
-		}
+		fill(ps)
 		there <- ps
-		objects += float64(len(ps))
 	}
 	close(there)
 	wg.Wait()
 	after, _ := use()
-	m.Remote = perObject(after.since(before), ok, 2, objects)
-	return end()
+	return after.since(before), ok, crates
 }
 
 // checks compares the model with m. It also returns the shares of sheaves that
@@ -175,9 +185,9 @@ func checks(p *Params, m Measured, seed uint64) (all []Check, reused [2]float64)
 }
 
 // Remote is the processor time of an object that is allocated on one P and freed
-// on another: both halves; the array of pointers there and back; the sheaf there
-// and back. A line holds 8 pointers or 16 offsets.
+// on another: both halves; the array of pointers there and back, through channels;
+// the sheaf there and back. A line holds 8 pointers or 16 offsets.
 func (p *Params) Remote() float64 {
 	lines := 2.0/8 + 2.0/16
-	return p.AllocOnly + p.FreeBulk + lines*p.Line + 4*p.contended(0)/p.SheafCap
+	return p.AllocOnly + p.FreeBulk + lines*p.Line + p.Crate/crate + 4*p.contended(0)/p.SheafCap
 }

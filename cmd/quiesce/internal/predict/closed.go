@@ -115,6 +115,9 @@ type Closed struct {
 // first instruction.
 func (p *Params) Closed(n int, d Design, delay float64) Closed {
 	z := p.SheafCap*(p.Pair+d.WorkNs) + max(p.SheafSlow-5*p.StackOp, 0)
+	if !d.NoHelp {
+		z += p.Handover
+	}
 	op := p.StackOp
 	if n > 1 {
 		op += p.contended(0)
@@ -123,7 +126,9 @@ func (p *Params) Closed(n int, d Design, delay float64) Closed {
 	if d.Depot > 0 {
 		depot = float64(d.Depot)
 	}
-	depot += float64(d.DepotPerP * n)
+	if d.Depot == 0 {
+		depot = max(depot, float64(n)*depotShare/(p.SheafCap*objectSize)) // what misses come to
+	}
 	// A burst is what gathers in a pace; the depot keeps what it has room for,
 	// and while one sheaf is flushed, the Ps take n·flush/z others out of it.
 	burst := max(float64(n)*(p.Pace+delay)/z, 1)
@@ -133,13 +138,25 @@ func (p *Params) Closed(n int, d Design, delay float64) Closed {
 		kept = max(kept, 1-1/(1+float64(n)*flush/z))
 	}
 	lock := (1 - kept) * (flush + refill)
-	st := []Station{{resFull, 2 * op}, {resEmpty, 2 * op}, {resPending, op}, {resShared, op}, {resLock, lock}}
+	groups := d.groups(n)
+	st := []Station{{resLock, lock}, {resShared, op}}
+	for range groups {
+		share := op / float64(groups)
+		st = append(st, Station{resFull, 2 * share}, Station{resEmpty, 2 * share}, Station{resPending, share})
+	}
 	x, busy, wait := MVA(n, z, st)
-	worker := kept*(p.Handover+2*op) + (1-kept)*flush
+	stacks := 0.0
+	for _, w := range wait[1:] {
+		stacks += w
+	}
+	worker := (1 - kept) * flush
+	if d.NoHelp {
+		worker += kept * (p.Handover + 2*op)
+	}
 	return Closed{
 		PerP:       x / float64(n) * p.SheafCap * 1e9,
-		StackWait:  (wait[0] + wait[1] + wait[2] + wait[3]) * x / float64(n),
-		LockBusy:   busy[4],
+		StackWait:  stacks * x / float64(n),
+		LockBusy:   busy[0],
 		WorkerBusy: x * worker,
 		ByHand:     kept,
 	}
@@ -151,5 +168,8 @@ func (p *Params) InFlight(n int, perP, delay float64) float64 {
 	age := p.Pace + delay + p.GracePeriod(n).Mid
 	fill := p.SheafCap / perP * 1e9 // to fill a sheaf
 	age += min(fill/2, drainEvery)
-	return math.Ceil(float64(n) * perP / 1e9 * age * (objectSize + pageBytes/p.SheafCap))
+	perObject := objectSize + pageBytes/p.SheafCap
+	rate := float64(n) * perP / 1e9 * perObject // bytes a ns
+	// Calls of FreeRCU hand over what is more than helpOwn after the next grace period.
+	return math.Ceil(min(rate*age, helpOwn+rate*2*p.GracePeriod(n).Mid))
 }

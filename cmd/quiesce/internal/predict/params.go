@@ -25,24 +25,32 @@ type Params struct {
 	SpinHandoff     float64 `json:"spin_handoff_ns" how:"time from Unlock to the next holder when two Ps take turns"`
 	RefillObj       float64 `json:"refill_object_ns" how:"objects out of slabs into sheaves, slabs made of populated pages included"`
 	FlushObj        float64 `json:"flush_object_ns" how:"kfree_bulk: objects back into slabs, empty ones returned"`
-	Handover        float64 `json:"handover_sheaf_ns" how:"worker's time for a sheaf handed over whole, the sampled check included"`
+	Handover        float64 `json:"handover_sheaf_ns" how:"time for a sheaf handed over whole, the sampled check included"`
 	PageBlock       float64 `json:"page_block_ns" how:"a slab's pages (order 3) through zone lock and lists, a pair"`
-	Pace            float64 `json:"pace_ns" how:"the worker's sleep of 200 µs as it is slept here"`
+	Pace            float64 `json:"pace_ns" how:"the service's sleep of 200 µs as it is slept here"`
 	FreeBulk        float64 `json:"free_bulk_ns" how:"FreeBulk of an object, depot with room"`
 	AllocOnly       float64 `json:"alloc_ns" how:"Alloc of an object from a filled depot"`
+	Crate           float64 `json:"crate_ns" how:"processor time of an array of pointers to another goroutine and back, through channels"`
 	SheafCap        float64 `json:"sheaf_objects" how:"objects of 64 bytes in a sheaf"`
 }
 
 // Facts of the code, not of the machine.
 const (
-	objectSize = 64
-	slabBytes  = 32 << 10
-	perSlab    = slabBytes / objectSize
-	pageBytes  = 4096
-	depotSize  = 4 << 20 // slab's depotBytes
-	drainEvery = 5e6     // of the order of slab's drainFirst
-	quantum    = 10e6    // Go's scheduler preempts a goroutine after that long
-	starving   = 1e6     // sync.Mutex hands over directly after that long
+	objectSize  = 64
+	slabBytes   = 32 << 10
+	perSlab     = slabBytes / objectSize
+	pageBytes   = 4096
+	depotSize   = 4 << 20   // slab's depotBytes
+	depotShare  = 2 << 20   // and depotShare, for each P
+	missFor     = 100e6     // and missFor
+	groupPs     = 16        // and groupPs
+	gatherBytes = 256 << 10 // and gatherBytes
+	helpOwn     = 2 << 20   // and helpOwn
+	helpTakes   = 4         // and helpSheaves
+	ripeMost    = 64        // and ripeMost
+	drainEvery  = 10e6      // and drainFirst
+	quantum     = 10e6      // Go's scheduler preempts a goroutine after that long
+	starving    = 1e6       // sync.Mutex hands over directly after that long
 )
 
 // Assumption is a figure that one machine with two processors can't give.

@@ -20,7 +20,7 @@ func some() *Params {
 	return &Params{
 		MembarrierAlone: 500, MembarrierPeer: 12000, IPISteal: 3000, GPFixed: 50, ScanP: 3, Line: 6, DrainSlot: 5,
 		Pair: 10, SheafSlow: 100, StackOp: 7, StackTwo: 30, StackRetries: 0.1, SpinAlone: 6, SpinHandoff: 200,
-		RefillObj: 2.5, FlushObj: 9, Handover: 370, PageBlock: 90, Pace: 300_000, FreeBulk: 3, AllocOnly: 5, SheafCap: 1000,
+		RefillObj: 2.5, FlushObj: 9, Handover: 370, PageBlock: 90, Pace: 300_000, FreeBulk: 3, AllocOnly: 5, Crate: 2000, SheafCap: 1000,
 	}
 }
 
@@ -32,6 +32,9 @@ func free() *Params {
 	p.RefillObj, p.FlushObj, p.Handover, p.PageBlock = 0, 0, 0, 0
 	return p
 }
+
+// unaided is the service without help.
+var unaided = Design{NoHelp: true}
 
 func near(t *testing.T, what string, got, want, tolerance float64) {
 	t.Helper()
@@ -54,12 +57,12 @@ func TestSaturatedLockServesOneAtATime(t *testing.T) {
 	p := free()
 	p.RefillObj, p.Pace = 5, 1e8 // 5 µs of lock to 10 µs of work; the worker sleeps
 	for _, n := range []int{4, 16, 64} {
-		r := Simulate(p, Load{Ps: n, Warm: 1e6, Nanos: 20e6, Seed: 1})
+		r := Simulate(p, Load{Ps: n, Warm: 1e6, Nanos: 20e6, Seed: 1, Design: unaided})
 		near(t, "utilisation of the lock", r.Busy[resLock], 1, 0.02)
 		near(t, "throughput", r.Total, 1e9/5, 0.03)
 	}
 	// Below saturation: one P, no queue. Its cycle is 15 µs, 5 of them locked.
-	r := Simulate(p, Load{Ps: 1, Warm: 1e6, Nanos: 20e6, Seed: 1})
+	r := Simulate(p, Load{Ps: 1, Warm: 1e6, Nanos: 20e6, Seed: 1, Design: unaided})
 	near(t, "utilisation of the lock", r.Busy[resLock], 1.0/3, 0.02)
 }
 
@@ -69,7 +72,7 @@ func TestSimulationLiesBetweenTheClosedForms(t *testing.T) {
 	p := free()
 	p.RefillObj, p.Pace = 2, 1e8
 	for n := 2; n <= 10; n++ {
-		r := Simulate(p, Load{Ps: n, Warm: 1e6, Nanos: 20e6, Seed: 1})
+		r := Simulate(p, Load{Ps: n, Warm: 1e6, Nanos: 20e6, Seed: 1, Design: unaided})
 		x, _, _ := MVA(n, 10_000, []Station{{resLock, 2000}})
 		got, bound := r.Total/1000/1e9, math.Min(float64(n)/12000, 1.0/2000)
 		if got < 0.98*x || got > 1.02*bound {
@@ -99,7 +102,7 @@ func TestMVAInItsLimits(t *testing.T) {
 func TestSlowWorkerLetsPendingGrow(t *testing.T) {
 	p := free()
 	p.Handover, p.Pace = 50_000, 1000
-	r := Simulate(p, Load{Ps: 16, Warm: 20e6, Nanos: 50e6, Seed: 1, Design: Design{WakeNow: true, Depot: 1 << 30}})
+	r := Simulate(p, Load{Ps: 16, Warm: 20e6, Nanos: 50e6, Seed: 1, Design: Design{WakeNow: true, Depot: 1 << 30, NoHelp: true}})
 	freed := r.Total * objectSize
 	back := 1e9 / 50_000 * 1000 * objectSize
 	near(t, "growth", r.Growth, freed-back, 0.1)
@@ -124,24 +127,29 @@ func TestSameSeedSameResult(t *testing.T) {
 // every design.
 func TestObjectsAndProcessorsAreConserved(t *testing.T) {
 	for _, n := range []int{1, 2, 7, 40} {
-		for _, d := range append(designs(64), Design{}, Design{Depot: 1}, Design{Workers: 3, Shards: 3}) {
-			d.Shards = min(d.Shards, n)
-			d.Workers = min(d.Workers, n)
+		for _, d := range append(designs(64), Design{}, Design{Depot: 1}, Design{Groups: 3, Locks: 2}, Design{Groups: 3, Locks: 3, NoHelp: true}) {
 			s := newSim(some(), Load{Ps: n, Warm: 3e6, Nanos: 9e6, Seed: 3, Design: d})
 			steps, bad := 0, false
 			s.check = func(s *sim) {
 				steps++
-				made, there := 0, 0
-				for i := range s.shards {
-					m := &s.shards[i]
-					made += m.made
-					there += m.slabFree + m.depot + m.pending + m.atWorker + m.atPs
-					if min(m.slabFree, m.depot, m.pending, m.atWorker, m.atPs) < 0 || !d.Soft && m.depot > s.cap {
-						bad = true
-					}
+				made, there, depots := 0, s.atPs+s.inHand, 0
+				least := min(s.atPs, s.inHand)
+				for i := range s.groups {
+					g := &s.groups[i]
+					there += g.depot + g.pending + g.collected + g.ripe
+					depots += g.depot
+					least = min(least, g.depot, g.pending, g.collected, g.ripe)
+				}
+				for i := range s.locks {
+					made += s.locks[i].made
+					there += s.locks[i].slabFree
+					least = min(least, s.locks[i].slabFree)
+				}
+				if least < 0 || d.NoHelp && depots > s.bound+s.more {
+					bad = true
 				}
 				running := 0
-				for _, t := range append(append([]*task{s.drainer}, s.workers...), s.churn...) {
+				for _, t := range append([]*task{s.drainer, s.service, s.driver}, s.churn...) {
 					if t.onP {
 						running++
 					}
@@ -201,7 +209,7 @@ func TestCalibrationGivesFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Params.Check(); err != nil || steps != 10 || len(c.GP) != 10 {
+	if err := c.Params.Check(); err != nil || steps != 11 || len(c.GP) != 10 {
 		t.Errorf("%v after %d steps: %+v", err, steps, c)
 	}
 	p := &c.Params

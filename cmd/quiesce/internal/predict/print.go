@@ -42,6 +42,7 @@ func (r *Report) Print(out io.Writer) error {
 	r.printParams(w)
 	r.printChecks(w)
 	r.printPredictions(w)
+	r.printShared(w)
 	r.printDesigns(w)
 	printLine(w, 0, "\nAnswer:")
 	for _, a := range r.Answer {
@@ -139,6 +140,26 @@ func (r *Report) printPredictions(w *strings.Builder) {
 		t.Row(x.Ps, mega(x.Closed.PerP), pct(x.Closed.StackWait), pct(x.Closed.LockBusy), pct(x.Closed.WorkerBusy), mib(x.InFlight))
 	}
 	fmt.Fprintln(w, t)
+}
+
+func (r *Report) printShared(w *strings.Builder) {
+	printLine(w, 0, "\nWhat %d Ps share, per 1,000 objects, as go run ./tests/shared counts it:", sharedPs)
+	t := kit.NewTable(2, "workload", "what", "foretold", "counted", "")
+	counted := false
+	for _, f := range r.Shared {
+		is, verdict := "", ""
+		if f.Counted != nil {
+			is, verdict, counted = fmt.Sprintf("%.3f", *f.Counted), "ok", true
+			if !f.OK {
+				verdict = "OFF"
+			}
+		}
+		t.Row(f.Workload, f.What, fmt.Sprintf("%.3f", f.Foretold), is, verdict)
+	}
+	fmt.Fprintln(w, t)
+	if !counted {
+		printLine(w, 0, "Not compared: -shared takes what go run ./tests/shared -json counted.")
+	}
 }
 
 func (r *Report) printDesigns(w *strings.Builder) {

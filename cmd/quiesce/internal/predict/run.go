@@ -19,9 +19,10 @@ type Config struct {
 	Ps          []int   // what the table shows
 	WorkNs      float64 // the program's own time per object
 	Seed        uint64
-	Recalibrate bool    // measure even if a saved calibration is there
-	Cache       string  // file of the saved calibration; empty: none
-	Effort      float64 // of measurements and simulations; 0: 1
+	Recalibrate bool      // measure even if a saved calibration is there
+	Cache       string    // file of the saved calibration; empty: none
+	Effort      float64   // of measurements and simulations; 0: 1
+	Counted     []Counted // by tests/shared, to compare with; may be empty
 	// Tell is called with what is being done, and how far it is.
 	Tell func(what string, done, total int)
 }
@@ -80,6 +81,7 @@ type Report struct {
 	Variants    []Variant    `json:"variants"`
 	Levers      []Lever      `json:"levers"`
 	Answer      []string     `json:"answer"`
+	Shared      []Foretold   `json:"shared"`
 	OK          bool         `json:"model_within_30_percent"`
 }
 
@@ -142,7 +144,7 @@ func calibration(ctx context.Context, cfg Config) (*Calibration, string, error) 
 	}
 	done := 0
 	c, err := Calibrate(ctx, cfg.Effort, func(step string) {
-		cfg.Tell("calibrating: "+step, done, 10)
+		cfg.Tell("calibrating: "+step, done, 11)
 		done++
 	})
 	if err != nil {
@@ -205,19 +207,19 @@ type job struct {
 func loadOf(cfg Config, n int, d Design) Load {
 	d.WorkNs = cfg.WorkNs
 	nanos := min(max(4e9/float64(n), 30e6), 500e6) * cfg.Effort
-	return Load{Ps: n, Warm: nanos / 2, Nanos: nanos, Seed: cfg.Seed, Design: d}
+	return Load{Ps: n, Warm: nanos, Nanos: nanos, Seed: cfg.Seed, Design: d}
 }
 
 // designs are the changes that are tried.
 func designs(n int) []Design {
-	shards := max(n/16, 1)
 	return []Design{
-		{Name: "depot bound of 4 MiB per P", DepotPerP: 64},
-		{Name: "worker runs as soon as its pace is over", WakeNow: true},
-		{Name: "worker overfills the depot rather than wait for the slab lock", Soft: true},
+		{Name: "one group of stacks for all Ps", Groups: 1},
+		{Name: "a depot of 4 MiB whatever misses", Depot: 65},
+		{Name: "FreeRCU hands nothing over: the service does all", NoHelp: true},
+		{Name: "the service runs as soon as its pace is over", WakeNow: true},
 		{Name: "a P that waited for the slab lock checks the depot again", Recheck: true},
-		{Name: "all four", DepotPerP: 64, WakeNow: true, Soft: true, Recheck: true},
-		{Name: "all four; stacks, slab lock and worker per 16 Ps", DepotPerP: 64, WakeNow: true, Soft: true, Recheck: true, Shards: shards, Workers: shards},
+		{Name: "the slab lock for list changes only: nine tenths of the work outside", Outside: 0.9},
+		{Name: "a slab lock for each 16 Ps", Locks: (n + groupPs - 1) / groupPs},
 	}
 }
 
@@ -267,6 +269,13 @@ func (r *Report) predict(ctx context.Context, cfg Config) error {
 			Sim: s, Closed: r.Params.Closed(n, Design{WorkNs: cfg.WorkNs}, s.WorkerWait),
 			InFlight: r.Params.InFlight(n, s.PerP, s.WorkerWait),
 		})
+	}
+	if _, there := byPs[sharedPs]; !there {
+		byPs[sharedPs] = Simulate(&r.Params, loadOf(cfg, sharedPs, Design{}))
+	}
+	r.Shared = r.Params.foretell(1-byPs[sharedPs].Reused, cfg.Counted)
+	for _, f := range r.Shared {
+		r.OK = r.OK && f.OK
 	}
 	r.Bends = bends(all, byPs)
 	if err := r.tryDesigns(ctx, cfg, all, byPs); err != nil {

@@ -47,7 +47,7 @@ func (s *sim) runs(t *task, next kind, d float64) {
 		s.ready(t, next, d)
 		return
 	}
-	if t.worker && t != s.drainer && s.on {
+	if t == s.service && s.on {
 		s.workerBusy += d
 	}
 	s.at(s.now+d, t, next)
@@ -83,7 +83,7 @@ func (s *sim) give(t *task) {
 	switch {
 	case !t.worker:
 		s.lose(resProc, waited)
-	case s.on && t != s.drainer:
+	case s.on && t == s.service:
 		if t.next == evPass && t.slept {
 			s.waits++
 			s.waited += waited
@@ -107,14 +107,14 @@ func (s *sim) release(t *task) {
 }
 
 // hold is how long the section of the slab lock lasts that ends with k.
-func (s *sim) hold(m *mutex, k kind) float64 {
+func (s *sim) hold(t *task, m *mutex, k kind) float64 {
 	if k == evFlushed {
-		return s.sheaf * s.flush
+		return s.sheaf * s.flush * (1 - s.l.Design.Outside)
 	}
-	d := s.sheaf * s.refill
-	m.atPs++
-	if s.l.Design.Recheck && m.depot > 0 {
-		m.depot--
+	d := s.sheaf * s.refill * (1 - s.l.Design.Outside)
+	s.atPs++
+	if g := &s.groups[t.group]; s.l.Design.Recheck && g.depot > 0 {
+		g.depot--
 		return s.p.StackOp
 	}
 	if m.slabFree > 0 {
@@ -135,7 +135,7 @@ func (s *sim) hold(m *mutex, k kind) float64 {
 // lock takes the slab lock, or waits for it without a processor. k is the end
 // of the section.
 func (s *sim) lock(t *task, k kind) {
-	m := &s.shards[t.shard]
+	m := &s.locks[t.lock]
 	if m.held {
 		t.want, t.lockAt = k, s.now
 		m.queue = append(m.queue, t)
@@ -166,7 +166,7 @@ func (s *sim) grab(m *mutex, t *task) {
 
 func (s *sim) own(m *mutex, t *task, k kind) {
 	m.held, m.since = true, s.now
-	d := s.p.SpinAlone + s.hold(m, k)
+	d := s.p.SpinAlone + s.hold(t, m, k)
 	if !t.worker {
 		s.lose(resRefill, d)
 	}
@@ -200,11 +200,12 @@ func (s *sim) begin() {
 	s.lastAt = s.l.Warm
 	s.cycles, s.reused, s.bulk, s.gps = 0, 0, 0, 0
 	s.zone.busy = 0
-	for i := range s.shards {
-		for j := range s.shards[i].shared {
-			s.shards[i].shared[j].busy = 0
+	for i := range s.groups {
+		for j := range s.groups[i].shared {
+			s.groups[i].shared[j].busy = 0
 		}
 	}
+	s.counts.busy = 0
 	s.pend0 = s.waitingSheaves()
 }
 
@@ -219,10 +220,11 @@ func (s *sim) account(now float64) {
 }
 
 func (s *sim) waitingSheaves() (n float64) {
-	for i := range s.shards {
-		n += float64(s.shards[i].pending + s.shards[i].atWorker)
+	for i := range s.groups {
+		g := &s.groups[i]
+		n += float64(g.pending + g.collected + g.ripe)
 	}
-	return n
+	return n + float64(s.inHand)
 }
 
 func (s *sim) lose(what string, d float64) {
@@ -247,18 +249,20 @@ func (s *sim) result() Result {
 			r.Lost[k] = v
 		}
 	}
-	names := [...]string{resFull, resEmpty, resPending, resShared}
-	made := 0.0
-	for i := range s.shards {
-		m := &s.shards[i]
-		for j, name := range names {
-			r.Busy[name] = max(r.Busy[name], min(m.shared[j].busy/t, 1))
+	for i := range s.groups {
+		for j, name := range [...]string{resFull, resEmpty, resPending} {
+			r.Busy[name] = max(r.Busy[name], min(s.groups[i].shared[j].busy/t, 1))
 		}
+	}
+	r.Busy[resShared] = min(s.counts.busy/t, 1)
+	made := 0.0
+	for i := range s.locks {
+		m := &s.locks[i]
 		r.Busy[resLock] = max(r.Busy[resLock], min(m.busy/t, 1))
 		made += float64(m.made)
 	}
 	r.Busy[resZone] = min(s.zone.busy/t, 1)
-	r.Busy[resWorker] = min(s.workerBusy/t/float64(len(s.workers)), 1)
+	r.Busy[resWorker] = min(s.workerBusy/t, 1)
 	r.InFlight = s.area / t * (s.sheaf*objectSize + pageBytes)
 	// Of each P: main, spare, RCU and reserve sheaf; the objects of a filled
 	// spare are among those that the simulation counts, half of it on average.

@@ -8,15 +8,22 @@ import (
 // Design is what the simulation can vary of the allocator's design. The zero
 // value of a field means what the code does.
 type Design struct {
-	Name      string  `json:"name"`
-	Depot     int     `json:"depot_sheaves"` // bound of the depot; 0: 4 MiB of objects
-	DepotPerP int     `json:"depot_per_p"`   // added to it for each P
-	Workers   int     `json:"workers"`       // reclaim goroutines; 0: one
-	Shards    int     `json:"shards"`        // of stacks, slab lock and shared words; 0: one
-	WakeNow   bool    `json:"wake_now"`      // the worker gets a processor when its pace is over
-	WorkNs    float64 `json:"work_ns"`       // the program's own time per object
-	Soft      bool    `json:"soft_bound"`    // the worker fills the depot beyond its bound rather than wait for the slab lock
-	Recheck   bool    `json:"recheck"`       // a P that waited for the slab lock to refill checks the depot first
+	Name    string  `json:"name"`
+	Depot   int     `json:"depot_sheaves"` // bound of the depot; 0: 4 MiB of objects and what misses add
+	Groups  int     `json:"groups"`        // of stacks; 0: one for each 16 Ps
+	Locks   int     `json:"slab_locks"`    // 0: one
+	Outside float64 `json:"outside"`       // share of the slab lock's work that is done without it
+	NoHelp  bool    `json:"no_help"`       // FreeRCU hands nothing over: the service does all
+	WakeNow bool    `json:"wake_now"`      // the service gets a processor as soon as it wants one
+	WorkNs  float64 `json:"work_ns"`       // the program's own time per object
+	Recheck bool    `json:"recheck"`       // a P that waited for the slab lock to refill checks the depot first
+}
+
+func (d *Design) groups(ps int) int {
+	if d.Groups > 0 {
+		return min(d.Groups, ps)
+	}
+	return (ps + groupPs - 1) / groupPs
 }
 
 // Load is one simulation.
@@ -54,12 +61,13 @@ const (
 	resLock    = "slab lock"
 	resRefill  = "refill from slabs"
 	resZone    = "page zone"
-	resWorker  = "reclaim worker"
+	resWorker  = "service"
+	resHelp    = "hand-over by FreeRCU"
 	resProc    = "processor taken"
 	resIPI     = "membarrier IPIs"
 )
 
-var resources = []string{resFull, resEmpty, resPending, resShared, resLock, resRefill, resZone, resWorker, resProc, resIPI}
+var resources = []string{resFull, resEmpty, resPending, resShared, resLock, resRefill, resZone, resWorker, resHelp, resProc, resIPI}
 
 // Kinds of events.
 type kind uint8
@@ -72,13 +80,18 @@ const (
 	evGetEmpty             // pop the next reserve
 	evShared               // cookie and counters
 	evPending              // push the closed sheaf
-	evCycle                // the cycle is over
+	evCycle                // the closed sheaf is pending
+	evStolen               // a full sheaf of another group is popped
+	evHelp                 // much is pending: hand over what is ripe
+	evHelped               // the helper has yielded
+	evNext                 // the cycle is over
+	evGrace                // a grace period is over that helpers asked for
 	evWoken                // a waiter of the lock is runnable
 	evGrab                 // and has a processor
-	evAwake                // the worker's sleep is over
+	evAwake                // the service's sleep is over
 	evPass                 // its grace period is over, or a sheaf is done
 	evFlushed              // kfree_bulk is over: unlock
-	evDrain                // the drain worker's sleep is over
+	evDrain                // a drain is due
 	evDrained
 )
 
@@ -89,11 +102,12 @@ type event struct {
 	kind kind
 }
 
-// task is a churner, a reclaim worker or the drain worker.
+// task is a churner, the service, its drains, or the driver of grace periods.
 type task struct {
 	id     int
 	worker bool
-	shard  int
+	group  int
+	lock   int
 	onP    bool
 	since  float64 // of its quantum
 	next   kind    // what to do once it has a processor
@@ -101,10 +115,11 @@ type task struct {
 	asked  float64 // when it began to wait for a processor
 	want   kind    // the end of the section that it waits for
 	lockAt float64 // since when
-	slept  bool    // worker: its pace is over
-	batch  int     // sheaves that the worker has left
+	slept  bool    // service: its pace is over
+	batch  int     // sheaves that the service has left
+	of     int     // the group of the sheaf in hand
 	stolen float64 // IPIs that it has paid for
-	active bool    // worker: sleeps or works
+	active bool    // sleeps or works
 }
 
 // line is a shared word or stack head: served in order of arrival.
@@ -117,15 +132,20 @@ type line struct {
 
 // mutex is a lock.Spin: barging, and direct handover to a starving waiter.
 type mutex struct {
-	held   bool
-	woken  bool  // a waiter is on its way
-	heir   *task // the lock is this waiter's, which is on its way
-	queue  []*task
-	since  float64
-	busy   float64
-	shared [4]line // full, empty, pending, cookie and counters
-	// Sheaves.
-	depot, pending, slabFree, made, atWorker, atPs int
+	held  bool
+	woken bool  // a waiter is on its way
+	heir  *task // the lock is this waiter's, which is on its way
+	queue []*task
+	since float64
+	busy  float64
+
+	slabFree, made int // sheaves' worth of objects
+}
+
+// group is the stacks of some Ps, with the sheaves on them.
+type group struct {
+	shared                          [3]line // full, empty, pending
+	depot, pending, collected, ripe int
 }
 
 type sim struct {
@@ -137,19 +157,28 @@ type sim struct {
 	heap    []event
 	runq    []*task
 	idle    int
-	shards  []mutex
+	locks   []mutex
+	groups  []group
+	counts  line // cookie and counters
 	zone    line
-	workers []*task
+	service *task
 	churn   []*task
 	drainer *task
-	cap     int // of a shard's depot
-	far     float64
-	sheaf   float64
-	flush   float64
-	refill  float64
-	fixed   float64 // of a cycle: compute
-	ipis    float64 // membarriers so far
-	check   func(*sim)
+	driver  *task // of the grace periods that helpers ask for
+	atPs    int   // sheaves, as is the next one
+	inHand  int   // the service's
+
+	bound, more, moreMost, misses int     // of the depots, in sheaves
+	overflow                      float64 // when a sheaf last found no room
+	graceOver                     bool    // of what is collected
+	vain                          int     // what was pending when a helper yielded in vain; 0: the last one did not
+	far                           float64
+	sheaf                         float64
+	flush                         float64
+	refill                        float64
+	fixed                         float64 // of a cycle: compute
+	ipis                          float64 // membarriers so far
+	check                         func(*sim)
 
 	// While measuring:
 	on                        bool
@@ -168,13 +197,13 @@ func simulateUntil(ctx context.Context, p *Params, l Load) Result { return newSi
 
 func newSim(p *Params, l Load) *sim {
 	s := &sim{p: p, l: l, rng: rand.New(rand.NewPCG(l.Seed, 1)), idle: l.Ps, lost: map[string]float64{}, sheaf: p.SheafCap}
-	n := max(l.Design.Shards, 1)
-	s.shards = make([]mutex, n)
-	depot := l.Design.Depot
-	if depot == 0 {
-		depot = int(depotSize / (p.SheafCap * objectSize))
+	s.groups = make([]group, l.Design.groups(l.Ps))
+	s.locks = make([]mutex, max(l.Design.Locks, 1))
+	if s.bound = l.Design.Depot; s.bound == 0 {
+		sheaf := p.SheafCap * objectSize
+		s.bound = max(int(depotSize/sheaf), 1)
+		s.moreMost = max(int(depotShare*float64(l.Ps)/sheaf)-s.bound, 0)
 	}
-	s.cap = max((depot+l.Design.DepotPerP*l.Ps)/n, 1)
 	s.far = 1
 	if l.Ps > 16 {
 		s.far = spread(p.assumed("line_far"), 1).of(l.Assume)
@@ -189,15 +218,15 @@ func newSim(p *Params, l Load) *sim {
 		s.fixed += s.sheaf * 4 / 128 * p.Line * s.far
 	}
 	for i := range l.Ps {
-		t := &task{id: i, shard: i % n}
+		t := &task{id: i, group: i * len(s.groups) / l.Ps}
+		t.lock = t.group % len(s.locks)
 		s.churn = append(s.churn, t)
-		s.shards[t.shard].atPs++
-		s.shards[t.shard].made++
+		s.atPs++
+		s.locks[t.lock].made++
 	}
-	for i := range max(l.Design.Workers, 1) {
-		s.workers = append(s.workers, &task{id: l.Ps + i, worker: true, shard: i % n})
-	}
-	s.drainer = &task{id: l.Ps + len(s.workers), worker: true}
+	s.service = &task{id: l.Ps, worker: true}
+	s.drainer = &task{id: l.Ps + 1, worker: true}
+	s.driver = &task{id: l.Ps + 2, worker: true}
 	return s
 }
 
@@ -233,33 +262,50 @@ func (s *sim) run(ctx context.Context) Result {
 
 // step does what an event says.
 func (s *sim) step(t *task, k kind) {
-	m := &s.shards[t.shard]
+	g, m := &s.groups[t.group], &s.locks[t.lock]
 	switch k {
 	case evFull:
-		s.op(t, resFull, evPutEmpty)
+		s.op(t, t.group, resFull, evPutEmpty)
 	case evPutEmpty: // the pop is done: was there one?
-		if m.depot == 0 {
+		if g.depot > 0 {
+			g.depot--
+			s.atPs++
+			s.op(t, t.group, resEmpty, evGetEmpty)
+		} else if of := s.neighbour(t.group); of >= 0 {
+			s.groups[of].depot--
+			s.atPs++
+			s.op(t, of, resFull, evStolen)
+		} else {
+			s.missed()
 			s.runs(t, evRefill, s.p.StackOp)
-			return
 		}
-		m.depot--
-		m.atPs++
-		s.op(t, resEmpty, evGetEmpty)
+	case evStolen:
+		s.op(t, t.group, resEmpty, evGetEmpty)
 	case evRefill:
 		s.lock(t, evTaken)
 	case evTaken:
 		s.unlock(m)
-		s.op(t, resEmpty, evGetEmpty)
+		s.op(t, t.group, resEmpty, evGetEmpty)
 	case evGetEmpty:
-		s.op(t, resEmpty, evShared)
+		s.op(t, t.group, resEmpty, evShared)
 	case evShared:
-		s.op(t, resShared, evPending)
+		s.op(t, t.group, resShared, evPending)
 	case evPending:
-		s.op(t, resPending, evCycle)
+		s.op(t, t.group, resPending, evCycle)
 	case evCycle:
-		m.atPs--
-		m.pending++
+		s.atPs--
+		g.pending++
 		s.cycle(t)
+	case evHelp:
+		s.help(t, true)
+	case evHelped:
+		s.help(t, false)
+	case evNext:
+		s.next(t)
+	case evGrace:
+		s.graceOver = true
+		s.driver.active = false
+		s.release(t)
 	case evWoken:
 		s.ready(t, evGrab, 0)
 	case evGrab:
@@ -268,13 +314,13 @@ func (s *sim) step(t *task, k kind) {
 		t.slept = true
 		s.ready(t, evPass, 0)
 	case evPass:
-		s.pass(t, m)
+		s.pass(t)
 	case evFlushed:
 		s.unlock(m)
 		m.slabFree++
-		m.atWorker--
+		s.inHand--
 		s.bulk++
-		s.op(t, resEmpty, evPass)
+		s.op(t, t.of, resEmpty, evPass)
 	case evDrain:
 		s.ready(t, evDrained, s.drainCost())
 		s.ipis += 2
@@ -284,16 +330,22 @@ func (s *sim) step(t *task, k kind) {
 	}
 }
 
-// cycle ends a P's cycle and begins the next one.
+// cycle is the end of a P's cycle: much may be pending.
 func (s *sim) cycle(t *task) {
 	s.cycles++
-	for _, w := range s.workers {
-		if !w.active && w.shard == t.shard {
-			w.active = true
-			s.at(s.now+s.p.Pace, w, evAwake)
-			break
-		}
+	if w := s.service; !w.active && s.waitingSheaves()*s.sheaf*objectSize >= gatherBytes {
+		w.active = true
+		s.at(s.now+s.p.Pace, w, evAwake)
 	}
+	if !s.l.Design.NoHelp && s.waitingSheaves()*s.sheaf*objectSize >= helpOwn {
+		s.runs(t, evHelp, 0)
+		return
+	}
+	s.next(t)
+}
+
+// next begins a P's next cycle.
+func (s *sim) next(t *task) {
 	d := s.fixed
 	if steal := (s.ipis - t.stolen) * s.p.IPISteal; steal > 0 {
 		// All of it, but no more than the time there was.
@@ -305,49 +357,18 @@ func (s *sim) cycle(t *task) {
 	s.runs(t, evFull, d)
 }
 
-// pass is a worker's next step: a grace period, one sheaf, or the end.
-func (s *sim) pass(t *task, m *mutex) {
-	if t.batch == 0 {
-		switch {
-		case m.pending == 0:
-			t.active, t.slept = false, false
-			s.release(t)
-		case t.slept:
-			t.slept = false
-			t.batch = m.pending
-			m.atWorker += m.pending
-			m.pending = 0
-			s.gps++
-			s.ipis++
-			s.runs(t, evPass, s.gracePeriod())
-		default:
-			s.release(t)
-			s.at(s.now+s.p.Pace, t, evAwake)
-		}
-		return
-	}
-	t.batch--
-	if m.depot < s.cap || s.l.Design.Soft && m.held {
-		m.depot++
-		m.atWorker--
-		s.reused++
-		s.op(t, resFull, evPass)
-		return
-	}
-	s.lock(t, evFlushed)
-}
-
 func (s *sim) gracePeriod() float64 { return s.p.GracePeriod(s.l.Ps).of(s.l.Assume) }
 
 func (s *sim) drainCost() float64 { return s.p.Drain(s.l.Ps).of(s.l.Assume) }
 
-// op is one operation on a shared word, done with the processor held.
-func (s *sim) op(t *task, what string, next kind) {
-	m := &s.shards[t.shard]
-	i := map[string]int{resFull: 0, resEmpty: 1, resPending: 2, resShared: 3}[what]
-	l := &m.shared[i]
+// op is one operation on a shared word of a group, done with the processor held.
+func (s *sim) op(t *task, group int, what string, next kind) {
+	l := &s.counts
+	if i, of := map[string]int{resFull: 0, resEmpty: 1, resPending: 2}[what]; of {
+		l = &s.groups[group].shared[i]
+	}
 	alone := s.p.StackOp
-	if t.worker && what == resFull {
+	if t == s.service && what == resFull {
 		alone = s.p.Handover
 	}
 	wait := max(l.free-s.now, 0)
