@@ -30,6 +30,8 @@ func (b *bridge) Wait(c pages.Source, order int, need int64, try func() bool) bo
 	return (*Allocator)(b).wait(c, order, need, try)
 }
 func (b *bridge) RanLow(bytes int64, maySleep bool) { (*Allocator)(b).ranLow(bytes, maySleep) }
+func (b *bridge) Charge(bytes int64) bool           { return (*Allocator)(b).charge(bytes) }
+func (b *bridge) Uncharge(bytes int64)              { (*Allocator)(b).uncharge(bytes) }
 func (b *bridge) MightAlloc(flags uint32)           { (*Allocator)(b).mightAlloc(gfp.Flags(flags)) }
 func (b *bridge) MightReclaim()                     { (*Allocator)(b).mightReclaim() }
 func (b *bridge) Closed() bool                      { return b.closed.Load() } // ord:gate

@@ -72,6 +72,7 @@ func (a *Allocator) Close() error {
 	a.collectLocked()
 	a.lockMerged()
 	used := int64(a.core.Added.Load()) - a.zone.freePages.Load() - 1 // ord:frontier,zone
+	used += a.zone.charged.Load() / Size                             // ord:zone
 	a.closed.Store(used == 0)                                        // under the lock: no block leaves the buddy any more; ord:gate
 	a.zone.lock.UnlockIRQ()
 	if used != 0 {

@@ -45,7 +45,7 @@ type Stats struct {
 	Resident int64 // populated: has memory, counts towards Limit
 	Peak     int64 // highest Resident
 	Metadata int64 // populated metadata
-	InUse    int64 // handed out
+	InUse    int64 // handed out, with the pages of package slab's guarded objects
 
 	Free          int64 // in the buddy, with or without memory
 	FreePopulated int64 // in the buddy, with memory
@@ -112,7 +112,7 @@ func (a *Allocator) Stats() Stats { // ord:stat
 	s.OnLists = listed * Size
 	s.Deferred = max(a.deferredPages.Load(), 0) * Size
 	all := int64(a.core.Added.Load()) - 1 - z.transit.Load()
-	s.InUse = max(all*Size-s.Free-s.OnLists-s.Deferred, 0)
+	s.InUse = max(all*Size-s.Free-s.OnLists-s.Deferred, 0) + z.charged.Load()
 	for o := range s.FreeBlocks {
 		s.FreeBlocks[o] = z.blocks[o].Load()
 	}

@@ -39,7 +39,7 @@ import (
 //
 // Identities, at every release of the lock:
 //
-//	resident  = metadata + Size × populated pages
+//	resident  = metadata + Size × populated pages + charged
 //	freePages = Σ pages of the blocks on lists
 //	freePop   = Σ populated pages of the blocks on lists
 //	resident ≤ limit, when there is one
@@ -52,6 +52,7 @@ type zone struct {
 	resident  atomic.Int64 // bytes charged
 	peak      atomic.Int64
 	metadata  atomic.Int64 // bytes
+	charged   atomic.Int64 // bytes outside of the range: see charge.go
 	freePages atomic.Int64
 	freePop   atomic.Int64
 	transit   atomic.Int64 // pages being discarded

@@ -40,10 +40,17 @@ func (s *smallMaps) join(a *page.Allocator) *slab.Heap {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.maps == 0 {
-		s.heap = slab.NewHeap(a, slab.FineClasses(), slab.HeapName("small-maps"))
+		s.heap = newHeap(a, "small-maps")
 	}
 	s.maps++
 	return s.heap
+}
+
+// newHeap makes a heap for what maps refer to by its offset.
+func newHeap(a *page.Allocator, name string) *slab.Heap {
+	h := slab.NewHeap(a, slab.FineClasses(), slab.HeapName(name))
+	pages.Unguarded(h)
+	return h
 }
 
 // leave is called for a map that is closed.
@@ -69,11 +76,11 @@ func (x *core) openHeap(size int) error {
 		x.small = smallMapsOf(pages.CoreOf(x.pages))
 		x.heap = x.small.join(x.pages)
 	} else {
-		x.heap = slab.NewHeap(x.pages, slab.FineClasses(), slab.HeapName(x.label))
+		x.heap = newHeap(x.pages, x.label)
 	}
 	x.tables = x.heap
 	if x.owned() {
-		x.tables = slab.NewHeap(x.pages, slab.FineClasses(), slab.HeapName(x.label+"-table"))
+		x.tables = newHeap(x.pages, x.label+"-table")
 		sizes, tables := sizes[2:], sizes[:2]
 		return x.prepare(x.tables.Prepare(tables...), x.heap.Prepare(sizes...))
 	}

@@ -27,10 +27,12 @@ import (
 //go:noinline
 func (c *cache) allocSlow(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
 	if p == nil {
-		p = c.allocFurther(f)
+		if p = c.sampleAlloc(f); p == nil {
+			p = c.allocFurther(f)
+		}
 	}
 	if f&gfp.Zero != 0 && p != nil && !race.Enabled { // raceAlloc clears it
-		clear(unsafe.Slice((*byte)(p), c.size))
+		clear(unsafe.Slice((*byte)(p), c.exact))
 	}
 	return p
 }

@@ -32,6 +32,7 @@ type cache struct {
 	id        uint32      // pages.Meta.Owner of its slabs
 	small     *smallPages // the allocator's
 	keepEmpty int         // slabs
+	exact     uintptr     // bytes of an object that are its user's; size is that, rounded up
 	youngMost int64       // bytes of slabs: a cache with less is young
 	// thriftyMost is youngMost, or more for a class of a Heap: with less, new sheaves
 	// are small.
@@ -72,6 +73,7 @@ type cache struct {
 	closed         atomic.Bool
 	discarded      bool   // by close's caller: what is still allocated is free
 	poison         poison // empty in plain builds
+	sample         sampled
 	profile        heapprof.Profile
 	stats          counters
 
@@ -91,6 +93,8 @@ type config struct {
 	sheaf    int
 	hook     func([]uint32)
 	fine     bool // it is one of many size classes
+
+	unguarded bool // see pages.Unguarded
 }
 
 // Option is a setting of NewCache.
@@ -138,6 +142,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	if cfg.pages == nil {
 		cfg.pages = page.Default()
 	}
+	c.exact = max(size, 1)
 	c.geometry = cut(max((size+unit-1)&^(unit-1), unit))
 	c.pages = cfg.pages
 	c.core = pages.CoreOf(cfg.pages)
@@ -181,6 +186,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	}
 	c.id = lastID.Add(1) // ord:hint
 	c.poison.cacheMade(c, size)
+	c.sampleMade(c.onReclaim != nil || cfg.unguarded) // the hook deals in offsets
 	c.pages.AddReclaimer(c)
 	c.register()
 	return nil
@@ -227,6 +233,8 @@ func (c *cache) close() error {
 	left := c.slabs.inuse
 	c.mu.UnlockIRQ()
 	left += c.poison.leaks()
+	guarded, _, _ := c.samplesOut()
+	left += guarded
 	sheaves, held, made := c.openSheaves(true)
 	if left > 0 || sheaves > 0 {
 		return &LeakError{
@@ -248,7 +256,7 @@ func (c *cache) firstLeak() unsafe.Pointer {
 			return p
 		}
 	}
-	return nil
+	return c.firstSample()
 }
 
 // leakAmong is firstLeak of the pages from..to.

@@ -10,6 +10,7 @@ import (
 const canDiscard = !race.Enabled && !poisonOn
 
 func init() {
+	pages.Unguarded = func(heap any) { heap.(*Heap).never = true }
 	pages.DiscardHeap = func(heap any) error { return heap.(*Heap).discard() }
 }
 

@@ -143,6 +143,9 @@
 // then two owners may have the object: one hand-over of the service in 32 is checked
 // against the bitmap. After a panic over misuse the cache must not be used any more.
 //
+// [SampleGuards] has a few objects of a plain build lie in pages of their own, which
+// fault after the free; guard.go says how, and why the fast paths pay nothing.
+//
 // Builds with -tags poison (or -asan) detect all of it at once, and also writes to
 // freed objects and next to objects; poison_on.go says how. Reports go to standard
 // error, or where [SetReporter] sends them; [Describe] says what is known of an

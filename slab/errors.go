@@ -61,12 +61,14 @@ func (e *LeakError) Error() string {
 	return text
 }
 
-// badFree panics over a pointer that the range check refused; nil is no error.
+// badFree is called for a pointer that the range check refused. It frees one that
+// SampleGuards gave a page of its own, and panics over others; nil is no error.
 //
 //go:noinline
 func (c *cache) badFree(p unsafe.Pointer, op string) {
 	switch {
 	case p == nil:
+	case c.sampleFree(p, op):
 	case uint64(uintptr(p)-uintptr(c.base))>>unitShift < c.units:
 		panic(c.misaligned(p, op))
 	default:

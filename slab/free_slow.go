@@ -104,13 +104,13 @@ func (c *cache) freeBulk(ps []unsafe.Pointer) {
 		c.poison.freedBulk(ps)
 		return
 	}
-	for _, p := range ps { // not pinned: bad ones panic
+	for _, p := range ps { // not pinned: bad ones panic, and guarded ones are freed
 		if c.unitOf(p) >= c.units {
 			c.badFree(p, "FreeBulk")
 		}
 	}
 	for i := 0; i < len(ps); {
-		if ps[i] == nil { // skipped while not pinned: there may be many
+		if c.unitOf(ps[i]) >= c.units { // nil, or guarded; skipped while not pinned: there may be many
 			i++
 			continue
 		}
@@ -121,8 +121,12 @@ func (c *cache) freeBulk(ps []unsafe.Pointer) {
 			i++
 			continue
 		}
-		for m.n < m.cap && i < len(ps) && ps[i] != nil {
-			m.obj[m.n] = uint32(c.unitOf(ps[i]))
+		for m.n < m.cap && i < len(ps) {
+			u := c.unitOf(ps[i])
+			if u >= c.units {
+				break
+			}
+			m.obj[m.n] = uint32(u)
 			m.n++
 			i++
 		}

@@ -54,6 +54,7 @@ type Heap struct {
 	core  *pages.Core // of pages
 	mu    lock.Mutex  // making a class, and closing
 	fine  bool
+	never bool                                                      // no object is guarded: see pages.Unguarded
 	name  string                                                    // in statistics
 	class [fineClasses + classes - coarseLess]atomic.Pointer[cache] // by size class
 	asked [2]atomic.Uint64                                          // size classes that are being made for a gfp.NoLocks request, a bit each
@@ -136,7 +137,7 @@ func (h *Heap) makeClass(i int) (*cache, error) {
 	}
 	size := h.sizeOfClass(i)
 	c := &cache{owner: h.name}
-	if err := c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages), func(c *config) { c.fine = h.fine }}); err != nil {
+	if err := c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages), func(c *config) { c.fine, c.unguarded = h.fine, h.never }}); err != nil {
 		return nil, err
 	}
 	h.owner.add(c)
@@ -222,11 +223,15 @@ func (h *Heap) cacheOf(p unsafe.Pointer, op string) *cache {
 	return h.foreign(p, op)
 }
 
-// foreign refuses a pointer that is not an object of a cache of the Heap.
+// foreign refuses a pointer that is not an object of a cache of the Heap. It returns
+// the cache of one that lies outside of the range because it is guarded.
 //
 //go:noinline
 func (h *Heap) foreign(p unsafe.Pointer, op string) *cache {
 	h.mustBeOpen()
+	if c := sampledOwner(p); c != nil && h.owns(c) {
+		return c
+	}
 	if poisonOn {
 		poisonForeign(p, op)
 	}

@@ -45,9 +45,7 @@ type guardSlot struct {
 	p     unsafe.Pointer // the object; nil until first used
 	owner atomic.Pointer[cache]
 
-	name, allocText, freeText  atomic.Pointer[string]
-	allocG, freeG, begin, size atomic.Uint64
-	how                        atomic.Uint32 // 0 allocated, 1 freed, 2 freed by FreeRCU
+	*faultInfo // immutable
 }
 
 var guards = newGuards()
@@ -91,6 +89,11 @@ func newGuards() *guardPool {
 	pages.AddRange(mem, guardSlots*2*g.page)
 	g.mem, g.base, g.every = mem, uintptr(mem), uint64(every)
 	g.slots = make([]guardSlot, guardSlots)
+	info := make([]faultInfo, guardSlots)
+	for i := range info {
+		g.slots[i].faultInfo = &info[i]
+	}
+	faultRange.base, faultRange.page, faultRange.info = g.base, g.page, info
 	g.free = make([]uint32, guardSlots)
 	for i := range g.free {
 		g.free[i] = uint32(i)
@@ -287,13 +290,8 @@ func (c *poison) guardFree(p unsafe.Pointer, op string, to uint32) bool {
 	}
 	st, pin := s.lock()
 	if s.p != p || s.owner.Load() != c.cache || st != stAllocated {
-		what, text := "double-free", "double free of %p in cache %s"
-		switch {
-		case s.p == nil || s.owner.Load() != c.cache:
-			what, text = "invalid-free", "foreign free of %p in cache %s: not an object of this cache"
-		case s.p != p:
-			what, text = "invalid-free", "free of %p in cache %s: inside an object, not the start of an object"
-		}
+		known := s.p != nil && s.owner.Load() == c.cache
+		what, text := guardMisuse(known, s.p == p)
 		s.unlock(st, pin)
 		c.reportMisuse(what, op, p, by)
 		if uintptr(p)%unit != 0 {
@@ -388,5 +386,5 @@ func (s *guardSlot) describe(p unsafe.Pointer) string {
 	if obj == nil {
 		return "\nThe address is in a guard page next to which there was no object yet.\n"
 	}
-	return o.history(st) + c.poison.located(p, obj, uintptr(o.asked), st) + "It is a guarded object: its page is its own.\n"
+	return o.history(st) + c.poison.located(p, obj, uintptr(o.asked), st) + guardedText
 }

@@ -76,17 +76,11 @@ func poisonLink(unsafe.Pointer, string, string) {}
 // it, pitch bytes in all.
 func slotOf(size uintptr) (lead, pitch uintptr) { return 0, size }
 
-// SetReporter has fn called with every report of a `-tags poison` build, which
-// is otherwise written to standard error, until restore is called. Other builds
-// make no reports. fn must only keep the text: it may be called in any context
-// and under the package's locks.
-func SetReporter(fn func(report string)) (restore func()) { return func() {} }
-
-// Describe returns what a `-tags poison` build knows of the object that p
-// points into or next to: cache, state, who allocated and who freed it. Other
-// builds know nothing and return "".
+// Describe returns what is known of the object that p points into or next to: cache,
+// state, who allocated and who freed it. It knows the objects that [SampleGuards]
+// watches, and in a build with -tags poison all. Of others it returns "".
 //
 // Context: any.
 //
 // Linux: mem_dump_obj.
-func Describe(p unsafe.Pointer) string { return "" }
+func Describe(p unsafe.Pointer) string { return describeGuarded(p) }

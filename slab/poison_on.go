@@ -11,7 +11,6 @@ import (
 	"quiesce/gfp"
 	"quiesce/internal/sys"
 	"quiesce/page"
-	"quiesce/preempt"
 )
 
 // With -tags poison (and with -asan) every object is tracked and its memory is
@@ -81,7 +80,7 @@ type slabInfo struct{ objects []object }
 
 // object is what is known of one object. state protects everything.
 type object struct {
-	state       atomic.Uint32
+	lockedState
 	asked       uint32 // bytes asked for
 	alloc, free track
 }
@@ -92,7 +91,6 @@ const (
 	stAllocated
 	stPending
 	stQuarantined
-	stBusy
 )
 
 // track records who did something to an object.
@@ -102,13 +100,12 @@ type track struct {
 	rcu   bool   // by FreeRCU
 }
 
-// The bytes. As an address each of them, repeated, faults on amd64 and arm64.
+// The bytes, with byteZone. As an address each of them, repeated, faults on amd64 and arm64.
 const (
 	byteFresh      = 0xf5 // never allocated
 	byteNew        = 0xc5 // allocated and not written
 	byteQuarantine = 0xfb // freed, in quarantine
 	byteFree       = 0xfd // freed, may be allocated
-	byteZone       = 0xfa // red zone between objects
 	bytePad        = 0xfc // red zone beyond the size asked for
 )
 
@@ -137,24 +134,6 @@ func (c *poison) cacheMade(of *cache, asked uintptr) {
 
 // cacheClosed forgets a cache that was closed without leaks.
 func (c *poison) cacheClosed() { registry.Delete(c.id) }
-
-// lock locks the object, pinned.
-func (o *object) lock() (state uint32, p preempt.Pinned) {
-	p = preempt.Disable()
-	for i := 0; ; i++ {
-		state = o.state.Load()
-		if state != stBusy && o.state.CompareAndSwap(state, stBusy) {
-			return state, p
-		}
-		sys.Relax(i)
-	}
-}
-
-// unlock unlocks the object in its new state.
-func (o *object) unlock(state uint32, p preempt.Pinned) {
-	o.state.Store(state)
-	p.Enable()
-}
 
 // info returns what is known of the slab that begins at page head, or nil if
 // nothing is.

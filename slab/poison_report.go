@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"unsafe"
 
 	"quiesce/internal/report"
@@ -18,34 +17,8 @@ import (
 // access and its stack, who allocated and who freed the object, where in it the
 // address is, and the bytes around it.
 
-const rule = "==================================================================\n"
-
 // bytesKey explains the bytes of a dump.
 const bytesKey = "fa fc red zone, fb in quarantine, fd free, f5 never allocated, c5 never written"
-
-var reporter atomic.Pointer[func(string)]
-
-// SetReporter has fn called with every report of a `-tags poison` build, which
-// is otherwise written to standard error, until restore is called. Other builds
-// make no reports. fn must only keep the text: it may be called in any context
-// and under the package's locks.
-func SetReporter(fn func(report string)) (restore func()) {
-	old := reporter.Swap(&fn)
-	return func() { reporter.Store(old) }
-}
-
-// writeReport writes a report out. Without a reporter that may be the end of the
-// program. The builtin print works while pinned, where os.Stderr does not.
-func writeReport(body string) {
-	text := rule + body + rule
-	if fn := reporter.Load(); fn != nil {
-		(*fn)(text)
-		return
-	}
-	print(text)
-	headline, _, _ := strings.Cut(body, "\n")
-	report.Untaken("slab", headline)
-}
 
 // reportFound writes what examine found. Each finding counts twice, as in the
 // kernel: found, and restored.
@@ -65,14 +38,14 @@ func (c *poison) report(what string) {
 
 // reportHeader begins a report: headline, what was done, and the stack.
 func reportHeader(kind, what string, by track) string {
-	return fmt.Sprintf("BUG: quiesce: %s in %s\n%s by goroutine %d:\n%s", kind, by.caller(), what, by.g, *stackOf(by.stack).render())
+	return headline(kind, by.caller()) + eventText(what, by.g, *stackOf(by.stack).render())
 }
 
 // history says who allocated the object and who freed it.
 func (o *object) history(state uint32) string {
 	var b strings.Builder
 	event := func(what string, t track) {
-		fmt.Fprintf(&b, "\n%s by goroutine %d:\n%s", what, t.g, *stackOf(t.stack).render())
+		b.WriteString("\n" + eventText(what, t.g, *stackOf(t.stack).render()))
 	}
 	if o.alloc.g != 0 {
 		event("Allocated", o.alloc)
@@ -82,9 +55,9 @@ func (o *object) history(state uint32) string {
 	case !o.free.rcu:
 		event("Freed", o.free)
 	case state == stPending:
-		event("Its grace period has not ended. Given to FreeRCU", o.free)
+		event(pendingText, o.free)
 	default:
-		event("Its grace period has ended and it was freed. Given to FreeRCU", o.free)
+		event(reclaimedText, o.free)
 	}
 	return b.String()
 }
@@ -95,16 +68,7 @@ var stateNames = map[uint32]string{
 
 // located says where the address is relative to the object.
 func (c *poison) located(addr, p unsafe.Pointer, size uintptr, state uint32) string {
-	d := int64(uintptr(addr)) - int64(uintptr(p))
-	at := fmt.Sprintf("%d bytes inside of", d)
-	switch {
-	case d < 0:
-		at = fmt.Sprintf("%d bytes before", -d)
-	case d >= int64(size):
-		at = fmt.Sprintf("%d bytes after", d-int64(size))
-	}
-	return fmt.Sprintf("\nThe buggy address is located %s\n%s %d-byte object [%#x, %#x) of cache %s\n",
-		at, stateNames[state], size, uintptr(p), uintptr(p)+size, c.name)
+	return locatedText(uintptr(addr), uintptr(p), size, stateNames[state], c.name)
 }
 
 // dump shows the bytes around addr, 16 to a line, within [lo, hi). Without
@@ -183,9 +147,9 @@ func describeAddr(p unsafe.Pointer) string {
 	return text
 }
 
-// Describe returns what a `-tags poison` build knows of the object that p
-// points into or next to: cache, state, who allocated and who freed it. Other
-// builds know nothing and return "".
+// Describe returns what is known of the object that p points into or next to: cache,
+// state, who allocated and who freed it. It knows the objects that [SampleGuards]
+// watches, and in a build with -tags poison all. Of others it returns "".
 //
 // Context: any.
 //
@@ -358,50 +322,4 @@ func (c *poison) leaks() (guarded int) {
 	}
 	writeReport(b.String())
 	return guarded
-}
-
-// fill and differs touch memory that no user owns, which the race detector need
-// not see. They are loops of plain accesses, because the runtime's functions
-// (copy, clear, bytes.Equal) report what they do to the detector themselves,
-// wherever they are called.
-
-// fill writes b to n bytes.
-//
-//go:norace
-//go:nosplit
-func fill(p unsafe.Pointer, n uintptr, b byte) {
-	word := uint64(b) * 0x0101010101010101
-	i := uintptr(0)
-	for ; i < n && (uintptr(p)+i)&7 != 0; i++ {
-		*(*byte)(unsafe.Add(p, i)) = b
-	}
-	for ; i+8 <= n; i += 8 {
-		*(*uint64)(unsafe.Add(p, i)) = word
-	}
-	for ; i < n; i++ {
-		*(*byte)(unsafe.Add(p, i)) = b
-	}
-}
-
-// differs returns the first and the last byte of n that are not b, or -1.
-//
-//go:norace
-//go:nosplit
-func differs(p unsafe.Pointer, n uintptr, b byte) (first, last int) {
-	word := uint64(b) * 0x0101010101010101
-	first, last = -1, -1
-	for i := uintptr(0); i < n; {
-		if (uintptr(p)+i)&7 == 0 && i+8 <= n && *(*uint64)(unsafe.Add(p, i)) == word {
-			i += 8
-			continue
-		}
-		if *(*byte)(unsafe.Add(p, i)) != b {
-			if first < 0 {
-				first = int(i)
-			}
-			last = int(i)
-		}
-		i++
-	}
-	return first, last
 }

@@ -3,12 +3,8 @@
 package slab
 
 import (
-	"fmt"
-	"path/filepath"
-	"reflect"
 	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"quiesce/internal/sys"
@@ -112,47 +108,15 @@ func (s *trace) render() *string {
 	if t := s.text.Load(); t != nil {
 		return t
 	}
-	frames := s.frames()
-	var b strings.Builder
-	for i, f := range frames {
-		if i+1 < len(frames) && internal(f) && internal(frames[i+1]) {
-			continue // only the last of this package's, which the user called
-		}
-		fmt.Fprintf(&b, "  %s\n      %s:%d\n", f.Function, f.File, f.Line)
-	}
-	t := b.String()
+	t := renderStack(s.pcs)
 	s.text.Store(&t)
 	return &t
-}
-
-func (s *trace) frames() (all []runtime.Frame) {
-	frames := runtime.CallersFrames(s.pcs)
-	for {
-		f, more := frames.Next()
-		if f.Function != "" && f.Function != "runtime.goexit" {
-			all = append(all, f)
-		}
-		if !more {
-			return all
-		}
-	}
 }
 
 // caller is the function that called this package.
 func (t track) caller() string {
 	if s := stackOf(t.stack); s != nil {
-		for _, f := range s.frames() {
-			if !internal(f) {
-				return f.Function
-			}
-		}
+		return userOf(s.pcs)
 	}
-	return "package slab" // a worker
-}
-
-var thisPackage = reflect.TypeFor[cache]().PkgPath() + "."
-
-// internal reports whether a frame is of this package, tests aside.
-func internal(f runtime.Frame) bool {
-	return strings.HasPrefix(f.Function, thisPackage) && !strings.HasSuffix(filepath.Base(f.File), "_test.go")
+	return userOf(nil)
 }

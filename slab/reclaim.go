@@ -36,7 +36,7 @@ type batch struct {
 
 // hasWork reports whether there is something to reclaim.
 func (c *cache) hasWork() bool {
-	return c.anyOf(pendingOf) || c.unfinished.Load() || c.chain.Load() != 0 || c.overfull() || c.poison.pending() // ord:wake-reclaim
+	return c.anyOf(pendingOf) || c.unfinished.Load() || c.chain.Load() != 0 || c.overfull() || c.poison.pending() || c.samplesWait() // ord:wake-reclaim
 }
 
 // reclaimOnce waits for the grace periods of all that is pending now, and
@@ -104,6 +104,7 @@ func (c *cache) collectLocked() rcu.Cookie {
 	if c.poison.takePending() {
 		b.youngest = max(b.youngest, rcu.GetState()) // ord:cookie
 	}
+	b.youngest = max(b.youngest, c.collectSamplesLocked())
 	return b.youngest
 }
 
@@ -117,6 +118,7 @@ func (c *cache) finishLocked() (more bool) {
 	c.collected = batch{}
 	c.freeChainedLocked(slabs)
 	c.poison.gracePeriodEnded()
+	c.freeSamplesLocked()
 	c.memoryCame()
 	return c.chainRest != 0
 }

@@ -156,7 +156,7 @@ func (q *queue) empty() bool {
 //go:norace
 func claim(flag *atomic.Bool) bool {
 	race.Disable()
-	ok := !flag.Load() && flag.CompareAndSwap(false, true) // ord:wake-reclaim,wake-drain,wake-supply,wake-service
+	ok := !flag.Load() && flag.CompareAndSwap(false, true) // ord:wake-reclaim,wake-drain,wake-supply,wake-service,wake-guards
 	race.Enable()
 	return ok
 }
@@ -226,6 +226,15 @@ func (c *cache) sheafClosed() {
 	if helps && c.muchPending() {
 		c.help() // before it is offered, with what a helper leaves
 	}
+	c.reclaimSoon()
+}
+
+// reclaimSoon has the service look for the cache's work, as sheafClosed says.
+//
+// Context: any.
+//
+//go:norace
+func (c *cache) reclaimSoon() {
 	c.offerReclaim()
 	race.Disable()
 	now := service.pending.Load() >= gatherBytes || c.short() // ord:hint

@@ -59,15 +59,19 @@ type CacheStats struct {
 	Contentions   uint64 // waits for the lock of the slabs: [lock.Spin.Contentions]
 	Sheaves       int    // open ones of goroutines: see Sheaf
 	Held          int    // objects that they hold, in stock or to be freed after a grace period
+	Guarded       int    // of Out, those with pages of their own: see SampleGuards
 }
 
 func (c *cache) readStats() CacheStats {
 	c.mu.LockIRQ()
 	count, objects, out := c.slabs.count, c.slabs.objects, c.slabs.inuse
 	c.mu.UnlockIRQ()
-	out += c.poison.guardedOut()
+	guarded, retired, guardBytes := c.samplesOut()
+	objects += guarded
+	out += c.poison.guardedOut() + guarded
 	sheaves, held, _ := c.openSheaves(false)
 	cached, deferred := c.notLive()
+	deferred += retired
 	return CacheStats{
 		Name:          c.name,
 		ObjectSize:    int(c.size),
@@ -76,7 +80,7 @@ func (c *cache) readStats() CacheStats {
 		Slabs:         count,
 		Objects:       objects,
 		Out:           out,
-		Bytes:         c.held(),
+		Bytes:         c.held() + guardBytes,
 		Live:          max(out-cached-deferred-held, 0),
 		Cached:        cached,
 		Deferred:      deferred,
@@ -94,6 +98,7 @@ func (c *cache) readStats() CacheStats {
 		Contentions:   c.mu.Contentions(),
 		Sheaves:       sheaves,
 		Held:          held,
+		Guarded:       guarded,
 	}
 }
 

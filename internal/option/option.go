@@ -47,6 +47,8 @@ var Table = []Option{
 	{"prove_raw_lock_nesting", "0 or 1", "1", "0: a `lock.Spin` under a `lock.Raw` is no error, as where spin locks spin.", "all, with lockdep on: `lockdep`", isBool},
 	{"panic_on_report", "0 or 1", "0; in a test binary see what it does", "1: the first report that no reporter takes panics. 0: it does not. Neither, in a test binary: it ends the run, with status 1.", "all, with lockdep on: `lockdep`; `-tags poison`, `-asan`: `slab`", isBool},
 	{"guard", "count", "1000", "One allocation in so many gets a page of its own that faults after the free; 1: all, 0: none.", "`-tags poison`: `slab`", isCount},
+	{"guards", "count", "0", "One allocation in so many of those that leave their fast path gets a page of its own that faults after the free; 0: none.", "all but `-race`, `-asan` and `-tags poison`: `slab`", isCount},
+	{"report_faults", "0 or 1", "0", "1: with `guards`, an access that faults at such a page is reported with the stacks of allocation and free (Linux).", "all but `-race`, `-asan` and `-tags poison`: `slab`", isBool},
 	{"quarantine", "bytes", "1M", "Bytes of freed objects that each cache keeps from reuse; 0: none.", "`-tags poison`, `-asan`: `slab`", isBytes},
 	{"delay", delayForm, "5:50us", "How many in 1000 tagged operations are delayed, and for how long at most.", "`-tags delay`: all", isDelay},
 }

@@ -77,6 +77,12 @@ type Allocator interface {
 	// RanLow calls Reclaimers. Context: any; as gfp.Kernel if it may sleep.
 	RanLow(bytes int64, maySleep bool)
 
+	// Charge counts bytes of memory outside of the range against the limit, or
+	// returns false if there is no room. They are multiples of Size. Uncharge
+	// uncounts them. Context: task; not pinned.
+	Charge(bytes int64) bool
+	Uncharge(bytes int64)
+
 	// MightAlloc checks, while lockdep is on, what an allocation with these
 	// gfp.Flags may do, whether or not this one does it. It is for Alloc in
 	// builds with -tags lockdep, and for packages whose allocations end
@@ -141,6 +147,11 @@ var CoreOf func(allocator any) *Core
 // Close, and reports them as leaks. Package slab sets it when it is initialized.
 // Context: task; not pinned, not in a read-side section.
 var DiscardHeap func(heap any) error
+
+// Unguarded has a *slab.Heap return no guarded objects, because its user keeps the
+// objects' offsets. It is called before the Heap is used. Package slab sets it when it
+// is initialized. Context: task; not pinned.
+var Unguarded func(heap any)
 
 // Slab is what WalkSlabs shows: memory for so many objects of Pitch bytes each, of
 // which some are out, in use or cached or waiting for a grace period.

@@ -1,4 +1,4 @@
-//go:build poison && !asan
+//go:build !asan
 
 #include "textflag.h"
 

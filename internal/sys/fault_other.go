@@ -1,4 +1,4 @@
-//go:build (poison || asan) && (asan || !linux || !(amd64 || arm64))
+//go:build asan || !linux || !(amd64 || arm64)
 
 package sys
 

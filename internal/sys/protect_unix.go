@@ -1,4 +1,4 @@
-//go:build unix && (poison || asan)
+//go:build unix
 
 package sys
 

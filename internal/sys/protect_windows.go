@@ -1,5 +1,3 @@
-//go:build poison || asan
-
 package sys
 
 import (

@@ -1,5 +1,3 @@
-//go:build poison || asan
-
 package slab
 
 import (
@@ -9,26 +7,53 @@ import (
 	"quiesce/internal/sys"
 )
 
-// guardFault reports an access that faulted, on the signal stack of its
-// thread: see sys.OnFault. Go's own message and trace follow.
+// faultInfo is what the handler of faults reads of a guarded object. It is written
+// while the object's page is accessible, or by the one who has its lock, and so not
+// while an access to it may fault.
+type faultInfo struct {
+	name, allocText, freeText  atomic.Pointer[string]
+	allocG, freeG, begin, size atomic.Uint64
+	how                        atomic.Uint32 // 0 allocated, 1 freed, 2 freed by FreeRCU
+}
+
+// faultRange is where guarded objects lie: every second page from base on is that of
+// an object, and the others never have access rights. Immutable once OnFault is called.
+var faultRange struct {
+	base, page uintptr
+	info       []faultInfo // by page of an object
+}
+
+// nearestGuarded returns the number of the object that an address of the range is in
+// the page of, or else, in a guard page, of the nearer one on either side. An object
+// begins in the middle of its page at the earliest if it is small, or where it begins.
 //
 //go:nosplit
 //go:norace
-func guardFault(addr, pc uintptr, access int) {
-	g := guards
+func nearestGuarded(addr uintptr) uintptr {
+	g := &faultRange
 	off := addr - g.base
+	if addr < g.base { // the page before the first object's
+		off = 0
+	}
 	i := off / (2 * g.page)
-	// In a guard page: of the objects on either side, the nearer one. An
-	// object begins in the middle of its page at the earliest if it is small.
-	if off&(2*g.page-1) >= g.page && i+1 < uintptr(len(g.slots)) {
-		before, after := &g.slots[i], &g.slots[i+1]
+	if off&(2*g.page-1) >= g.page && i+1 < uintptr(len(g.info)) {
+		before, after := &g.info[i], &g.info[i+1]
 		toBefore := off & (g.page - 1)
 		begin := uintptr(now(&after.begin))
 		if begin != 0 && begin-addr < toBefore || now(&before.begin) == 0 {
 			i++
 		}
 	}
-	s := &g.slots[i]
+	return i
+}
+
+// guardFault reports an access that faulted, on the signal stack of its
+// thread: see sys.OnFault. Go's own message and trace follow.
+//
+//go:nosplit
+//go:norace
+func guardFault(addr, pc uintptr, access int) {
+	s := &faultRange.info[nearestGuarded(addr)]
 	begin, size, how := uintptr(now(&s.begin)), uintptr(now(&s.size)), *(*uint32)(unsafe.Pointer(&s.how))
 	sys.WriteRaw(rule)
 	switch {
