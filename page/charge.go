@@ -13,7 +13,7 @@ import "quiesce/gfp"
 func (a *Allocator) charge(bytes int64) bool {
 	a.findLimit()
 	for last := false; ; last = true {
-		a.zone.lock.LockIRQ()
+		a.lockMerged()
 		if a.closed.Load() || !a.roomLocked(bytes, gfp.NoWait) { // ord:gate
 			a.zone.lock.UnlockIRQ()
 			return false

@@ -54,7 +54,7 @@ func nearestGuarded(addr uintptr) uintptr {
 //go:norace
 func guardFault(addr, pc uintptr, access int) {
 	s := &faultRange.info[nearestGuarded(addr)]
-	begin, size, how := uintptr(now(&s.begin)), uintptr(now(&s.size)), *(*uint32)(unsafe.Pointer(&s.how))
+	begin, size, how := uintptr(now(&s.begin)), uintptr(now(&s.size)), *(*uint32)(unsafe.Pointer(&s.how)) // ord:fault-info
 	sys.WriteRaw(rule)
 	switch {
 	case begin == 0:

@@ -58,7 +58,7 @@ func (c *cache) sampleAlloc(f gfp.Flags) unsafe.Pointer {
 	s, at := &g.cells[i], g.pageOf(i)
 	by := rightNow()
 	p := at
-	if s.left = !s.left; !s.left { // a multiple of unit before the page's end
+	if g.sampled.Add(1)%2 != 0 { // a multiple of unit before the page's end; ord:stat
 		p = unsafe.Add(at, g.page-(c.exact+unit-1)&^(unit-1))
 	}
 	c.fillAround(g, at, p)

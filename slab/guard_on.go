@@ -52,7 +52,6 @@ type samplePool struct {
 type sampleCell struct {
 	lockedState
 	byRCU bool
-	left  bool           // the object begins where the page does
 	p     unsafe.Pointer // the object; nil until first used
 	size  uintptr        // of the object
 	owner *cache
@@ -204,7 +203,6 @@ func (g *samplePool) open(c *cache) (i uint32, ok bool) {
 		g.putBack(i, false)
 		return 0, false
 	}
-	g.sampled.Add(1) // ord:stat
 	return i, true
 }
 

@@ -29,6 +29,12 @@ type sigaction struct {
 
 var goSegv uintptr // Go's handler; read by onSegv
 
+// Used in assembly.
+var (
+	_ = &goSegv
+	_ = segv
+)
+
 var faults struct {
 	base, size uintptr // the addresses that report is called for
 	report     func(addr, pc uintptr, access int)
