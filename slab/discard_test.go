@@ -18,6 +18,7 @@ func TestADiscardedHeapGivesEverythingBack(t *testing.T) {
 	}
 	a := newPages(t, 0)
 	h := NewHeap(a, FineClasses())
+	pages.Unguarded(h)
 	for i := range 20_000 {
 		p := h.Kmalloc(1+i%3000, gfp.Kernel)
 		switch i % 7 {
@@ -39,6 +40,7 @@ func TestADiscardedHeapGivesEverythingBack(t *testing.T) {
 	testkit.Eventually(t, 10*time.Second, "the return of all pages", func() bool { return a.Stats().InUse == 0 })
 	// What comes after it finds clean pages.
 	h = NewHeap(a)
+	pages.Unguarded(h)
 	for range 20_000 {
 		if h.Kmalloc(64, gfp.Kernel) == nil {
 			t.Fatal("no memory")

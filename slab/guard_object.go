@@ -114,6 +114,9 @@ func (c *cache) sampleFree(p unsafe.Pointer, op string) bool {
 		what, text := guardMisuse(known, start)
 		writeReport(headline(what, userOf(by.pcs[:by.n])) +
 			eventText(fmt.Sprintf("%s of addr %#x", op, uintptr(p)), by.g, by.stack()) + g.describe(i, uintptr(p)))
+		if uintptr(p)%unit != 0 {
+			panic(c.misaligned(p, op))
+		}
 		panic(fmt.Sprintf("quiesce/slab: "+text, p, c.name))
 	}
 	s.free, s.byRCU = by, retire

@@ -5,8 +5,12 @@ package slab
 // pretendRCU makes an object look as if it had been given to FreeRCU.
 func pretendRCU(*cache, uint32) {}
 
-// withoutGuards keeps every object in slabs.
-func withoutGuards(...*cache) {}
+// withoutGuards keeps every object in slabs, for tests that deal in offsets.
+func withoutGuards(caches ...*cache) {
+	for _, c := range caches {
+		c.sampleMade(true)
+	}
+}
 
 // What the KUnit cases ask of poison builds.
 const (

@@ -143,7 +143,7 @@ const (
 var CoreOf func(allocator any) *Core
 
 // DiscardHeap closes a *slab.Heap whose every object is given up: no one uses any,
-// and they are not freed one by one. In builds that watch every object it is
+// and they are not freed one by one. It is Unguarded. In builds that watch every object it is
 // Close, and reports them as leaks. Package slab sets it when it is initialized.
 // Context: task; not pinned, not in a read-side section.
 var DiscardHeap func(heap any) error
