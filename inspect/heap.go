@@ -3,10 +3,7 @@ package inspect
 import (
 	"io"
 	"os"
-	"reflect"
 	"runtime"
-	"strings"
-	"sync"
 	"time"
 
 	"quiesce/internal/heapprof"
@@ -55,7 +52,7 @@ func WriteHeapProfile(w io.Writer) error {
 			if u.Site == nil {
 				p.add(p.pseudo("[not sampled]"), values, labels)
 			} else {
-				p.add(p.stack(u.Site.PCs), values, labels)
+				p.add(p.stack(u.Site), values, labels)
 			}
 		}
 	}
@@ -65,27 +62,6 @@ func WriteHeapProfile(w io.Writer) error {
 		}
 	}
 	return p.write(w)
-}
-
-// ours are the packages whose frames a profile leaves out where they are innermost.
-var ours = sync.OnceValue(func() (prefixes []string) {
-	module, _ := strings.CutSuffix(reflect.TypeFor[State]().PkgPath(), "inspect")
-	for _, pkg := range []string{"cache", "internal/", "lpm", "page", "rcu", "rcuhash", "rculist", "slab"} {
-		if !strings.HasSuffix(pkg, "/") {
-			pkg += "."
-		}
-		prefixes = append(prefixes, module+pkg)
-	}
-	return append(prefixes, "runtime.")
-})
-
-func isOurs(function string) bool {
-	for _, p := range ours() {
-		if strings.HasPrefix(function, p) {
-			return true
-		}
-	}
-	return false
 }
 
 // profile collects what the message Profile of pprof's profile.proto has.
@@ -117,25 +93,10 @@ func (p *profile) str(s string) int64 {
 
 // stack returns the locations of a stack, innermost first, from the frame on that
 // called this library.
-func (p *profile) stack(pcs []uintptr) (ids []uint64) {
-	if len(pcs) == 0 {
+func (p *profile) stack(s *heapprof.Site) (ids []uint64) {
+	all := s.Frames()
+	if len(all) == 0 {
 		return p.pseudo("[too many call sites]")
-	}
-	frames := runtime.CallersFrames(pcs)
-	var all []runtime.Frame
-	skipped := 0
-	for more := true; more; {
-		var f runtime.Frame
-		if f, more = frames.Next(); f.Function == "" {
-			continue
-		}
-		if skipped == len(all) && isOurs(f.Function) {
-			skipped++
-		}
-		all = append(all, f)
-	}
-	if skipped < len(all) { // else a goroutine of the library's own
-		all = all[skipped:]
 	}
 	for _, f := range all {
 		ids = append(ids, p.location(f))

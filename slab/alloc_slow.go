@@ -28,7 +28,7 @@ import (
 func (c *cache) allocSlow(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
 	if p == nil {
 		if p = c.sampleAlloc(f); p == nil {
-			p = c.allocFurther(f)
+			p = c.allocNoted(f)
 		}
 	}
 	if f&gfp.Zero != 0 && p != nil && !race.Enabled { // raceAlloc clears it
@@ -69,6 +69,9 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 	}
 	if in != 0 {
 		took := int64(c.sheaf(in).n)
+		if heapprof.Exact() {
+			took = 1 // the rest stays where it is
+		}
 		samples := c.used(s, uint32(took))
 		off := c.install(s, in)
 		s.exit()
@@ -95,6 +98,12 @@ func (c *cache) install(s *slot, in num) (off uint32) {
 	m := c.sheaf(in)
 	m.n--
 	off = m.obj[m.n]
+	if heapprof.Exact() {
+		if out := c.stow(s, in, 0); out != 0 {
+			c.pushFull(out)
+		}
+		return off
+	}
 	c.putEmpty(s, atomic.SwapUint32(&s.main, in)) // ord:slot
 	return off
 }
@@ -257,7 +266,7 @@ func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
 			break
 		}
 		s.exit()
-		p := c.allocFurther(f)
+		p := c.allocNoted(f)
 		if p == nil {
 			break
 		}

@@ -3,8 +3,10 @@ package slab
 import (
 	"fmt"
 	"math/bits"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
+	"weak"
 
 	"quiesce/internal/heapprof"
 	"quiesce/internal/pages"
@@ -26,6 +28,7 @@ type cache struct {
 
 	pages     *page.Allocator
 	core      *pages.Core // of pages
+	source    *source     // what pages knows it by
 	name      string
 	label     string      // in statistics
 	owner     string      // of a Heap's: its name
@@ -187,8 +190,10 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	c.id = lastID.Add(1) // ord:hint
 	c.poison.cacheMade(c, size)
 	c.sampleMade(c.onReclaim != nil || cfg.unguarded) // the hook deals in offsets
-	c.pages.AddReclaimer(c)
+	c.source = &source{weak.Make(c), name}
+	c.pages.AddReclaimer(c.source)
 	c.register()
+	runtime.SetFinalizer(c, (*cache).forgotten)
 	return nil
 }
 
@@ -208,14 +213,12 @@ func barrier(cs []*cache) {
 	}
 }
 
-// String names the cache in the error of an allocator that is closed before it.
-func (c *cache) String() string { return "cache " + c.name }
-
 func (c *cache) close() error {
 	if c.closed.Swap(true) { // ord:closed
 		return fmt.Errorf("slab: cache %s: %w", c.name, ErrClosed)
 	}
-	c.pages.RemoveReclaimer(c)
+	c.pages.RemoveReclaimer(c.source)
+	runtime.SetFinalizer(c, nil)
 	known.Remove(c, c.label)
 	c.barrier()
 	c.shrink()
@@ -237,9 +240,10 @@ func (c *cache) close() error {
 	left += guarded
 	sheaves, held, made := c.openSheaves(true)
 	if left > 0 || sheaves > 0 {
+		left = max(left-held, 0)
 		return &LeakError{
-			Cache: c.name, Objects: max(left-held, 0), Size: int(c.size), First: uintptr(c.firstLeak()),
-			Sheaves: sheaves, Held: held, Made: made,
+			Cache: c.name, Objects: left, Size: int(c.size), First: uintptr(c.firstLeak()),
+			Sheaves: sheaves, Held: held, Made: made, Sites: c.leakSites(left),
 		}
 	}
 	c.slots.Release()

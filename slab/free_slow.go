@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"quiesce/internal/fault"
+	"quiesce/internal/heapprof"
 	"quiesce/internal/race"
 	"quiesce/rcu"
 )
@@ -37,7 +38,11 @@ func (c *cache) freeSlow(s *slot, off uint32) {
 	m.n++
 	// The full main sheaf becomes the spare, and the full spare goes to the
 	// depot: what was freed last is allocated next.
-	atomic.StoreUint32(&s.spare, atomic.SwapUint32(&s.main, in)) // ord:slot
+	if heapprof.Exact() {
+		out = c.stow(s, in, out)
+	} else {
+		atomic.StoreUint32(&s.spare, atomic.SwapUint32(&s.main, in)) // ord:slot
+	}
 	s.exit()
 	race.Enable()
 	if out != 0 {

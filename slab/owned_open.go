@@ -3,10 +3,10 @@ package slab
 import (
 	"fmt"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 
 	"quiesce/gfp"
+	"quiesce/internal/heapprof"
 	"quiesce/internal/race"
 	"quiesce/lock"
 )
@@ -174,12 +174,12 @@ func (c *cache) openSheaves(shutThem bool) (n, objects int, made []string) {
 
 const (
 	sheavesPerLook = 64
-	// sitesMost is how many open Sheaves an error names.
+	// sitesMost is how many open Sheaves an error names, and how many call sites.
 	sitesMost = 4
 )
 
 // site names a place in the program.
 func site(pc uintptr) string {
 	f, _ := runtime.CallersFrames([]uintptr{pc}).Next()
-	return f.Function + " " + f.File + ":" + strconv.Itoa(f.Line)
+	return heapprof.Place(f)
 }

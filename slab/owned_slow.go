@@ -60,7 +60,7 @@ func (c *cache) allocOne(f gfp.Flags) unsafe.Pointer {
 	if poisonOn {
 		return c.poison.allocRaw(f)
 	}
-	return c.allocFurther(f)
+	return c.allocNoted(f)
 }
 
 // borrow moves up to most objects from this P's main sheaf to the Sheaf's, as many

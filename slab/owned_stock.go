@@ -123,7 +123,7 @@ func (o *owned) newEmpty(f gfp.Flags) (n num) {
 		return n != 0
 	}
 	if !try() && f.CanSleep() && c.checkMaySleep(f).CanSleep() {
-		c.core.Wait(c, 0, page.Size, try)
+		c.core.Wait(c.source, 0, page.Size, try)
 	}
 	if n == 0 {
 		c.failed(f)

@@ -242,7 +242,7 @@ func (c *poison) alloc(f gfp.Flags, asked uintptr) unsafe.Pointer {
 
 // allocRaw returns a free object, still as it is.
 func (c *poison) allocRaw(f gfp.Flags) unsafe.Pointer {
-	if p := c.allocFurther(f); p != nil {
+	if p := c.allocNoted(f); p != nil {
 		return p
 	}
 	off := c.quarantine.pop()

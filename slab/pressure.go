@@ -21,7 +21,7 @@ import (
 func (c *cache) wait(f gfp.Flags) (p unsafe.Pointer) {
 	c.waiters.Add(1)        // ord:hint
 	defer c.waiters.Add(-1) // ord:hint
-	c.core.Wait(c, c.nextOrder(), c.needed(), func() bool {
+	c.core.Wait(c.source, c.nextOrder(), c.needed(), func() bool {
 		if p = c.alloc(nil, f, lookFast); p == nil { // a waiter before may have filled this P's sheaf
 			p = c.tryRefill(f &^ gfp.Kernel)
 		}
@@ -43,14 +43,12 @@ func (c *cache) needed() int64 {
 // memoryCame has a waiter for one of this cache's objects try again.
 func (c *cache) memoryCame() {
 	if c.core.Waiters.Load() > 0 { // ord:wait
-		c.core.MemoryCame(c)
+		c.core.MemoryCame(c.source)
 	}
 }
 
-var _ pages.Source = (*cache)(nil)
-
-// Hurry implements pages.Source.
-func (c *cache) Hurry() (pending bool) {
+// hurry is source.Hurry.
+func (c *cache) hurry() (pending bool) {
 	if !c.begin() {
 		return false
 	}
@@ -66,8 +64,8 @@ func (c *cache) Hurry() (pending bool) {
 	return c.reclaiming.Load() // ord:wake-reclaim
 }
 
-// Stock implements pages.Source.
-func (c *cache) Stock() (s pages.Stock) {
+// stocked is source.Stock.
+func (c *cache) stocked() (s pages.Stock) {
 	if !c.begin() {
 		return s
 	}
@@ -105,8 +103,8 @@ func (c *cache) checkStock(took, left int64, f gfp.Flags) {
 	}
 }
 
-// Release implements pages.Source.
-func (c *cache) Release(stage pages.Stage, need int64) int64 {
+// giveUp is source.Release.
+func (c *cache) giveUp(stage pages.Stage, need int64) int64 {
 	if !c.begin() {
 		return 0
 	}
@@ -133,14 +131,6 @@ func (c *cache) Release(stage pages.Stage, need int64) int64 {
 	}
 	c.dropEmpties(keep)
 	return before - c.held()
-}
-
-// Reclaim implements page.Reclaimer: all stages at once.
-func (c *cache) Reclaim(need int64) {
-	c.Hurry()
-	for stage := pages.Empties; stage <= pages.Sheaves; stage++ {
-		need -= c.Release(stage, need)
-	}
 }
 
 // begin keeps the cache from being closed until release. It returns false if it is:

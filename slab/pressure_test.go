@@ -80,11 +80,11 @@ func TestACacheThatRunsLowHasMemoryReclaimed(t *testing.T) {
 		ps = append(ps, p)
 	}
 	c.c.ranLowAt.Store(1 << 62)
-	if s := c.c.Stock(); s.Free != 0 || s.Lack != int64(c.c.sheafCap)*1024 {
+	if s := c.c.stocked(); s.Free != 0 || s.Lack != int64(c.c.sheafCap)*1024 {
 		t.Errorf("a cache that has nothing: %+v", s)
 	}
 	c.c.ranLowAt.Store(0)
-	if s := c.c.Stock(); s.Lack != 0 {
+	if s := c.c.stocked(); s.Lack != 0 {
 		t.Errorf("a cache that did not run low: %+v", s)
 	}
 	eventually(t, "a round ahead of need", func() bool {
@@ -97,7 +97,7 @@ func TestACacheThatRunsLowHasMemoryReclaimed(t *testing.T) {
 		c.FreeRCU(p)
 	}
 	c.Barrier()
-	if s := c.c.Stock(); s.Pending != 0 {
+	if s := c.c.stocked(); s.Pending != 0 {
 		t.Errorf("%d bytes pending after Barrier", s.Pending)
 	}
 	if n := a.Stats().Waits; n != 0 {

@@ -1,6 +1,7 @@
 package slab
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -20,6 +21,10 @@ import (
 //	fillOne     Meta.Back of its first page, under mu. Zero: it is not sampled, so that
 //	            nothing but that word is looked at
 //
+// At rate 1 it is the object that is noted, of every allocation (allocNoted): a P then
+// has no main sheaf, but the sentinel, and the sheaf that it would have had is its
+// spare (stow). So each Alloc and Free takes its slow path.
+//
 // Fast paths see nothing of it. A call that is in a raw atomic context, or may be by
 // its flags, is not noted. What a goroutine of the package puts into the depot for
 // such calls is noted as that goroutine's.
@@ -29,6 +34,9 @@ import (
 //
 //go:norace
 func (c *cache) used(s *slot, n uint32) (samples int) {
+	if heapprof.Exact() {
+		return 0
+	}
 	if s.gap -= int64(n) * int64(c.size); s.gap > 0 {
 		return 0
 	}
@@ -53,7 +61,7 @@ func (c *cache) noteTotal(samples int, f gfp.Flags) {
 
 // sampleSlab decides about a slab that will be made of a block of pages.
 func (c *cache) sampleSlab(p unsafe.Pointer, order int, f gfp.Flags) (id uint32) {
-	if mayNote(f) {
+	if mayNote(f) && !heapprof.Exact() {
 		id = c.profile.Sample(c.core.PageOf(p), page.Size<<order)
 	}
 	return id
@@ -61,10 +69,59 @@ func (c *cache) sampleSlab(p unsafe.Pointer, order int, f gfp.Flags) (id uint32)
 
 // noteTakes notes what was taken out of sampled slabs under mu.
 func (c *cache) noteTakes(t *heapprof.Takes, f gfp.Flags) {
-	if t.Any() && mayNote(f) {
+	if t.Any() && mayNote(f) && !heapprof.Exact() {
 		c.profile.Note(heapprof.Here(1), t, int64(c.size))
 		c.profile.Sweep(c.sampledOut)
 	}
+}
+
+// allocNoted is allocFurther that notes the object at rate 1.
+func (c *cache) allocNoted(f gfp.Flags) (p unsafe.Pointer) {
+	if p = c.allocFurther(f); p != nil && heapprof.Exact() && mayNote(f) {
+		c.profile.Object(heapprof.Here(1), uint32(c.unitOf(p)), int64(c.size))
+	}
+	return p
+}
+
+// stow leaves a sheaf of the caller's to the next operations at rate 1: as the spare
+// one. It returns a sheaf of free objects for which there is no place: out, which may
+// be 0, or what the main sheaf was. The caller owns the slot.
+//
+//go:norace
+func (c *cache) stow(s *slot, in, out num) num {
+	drop := func(n num) {
+		switch {
+		case n == 0:
+		case c.sheaf(n).n == 0:
+			c.pushEmpty(n)
+		case out == 0:
+			out = n
+		default:
+			c.pushFull(n)
+		}
+	}
+	drop(atomic.SwapUint32(&s.main, 0)) // ord:slot
+	if c.sheaf(in).n == 0 {
+		c.pushEmpty(in)
+	} else {
+		drop(atomic.SwapUint32(&s.spare, in)) // ord:slot
+	}
+	return out
+}
+
+// objectOut returns the slab of an object that is out of it, or false.
+func (c *cache) objectOut(off uint32) (head uint32, ok bool) {
+	c.mu.LockIRQ()
+	defer c.mu.UnlockIRQ()
+	if !c.allocatedLocked(off) {
+		return 0, false
+	}
+	return c.head(off), true
+}
+
+// uses returns the parts of all call sites in n live objects.
+func (c *cache) uses(n int) []heapprof.Use {
+	return c.profile.Read(int64(n), c.sampledOut, c.objectOut)
 }
 
 // sampledOut returns how many objects of a sampled slab are out of it, or false if
@@ -79,8 +136,7 @@ func (c *cache) sampledOut(head, id uint32) (n int, ok bool) {
 func init() {
 	live.Provide(live.Profiles, func() []live.Figures {
 		return live.ReadAll(&known, func(c *cache) (live.Figures, bool) {
-			s := c.readStats()
-			f := heapprof.Figures{ObjectSize: int64(c.size), Uses: c.profile.Read(int64(s.Live), c.sampledOut)}
+			f := heapprof.Figures{ObjectSize: int64(c.size), Uses: c.uses(c.readStats().Live)}
 			return live.Figures{Allocator: c.core.Label, Owner: c.owner, Of: f}, true
 		})
 	})

@@ -155,7 +155,7 @@ func (c *cache) reserve(n int) error {
 	c.stock.reserving.Add(1)        // ord:hint
 	defer c.stock.reserving.Add(-1) // ord:hint
 	if c.fillDepot(objects) ||
-		c.core.Wait(c, c.nextOrder(), c.needed(), func() bool { return c.fillDepot(objects) }) {
+		c.core.Wait(c.source, c.nextOrder(), c.needed(), func() bool { return c.fillDepot(objects) }) {
 		return nil
 	}
 	return fmt.Errorf("slab: cache %s: Reserve(%d): %w", c.name, n, ErrNoMemory)

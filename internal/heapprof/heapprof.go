@@ -79,6 +79,11 @@ func SetRate(bytes int64) (was int64) { return rate.Swap(max(bytes, 0)) }
 // Rate returns it.
 func Rate() int64 { return rate.Load() }
 
+// Exact reports whether the rate is 1: every allocation is noted.
+//
+// Context: any.
+func Exact() bool { return rate.Load() == 1 }
+
 // NextGap returns how many bytes to go to the next sample. Without a rate it is what
 // looks for one again.
 //
@@ -132,7 +137,8 @@ type Profile struct {
 	mu     sync.Mutex
 	totals map[*Site]float64 // bytes
 	slabs  map[uint32]*slab
-	room   int // slabs that may be added before dead ones are looked for
+	known  map[uint32]*Site // by offset: who allocated an object last, at rate 1
+	room   int              // slabs that may be added before dead ones are looked for
 }
 
 // slab is a sampled one.
@@ -227,6 +233,17 @@ func (p *Profile) Note(s *Site, t *Takes, size int64) {
 	}
 }
 
+// Object notes an allocation of an object of that size at an offset.
+func (p *Profile) Object(s *Site, off uint32, size int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil {
+		p.known = make(map[uint32]*Site)
+	}
+	p.known[off] = s
+	p.totalLocked(s, float64(size))
+}
+
 // Sweep forgets slabs that are no more, if many were added since it last did. out
 // returns how many objects of a slab are out, or false if it is gone.
 func (p *Profile) Sweep(out func(head, id uint32) (int, bool)) {
@@ -253,8 +270,9 @@ type Use struct {
 	TotalBytes int64
 }
 
-// Read returns the parts of all sites. Those in use add up to live.
-func (p *Profile) Read(live int64, out func(head, id uint32) (int, bool)) []Use {
+// Read returns the parts of all sites. Those in use add up to live. out is that of
+// Sweep; object returns the slab of an object that is out of it, or false.
+func (p *Profile) Read(live int64, out func(head, id uint32) (int, bool), object func(off uint32) (uint32, bool)) []Use {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	uses := make(map[*Site]*Use)
@@ -271,8 +289,20 @@ func (p *Profile) Read(live int64, out func(head, id uint32) (int, bool)) []Use 
 	}
 	estimates := make(map[*Site]float64)
 	sum := 0.0
+	known := make(map[uint32]int) // by slab
+	for off, s := range p.known {
+		head, ok := object(off)
+		if !ok {
+			delete(p.known, off)
+			continue
+		}
+		estimates[s]++
+		sum++
+		known[head]++
+	}
 	for id, sl := range p.slabs {
 		n, ok := out(sl.head, id)
+		n = max(n-known[sl.head], 0)
 		if !ok {
 			delete(p.slabs, id)
 			continue

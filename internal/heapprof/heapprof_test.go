@@ -8,7 +8,7 @@ import (
 // in returns what sites have in use by a read.
 func in(p *Profile, live int64, out func(head, id uint32) (int, bool)) map[*Site]int64 {
 	uses := make(map[*Site]int64)
-	for _, u := range p.Read(live, out) {
+	for _, u := range p.Read(live, out, nil) {
 		if u.InUse > 0 {
 			uses[u.Site] = u.InUse
 		}
@@ -64,10 +64,46 @@ func TestSharesOfASlab(t *testing.T) {
 	}
 	note(&p, a, id, 0, 1) // too late
 	p.Total(b, 5)
-	for _, u := range p.Read(0, now) {
+	for _, u := range p.Read(0, now, nil) {
 		if want := map[*Site]int64{a: 100 * 16, b: 190*16 + 5*reuse}[u.Site]; u.TotalBytes != want {
 			t.Errorf("%d bytes in total, want %d", u.TotalBytes, want)
 		}
+	}
+}
+
+// An object is its last allocation's, as long as it is out of its slab. What is known
+// in a slab is not shared out a second time.
+func TestObjectsAreTheirSites(t *testing.T) {
+	defer SetRate(SetRate(1))
+	if !Exact() {
+		t.Error("rate 1 is not exact")
+	}
+	var p Profile
+	a, b := new(Site), &Site{PCs: []uintptr{1}}
+	id := p.Sample(7, 4096)
+	note(&p, a, id, 0, 10)
+	gone := map[uint32]bool{}
+	read := func(live int64) map[*Site]int64 {
+		uses := make(map[*Site]int64)
+		for _, u := range p.Read(live, func(uint32, uint32) (int, bool) { return 10, true },
+			func(off uint32) (uint32, bool) { return 7, !gone[off] }) {
+			uses[u.Site] += u.InUse
+		}
+		return uses
+	}
+	for off := range uint32(4) {
+		p.Object(b, off, 16)
+	}
+	if got := read(10); got[a] != 6 || got[b] != 4 {
+		t.Errorf("4 of 10 are known to be b's: %v", got)
+	}
+	p.Object(a, 0, 16) // freed by b, and allocated by a
+	gone[1] = true
+	if got := read(10); got[a] != 8 || got[b] != 2 {
+		t.Errorf("one went to a, one was freed: %v", got)
+	}
+	if len(p.known) != 3 {
+		t.Errorf("%d objects are known", len(p.known))
 	}
 }
 

@@ -155,6 +155,9 @@ func TestInUseIsWhatTheCallSitesHave(t *testing.T) {
 			if live := int64(c.Stats().Live); sum != live || live != 120000 {
 				t.Errorf("%d objects are in use by the profile, %d by Stats", sum, live)
 			}
+			if rate == 1 && (by["leak"] != 90000 || by["keep"] != 30000) {
+				t.Errorf("%v", by)
+			}
 			// Some hundred slabs at least are sampled: a standard error below a tenth.
 			if !about(by["leak"], 90000, 0.25) || !about(by["keep"], 30000, 0.75) || by["borrow"] > 5000 {
 				t.Errorf("%v", by)
@@ -175,6 +178,72 @@ func TestInUseIsWhatTheCallSitesHave(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A site that takes many objects and frees them again, and one that keeps a few each time,
+// on the same P: where samples are taken, it is the first that finds the P's stock
+// empty. At rate 1 each has what it has. At others the sum is right, of the right cache.
+func TestWhatIsKeptFromWhatAnotherFreed(t *testing.T) {
+	for _, rate := range []int{1, 16 << 10} {
+		t.Run(strconv.Itoa(rate), func(t *testing.T) {
+			_, c := setup(t, rate)
+			kept := make([]*object, 0, 1000)
+			for range 50 {
+				borrow(c, 300)
+				kept = append(kept, leak(c, 10)...)
+			}
+			settle(t, c)
+			by, sum := sums(read(t), inuseObjects, "cache", t.Name())
+			if sum != 500 {
+				t.Errorf("%d are in use, of 500", sum)
+			}
+			if rate == 1 && by["leak"] != 500 {
+				t.Errorf("%v", by)
+			}
+			c.FreeBulk(kept)
+		})
+	}
+}
+
+// At rate 1 all ways to allocate are noted, and what they take in total.
+func TestEveryAllocationIsNotedAtRate1(t *testing.T) {
+	_, c := setup(t, 1)
+	c.FreeBulk(leak(c, 5000)) // what follows comes from sheaves
+	settle(t, c)
+	before, _ := sums(read(t), allocObjects, "cache", t.Name())
+	kept := make([]*object, 3000)
+	if n := bulk(c, kept); n != 3000 {
+		t.Fatalf("%d of 3000", n)
+	}
+	s := stock(t, c, 40)
+	for range 40 {
+		kept = append(kept, s.Alloc(gfp.Kernel))
+	}
+	kept = append(kept, leak(c, 7)...)
+	c.FreeRCU(kept[0])
+	c.Free(kept[1])
+	s.Close()
+	settle(t, c)
+	by, _ := sums(read(t), inuseObjects, "cache", t.Name())
+	if by["bulk"] != 2998 || by["stock"] != 40 || by["leak"] != 7 || len(by) != 3 {
+		t.Errorf("%v", by)
+	}
+	if by, _ := sums(read(t), allocObjects, "cache", t.Name()); by["bulk"] != 3000 || by["leak"] != before["leak"]+7 {
+		t.Errorf("in total %v", by)
+	}
+	c.FreeBulk(kept[2:])
+}
+
+//go:noinline
+func bulk(c *slab.Cache[object], dst []*object) int { return c.AllocBulk(gfp.Kernel, dst) }
+
+//go:noinline
+func stock(t *testing.T, c *slab.Cache[object], n int) *slab.Sheaf[object] {
+	s, err := c.Sheaf(n, gfp.Kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // In total there is what came to Ps, whoever freed it since.

@@ -13,6 +13,7 @@ import (
 var logKeys = map[string]string{
 	"allocator": "a page.Allocator", "cache": "a slab cache or a bounded cache", "batch": "an rcu.Batch", "callback": "a function",
 	"error": "what went wrong", "stall": "a reader that holds up grace periods", "flags": "gfp.Flags",
+	"objects": "how many were not freed", "sites": "where objects were allocated",
 	"order": "of a block", "size": "of an object, bytes", "resident": "bytes", "limit": "bytes", "range": "bytes",
 	"deferred_bytes": "bytes that wait for a grace period", "limits": "of the process",
 	"since": "for how long", "seq": "of the grace period", "flavour": "of a reader", "readers": "how many", "P": "a P's number",
