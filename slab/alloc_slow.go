@@ -28,7 +28,10 @@ import (
 func (c *cache) allocSlow(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
 	if p == nil {
 		if p = c.sampleAlloc(f); p == nil {
-			p = c.allocNoted(f)
+			var takes *heapprof.Takes
+			if p, takes = c.allocFurther(f); takes != nil || heapprof.Exact() {
+				c.note(p, takes, f)
+			}
 		}
 	}
 	if f&gfp.Zero != 0 && p != nil && !race.Enabled { // raceAlloc clears it
@@ -37,15 +40,16 @@ func (c *cache) allocSlow(p unsafe.Pointer, f gfp.Flags) unsafe.Pointer {
 	return p
 }
 
-// allocFurther looks everywhere that the flags allow.
+// allocFurther looks everywhere that the flags allow. Its caller passes on to note what
+// it returns.
 //
 //go:norace
-func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
+func (c *cache) allocFurther(f gfp.Flags) (unsafe.Pointer, *heapprof.Takes) {
 	race.Disable()
 	if fault.Slab.Fail(int64(c.size)) {
 		c.refused(f)
 		race.Enable()
-		return nil
+		return nil, nil
 	}
 	s := c.enter()
 	c.admit(s)
@@ -54,7 +58,7 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 		p := c.pointer(m.obj[m.n])
 		s.exit()
 		race.Enable()
-		return p
+		return p, nil
 	}
 	in := atomic.SwapUint32(&s.spare, 0) // ord:slot
 	fault.Delay("slot")
@@ -80,14 +84,20 @@ func (c *cache) allocFurther(f gfp.Flags) unsafe.Pointer {
 			c.noteTotal(samples, f)
 		}
 		c.checkDepotStock(took, f)
-		return c.pointer(off)
+		return c.pointer(off), nil
 	}
 	s.exit()
 	race.Enable()
 	if !f.CanLock() {
-		return c.refillTry(f)
+		return c.refillTry(f), nil
 	}
-	return c.refill(f)
+	if f.CanSleep() {
+		f = c.checkMaySleep(f)
+	}
+	if p, takes := c.fromSlabs(f); p != nil {
+		return p, takes
+	}
+	return c.refill(f), nil
 }
 
 // install takes one object out of in and makes in the main sheaf. The old one
@@ -108,15 +118,10 @@ func (c *cache) install(s *slot, in num) (off uint32) {
 	return off
 }
 
-// refill serves an allocation that found no cached object, not pinned any
+// refill serves an allocation for which tryRefill found nothing, not pinned any
 // more. It may take locks, and waits if the flags allow it.
-func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
-	if f.CanSleep() {
-		f = c.checkMaySleep(f)
-	}
-	p := c.tryRefill(f)
+func (c *cache) refill(f gfp.Flags) (p unsafe.Pointer) {
 	switch {
-	case p != nil:
 	case f.CanSleep():
 		p = c.wait(f)
 	case c.takeGone():
@@ -128,8 +133,18 @@ func (c *cache) refill(f gfp.Flags) unsafe.Pointer {
 	return p
 }
 
-// tryRefill fills a sheaf from the slabs, at most one of them new.
+// tryRefill is fromSlabs that notes itself what it took.
 func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
+	p, takes := c.fromSlabs(f)
+	if takes != nil {
+		c.note(nil, takes, f)
+	}
+	return p
+}
+
+// fromSlabs fills a sheaf from the slabs, at most one of them new. It returns what is
+// to be noted of that, or nil: by the caller, whose stack is shorter.
+func (c *cache) fromSlabs(f gfp.Flags) (p unsafe.Pointer, noted *heapprof.Takes) {
 	asked := f
 	f = f&(gfp.Atomic|gfp.NoLocks) | gfp.NoWarn // refill waits and warns
 	var one [1]uint32
@@ -160,13 +175,15 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 			}
 		}
 	}
-	c.noteTakes(&takes, f)
+	if takes.Any() && mayNote(f) {
+		noted = takes.Copy()
+	}
 	defer c.checkStock(int64(n), left, asked) // with no sheaf in hand
 	if e == 0 {
 		if n == 0 {
-			return c.fromDepot()
+			return c.fromDepot(), noted
 		}
-		return c.pointer(one[0])
+		return c.pointer(one[0]), noted
 	}
 	if n == 0 {
 		if fresh && !f.CanLock() && !isSmall(e) {
@@ -174,10 +191,10 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 		} else {
 			c.pushEmpty(e)
 		}
-		return c.fromDepot()
+		return c.fromDepot(), noted
 	}
 	c.sheaf(e).fill(dst, n)
-	return c.useSheaf(e)
+	return c.useSheaf(e), noted
 }
 
 // emptySheaf finds or makes an empty sheaf, and returns 0 if there is no memory
@@ -266,7 +283,10 @@ func (c *cache) allocBulk(f gfp.Flags, dst []unsafe.Pointer) int {
 			break
 		}
 		s.exit()
-		p := c.allocNoted(f)
+		p, takes := c.allocFurther(f)
+		if takes != nil || heapprof.Exact() {
+			c.note(p, takes, f)
+		}
 		if p == nil {
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/heapprof"
 	"quiesce/internal/race"
 )
 
@@ -60,7 +61,11 @@ func (c *cache) allocOne(f gfp.Flags) unsafe.Pointer {
 	if poisonOn {
 		return c.poison.allocRaw(f)
 	}
-	return c.allocNoted(f)
+	p, takes := c.allocFurther(f)
+	if takes != nil || heapprof.Exact() {
+		c.note(p, takes, f)
+	}
+	return p
 }
 
 // borrow moves up to most objects from this P's main sheaf to the Sheaf's, as many

@@ -174,7 +174,7 @@ func letGo(c *cache) {
 }
 
 // takeOne allocates an object past the Sheaf.
-func (c *cache) takeOne() *cell { return (*cell)(c.allocFurther(gfp.Kernel)) }
+func (c *cache) takeOne() *cell { return (*cell)(c.allocOne(gfp.Kernel)) }
 
 // The arrays of an owner belong to no P.
 func TestOwnedSheavesAreNotRevoked(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/heapprof"
 	"quiesce/internal/sys"
 	"quiesce/page"
 )
@@ -242,7 +243,11 @@ func (c *poison) alloc(f gfp.Flags, asked uintptr) unsafe.Pointer {
 
 // allocRaw returns a free object, still as it is.
 func (c *poison) allocRaw(f gfp.Flags) unsafe.Pointer {
-	if p := c.allocNoted(f); p != nil {
+	p, takes := c.allocFurther(f)
+	if takes != nil || heapprof.Exact() {
+		c.note(p, takes, f)
+	}
+	if p != nil {
 		return p
 	}
 	off := c.quarantine.pop()

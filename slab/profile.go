@@ -17,11 +17,11 @@ import (
 //	reuse       a sheaf of the depot becomes a P's main sheaf. Its bytes are taken off
 //	            slot.gap, which is the slot's owner's. The call in which that is used
 //	            up is noted when it is not pinned any more
-//	tryRefill,  a slab is made, or objects leave one. A sampled slab has its number in
+//	fromSlabs,  a slab is made, or objects leave one. A sampled slab has its number in
 //	fillOne     Meta.Back of its first page, under mu. Zero: it is not sampled, so that
 //	            nothing but that word is looked at
 //
-// At rate 1 it is the object that is noted, of every allocation (allocNoted): a P then
+// At rate 1 it is the object that is noted, of every allocation (note): a P then
 // has no main sheaf, but the sentinel, and the sheaf that it would have had is its
 // spare (stow). So each Alloc and Free takes its slow path.
 //
@@ -67,20 +67,21 @@ func (c *cache) sampleSlab(p unsafe.Pointer, order int, f gfp.Flags) (id uint32)
 	return id
 }
 
-// noteTakes notes what was taken out of sampled slabs under mu.
-func (c *cache) noteTakes(t *heapprof.Takes, f gfp.Flags) {
-	if t.Any() && mayNote(f) && !heapprof.Exact() {
+// note notes what a call took out of sampled slabs, or at rate 1 the object that it
+// returns. Either may be nil.
+//
+//go:noinline
+func (c *cache) note(p unsafe.Pointer, t *heapprof.Takes, f gfp.Flags) {
+	switch {
+	case !mayNote(f):
+	case heapprof.Exact():
+		if p != nil {
+			c.profile.Object(heapprof.Here(1), uint32(c.unitOf(p)), int64(c.size))
+		}
+	case t != nil:
 		c.profile.Note(heapprof.Here(1), t, int64(c.size))
 		c.profile.Sweep(c.sampledOut)
 	}
-}
-
-// allocNoted is allocFurther that notes the object at rate 1.
-func (c *cache) allocNoted(f gfp.Flags) (p unsafe.Pointer) {
-	if p = c.allocFurther(f); p != nil && heapprof.Exact() && mayNote(f) {
-		c.profile.Object(heapprof.Here(1), uint32(c.unitOf(p)), int64(c.size))
-	}
-	return p
 }
 
 // stow leaves a sheaf of the caller's to the next operations at rate 1: as the spare

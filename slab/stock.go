@@ -107,7 +107,9 @@ func (c *cache) fillOne() bool {
 		c.mu.LockIRQ()
 		k := c.takeObjectsLocked(dst[n:min(n+tryBatch, len(dst))], &takes)
 		c.mu.UnlockIRQ()
-		c.noteTakes(&takes, f)
+		if takes.Any() {
+			c.note(nil, &takes, f)
+		}
 		if n += k; k > 0 {
 			continue
 		}

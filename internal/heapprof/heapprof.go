@@ -171,8 +171,13 @@ func (p *Profile) Sample(head uint32, bytes int64) (id uint32) {
 	if r == 0 {
 		return 0
 	}
-	chance := -math.Expm1(-float64(bytes) / float64(r))
-	if rand.Float64() >= chance {
+	// chance is below part, which is cheaper.
+	part, draw := float64(bytes)/float64(r), rand.Float64()
+	if draw >= part {
+		return 0
+	}
+	chance := -math.Expm1(-part)
+	if draw >= chance {
 		return 0
 	}
 	for id = p.last.Add(1); id == 0; {
@@ -204,6 +209,9 @@ func (t *Takes) Took(e Take) {
 		t.n++
 	}
 }
+
+// Copy returns a copy of them.
+func (t *Takes) Copy() *Takes { c := *t; return &c }
 
 // Any reports whether there are any.
 func (t *Takes) Any() bool { return t.n > 0 }
