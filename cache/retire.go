@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"context"
+	"log/slog"
 	"runtime"
 	"unsafe"
 
@@ -43,8 +45,14 @@ func abandon[T any](c *T, x *core) {
 			return
 		}
 		sys.Go(func() {
+			keys := x.length()
+			level := slog.LevelWarn
+			if keys == 0 {
+				level = slog.LevelDebug
+			}
 			if x.close() == nil {
-				x.logger.Warn("cache: not closed, and not referenced any more: its memory is freed now", "cache", x.name)
+				x.logger.LogAttrs(context.Background(), level, "cache: not closed, and not referenced any more: its memory is freed now",
+					slog.String("cache", x.name), slog.Int("keys", keys))
 			}
 		})
 	}, x)

@@ -12,8 +12,9 @@ import (
 
 // SetHeapProfileRate has about one sample taken for so many bytes, for
 // [WriteHeapProfile], and returns what it was. The default is 512 KiB, as in Go's own
-// heap profile; in race builds it is 0, which turns sampling off. With 1 every slab
-// is sampled. What was allocated before is known by the old rate, or not at all.
+// heap profile; in race builds it is 0, which turns sampling off. With 1 every allocation
+// is noted, which takes microseconds. What was allocated before is known by the old rate,
+// or not at all.
 //
 // Context: any.
 func SetHeapProfileRate(bytes int) (was int) { return int(heapprof.SetRate(int64(bytes))) }
@@ -32,10 +33,11 @@ func SetHeapProfileRate(bytes int) (was int) { return int(heapprof.SetRate(int64
 // call sites is an estimate from samples. A cache of which nothing was sampled, since
 // it is small or older than the rate, is shown as [not sampled]; pages that are not in
 // slab caches as [pages]. The total is of what came to Ps in arrays: an object that is
-// freed and allocated again on its P is not counted again. If one call site allocates
-// and frees in turn, and another one of the same cache allocates and keeps, the first
-// may be blamed for what the second has. Fast paths are the same with sampling on and
-// off.
+// freed and allocated again on its P is not counted again. A sample names the call that
+// found its P's array of objects empty, for all objects of the next one. If one call site
+// takes many and frees them, over and over, and another one of the same cache keeps a few
+// of those each time, on the same P, the first is blamed for what the second has: not at
+// rate 1. Fast paths are the same with sampling on and off.
 //
 // Context: task; not pinned.
 func WriteHeapProfile(w io.Writer) error {

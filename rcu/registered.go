@@ -75,7 +75,8 @@ var closedSlot = readerSlot{word: slotClosed}
 
 // NewReader registers a reader for the calling goroutine, or for one that it hands
 // it to. Close it when the goroutine ends. One that is dropped without is closed
-// by the garbage collector.
+// by the garbage collector, with a line to slog's default logger: a warning, if it is in
+// a section.
 //
 // Context: task; not pinned.
 func NewReader() *Reader {

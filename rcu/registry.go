@@ -1,6 +1,8 @@
 package rcu
 
 import (
+	"context"
+	"log/slog"
 	"math/bits"
 	"strconv"
 	"sync/atomic"
@@ -8,6 +10,7 @@ import (
 	"quiesce/internal/fault"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
+	"quiesce/internal/sys"
 	"quiesce/lock"
 )
 
@@ -158,18 +161,38 @@ func drop(d dropped) {
 	race.Disable()
 	g := &registry
 	s := g.slot(d.id)
+	var made uintptr
+	level := slog.LevelDebug
 	g.mu.LockIRQ()
-	switch {
+	switch made = s.made.Load(); { // ord:stat
 	case s.gen.Load() != d.gen: // ord:reader-live
+		made = 0
 	case atomic.LoadUint64(&s.word)&nestMask == 0: // ord:reader-leave
 		g.releaseLocked(d.id)
 	default:
 		s.dropped.Store(true) // ord:stat
 		s.next, g.lost = g.lost, d.id+1
 		g.losses.Add(1) // ord:stat
+		level = slog.LevelWarn
 	}
 	g.mu.UnlockIRQ()
 	race.Enable()
+	if made != 0 {
+		sys.Go(func() { logDropped(level, made) }) // cleanups share a few goroutines, and the log is the user's
+	}
+}
+
+// logDropped logs that a Reader was dropped: at level WARN if it was in a section.
+func logDropped(level slog.Level, made uintptr) {
+	ctx := context.Background()
+	if !slog.Default().Enabled(ctx, level) {
+		return
+	}
+	text := "rcu: a Reader was not closed, and is not referenced any more"
+	if level == slog.LevelWarn {
+		text = "rcu: a Reader in its section was not closed, and is not referenced any more: grace periods wait until its guard is unlocked"
+	}
+	slog.LogAttrs(ctx, level, text, slog.String("made", place(made)))
 }
 
 // reapLost releases the slots that were dropped in a section which has ended.

@@ -95,6 +95,12 @@ type stallSite struct {
 	dropped int        // those that the program lost in a section
 }
 
+// place names a place in the program.
+func place(pc uintptr) string {
+	f, _ := runtime.CallersFrames([]uintptr{pc}).Next()
+	return f.Function + " " + f.File + ":" + strconv.Itoa(f.Line)
+}
+
 // attrs adds it to a report.
 func (s stallSite) attrs(attrs []slog.Attr) []slog.Attr {
 	if s.p >= 0 {
@@ -103,8 +109,7 @@ func (s stallSite) attrs(attrs []slog.Attr) []slog.Attr {
 	var places []string
 	for _, pc := range s.made {
 		if pc != 0 {
-			f, _ := runtime.CallersFrames([]uintptr{pc}).Next()
-			places = append(places, f.Function+" "+f.File+":"+strconv.Itoa(f.Line))
+			places = append(places, place(pc))
 		}
 	}
 	if len(places) > 0 {

@@ -63,6 +63,15 @@ func (s *smallMaps) leave() error {
 	return s.heap.Close()
 }
 
+// forget is leave for a map that was dropped. The heap is dropped with the last of them.
+func (s *smallMaps) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.maps--; s.maps == 0 {
+		s.heap = nil
+	}
+}
+
 // openHeap gives the map a heap, that for small maps or its own, with the size
 // classes that it needs.
 func (x *core) openHeap(size int) error {
@@ -119,6 +128,12 @@ func (x *core) freeAll(t *table) error {
 		}
 		return err
 	}
+	x.freeEach(t)
+	return x.closeHeap()
+}
+
+// freeEach frees the nodes and the buckets of the last table one by one.
+func (x *core) freeEach(t *table) {
 	for i := range t.mask + 1 {
 		if b := t.bucketAt(x.base, i); b != nil {
 			c, rest := b, x.second(b)
@@ -139,7 +154,6 @@ func (x *core) freeAll(t *table) error {
 		rcu.Synchronize()
 		x.freeTable(t)
 	}
-	return x.closeHeap()
 }
 
 // retireSmall frees the buckets of a small table after a grace period.

@@ -456,7 +456,8 @@ func (m *Map[K, V]) Stats() []slab.CacheStats { return m.x.heap.Stats() }
 // other goroutine uses the map, now or later: an operation on a closed map
 // panics, except Len and Bytes, which are 0, and Stats. Close returns [ErrClosed]
 // if the map is already closed, and an error that names the leaked nodes if it
-// finds any, which would be a bug of this package.
+// finds any, which would be a bug of this package. The memory of a map that is dropped
+// without Close is freed after a garbage collection, with a line to slog's default logger.
 //
 // Context: task; not pinned, not in a read-side section.
 func (m *Map[K, V]) Close() error { return m.x.close() }

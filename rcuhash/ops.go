@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"reflect"
+	"runtime"
 	"unsafe"
 
 	"quiesce/gfp"
@@ -47,6 +48,9 @@ func (x *index[K]) init(size int, s shape, opts []Option) error {
 		_ = x.closeHeap()
 		x.forget()
 		return fmt.Errorf("rcuhash: no memory for %d keys", size)
+	}
+	if !x.owned() { // a cache closes its own
+		runtime.SetFinalizer(x, (*index[K]).forgotten)
 	}
 	return nil
 }
@@ -344,6 +348,7 @@ func (x *index[K]) close() error {
 	if t == nil {
 		return ErrClosed
 	}
+	runtime.SetFinalizer(x, nil)
 	x.forget()
 	x.waitFreed()
 	err := x.freeAll(t)

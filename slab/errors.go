@@ -46,7 +46,7 @@ type LeakError struct {
 	// this library, the one with the most objects first. They are estimates from the
 	// samples of package inspect's heap profile, which takes one in some 512 KiB: a
 	// small cache often has none, and then Sites is empty. With
-	// inspect.SetHeapProfileRate(1), from the start on, everything is sampled.
+	// inspect.SetHeapProfileRate(1), from the start on, each allocation is noted.
 	Sites []LeakSite
 }
 

@@ -385,7 +385,8 @@ func (h *Heap) Stats() (all []CacheStats) {
 // Close closes the cache of every class, as Cache.Close does, and returns the
 // first error, or one that wraps [ErrClosed] if the Heap is already closed. The
 // caller must make sure that no other goroutine uses the Heap, now or later: an
-// operation on a closed Heap panics, except Stats and Validate.
+// operation on a closed Heap panics, except Stats and Validate. The caches of a Heap
+// that is dropped without are closed as [Cache.Close] says.
 //
 // Context: task; not pinned, not in a read-side section.
 func (h *Heap) Close() error {

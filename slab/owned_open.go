@@ -1,13 +1,16 @@
 package slab
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync/atomic"
 
 	"quiesce/gfp"
 	"quiesce/internal/heapprof"
 	"quiesce/internal/race"
+	"quiesce/internal/sys"
 	"quiesce/lock"
 )
 
@@ -80,7 +83,7 @@ func (c *cache) unlinkOpenLocked(o *owned) {
 	o.before, o.after = nil, nil
 }
 
-// close is Sheaf.Close, and the cleanup of one that was dropped.
+// close is Sheaf.Close.
 //
 //go:norace
 func (o *owned) close() {
@@ -89,6 +92,17 @@ func (o *owned) close() {
 	}
 	mightSleep("slab: Sheaf.Close")
 	o.giveBack()
+}
+
+// forgotten is the cleanup of a Sheaf that was not closed.
+func (o *owned) forgotten() {
+	o.close()
+	sys.Go(func() { // cleanups share a few goroutines, and the log is the user's
+		if slog.Default().Enabled(context.Background(), slog.LevelDebug) {
+			slog.Debug("slab: a Sheaf was not closed, and is not referenced any more: it gave back what it held",
+				"cache", o.c.label, "made", site(o.made))
+		}
+	})
 }
 
 // giveBack returns all that the Sheaf holds to its cache. If that is closed, it

@@ -147,6 +147,10 @@ func (c *Cache[T]) Stats() CacheStats { return c.c.readStats() }
 // late user does no harm. It wraps [ErrClosed] if the
 // cache is already closed.
 //
+// A cache that is dropped without Close is closed after a garbage collection. If
+// objects were not freed, a line of slog's default logger says how many, and where
+// they come from.
+//
 // Context: task; not pinned, not in a read-side section.
 //
 // Linux: kmem_cache_destroy.

@@ -73,7 +73,7 @@ func (c *Cache[T]) Sheaf(n int, f gfp.Flags) (*Sheaf[T], error) {
 		return nil, err
 	}
 	s := &Sheaf[T]{own: o}
-	s.cleanup = runtime.AddCleanup(s, (*owned).close, o)
+	s.cleanup = runtime.AddCleanup(s, (*owned).forgotten, o)
 	return s, nil
 }
 

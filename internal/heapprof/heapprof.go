@@ -48,6 +48,15 @@
 // reaches the sheaf's end, and it is blamed for what the second keeps. To tell them
 // apart the objects would have to be followed, at a cost to each Free. The cache
 // that is named is the right one even then, and so are its figures.
+//
+// # Rate 1
+//
+// At rate 1 every allocation is noted, by its object: the last site to get an object has
+// it, as long as it is out of its slab. There are no samples of slabs, so what is not
+// known counts for nobody. Package slab sends each operation to its slow path for that.
+// What was sampled before stays, less the objects that are known. Left are an object that
+// is cached, which is still its last site's, and allocations that may not take the
+// profile's lock, whose objects are still those of the sites that had them before.
 package heapprof
 
 import (

@@ -69,14 +69,14 @@ func (s *Set[T]) usedLocked(label string) bool {
 	return used
 }
 
-// Remove removes the object with a label. It may be gone already. No [ReadAll]
+// Remove removes the object with a label, which may be garbage or gone already. No [ReadAll]
 // reads the object any more when Remove returns.
 //
 // Context: task; not pinned. The caller holds no lock that reading takes.
 func (s *Set[T]) Remove(p *T, label string) {
 	s.mu.Lock()
-	if s.isLocked(p, label) {
-		s.dropLocked(label, s.of[label])
+	if m, ok := s.of[label]; ok && (m.ptr.Value() == nil || m.ptr.Value() == p) { // nil in p's finalizer
+		s.dropLocked(label, m)
 	}
 	s.mu.Unlock()
 	s.reading.Lock() // wait for one that found it before

@@ -93,3 +93,32 @@ func TestDroppedObjectsAreForgottenByEnter(t *testing.T) {
 		t.Errorf("%d objects in the set, of 2000 that were dropped", n)
 	}
 }
+
+// The finalizer of a dropped object, for which weak pointers are gone, makes its label
+// free, and nobody else's.
+func TestAFinalizerRemovesTheLabel(t *testing.T) {
+	var s Set[thing]
+	kept := new(thing)
+	s.Enter(kept, "kept")
+	done := make(chan bool, 1)
+	func() {
+		p := new(thing)
+		s.Enter(p, "dropped")
+		runtime.SetFinalizer(p, func(p *thing) {
+			s.Remove(p, "kept")
+			s.Remove(p, "dropped")
+			done <- true
+		})
+	}()
+	testkit.Eventually(t, 10*time.Second, "the finalizer ran", func() bool {
+		runtime.GC()
+		return len(done) == 1
+	})
+	s.mu.Lock()
+	_, there := s.of["dropped"]
+	s.mu.Unlock()
+	if got := labels(&s); there || !slices.Equal(got, []string{"kept"}) {
+		t.Errorf("labels %q; is the dropped one's taken: %v", got, there)
+	}
+	runtime.KeepAlive(kept)
+}

@@ -5,14 +5,18 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"quiesce/cache"
 	"quiesce/gfp"
 	"quiesce/inspect"
 	"quiesce/internal/testkit"
 	"quiesce/page"
+	"quiesce/rcu"
+	"quiesce/rcuhash"
 	"quiesce/slab"
 )
 
@@ -92,20 +96,20 @@ func TestSitesOfALeakAreScaled(t *testing.T) {
 func TestFewSitesOfALeakAreNamed(t *testing.T) {
 	c := leaky(t, 1)
 	for i := range 3 {
-		if leak(c, 2000); i > 0 {
-			leak(c, 2000)
+		if leak(c, 200); i > 0 {
+			leak(c, 200)
 		}
 	}
 	for _, fn := range []func(){
 		func() { c.Alloc(gfp.Kernel) }, func() { c.Alloc(gfp.Kernel) }, func() { c.Alloc(gfp.Kernel) },
 		func() { c.Alloc(gfp.Kernel) }, func() { c.Alloc(gfp.Kernel) },
 	} {
-		for range 1000 {
+		for range 100 {
 			fn()
 		}
 	}
 	got := leakOf(t, c)
-	if len(got.Sites) != 4 || !strings.Contains(got.Sites[0].Place, "heapprofile.leak ") || got.Sites[0].Objects < 9000 {
+	if len(got.Sites) != 4 || !strings.Contains(got.Sites[0].Place, "heapprofile.leak ") || got.Sites[0].Objects != 1000 {
 		t.Errorf("%v", got.Sites)
 	}
 	for i := range got.Sites[1:] {
@@ -127,8 +131,8 @@ func TestALeakWithoutSamples(t *testing.T) {
 
 // record is what the tests read of a log record.
 type record struct {
-	Level, Msg, Cache, Sites string
-	Objects, Size            int
+	Level, Msg, Cache, Map, Sites, Made string
+	Objects, Size, Keys                 int
 }
 
 // logged collects the log records about what has a name in it.
@@ -144,7 +148,7 @@ func logged(t *testing.T, level slog.Level) (about func(name string) []record) {
 			if err := json.Unmarshal([]byte(line), &r); err != nil {
 				t.Errorf("%v: %s", err, line)
 			}
-			if strings.Contains(r.Cache, name) {
+			if strings.Contains(r.Cache+r.Map+r.Made, name) {
 				all = append(all, r)
 			}
 		}
@@ -237,10 +241,73 @@ func TestAProgramWithoutLeaksIsQuiet(t *testing.T) {
 		}
 		s.FreeRCU(s.Alloc(gfp.Kernel))
 	}()
-	collected(t, "the dropped cache is closed", func() bool { return len(about(t.Name()+"-dropped")) > 0 })
-	for _, r := range about(t.Name()) {
-		if r.Level != "DEBUG" || r.Cache != t.Name()+"-dropped" {
-			t.Errorf("%+v", r)
+	var got []record
+	collected(t, "the dropped Sheaf and then the dropped cache are closed", func() bool {
+		got = about(t.Name())
+		return len(got) >= 2
+	})
+	for i, text := range []string{"slab: a Sheaf was not closed", "slab: a cache was not closed"} {
+		if len(got) != 2 || got[i].Level != "DEBUG" || got[i].Cache != t.Name()+"-dropped" || !strings.HasPrefix(got[i].Msg, text) {
+			t.Errorf("%+v", got)
 		}
 	}
 } // and setup closes the allocator
+
+// A map that was dropped with entries gives all of its memory back, be it small, so that
+// it shares a heap, or large. So does a cache.
+func TestDroppedMapsAndCachesAreFreed(t *testing.T) {
+	if slab.PoisonEnabled { // whose caches the collector doesn't find
+		t.SkipNow()
+	}
+	about := logged(t, slog.LevelInfo)
+	a, _ := setup(t, 0)
+	func() {
+		for name, keys := range map[string]int{"small": 100, "large": 50000, "empty": 0} {
+			m, err := rcuhash.New[int, object](keys, rcuhash.WithAllocator(a), rcuhash.WithName(t.Name()+"-"+name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(m, keys)
+			b, err := rcuhash.NewBytes[string](keys, rcuhash.WithAllocator(a), rcuhash.WithName(t.Name()+"-"+name+"-bytes"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range keys {
+				b.Put(strconv.Itoa(i), []byte("value"))
+			}
+		}
+		c, err := cache.New(cache.Options[int, object]{Name: t.Name() + "-cache", Allocator: a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Set(1, object{})
+	}()
+	collected(t, "five log records", func() bool { return len(about(t.Name())) >= 5 })
+	collected(t, "an allocator without a page in use", func() bool { return a.Close() == nil })
+	for _, r := range about(t.Name()) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(r.Map+r.Cache, t.Name()+"-"), "#")
+		if want := map[string]int{"small": 100, "small-bytes": 100, "large": 50000, "large-bytes": 50000, "cache": 1}[name]; r.Level != "WARN" || r.Keys != want || want == 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// A Reader that was dropped is worth a warning in a section only.
+func TestADroppedReaderIsLogged(t *testing.T) {
+	about := logged(t, slog.LevelInfo)
+	var g rcu.Guard
+	func() {
+		idle(rcu.NewReader())
+		g = lost()
+	}()
+	collected(t, "a log record", func() bool { return len(about("heapprofile.lost ")) > 0 })
+	g.Unlock()
+	if all := about("heapprofile."); len(all) != 1 || all[0].Level != "WARN" {
+		t.Errorf("%+v", all)
+	}
+}
+
+func idle(r *rcu.Reader) { r.ReadLock(); r.Unlock() }
+
+//go:noinline
+func lost() rcu.Guard { return rcu.NewReader().ReadLock() }

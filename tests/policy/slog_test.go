@@ -13,13 +13,13 @@ import (
 var logKeys = map[string]string{
 	"allocator": "a page.Allocator", "cache": "a slab cache or a bounded cache", "batch": "an rcu.Batch", "callback": "a function",
 	"error": "what went wrong", "stall": "a reader that holds up grace periods", "flags": "gfp.Flags",
-	"objects": "how many were not freed", "sites": "where objects were allocated",
+	"objects": "how many were not freed", "map": "a map", "keys": "how many entries", "sites": "where objects were allocated",
 	"order": "of a block", "size": "of an object, bytes", "resident": "bytes", "limit": "bytes", "range": "bytes",
 	"deferred_bytes": "bytes that wait for a grace period", "limits": "of the process",
 	"since": "for how long", "seq": "of the grace period", "flavour": "of a reader", "readers": "how many", "P": "a P's number",
 	"callbacks_waiting": "how many", "barriers_waiting": "how many", "dropped_in_section": "how many",
 	"pending_sheaves": "how many", "version": "of Go", "proved": "versions of Go",
-	"source": "where a function is", "made": "where a Reader was made", "began": "where a section began", "goroutine": "its number",
+	"source": "where a function is", "made": "where a Reader or Sheaf was made", "began": "where a section began", "goroutine": "its number",
 }
 
 // Keys of the library's log records are on the list. The calls of slog that take
