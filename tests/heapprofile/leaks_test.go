@@ -12,7 +12,6 @@ import (
 
 	"quiesce/cache"
 	"quiesce/gfp"
-	"quiesce/inspect"
 	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/rcu"
@@ -29,16 +28,7 @@ func leaky(t *testing.T, rate int) *slab.Cache[object] {
 	if slab.PoisonEnabled { // a leak is a report, and a cache that was dropped stays
 		t.Skip("poison builds have reports of their own")
 	}
-	was := inspect.SetHeapProfileRate(rate)
-	t.Cleanup(func() { inspect.SetHeapProfileRate(was) })
-	a, err := page.New(page.Config{Name: t.Name(), Reserve: 128 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := slab.NewCache[object](t.Name(), slab.WithAllocator(a))
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, c := open(t, rate)
 	return c
 }
 

@@ -57,8 +57,8 @@ func fill(m *rcuhash.Map[int, object], n int) {
 	}
 }
 
-// setup sets the rate, and makes an allocator and a cache that are closed at the end.
-func setup(t *testing.T, rate int) (*page.Allocator, *slab.Cache[object]) {
+// open sets the rate until the test's end, and makes an allocator and a cache.
+func open(t *testing.T, rate int) (*page.Allocator, *slab.Cache[object]) {
 	t.Helper()
 	was := inspect.SetHeapProfileRate(rate)
 	t.Cleanup(func() { inspect.SetHeapProfileRate(was) })
@@ -70,6 +70,13 @@ func setup(t *testing.T, rate int) (*page.Allocator, *slab.Cache[object]) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return a, c
+}
+
+// setup is open, and closes them at the end.
+func setup(t *testing.T, rate int) (*page.Allocator, *slab.Cache[object]) {
+	t.Helper()
+	a, c := open(t, rate)
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)
