@@ -1,9 +1,9 @@
 package cache
 
 import (
-	"math/bits"
 	"unsafe"
 
+	"quiesce/internal/sizeclass"
 	"quiesce/internal/tinylfu"
 )
 
@@ -73,13 +73,7 @@ func (e *entries) Links(ref uint32) *tinylfu.Links { return &e.header(ref).links
 
 // footprint returns what an object of that size takes in a slab: rcuhash has its
 // nodes from a heap with fine classes.
-func footprint(size int) uint32 {
-	if size <= 512 {
-		return uint32(size+15) &^ 15
-	}
-	step := uint32(1) << (bits.Len(uint(size-1)) - 3)
-	return (uint32(size) + step - 1) &^ (step - 1)
-}
+func footprint(size int) uint32 { return uint32(sizeclass.Round(uintptr(size))) }
 
 // hidden returns p in a way that the compiler can't follow: a key that is passed to
 // the map by address, through an interface, would be on the Go heap otherwise. The

@@ -184,8 +184,11 @@ func (c *core) evictSparse(need int64) (freed int64) {
 	var found []pages.Slab
 	opened := pages.CoreOf(c.pages).Opened()
 	end := c.hand + min(sparsePages, opened)
+	seen, idle := 0, 0
 	look := func(from, to uint32) uint32 {
 		return pages.WalkSlabs(c.index.Heap(), from, to, func(s pages.Slab) {
+			seen += s.Bytes
+			idle += (s.Objects - s.Out) * int(s.Pitch)
 			if s.Objects > 1 && s.Out > 0 && s.Out <= s.Objects*3/4 {
 				found = append(found, s)
 			}
@@ -193,6 +196,9 @@ func (c *core) evictSparse(need int64) (freed int64) {
 	}
 	if c.hand = look(c.hand, min(end, opened)); c.hand >= opened {
 		c.hand = look(0, min(end-min(end, opened), opened))
+	}
+	if idle < seen/wastePart { // what else there is of waste stays, whoever leaves
+		return 0
 	}
 	slices.SortFunc(found, func(a, b pages.Slab) int { return cmp.Compare(a.Out*b.Bytes*int(a.Pitch), b.Out*a.Bytes*int(b.Pitch)) })
 	for i, s := range found {

@@ -23,6 +23,10 @@ func (b *bridge) FreeUnseen(p unsafe.Pointer) { (*Allocator)(b).freeUnseen(p) }
 func (b *bridge) FreeQuietly(p unsafe.Pointer, order int) bool {
 	return (*Allocator)(b).freeQuietly(p, order)
 }
+func (b *bridge) Trim(p unsafe.Pointer, order, n int) { (*Allocator)(b).trim(p, order, n) }
+func (b *bridge) FreeRunQuietly(p unsafe.Pointer, n int) bool {
+	return (*Allocator)(b).freeRunQuietly(p, n)
+}
 func (b *bridge) WakeAfterFree()            { (*Allocator)(b).wakeAfterFree() }
 func (b *bridge) Reclaim(need int64)        { (*Allocator)(b).reclaimOnce(need) }
 func (b *bridge) MemoryCame(c pages.Source) { (*Allocator)(b).memoryCame(c) }

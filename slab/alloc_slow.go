@@ -164,10 +164,10 @@ func (c *cache) fromSlabs(f gfp.Flags) (p unsafe.Pointer, noted *heapprof.Takes)
 	}
 	if n == 0 {
 		order := c.nextOrder()
-		if p := c.pages.Alloc(order, f); p != nil {
+		if p := c.allocSlab(order, f); p != nil {
 			sample := c.sampleSlab(p, order, f)
 			if !c.lockOrTry(f) {
-				c.pages.Free(p, order)
+				c.freeSlab(p, order)
 			} else {
 				c.addSlabLocked(p, sample)
 				n = c.takeObjectsLocked(dst, &takes)

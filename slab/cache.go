@@ -2,6 +2,7 @@ package slab
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"runtime"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"quiesce/internal/pages"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
+	"quiesce/internal/sizeclass"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 	"quiesce/page"
@@ -125,6 +127,11 @@ const maxName = 100
 // thrifty. Untuned.
 const thriftyPart = 16
 
+// runPart is by how much less of its allocator's limit a class whose objects are runs
+// of pages may cache: there are fifty of them, and a free object is much memory.
+// Untuned.
+const runPart = 16
+
 // maxSize is the size of the largest object: the largest block of pages.
 const maxSize = page.Size << page.MaxOrder
 
@@ -146,7 +153,11 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 		cfg.pages = page.Default()
 	}
 	c.exact = max(size, 1)
-	c.geometry = cut(max((size+unit-1)&^(unit-1), unit))
+	if cfg.fine && size > sizeclass.Run && !poisonOn {
+		c.geometry = cutRun(size)
+	} else {
+		c.geometry = cut(max((size+unit-1)&^(unit-1), unit))
+	}
 	c.pages = cfg.pages
 	c.core = pages.CoreOf(cfg.pages)
 	if c.core.Closed() {
@@ -161,9 +172,13 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 	c.name = name
 	c.onReclaim = cfg.hook
 	if limit := c.core.Limit; limit > 0 { // what is cached must be a small part of it
-		c.sheafCap = min(c.sheafCap, max(uint32(max(limit/512, page.Size)/int64(c.size)), 1))
+		part := int64(1)
+		if c.run {
+			part = runPart
+		}
+		c.sheafCap = min(c.sheafCap, max(uint32(max(limit/512/part, page.Size)/int64(c.size)), 1))
 		if !cfg.depotSet {
-			cfg.depot = min(depotBytes, limit/64)
+			cfg.depot = min(depotBytes, limit/64/part)
 		}
 	} else if !cfg.depotSet {
 		cfg.depot = depotBytes
@@ -172,13 +187,18 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 		c.sheafCap = uint32(min(int(c.sheafCap), cfg.sheaf))
 	}
 	perSheaf := int64(c.sheafCap) * int64(c.size)
-	c.depot.init(cfg.depot, perSheaf, c.core.Limit, !cfg.depotSet)
-	c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
+	c.depot.init(cfg.depot, perSheaf, c.core.Limit, !cfg.depotSet && !c.run)
+	if !c.run {
+		c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
+	}
 	if !race.Enabled { // with few objects to choose from, raceShuffle would find those of a moment ago
 		c.youngMost = youngBytes
 		c.thriftyMost = youngBytes
 		if cfg.fine {
 			c.thriftyMost = max(youngBytes, c.core.Limit/thriftyPart)
+		}
+		if c.run {
+			c.thriftyMost = math.MaxInt64 // there are few objects in a sheaf
 		}
 	}
 	c.allocBits, c.pendBits, c.waitBits = c.core.AllocBits, c.core.PendBits, c.core.WaitBits

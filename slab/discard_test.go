@@ -6,6 +6,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/pages"
+	"quiesce/internal/sizeclass"
 	"quiesce/internal/testkit"
 	"quiesce/page"
 )
@@ -63,7 +64,7 @@ func TestFineClassesFit(t *testing.T) {
 		}
 		last = i
 		have := h.sizeOfClass(i)
-		if have < size || size <= fineMost && have >= size+unit || have > size+size/4+unit {
+		if have < size || size <= sizeclass.Dense && have >= size+unit || have > size+size/4+unit {
 			t.Errorf("%d bytes get %d", size, have)
 		}
 		if got := h.classFor(have); got != i {

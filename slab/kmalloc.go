@@ -8,21 +8,18 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/pages"
+	"quiesce/internal/sizeclass"
 	"quiesce/internal/sys"
 	"quiesce/lock"
 	"quiesce/page"
 )
 
 // Size classes: multiples of 16 up to 128, then four to a doubling (jemalloc's
-// spacing), so that at most a fifth of an object is waste beyond 16 bytes.
+// spacing), so that at most a fifth of an object is waste beyond 16 bytes. A Heap with
+// FineClasses has those of package sizeclass.
 const (
 	smallClasses = 8                 // 16, 32, ... 128
 	classes      = smallClasses + 56 // up to 2 MiB
-
-	// A Heap with FineClasses has multiples of 16 up to fineMost.
-	fineMost    = 512
-	fineClasses = fineMost / unit
-	coarseLess  = smallClasses + 8 // coarse classes up to fineMost
 )
 
 // class returns the size class for size bytes, 1 to maxSize.
@@ -54,11 +51,11 @@ type Heap struct {
 	core  *pages.Core // of pages
 	mu    lock.Mutex  // making a class, and closing
 	fine  bool
-	never bool                                                      // no object is guarded: see pages.Unguarded
-	name  string                                                    // in statistics
-	class [fineClasses + classes - coarseLess]atomic.Pointer[cache] // by size class
-	asked [2]atomic.Uint64                                          // size classes that are being made for a gfp.NoLocks request, a bit each
-	owner owners                                                    // for frees; changes under mu
+	never bool                                                 // no object is guarded: see pages.Unguarded
+	name  string                                               // in statistics
+	class [max(classes, sizeclass.Count)]atomic.Pointer[cache] // by size class
+	asked [sizeclass.Count / 64]atomic.Uint64                  // size classes that are being made for a gfp.NoLocks request, a bit each
+	owner owners                                               // for frees; changes under mu
 
 	closed atomic.Bool // changes under mu; no class is made from then on
 }
@@ -67,8 +64,10 @@ type Heap struct {
 type HeapOption func(*Heap)
 
 // FineClasses makes the size classes of a Heap multiples of 16 up to 512 bytes, in
-// place of 160, 192, 224, 256, 320 and so on: objects of any such size lie dense,
-// for up to twice as many classes.
+// place of 160, 192, 224, 256, 320 and so on, eight to a doubling up to 4 KiB, and
+// four up to 16 KiB, of which a slab has no rest. Objects above 16 KiB have whole
+// pages, and no more than an eighth too many. So objects of any size lie dense, for up
+// to twice as many classes.
 func FineClasses() HeapOption { return func(h *Heap) { h.fine = true } }
 
 // HeapName names a Heap in statistics, where a size class of 64 bytes is called
@@ -90,21 +89,15 @@ func (h *Heap) classFor(size uintptr) int {
 	if !h.fine {
 		return class(size)
 	}
-	if size <= fineMost {
-		return int(size+unit-1)/unit - 1
-	}
-	return class(size) + fineClasses - coarseLess
+	return sizeclass.Of(size)
 }
 
 // sizeOfClass returns the object size of class i.
 func (h *Heap) sizeOfClass(i int) uintptr {
-	switch {
-	case !h.fine:
+	if !h.fine {
 		return classSize(i)
-	case i < fineClasses:
-		return uintptr(i+1) * unit
 	}
-	return classSize(i - fineClasses + coarseLess)
+	return sizeclass.Size(i)
 }
 
 // cacheFor returns the cache of a class and makes it if need be. It returns nil

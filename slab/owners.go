@@ -6,7 +6,7 @@ import "sync/atomic"
 // It is a hash table with linear probing, and larger than the number of caches, so
 // that a search ends. The caches of a Heap have numbers near to each other, and
 // mostly lie where they are searched first.
-type owners [128]atomic.Pointer[cache]
+type owners [256]atomic.Pointer[cache]
 
 // A search for a cache that is not there needs an empty place.
 var _ [len(owners{}) - len(Heap{}.class) - 1]struct{}

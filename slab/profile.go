@@ -62,7 +62,7 @@ func (c *cache) noteTotal(samples int, f gfp.Flags) {
 // sampleSlab decides about a slab that will be made of a block of pages.
 func (c *cache) sampleSlab(p unsafe.Pointer, order int, f gfp.Flags) (id uint32) {
 	if mayNote(f) && !heapprof.Exact() {
-		id = c.profile.Sample(c.core.PageOf(p), page.Size<<order)
+		id = c.profile.Sample(c.core.PageOf(p), page.Size*int64(c.pagesOf(order)))
 	}
 	return id
 }

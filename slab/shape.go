@@ -1,6 +1,10 @@
 package slab
 
 import (
+	"math/bits"
+	"unsafe"
+
+	"quiesce/gfp"
 	"quiesce/internal/pages"
 	"quiesce/page"
 )
@@ -16,6 +20,10 @@ import (
 // young slab. A caller without mu may ask for an object that is out of its slab,
 // because that slab stays one: its own metadata doesn't change, and in its
 // neighbour's no slab of this cache that would cover it can appear.
+//
+// Large objects of a Heap with fine classes lie alone in a run of pages: the block's
+// pages beyond the object are others' (page.Trim). All slabs of such a cache, young or
+// not, begin where a block may begin, have one object, and are found as young ones.
 
 // A cache whose slabs have less is young. Untuned.
 const youngBytes = 16 << 10
@@ -26,11 +34,13 @@ type geometry struct {
 	shape            // of the usual slabs
 	young    shape   // of a young cache's
 	sheafCap uint32
+	run      bool // a slab is a run of pages, with one object
 }
 
 // shape is how a slab is cut.
 type shape struct {
 	order   int      // of its pages
+	pages   int      // that it has: less than the block's if it is a run
 	perSlab uint32   // objects
 	starts  []uint64 // by bitmap word: the bits where objects begin
 }
@@ -77,12 +87,20 @@ func cut(size uintptr) geometry {
 func shapeOf(size uintptr, order int) shape {
 	lead, pitch := slotOf(size)
 	b := uintptr(page.Size) << order
-	s := shape{order: order, perSlab: uint32(b / pitch), starts: make([]uint64, b/unit/64)}
+	s := shape{order: order, pages: 1 << order, perSlab: uint32(b / pitch), starts: make([]uint64, b/unit/64)}
 	for i := range uintptr(s.perSlab) {
 		u := (i*pitch + lead) / unit
 		s.starts[u/64] |= 1 << (u % 64)
 	}
 	return s
+}
+
+// cutRun is cut for an object that has as many pages as it needs.
+func cutRun(size uintptr) geometry {
+	n := int(size+page.Size-1) >> page.Shift
+	s := shape{order: bits.Len(uint(n - 1)), pages: n, perSlab: 1, starts: make([]uint64, n*(page.Size/unit/64))}
+	s.starts[0] = 1
+	return geometry{size: size, shape: s, young: s, sheafCap: uint32(min(max(cacheBytes/size, 1), sheafMax)), run: true}
 }
 
 // isYoung reports whether the cache has few objects. Without mu it is a hint.
@@ -94,6 +112,30 @@ func (c *cache) nextOrder() int {
 		return c.young.order
 	}
 	return c.order
+}
+
+// allocSlab returns the pages of a slab of the order, or nil.
+func (c *cache) allocSlab(order int, f gfp.Flags) unsafe.Pointer {
+	p := c.pages.Alloc(order, f)
+	if p != nil {
+		c.core.Trim(p, order, c.pagesOf(order))
+	}
+	return p
+}
+
+// freeSlab frees what allocSlab returned.
+func (c *cache) freeSlab(p unsafe.Pointer, order int) {
+	if c.core.FreeRunQuietly(p, c.pagesOf(order)) {
+		c.core.WakeAfterFree()
+	}
+}
+
+// pagesOf is how many pages a slab of the order has.
+func (c *cache) pagesOf(order int) int {
+	if order == c.order {
+		return c.shape.pages
+	}
+	return c.young.pages
 }
 
 // shapeOfSlab returns how a slab is cut, by the order that the page allocator

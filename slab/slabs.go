@@ -96,7 +96,7 @@ func (c *cache) addSlabLocked(p unsafe.Pointer, sample uint32) {
 	race.SlabMade(p)
 	head := c.core.PageOf(p)
 	s := c.shapeOfSlab(c.core.Meta(head))
-	for i := range uint32(1) << s.order {
+	for i := range uint32(s.pages) {
 		m := c.core.Meta(head + i)
 		m.Owner, m.InUse, m.Next, m.Prev = c.id, 0, 0, 0
 		atomic.StoreUint32(&m.Chained, 0) // ord:chain-slab
@@ -105,7 +105,7 @@ func (c *cache) addSlabLocked(p unsafe.Pointer, sample uint32) {
 	c.linkLocked(head, c.core.Meta(head))
 	c.slabs.count++
 	c.slabs.objects += int(s.perSlab)
-	c.slabBytes.Add(page.Size << s.order) // ord:hint
+	c.slabBytes.Add(page.Size * int64(s.pages)) // ord:hint
 	c.poison.slabMade(head)
 }
 
@@ -182,12 +182,12 @@ func (c *cache) dropSlabLocked(head uint32, m *pages.Meta) {
 	c.slabs.count--
 	s := c.shapeOfSlab(m)
 	c.slabs.objects -= int(s.perSlab)
-	c.slabBytes.Add(-page.Size << s.order) // ord:hint
+	c.slabBytes.Add(-page.Size * int64(s.pages)) // ord:hint
 	c.raceDropSlab(head, s.perSlab)
-	for i := range uint32(1) << s.order {
+	for i := range uint32(s.pages) {
 		c.core.Meta(head + i).Owner = 0
 	}
-	if c.core.FreeQuietly(c.pointer(firstUnit(head)), s.order) {
+	if c.core.FreeRunQuietly(c.pointer(firstUnit(head)), s.pages) {
 		c.slabs.wake = true
 	}
 }

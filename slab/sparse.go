@@ -22,10 +22,14 @@ func (h *Heap) walkSlabs(from, to uint32, fn func(pages.Slab)) uint32 {
 		if w := m.Read(); w&pages.StateMask == pages.InUse && m.Owner != 0 {
 			if c := h.owner.find(m.Owner); c != nil {
 				s := c.shapeOfSlab(m)
-				step <<= s.order
+				if from&(1<<s.order-1) != 0 { // a block of a run, but the first
+					from++
+					continue
+				}
+				step = uint32(s.pages)
 				if canDiscard { // else objects don't lie one after another
 					fn(pages.Slab{First: unsafe.Add(h.core.Base, uintptr(from)<<pages.Shift), Pitch: c.size,
-						Bytes: pages.Size << s.order, Objects: int(s.perSlab), Out: int(m.InUse)})
+						Bytes: pages.Size * s.pages, Objects: int(s.perSlab), Out: int(m.InUse)})
 				}
 			}
 		}

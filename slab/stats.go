@@ -75,7 +75,7 @@ func (c *cache) readStats() CacheStats {
 	return CacheStats{
 		Name:          c.name,
 		ObjectSize:    int(c.size),
-		SlabBytes:     page.Size << c.order,
+		SlabBytes:     page.Size * c.shape.pages,
 		SheafCap:      int(c.sheafCap),
 		Slabs:         count,
 		Objects:       objects,

@@ -114,7 +114,7 @@ func (c *cache) fillOne() bool {
 			continue
 		}
 		order := c.nextOrder()
-		p := c.pages.Alloc(order, f)
+		p := c.allocSlab(order, f)
 		if p == nil {
 			break
 		}

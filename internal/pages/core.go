@@ -58,6 +58,11 @@ type Allocator interface {
 	// released the lock. Context: any.
 	FreeQuietly(p unsafe.Pointer, order int) (wake bool)
 	WakeAfterFree()
+	// Trim keeps the first n pages, more than half, of a block of the order that Alloc
+	// returned, and frees the others. What it keeps is a run: its pages come back by
+	// FreeRunQuietly, as by FreeQuietly. Context: any.
+	Trim(p unsafe.Pointer, order, n int)
+	FreeRunQuietly(p unsafe.Pointer, n int) (wake bool)
 	// Reclaim takes all that is cached, by all Sources and on the Ps' lists,
 	// and asks the Reclaimers for need bytes. Context: task; not pinned, no
 	// locks held.
