@@ -168,6 +168,8 @@ func (c *core) evicted(bytes int64) {
 const (
 	// wastePart is the part of the memory of nodes that may be free objects. Untuned.
 	wastePart = 8
+	// keptPart is the part of that memory that slabs without entries may take. Untuned.
+	keptPart = 128
 	// sparsePages is how many pages are looked at for sparse slabs at a time, and
 	// sparseMost of how many slabs the entries may leave. Untuned.
 	sparsePages = 1 << 13
@@ -184,7 +186,7 @@ func (c *core) evictSparse(need int64) (freed int64) {
 	var found []pages.Slab
 	opened := pages.CoreOf(c.pages).Opened()
 	end := c.hand + min(sparsePages, opened)
-	seen, idle := 0, 0
+	seen, idle, kept := 0, 0, 0
 	look := func(from, to uint32) uint32 {
 		return pages.WalkSlabs(c.index.Heap(), from, to, func(s pages.Slab) {
 			seen += s.Bytes
@@ -207,7 +209,14 @@ func (c *core) evictSparse(need int64) (freed int64) {
 		}
 		if c.evictSlab(s) {
 			freed += int64(s.Bytes)
+		} else {
+			kept += s.Bytes // by free objects that are kept at hand
 		}
+	}
+	if kept > seen/keptPart {
+		before := c.index.Memory()
+		pages.ShrinkSparse(c.index.Heap())
+		freed += max(before-c.index.Memory(), 0)
 	}
 	return freed
 }

@@ -10,6 +10,7 @@ func init() {
 	pages.WalkSlabs = func(heap any, from, to uint32, fn func(pages.Slab)) uint32 {
 		return heap.(*Heap).walkSlabs(from, min(to, heap.(*Heap).core.Opened()), fn)
 	}
+	pages.ShrinkSparse = func(heap any) { heap.(*Heap).shrinkSparse() }
 }
 
 // walkSlabs shows the slabs that begin among the pages, and returns the page after
@@ -36,4 +37,17 @@ func (h *Heap) walkSlabs(from, to uint32, fn func(pages.Slab)) uint32 {
 		from += step
 	}
 	return from
+}
+
+// shrinkSparse shrinks the caches of which most objects are free in slabs.
+func (h *Heap) shrinkSparse() {
+	for _, c := range h.caches() {
+		c.mu.LockIRQ()
+		slabs, free, objects := c.slabs.count, c.freeLocked(), int64(c.slabs.objects)
+		c.mu.UnlockIRQ()
+		if slabs > c.keepEmpty && free > objects/2 && c.begin() {
+			c.shrink()
+			c.release()
+		}
+	}
 }

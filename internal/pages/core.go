@@ -172,6 +172,11 @@ type Slab struct {
 // object it shows none. Package slab sets it when it is initialized. Context: any.
 var WalkSlabs func(heap any, from, to uint32, fn func(Slab)) uint32
 
+// ShrinkSparse returns to their slabs the free objects that caches of a *slab.Heap keep
+// at hand, if most of the objects of a cache are free: a few kept ones hold many slabs.
+// Package slab sets it when it is initialized. Context: task; not pinned, no locks held.
+var ShrinkSparse func(heap any)
+
 // Unseen is a gfp.Flags bit for pages that hidden code alone touches: sheaves.
 // They must come back by FreeUnseen. For the race detector such a page is free
 // all the time, and its next holder is ordered after its last real holder, not
