@@ -2,7 +2,7 @@
 # .ci/nightly.
 .DEFAULT_GOAL := help
 .PHONY: help quick full nightly test race poison lockdep lint build bench baseline benchcmp \
-	fuzz map-chart mutants shared torture litmus formal arm64 demo rename
+	fuzz map-chart cache-chart mutants shared torture litmus formal arm64 demo rename
 
 work    = ./... ./cmd/quiesce/... ./cmd/quiesced/... ./cmd/quiescevet/... ./bench/... ./contrib/fastcache ./contrib/groupcache ./contrib/otel ./contrib/prom ./examples/... ./tests/...
 FUZZTIME ?= 30s
@@ -54,6 +54,9 @@ bench: ## benchmarks: BENCH=pattern PKG=./slab COUNT=6
 
 map-chart: ## maps side by side, measured and drawn: docs/measured/maps.svg COUNT=6
 	go run ./bench/maps -run '^uint64/hit/2/' -count $(COUNT) -svg docs/measured/maps.svg
+
+cache-chart: ## caches side by side, measured and drawn: docs/measured/caches.svg RUN=^bytes TRACES=dir SIZES=dir
+	go run ./bench/caches -run '$(or $(RUN),^(bytes|memory))' -traces '$(TRACES)' -sizes '$(SIZES)' -count 1 -svg docs/measured/caches.svg
 
 baseline: ## this machine's benchmarks to bench/baseline, for benchcmp
 	BENCH='$(BENCH)' PKG='$(PKG)' COUNT=$(COUNT) .ci/baseline

@@ -67,6 +67,7 @@ Examples:
   go run ./bench/caches -run '^(get|load)' -count 9
   go run ./bench/caches -run '^storm' -storm 10m -count 1 -check
   go run ./bench/caches -traces DIR -sizes DIR -check
+  go run ./bench/caches -sizes DIR -run '^(bytes|memory)' -svg caches.svg
 
 Exit status:
   0    measured
@@ -79,6 +80,7 @@ Exit status:
 // options are what the flags say.
 type options struct {
 	run, traces, sizes   string
+	svg                  string
 	count, entries       int
 	storm                time.Duration
 	asJSON, check, short bool
@@ -97,6 +99,7 @@ func (o *options) flags() *flag.FlagSet {
 	fs.BoolVar(&o.list, "list", false, "list the rows, and end")
 	fs.BoolVar(&o.check, "check", false, "exit with 1 if a target is missed")
 	fs.BoolVar(&o.short, "short", false, "few requests, one run: to see in some seconds that it works")
+	fs.StringVar(&o.svg, "svg", "", "draw the whole caches that were measured, as SVG, to the `file`")
 	fs.BoolVar(&o.asJSON, "json", false, "print one JSON object on stdout instead of the tables")
 	return fs
 }
@@ -144,6 +147,9 @@ func command(args []string, out, errs io.Writer) int {
 	}
 	broken := err != nil || len(rep.Failed) > 0
 	err = harness.Print(out, rep, o.asJSON, func(w io.Writer) { render(w, rep) })
+	if err == nil && o.svg != "" && !rep.Partial && len(rep.Sheets) > 0 {
+		err = writeChart(o.svg, rep)
+	}
 	status = cli.End(err, broken, rep.Partial, errs)
 	if status == harness.ExitOK && o.check && rep.missed() {
 		return harness.ExitFailed

@@ -101,7 +101,7 @@ func (o *options) sheets() (all []sheet, err error) {
 	}
 	memory := sheet{"memory", fmt.Sprintf("%s entries of 21 and 100 bytes, and a bystander that allocates", harness.Thousands(o.entries)),
 		with(kindMemory, o.entries),
-		[]column{{"GC, ms", "gc", 1e6}, {"GC CPU, %", "gccpu", 1}, {"B/entry", "entry", 1}, {"p99.9, µs", "p999", 1e3}},
+		[]column{{"GC, ms", "gc", 1e6}, {"GC CPU, %", "gccpu", 1}, {memoryColumn, "entry", 1}, {"p99.9, µs", "p999", 1e3}},
 		append(rowsOf(true, false, fastcacheLeast), row{&none, none.name, false})}
 	s := with(kindStorm, 0)
 	s.Bytes, s.Seconds = stormBytes, storm
@@ -115,7 +115,7 @@ func (o *options) bytesSheets(all []sheet, t task) ([]sheet, error) {
 		t := t
 		t.Kind, t.Trace, t.Bytes = kindBytes, trace, bytes
 		all = append(all, sheet{fmt.Sprintf("bytes/%s/%dM", name, bytes/mib), fmt.Sprintf("%s, %d MiB of memory", name, bytes/mib), t,
-			[]column{{"hits, %", "hits", 1}, {"of bytes, %", "hitbytes", 1}, {"takes MiB", "resident", mib}, {"most MiB", "most", mib}}, rowsOf(false, false, bytes)})
+			[]column{{hitsColumn, "hits", 1}, {"of bytes, %", "hitbytes", 1}, {"takes MiB", "resident", mib}, {"most MiB", "most", mib}}, rowsOf(false, false, bytes)})
 	}
 	if o.traces != "" {
 		paths, err := tracesIn(o.traces)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -162,6 +164,28 @@ func TestWholeCaches(t *testing.T) {
 		t.Errorf("no verdicts: %+v", rep.Targets)
 	}
 	harnesstest.Fits(t, rendered(&rep))
+}
+
+func TestTheChartHasAPanelForEachPart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "caches.svg")
+	cell := func(v float64) harness.Cell { return harness.Cell{Value: v, Rounds: []float64{v}} }
+	rep := &Report{Sheets: []Sheet{
+		{ID: "bytes/cdn/64M", Columns: []string{hitsColumn, "takes"}, Rows: []SheetRow{{"cache.Bytes", []harness.Cell{cell(68.54), cell(1)}}}},
+		{ID: "memory", Columns: []string{"GC", memoryColumn}, Rows: []SheetRow{{"otter v2", []harness.Cell{cell(2), cell(264.6)}}, {none.name, []harness.Cell{cell(2), cell(7)}}}},
+		{ID: "get/2", Columns: []string{"100 %", "95 %"}, Rows: []SheetRow{{"fastcache", []harness.Cell{cell(31.4), {}}}}},
+	}}
+	if err := writeChart(file, rep); err != nil {
+		t.Fatal(err)
+	}
+	svg, err := os.ReadFile(file)
+	for _, want := range []string{"bytes/cdn/64M: hits, %", "68.5", "memory: B/entry", "265", "otter v2", "get/2: 100 %", "31.4"} {
+		if !strings.Contains(string(svg), want) {
+			t.Errorf("no %q in the chart, %v", want, err)
+		}
+	}
+	if strings.Contains(string(svg), none.name) {
+		t.Errorf("%q has a bar", none.name)
+	}
 }
 
 func TestTheTableOfWholeCachesFits80Columns(t *testing.T) {
