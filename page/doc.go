@@ -22,6 +22,7 @@
 //
 //	page       4096 bytes; numbered from 0, the first of the range
 //	block      1<<order pages, order 0..9, aligned to its size
+//	run        the first pages of a block whose others were freed (trim.go)
 //	buddy      the neighbour that a free block merges with; also the structure
 //	           of all free blocks
 //	populated  has memory. A populated page is charged: it counts towards the limit
