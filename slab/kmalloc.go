@@ -66,8 +66,8 @@ type HeapOption func(*Heap)
 // FineClasses makes the size classes of a Heap multiples of 16 up to 512 bytes, in
 // place of 160, 192, 224, 256, 320 and so on, eight to a doubling up to 4 KiB, and
 // four up to 16 KiB, of which a slab has no rest. Objects above 16 KiB have whole
-// pages, and no more than an eighth too many. So objects of any size lie dense, for up
-// to twice as many classes.
+// pages, in eight steps to a doubling. So objects of any size lie dense, for up to
+// twice as many classes.
 func FineClasses() HeapOption { return func(h *Heap) { h.fine = true } }
 
 // HeapName names a Heap in statistics, where a size class of 64 bytes is called
