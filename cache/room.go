@@ -306,10 +306,13 @@ func (c *core) setMaxBytes(n int64) error {
 		if sys.Nanotime() > end {
 			return ErrBusy
 		}
-		c.Reclaim(c.pages.Stats().Resident - n)
+		// What was evicted comes free first: else the rest would leave for it.
 		c.index.Barrier()
 		c.pages.Shrink()
 		core.SetLimit(n)
+		if more := c.pages.Stats().Resident - n; more > 0 {
+			c.Reclaim(more)
+		}
 	}
 	return nil
 }

@@ -11,9 +11,9 @@ var planted = map[string][][2]string{
 	"value used after `Unlock`": {
 		{vetData + "borrow/borrow.go", "used after Unlock"},
 		{"tests/race/wrong_test.go", `"use after Unlock"`},
-		{"slab/poison_fault_test.go", "func TestAnAccessToAFreedGuardedObjectFaultsWithTheReport("}},
+		{"slab/guard_fault_test.go", "func TestAnAccessToAFreedGuardedObjectFaultsWithTheReport("}},
 	"freed while still linked": {
-		{"slab/poison_fault_test.go", "func TestAnAccessToAFreedGuardedObjectFaultsWithTheReport("}},
+		{"slab/guard_fault_test.go", "func TestAnAccessToAFreedGuardedObjectFaultsWithTheReport("}},
 	"`Free` where `FreeRCU` was needed": {
 		{vetData + "earlyfree/earlyfree.go", "an object that readers may still have"},
 		{"tests/race/wrong_test.go", `"Free without a grace period"`}},
