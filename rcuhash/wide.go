@@ -294,6 +294,17 @@ func (x *core) comeHomeLocked(first *bucket) (node unsafe.Pointer, gone *bucket)
 	return p.e, x.dropLocked(first, p)
 }
 
+// allHomeLocked moves the entries of as many nodes as there are clean slots.
+func (x *core) allHomeLocked(first *bucket, d *debris) {
+	for {
+		n, gone := x.comeHomeLocked(first)
+		if n == nil {
+			return
+		}
+		d.add(n, gone)
+	}
+}
+
 // askEvery is how long after a request for a grace period the next is made, in ns. A
 // grace period interrupts the processors that run goroutines, for some 20 microseconds
 // in all; entries that find no clean slot meanwhile are nodes. Untuned.

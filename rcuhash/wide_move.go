@@ -144,13 +144,8 @@ func (x *core) splitWideLocked(b, child *bucket, e *wideEntries, spares []*bucke
 	b.moved() // ord:moved
 	fault.Delay("moved")
 	x.leaveLocked(b, e, movedTag, d)
-	for {
-		n, gone := x.comeHomeLocked(b)
-		if n == nil {
-			return used
-		}
-		d.add(n, gone)
-	}
+	x.allHomeLocked(b, d)
+	return used
 }
 
 // mergeWide merges the child of bucket i back, as mergeLast does, if there are clean

@@ -140,7 +140,7 @@ func (x *core) putWideLocked(first *bucket, was place, to int, p *putting) {
 		}
 	}
 	if to >= 0 {
-		p.debris.add(x.comeHomeLocked(first))
+		x.allHomeLocked(first, &p.debris)
 	}
 }
 
@@ -216,7 +216,7 @@ func (x *core) removeWideFurther(l held, p place, h uint64) {
 	} else {
 		d.add(p.e, x.dropLocked(l.b, p))
 	}
-	d.add(x.comeHomeLocked(l.b))
+	x.allHomeLocked(l.b, &d)
 	x.unlock(l)
 	x.retireAll(h, &d, 0)
 }
