@@ -86,6 +86,9 @@ func (x *core) begin(t *table, h uint64) (b *bucket, meta uint64) {
 // has to look again, missed returns where, with the table and the meta of then. Else
 // it returns nil: the key was absent at some time during the look-up.
 func (x *core) missed(t *table, h uint64, b *bucket, meta uint64) (*table, *bucket, uint64) {
+	if x.stayed(t, h, b, meta) {
+		return nil, nil, 0
+	}
 	// The version is read last, by locate.
 	right, now := t.locate(x.base, h) // ord:live,moved
 	current := x.table.Load()         // ord:table
@@ -96,6 +99,17 @@ func (x *core) missed(t *table, h uint64, b *bucket, meta uint64) (*table, *buck
 		right, now = current.locate(x.base, h)
 	}
 	return current, right, now
+}
+
+// stayed reports whether nothing has moved since a look-up began in the bucket that
+// has the hash's own number, in a table that is still the current one. It is what most
+// misses come to: else missed looks closer.
+func (x *core) stayed(t *table, h uint64, b *bucket, meta uint64) bool {
+	if t.bucketAt(x.base, h&t.mask) != b {
+		return false
+	}
+	now := b.loadMeta()                                                        // ord:moved
+	return now&liveBit != 0 && (now^meta)&identity == 0 && x.table.Load() == t // ord:table,live
 }
 
 // lookupWord is index.get for keys of 8 bytes that are integers. A processor

@@ -227,8 +227,7 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 	m.x.open("Put")
 	if m.x.isWide() {
 		word := integer(&k)
-		_, _, ok := m.x.storeWide(m.x.seeds.mix(word), word, wordOf(&v), condition{}, f)
-		return ok
+		return m.x.setWide(m.x.seeds.mix(word), word, wordOf(&v), f)
 	}
 	old, _, ok := m.put(&k, &v, condition{}, f)
 	m.x.retire(old)

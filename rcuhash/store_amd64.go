@@ -2,7 +2,11 @@
 
 package rcuhash
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"quiesce/internal/fault"
+)
 
 // The stores of a bucket's words. On amd64 an ordinary store is a release, which
 // is all they need: what needs more (a lock, a claim) is a compare-and-swap. An
@@ -16,10 +20,15 @@ func storeWord(w *uint64, v uint64) { *w = v } // ord:entry,live,moved,bucket-lo
 //go:noinline
 func storeRef(r *ref, v ref) { *r = v } // ord:entry,overflow
 
-// storeEntry stores a value and its key in an entry of a wide bucket.
+// storeEntry stores a value and its key in an entry of a wide bucket, and then the
+// bucket's tags.
 //
 //go:noinline
-func storeEntry(e unsafe.Pointer, k, v uint64) {
+func storeEntry(e unsafe.Pointer, k, v uint64, low *uint64, tags uint64) {
 	*(*uint64)(e) = v
 	*keyWord(e) = k // ord:wide-slot
+	if fault.Delays {
+		fault.Delay("entry")
+	}
+	*low = tags // ord:entry
 }

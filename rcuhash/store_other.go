@@ -5,6 +5,8 @@ package rcuhash
 import (
 	"sync/atomic"
 	"unsafe"
+
+	"quiesce/internal/fault"
 )
 
 // The stores of a bucket's words.
@@ -19,7 +21,9 @@ func storeRef(r *ref, v ref) {
 	atomic.StoreUint64((*uint64)(unsafe.Pointer(r)), uint64(v)) // ord:entry,overflow
 }
 
-func storeEntry(e unsafe.Pointer, k, v uint64) {
+func storeEntry(e unsafe.Pointer, k, v uint64, low *uint64, tags uint64) {
 	*(*uint64)(e) = v
 	atomic.StoreUint64(keyWord(e), k) // ord:wide-slot
+	fault.Delay("entry")
+	atomic.StoreUint64(low, tags) // ord:entry
 }

@@ -113,6 +113,9 @@ func (b *bucket) findWide(rep, k uint64) unsafe.Pointer {
 //
 //go:noinline
 func (x *core) lookFurtherWide(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
+	if meta&wideOver == 0 && x.stayed(t, h, b, meta) {
+		return nil // most have no chain
+	}
 	rep := tagOf(h) * everyByte
 	for {
 		if c := x.nextWide(b); c != nil {
@@ -150,14 +153,16 @@ func (b *bucket) isClean(low uint64, slot int) bool {
 }
 
 // cleanLocked returns the first slot that can be used, or -1.
-func (b *bucket) cleanLocked() int { return b.nextCleanLocked(-1) }
+func (b *bucket) cleanLocked() int { return b.cleanIn(b.loadLow(), wideTop) }
 
-// nextCleanLocked returns the first after slot.
-func (b *bucket) nextCleanLocked(slot int) int {
-	low := b.loadLow()
-	for c := ^low & wideTop &^ (1<<(8*slot+8) - 1); c != 0; c &= c - 1 {
-		if next := bits.TrailingZeros64(c) >> 3; b.isClean(low, next) {
-			return next
+// cleanIn returns the first slot that can be used of those that have their top bit in
+// mask, or -1. low are the bucket's tags.
+func (b *bucket) cleanIn(low, mask uint64) int {
+	for c := ^low & mask; c != 0; c &= c - 1 {
+		// Slot s has bit 8s+7, and its cookie is 16s+24 bytes from the start.
+		bit := bits.TrailingZeros64(c)
+		if low>>(bit-7)&0xff == 0 || cookie.Done(loadKey(unsafe.Add(unsafe.Pointer(b), bit*2+wideHead-14))) {
+			return bit >> 3
 		}
 	}
 	return -1
@@ -176,11 +181,9 @@ func (b *bucket) cleanCountLocked() (n int) {
 
 // fill writes an entry to a clean slot. Look-ups find it by its tag.
 func (b *bucket) fill(slot int, h, k, v uint64) {
-	e := b.entryAt(slot)
-	storeEntry(e, k, v) // ord:wide-slot
-	fault.Delay("entry")
-	shift := 8 * slot & 63
-	storeWord(&b.low, b.loadLow()&^(0xff<<shift)|tagOf(h)<<shift) // ord:entry
+	shift := slot * 8 & 63
+	low := b.loadLow()&^(0xff<<shift) | tagOf(h)<<shift
+	storeEntry(b.entryAt(slot), k, v, &b.low, low)
 }
 
 // killLocked ends the entries in slots, of which each has its lowest bit in a byte
@@ -267,7 +270,7 @@ func (x *core) dropLocked(first *bucket, p place) (gone *bucket) {
 // canComeHomeLocked reports whether an entry of a further bucket could come to the
 // first one, if the slot is used for another. The slot may be -1.
 func (b *bucket) canComeHomeLocked(slot int) bool {
-	return b.loadMeta()&wideOver != 0 && b.nextCleanLocked(slot) >= 0
+	return b.loadMeta()&wideOver != 0 && b.cleanIn(b.loadLow(), wideTop&^(1<<(8*slot+8)-1)) >= 0
 }
 
 // comeHomeLocked moves a node's entry to a clean slot of the first bucket, if there
