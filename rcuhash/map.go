@@ -276,53 +276,6 @@ func (m *Map[K, V]) Swap(g rcu.Guard, k K, v V) (old *V, ok bool) {
 	return m.valueOf(n), ok
 }
 
-// Op is what the function passed to Compute wants done.
-type Op int
-
-const (
-	Keep    Op = iota // leave the map as it is
-	Replace           // set the value, new or not
-	Remove            // delete the key, if it is there
-)
-
-// Compute calls fn with the value of k, or nil, and does what fn returns, if the
-// entry is still the one that fn saw; otherwise, and in the rare case that a new
-// entry finds its bucket full, it calls fn again. fn runs in a
-// read-side section and under no lock, must not write to *old, and must not wait
-// for memory or for a grace period. Compute returns false, and leaves the map
-// unchanged, if there is no memory for a new value. It may wait for memory before
-// it calls fn.
-//
-// Context: task; not pinned, not in a read-side section.
-func (m *Map[K, V]) Compute(k K, fn func(old *V) (V, Op)) bool {
-	m.x.open("Compute")
-	if m.x.isWide() {
-		return m.computeWide(k, fn)
-	}
-	h := m.x.hash(&k)
-	n := m.newNode(&k, gfp.Kernel|gfp.NoWarn)
-	defer func() { m.x.freeNode(n) }()
-	return m.x.attempts(h, func() (a attempt) {
-		g := rcu.ReadLock()
-		defer g.Unlock()
-		old := m.x.lookup(m.x.open("Compute"), h, &k)
-		v, op := fn(m.valueOf(old))
-		switch {
-		case op == Replace && n == nil:
-			return attempt{done: true}
-		case op == Replace:
-			*m.valueOf(n) = v
-			if a = m.x.swapIn(h, &k, n, old); a.done {
-				n = nil
-			}
-			return a
-		case op == Remove && old != nil:
-			return m.x.takeOut(h, &k, old)
-		}
-		return attempt{done: true, ok: true}
-	})
-}
-
 // Delete removes k and reports whether it was in the map.
 //
 // Context: any.

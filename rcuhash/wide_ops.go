@@ -4,7 +4,6 @@ import (
 	"unsafe"
 
 	"quiesce/gfp"
-	"quiesce/rcu"
 )
 
 // debris is what an operation has taken out of a chain. It is retired when the lock
@@ -292,33 +291,6 @@ func (x *index[K]) deleteWide(h, k uint64, old unsafe.Pointer, moved bool) unsaf
 		}
 	}
 	return e
-}
-
-// computeWide is Compute of a map with wide buckets.
-func (m *Map[K, V]) computeWide(k K, fn func(old *V) (V, Op)) bool {
-	x, h, word := &m.x, m.x.hash(&k), integer(&k)
-	return x.attempts(h, func() attempt {
-		g := rcu.ReadLock()
-		defer g.Unlock()
-		old := x.lookupWide(x.open("Compute"), h, word)
-		v, op := fn(m.valueOf(old))
-		switch {
-		case op == Replace:
-			_, stored, ok := x.putWide(h, word, wordOf(&v), condition{absent: old == nil, old: old}, gfp.NoLocks|gfp.NoWarn)
-			if !stored {
-				return attempt{noRoom: !ok}
-			}
-			if old == nil {
-				return attempt{done: true, ok: true, keys: 1}
-			}
-		case op == Remove && old != nil:
-			if x.removeWide(h, word, old, false) == nil {
-				return attempt{}
-			}
-			return attempt{done: true, ok: true, keys: -1}
-		}
-		return attempt{done: true, ok: true}
-	})
 }
 
 // wordOf returns a value of at most 8 bytes as the word that an entry has.
