@@ -29,36 +29,37 @@ const (
 	// scale is the unit of the two numbers that a table compares with.
 	scale = 16
 
-	// A table of wide buckets has perWide/scale keys for each parent when its first
-	// bucket is split, and wideStep/scale more for each child. So all are split long
-	// before the next doubling, and the keys of those that are not, of which every
-	// fifth is a node in the end, are few. That takes about as much memory as the
-	// nodes would.
-	perWide  = 78
-	wideStep = 40
+	// perWide is perBucket times scale, of a wide bucket.
+	perWide = 78
+
+	// A table has so many keys for each parent when its first bucket is split, and
+	// perChild/scale more for each child that is live. So all are split long before
+	// the next doubling. At one rate, those that are not would have twice as many keys
+	// as the others, and their further buckets take about as much memory as the
+	// children do.
+	perChild = 40
 )
 
 // bucketsFor returns how many live buckets a map has for so many keys.
 func (x *core) bucketsFor(keys int) int {
-	keys *= scale
-	if !x.isWide() {
-		return (keys + perBucket*scale - 1) / (perBucket * scale)
+	per, n := perBucket*scale, 1
+	if x.isWide() {
+		per = perWide
 	}
-	n := 1
-	for n*(perWide+wideStep) < keys {
+	for keys *= scale; n*(per+perChild) < keys; {
 		n *= 2
 	}
-	return n + max(keys-n*perWide+wideStep-1, 0)/wideStep
+	return n + max(keys-n*per+perChild-1, 0)/perChild
 }
 
 // resizeAt sets when the table grows and shrinks. Tests have it do so at every
 // change: at 1/16 of a key for each live bucket and more, and at any.
 func (t *table) resizeAt(thrifty, always bool) {
-	switch t.growAt, t.growStep, t.shrinkAt = perBucket*scale, perBucket*scale, sparse*scale; {
+	switch t.growAt, t.growStep, t.shrinkAt = perBucket*scale, perChild, sparse*scale; {
 	case always:
 		t.growAt, t.growStep, t.shrinkAt = 1, 1, 1<<20
 	case t.shift == wideShift:
-		t.growAt, t.growStep = perWide, wideStep
+		t.growAt = perWide
 	case thrifty:
 		t.growAt, t.growStep, t.shrinkAt = dense*scale, dense*scale, denseLess*scale
 	}
