@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
+
+	"quiesce/internal/testkit"
 )
 
 // When the sizes of values change, the slabs of the old size come to serve the new
@@ -16,7 +18,7 @@ func TestACacheWhoseSizesDriftedHasAsManyHitsAsAFreshOne(t *testing.T) {
 	}
 	const limit = 8 << 20
 	drifts := [][]int{{4000, 1000, 100}, {100, 4000, 1000}, {300, 40_000, 6000}}
-	if testing.Short() {
+	if !testkit.Long() {
 		drifts = drifts[:1]
 	}
 	for _, sizes := range drifts {

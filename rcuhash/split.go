@@ -196,7 +196,7 @@ func (x *index[K]) double(t *table) bool {
 	}
 	next := x.newTable(2*t.n, t.n0, t.floor)
 	for i := range t.dir {
-		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
+		setNew(&next.dir[i].at, t.dir[i].at.Load()) // ord:run
 	}
 	next.ready(next.n)
 	if next.n >= largeBuckets {

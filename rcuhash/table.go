@@ -133,18 +133,25 @@ func (t *table) beginAt(base unsafe.Pointer, h uint64, shift uint8) *bucket {
 }
 
 // beginIn has look-ups for a run begin in that run, or in the parents'.
-func (t *table) beginIn(r, run uint64) {
-	t.begin[r].Store(t.dir[run].at.Load() - r*runBuckets<<t.shift) // ord:hint,run
+func (t *table) beginIn(r, run uint64) { t.begin[r].Store(t.beginOf(r, run)) } // ord:hint
+
+func (t *table) beginOf(r, run uint64) uint64 {
+	return t.dir[run].at.Load() - r*runBuckets<<t.shift // ord:run
 }
 
+// setNew stores a word of a table that nobody has yet. A Store is a locked instruction,
+// and a table may have a hundred thousand.
+func setNew(w *atomic.Uint64, v uint64) { *(*uint64)(unsafe.Pointer(w)) = v }
+
 // ready has look-ups begin in the first n buckets, which are live, in full runs.
+// Nobody has the table yet.
 func (t *table) ready(n uint64) {
 	for r := range t.begin {
 		first := uint64(r) << runShift
 		for first >= t.n && first+runBuckets > n && !t.isSmall() {
 			first = parent(first)
 		}
-		t.beginIn(uint64(r), first>>runShift)
+		setNew(&t.begin[r], t.beginOf(uint64(r), first>>runShift))
 	}
 	if t.isSmall() && n == 2*t.n {
 		t.start.Store(t.mask) // ord:hint

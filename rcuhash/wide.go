@@ -109,13 +109,22 @@ func (b *bucket) findWide(rep, k uint64) unsafe.Pointer {
 	return nil
 }
 
-// lookFurtherWide is lookFurther for a wide bucket.
+// lookFurtherWide is lookFurther for a wide bucket. Most misses end where stayed, of
+// which this is a copy that is inlined, says so.
 //
 //go:noinline
 func (x *core) lookFurtherWide(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
-	if meta&wideOver == 0 && x.stayed(t, h, b, meta) {
-		return nil // most have no chain
+	if meta&(wideOver|liveBit) == liveBit && t.bucketAt(x.base, h&t.mask) == b &&
+		(b.loadMeta()^meta)&identity == 0 && x.table.Load() == t { // ord:moved,live,table
+		return nil
 	}
+	return x.lookInAllWide(k, t, h, b, meta)
+}
+
+// lookInAllWide looks in the chain, and wherever else the key may be.
+//
+//go:noinline
+func (x *core) lookInAllWide(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
 	rep := tagOf(h) * everyByte
 	for {
 		if c := x.nextWide(b); c != nil {
