@@ -223,7 +223,7 @@ func ExampleWithAllocator() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	sessions, err := rcuhash.New[uint64, Session](100_000, rcuhash.WithAllocator(pages))
+	sessions, err := rcuhash.New[uint64, Session](50_000, rcuhash.WithAllocator(pages))
 	if err != nil {
 		log.Fatal(err)
 	}

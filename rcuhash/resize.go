@@ -31,14 +31,12 @@ const (
 
 	// perWide is perBucket times scale, of a wide bucket.
 	perWide = 78
-
-	// A table has so many keys for each parent when its first bucket is split, and
-	// perChild/scale more for each child that is live. So all are split long before
-	// the next doubling. At one rate, those that are not would have twice as many keys
-	// as the others, and their further buckets take about as much memory as the
-	// children do.
-	perChild = 40
 )
+
+// A table has growAt/scale keys for each parent when its first bucket is split, and
+// half as many more for each child that is live. So all are split long before the
+// next doubling. At one rate, those that are not would have twice as many keys as the
+// others, and their further buckets take about as much memory as the children do.
 
 // bucketsFor returns how many live buckets a map has for so many keys.
 func (x *core) bucketsFor(keys int) int {
@@ -46,20 +44,24 @@ func (x *core) bucketsFor(keys int) int {
 	if x.isWide() {
 		per = perWide
 	}
-	for keys *= scale; n*(per+perChild) < keys; {
+	step := per / 2
+	for keys *= scale; n*(per+step) < keys; {
 		n *= 2
 	}
-	return n + max(keys-n*per+perChild-1, 0)/perChild
+	return n + max(keys-n*per+step-1, 0)/step
 }
 
 // resizeAt sets when the table grows and shrinks. Tests have it do so at every
 // change: at 1/16 of a key for each live bucket and more, and at any.
 func (t *table) resizeAt(thrifty, always bool) {
-	switch t.growAt, t.growStep, t.shrinkAt = perBucket*scale, perChild, sparse*scale; {
+	t.growAt, t.shrinkAt = perBucket*scale, sparse*scale
+	if t.shift == wideShift {
+		t.growAt = perWide
+	}
+	t.growStep = t.growAt / 2
+	switch {
 	case always:
 		t.growAt, t.growStep, t.shrinkAt = 1, 1, 1<<20
-	case t.shift == wideShift:
-		t.growAt = perWide
 	case thrifty:
 		t.growAt, t.growStep, t.shrinkAt = dense*scale, dense*scale, denseLess*scale
 	}
