@@ -1,6 +1,7 @@
 package rcuhash
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -32,9 +33,9 @@ func TestItResizesForRawContexts(t *testing.T) {
 	})
 	testkit.Eventually(t, 20*time.Second, "the map has grown", func() bool {
 		in(func() {
-			m.PutFlags(0, 0, gfp.NoLocks|gfp.NoWarn)
-			m.Delete(n)
-			m.PutFlags(n, n, gfp.NoLocks|gfp.NoWarn)
+			k := rand.Uint64N(n) // each has one of the map's counters say how many there are
+			m.Delete(k)
+			m.PutFlags(k, k, gfp.NoLocks|gfp.NoWarn)
 		})
 		return !m.x.table.Load().crowded(int64(n))
 	})
