@@ -227,7 +227,8 @@ func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
 	m.x.open("Put")
 	if m.x.isWide() {
 		word := integer(&k)
-		return m.x.setWide(m.x.seeds.mix(word), word, wordOf(&v), f)
+		_, _, ok := m.x.storeWide(m.x.seeds.mix(word), word, wordOf(&v), condition{}, f)
+		return ok
 	}
 	old, _, ok := m.put(&k, &v, condition{}, f)
 	m.x.retire(old)

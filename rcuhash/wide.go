@@ -168,10 +168,8 @@ func (b *bucket) cleanLocked() int { return b.cleanIn(b.loadLow(), wideTop) }
 // mask, or -1. low are the bucket's tags.
 func (b *bucket) cleanIn(low, mask uint64) int {
 	for c := ^low & mask; c != 0; c &= c - 1 {
-		// Slot s has bit 8s+7, and its cookie is 16s+24 bytes from the start.
-		bit := bits.TrailingZeros64(c)
-		if low>>(bit-7)&0xff == 0 || cookie.Done(loadKey(unsafe.Add(unsafe.Pointer(b), bit*2+wideHead-14))) {
-			return bit >> 3
+		if slot := bits.TrailingZeros64(c) >> 3; b.isClean(low, slot) {
+			return slot
 		}
 	}
 	return -1

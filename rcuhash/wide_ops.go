@@ -251,21 +251,6 @@ func (x *index[K]) storeWide(h, k, v uint64, cond condition, f gfp.Flags) (old u
 	return old, stored, ok
 }
 
-// setWide is storeWide without a condition.
-func (x *index[K]) setWide(h, k, v uint64, f gfp.Flags) bool {
-	old, _, ok := x.putWide(h, k, v, condition{}, f)
-	if old != nil && ok {
-		return true
-	}
-	if !ok {
-		old, _, ok = x.storeWideAgain(h, k, v, condition{}, f)
-	}
-	if ok && old == nil {
-		x.stored(h, nil, 0, f)
-	}
-	return ok
-}
-
 // storeWideAgain is storeWide after an attempt that found no room.
 //
 //go:noinline
