@@ -186,23 +186,28 @@ type held struct {
 // lockFor locks the chain that has the entries of hash h.
 func (x *core) lockFor(h uint64) held {
 	if depcheck.Enabled() {
-		depcheck.HardirqsOff()
-		x.dep.Acquire(depcheck.Raw, depcheck.Pins2)
+		return x.lockForChecked(h)
 	}
 	s := pin.DisableIRQ()
 	t := x.table.Load() // ord:table
-	b := t.bucketAt(x.base, h&t.mask)
 	// Live, it is the right one in this table, and stays that while it is locked.
-	switch {
-	case b == nil || !b.lockIfLive():
-		t, b = x.lockRight(h)
-	case x.table.Load() != t: // ord:table
+	if b := t.bucketOf(x.base, h); b != nil && b.lockIfLive() {
+		if x.table.Load() == t { // ord:table
+			return held{t, b, s}
+		}
 		b.unlock()
-		t, b = x.lockRight(h)
 	}
-	if depcheck.Enabled() {
-		x.dep.Acquired()
-	}
+	t, b := x.lockRight(h)
+	return held{t, b, s}
+}
+
+//go:noinline
+func (x *core) lockForChecked(h uint64) held {
+	depcheck.HardirqsOff()
+	x.dep.Acquire(depcheck.Raw, depcheck.Pins2)
+	s := pin.DisableIRQ()
+	t, b := x.lockRight(h)
+	x.dep.Acquired()
 	return held{t, b, s}
 }
 
@@ -231,6 +236,16 @@ func (x *core) approach(h uint64) {
 		t.beginAt(x.base, h, bucketShift).loadMeta()
 	}
 	s.Enable()
+}
+
+// unlockAt is unlock of a first bucket with that meta.
+func (x *core) unlockAt(l held, meta uint64) {
+	if depcheck.Enabled() {
+		x.unlockChecked(l)
+		return
+	}
+	pokeWord(&l.b.meta, meta&^lockBit) // ord:bucket-lock
+	l.s.Restore()
 }
 
 func (x *core) unlock(l held) {

@@ -224,12 +224,23 @@ func (m *Map[K, V]) Put(k K, v V) bool { return m.PutFlags(k, v, gfp.Kernel) }
 //
 // Context: as the flags allow (see package gfp); any with gfp.NoLocks.
 func (m *Map[K, V]) PutFlags(k K, v V, f gfp.Flags) bool {
-	m.x.open("Put")
-	if m.x.isWide() {
-		word := integer(&k)
-		_, _, ok := m.x.storeWide(m.x.seeds.mix(word), word, wordOf(&v), condition{}, f)
-		return ok
+	x := &m.x
+	if x.table.Load() == nil { // ord:table
+		x.open("Put") // panics
 	}
+	if x.isWide() {
+		word, v := integer(&k), wordOf(&v)
+		h := x.seeds.mix(word)
+		old, _, ok := x.putWide(h, word, v, condition{}, f)
+		return ok && old != nil || x.putWideEnds(h, word, v, ok, f)
+	}
+	return m.putOther(k, v, f)
+}
+
+// putOther is PutFlags for a map without wide buckets.
+//
+//go:noinline
+func (m *Map[K, V]) putOther(k K, v V, f gfp.Flags) bool {
 	old, _, ok := m.put(&k, &v, condition{}, f)
 	m.x.retire(old)
 	return ok

@@ -13,6 +13,8 @@ import (
 
 func storeWord(w *uint64, v uint64) { atomic.StoreUint64(w, v) } // ord:entry,live,moved,bucket-lock
 
+func pokeWord(w *uint64, v uint64) { atomic.StoreUint64(w, v) } // ord:moved,wide-slot,bucket-lock
+
 func storeRef(r *ref, v ref) {
 	if unsafe.Sizeof(v) == 4 {
 		atomic.StoreUint32((*uint32)(unsafe.Pointer(r)), uint32(v)) // ord:entry,overflow

@@ -118,6 +118,17 @@ func (t *table) bucketAt(base unsafe.Pointer, i uint64) *bucket {
 	return (*bucket)(unsafe.Add(base, off+i%runBuckets<<t.shift))
 }
 
+// bucketOf returns the bucket of a hash's own number, or nil if it has no memory yet.
+func (t *table) bucketOf(base unsafe.Pointer, h uint64) *bucket {
+	i := h & t.mask
+	// The directory has all numbers of the mask: no check.
+	off := (*run)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.dir)), i>>runShift*8)).at.Load() // ord:run
+	if off == 0 {
+		return nil
+	}
+	return (*bucket)(unsafe.Add(base, off+i%runBuckets<<(t.shift&63)))
+}
+
 // Look-ups begin in a bucket that is found with two loads. For a run of which not
 // all buckets are live, it is in the run of their parents, so some have to look
 // further. Tables of few runs don't stay in between for long (midRun). In a small

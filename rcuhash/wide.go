@@ -203,12 +203,13 @@ func (x *core) killLocked(b *bucket, mask, tag uint64) {
 	x.buryLocked(b, low, mask)
 }
 
-// killOneLocked is killLocked of one entry, whose tag is tag.
-func (x *core) killOneLocked(b *bucket, p place, tag uint64) {
-	shift := 8 * p.slot & 63
-	atomic.SwapUint64(&b.low, b.loadLow()&^(0xff<<shift)|deadTag<<shift) // ord:wide-slot
+// killWideLocked is killLocked of the entry e, whose tag is at shift of low, the
+// bucket's tags.
+func (x *core) killWideLocked(b *bucket, low uint64, e unsafe.Pointer, shift int, tag uint64) {
+	shift &= 63
+	atomic.SwapUint64(&b.low, low&^(0xff<<shift)|deadTag<<shift) // ord:wide-slot
 	fault.Delay("entry")
-	storeWord(keyWord(p.e), x.cookieFor(cookie.Take(), tag)) // ord:wide-slot
+	pokeWord(keyWord(e), x.cookieFor(cookie.Take(), tag)) // ord:wide-slot
 	fault.Delay("entry")
 }
 
@@ -272,12 +273,6 @@ func (x *core) dropLocked(first *bucket, p place) (gone *bucket) {
 		return p.b
 	}
 	return x.unlinkLocked(x.nextWide(first), p.b)
-}
-
-// canComeHomeLocked reports whether an entry of a further bucket could come to the
-// first one, if the slot is used for another. The slot may be -1.
-func (b *bucket) canComeHomeLocked(slot int) bool {
-	return b.loadMeta()&wideOver != 0 && b.cleanIn(b.loadLow(), wideTop&^(1<<(8*slot+8)-1)) >= 0
 }
 
 // comeHomeLocked moves a node's entry to a clean slot of the first bucket, if there

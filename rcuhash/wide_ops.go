@@ -1,9 +1,14 @@
 package rcuhash
 
 import (
+	"math/bits"
+	"sync/atomic"
 	"unsafe"
 
 	"quiesce/gfp"
+	"quiesce/internal/cookie"
+	"quiesce/internal/depcheck"
+	"quiesce/internal/fault"
 )
 
 // debris is what an operation has taken out of a chain. It is retired when the lock
@@ -40,24 +45,58 @@ func (x *core) retireAll(h uint64, d *debris, put int) {
 }
 
 // putWide is install for a map with wide buckets. It makes and frees nodes itself.
+//
+// The processor overlaps the cache misses of two operations if both fit its window of
+// a few hundred instructions, so an entry that has its place in the first bucket is
+// stored with as few as can be: calls of small functions would double them.
 func (x *core) putWide(h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
 	l := x.lockFor(h)
-	was := x.findWideLocked(l.b, h, k)
-	if !cond.holds(was.e) {
+	b, tag := l.b, tagOf(h)
+	meta, low := b.loadMeta(), b.loadLow() // no others change them
+	if meta&wideOver != 0 {
+		return x.putWideFurther(l, h, k, v, cond, f)
+	}
+	var from int // 8 times the slot of old
+	for c := wideCandidates(low, tag*everyByte); c != 0; c &= c - 1 {
+		if e := b.entryOf(c); *keyWord(e) == k {
+			old, from = e, (bits.TrailingZeros64(c)-7)&63
+			break
+		}
+	}
+	if cond.absent && old != nil || cond.old != nil && cond.old != old {
 		x.unlock(l)
-		return was.e, false, true
+		return old, false, true
 	}
-	to := l.b.cleanLocked()
-	if to < 0 || was.b != nil && was.b != l.b || l.b.canComeHomeLocked(to) {
-		return x.putWideFurther(l, was, to, h, k, v, cond, f)
+	to := ^low & wideTop
+	for ; to != 0; to &= to - 1 {
+		if low>>((bits.TrailingZeros64(to)-7)&63)&0xff == 0 || cookie.Done(loadKey(b.entryOf(to))) {
+			break
+		}
 	}
-	l.b.fill(to, h, k, v)
-	if was.b != nil {
-		l.b.moved() // ord:moved
-		x.killOneLocked(l.b, was, tagOf(h))
+	if to == 0 {
+		return x.putWideFurther(l, h, k, v, cond, f)
 	}
-	x.unlock(l)
-	return was.e, true, true
+	shift := (bits.TrailingZeros64(to) - 7) & 63
+	low = low&^(0xff<<shift) | tag<<shift
+	storeEntry(b.entryOf(to), k, v, &b.low, low)
+	if old != nil {
+		// The value must not change in its place.
+		meta += versionOne
+		pokeWord(&b.meta, meta) // ord:moved
+		fault.Delay("moved")
+		// killWideLocked once more: as a call it is 20 instructions longer.
+		atomic.SwapUint64(&b.low, low&^(0xff<<from)|deadTag<<from) // ord:wide-slot
+		fault.Delay("entry")
+		pokeWord(keyWord(old), x.cookieFor(cookie.Take(), tag)) // ord:wide-slot
+		fault.Delay("entry")
+	}
+	if depcheck.Enabled() {
+		x.unlockChecked(l)
+	} else {
+		pokeWord(&b.meta, meta&^lockBit) // ord:bucket-lock
+		l.s.Restore()
+	}
+	return old, true, true
 }
 
 // putting is a Put in a wide bucket that has further ones, or will have.
@@ -72,13 +111,18 @@ type putting struct {
 	dead    bool // a slot was missing
 }
 
-// putWideFurther is putWide from when the chain is locked, and the condition holds.
+// putWideFurther is putWide from when the chain is locked.
 //
 //go:noinline
-func (x *core) putWideFurther(l held, was place, to int, h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
+func (x *core) putWideFurther(l held, h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.Pointer, stored, ok bool) {
 	p := putting{h: h, k: k, v: v}
-	for {
-		x.putWideLocked(l.b, was, to, &p)
+	var was place
+	for ; ; l = x.lockFor(h) {
+		if was = x.findWideLocked(l.b, h, k); !cond.holds(was.e) {
+			x.unlock(l)
+			break
+		}
+		x.putWideLocked(l.b, was, l.b.cleanLocked(), &p)
 		x.unlock(l)
 		if p.done || p.full {
 			break
@@ -90,12 +134,6 @@ func (x *core) putWideFurther(l held, was place, to int, h, k, v uint64, cond co
 		} else if p.extra = (*bucket)(x.allocBuckets(1, f)); p.extra == nil {
 			break
 		}
-		l = x.lockFor(h)
-		if was = x.findWideLocked(l.b, h, k); !cond.holds(was.e) {
-			x.unlock(l)
-			break
-		}
-		to = l.b.cleanLocked()
 	}
 	if p.dead {
 		x.askForGracePeriod()
@@ -188,27 +226,37 @@ func (x *core) appendWideLocked(first, last *bucket) {
 
 // removeWide is remove for a map with wide buckets. moved says that the entry may
 // have moved since it was old. The caller does not retire what it returns.
-func (x *core) removeWide(h, k uint64, old unsafe.Pointer, moved bool) unsafe.Pointer {
+func (x *core) removeWide(h, k uint64, old unsafe.Pointer, moved bool) (e unsafe.Pointer) {
 	l := x.lockFor(h)
+	b, tag := l.b, tagOf(h)
+	meta, low := b.loadMeta(), b.loadLow() // no others change them
+	if meta&wideOver != 0 {
+		return x.removeWideFurther(l, h, k, old, moved)
+	}
+	for c := wideCandidates(low, tag*everyByte); c != 0; c &= c - 1 {
+		if e = b.entryOf(c); *keyWord(e) != k {
+			continue
+		}
+		if old != nil && old != e && !(moved && x.mayBeLocked(l, h, old, e)) {
+			break
+		}
+		x.killWideLocked(b, low, e, bits.TrailingZeros64(c)-7, tag)
+		x.unlockAt(l, meta)
+		return e
+	}
+	x.unlockAt(l, meta)
+	return nil
+}
+
+// removeWideFurther is removeWide from when a chain is locked that has further buckets.
+//
+//go:noinline
+func (x *core) removeWideFurther(l held, h, k uint64, old unsafe.Pointer, moved bool) unsafe.Pointer {
 	p := x.findWideLocked(l.b, h, k)
 	if p.b == nil || old != nil && old != p.e && !(moved && x.mayBeLocked(l, h, old, p.e)) {
 		x.unlock(l)
 		return nil
 	}
-	if p.b != l.b || l.b.canComeHomeLocked(-1) {
-		x.removeWideFurther(l, p, h)
-		return p.e
-	}
-	x.killOneLocked(l.b, p, tagOf(h))
-	x.unlock(l)
-	return p.e
-}
-
-// removeWideFurther is removeWide from when the place is known, in a chain that has
-// further buckets.
-//
-//go:noinline
-func (x *core) removeWideFurther(l held, p place, h uint64) {
 	var d debris
 	if p.b == l.b {
 		x.killLocked(l.b, slotBit(p.slot), deadTag)
@@ -218,6 +266,7 @@ func (x *core) removeWideFurther(l held, p place, h uint64) {
 	x.allHomeLocked(l.b, &d)
 	x.unlock(l)
 	x.retireAll(h, &d, 0)
+	return p.e
 }
 
 // mayBeLocked reports whether the entry e of hash h may be old, which was at another
@@ -249,6 +298,21 @@ func (x *index[K]) storeWide(h, k, v uint64, cond condition, f gfp.Flags) (old u
 		x.stored(h, nil, 0, f)
 	}
 	return old, stored, ok
+}
+
+// putWideEnds is the rest of a Put of a key that was not there, or for which putWide
+// had no room.
+//
+//go:noinline
+func (x *index[K]) putWideEnds(h, k, v uint64, ok bool, f gfp.Flags) bool {
+	if !ok {
+		var old unsafe.Pointer
+		if old, _, ok = x.storeWideAgain(h, k, v, condition{}, f); !ok || old != nil {
+			return ok
+		}
+	}
+	x.stored(h, nil, 0, f)
+	return true
 }
 
 // storeWideAgain is storeWide after an attempt that found no room.
