@@ -7,6 +7,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/depcheck"
+	"quiesce/internal/fault"
 	"quiesce/internal/nodes"
 	"quiesce/internal/percpu"
 	"quiesce/internal/pin"
@@ -190,6 +191,7 @@ func (x *core) lockFor(h uint64) held {
 	}
 	s := pin.DisableIRQ()
 	t := x.table.Load() // ord:table
+	fault.Delay("table")
 	// Live, it is the right one in this table, and stays that while it is locked.
 	if b := t.bucketOf(x.base, h); b != nil && b.lockIfLive() {
 		if x.table.Load() == t { // ord:table

@@ -1,0 +1,67 @@
+//go:build delay
+
+package rcuhash
+
+import (
+	"testing"
+
+	"quiesce/internal/fault"
+)
+
+// doubled returns a map that has doubled its table, with both tables, and a key that
+// has left the bucket where the first table has it. That bucket is live still.
+func doubled(t *testing.T, m *Map[uint64, uint64]) (first, next *table, mover uint64) {
+	t.Helper()
+	x := &m.x
+	for first = x.table.Load(); first.live() < int64(2*first.n); {
+		x.split(t, first)
+	}
+	if first.isSmall() || !x.double(first) {
+		t.Fatal("the map did not double")
+	}
+	next = x.table.Load()
+	for x.hash(&mover)&next.mask != next.n {
+		mover++
+	}
+	m.Put(mover, 1)
+	x.split(t, next)
+	return first, next, mover
+}
+
+// A writer loads the table and is suspended, before it locks a bucket, for as long as
+// the map takes to double and to split the bucket.
+func TestAWriterThatLoadedATableBeforeItWasReplacedWritesToTheNext(t *testing.T) {
+	const size = runBuckets * 9 / 2 // keys for which a table has runBuckets parents
+	for name, m := range map[string]*Map[uint64, uint64]{
+		"narrow": newNarrow[uint64, uint64](t, size, 0),
+		"wide":   newMap[uint64, uint64](t, size, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, next, mover := doubled(t, m)
+			x := &m.x
+			write := func(op func()) {
+				t.Helper()
+				x.table.Store(first) // until the writer has loaded it
+				did := false
+				fault.At(func(tag string) {
+					if tag == "table" && x.table.CompareAndSwap(first, next) {
+						did = true
+					}
+				})
+				op()
+				if fault.At(nil); !did {
+					t.Fatal("the table was not replaced")
+				}
+			}
+			write(func() { m.Put(mover, 2) })
+			if v, ok := get(m, mover); v != 2 || !ok || m.Len() != 1 {
+				t.Errorf("after a Put of 2: %d, %v, and %d keys", v, ok, m.Len())
+			}
+			write(func() { m.Delete(mover) })
+			if v, ok := get(m, mover); ok || m.Len() != 0 {
+				t.Errorf("after a Delete: %d, and %d keys", v, m.Len())
+			}
+			checkIndex(t, x)
+		})
+	}
+}
