@@ -228,11 +228,13 @@ func TestRawLocksMayBeReleasedInAnyOrder(t *testing.T) {
 	a.Unlock()
 	c.LockIRQ()
 	b.Unlock()
-	// An order that closes a circle, for the sake of the pins.
-	lockdeptest.Expect(t, a.LockIRQ, lockdep.Circular)
-	c.UnlockIRQ()
-	oneHeld := preempt.Atomic()
-	a.UnlockIRQ()
+	var oneHeld bool
+	lockdeptest.Expect(t, func() {
+		a.LockIRQ() // an order that closes a circle, for the sake of the pins
+		c.UnlockIRQ()
+		oneHeld = preempt.Atomic()
+		a.UnlockIRQ() // for whose end the report may wait
+	}, lockdep.Circular)
 	if noneHeld := preempt.Atomic(); !oneHeld || noneHeld {
 		t.Errorf("pinned with one lock held: %v, with none: %v", oneHeld, noneHeld)
 	}

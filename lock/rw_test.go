@@ -344,20 +344,22 @@ func TestRWReaderIsPinnedAsTheModeSays(t *testing.T) {
 
 func TestRWRLockIRQHoldsHardirqBackUntilTheLockIsFree(t *testing.T) {
 	var l RW
-	var ran, free bool
+	var ran, free, inside bool
 	l.RLockIRQ()
-	// By a reader already, against the rule: with a writer between the two it
-	// would wait for ever.
-	lockdeptest.Expect(t, l.RLockIRQ, lockdep.Recursion)
-	preempt.Hardirq(func() {
-		ran = true
-		if free = l.TryLock(); free {
-			l.Unlock()
-		}
-	})
-	l.RUnlockIRQ()
-	inside := ran
-	l.RUnlockIRQ()
+	lockdeptest.Expect(t, func() {
+		// By a reader already, against the rule: with a writer between the two it
+		// would wait for ever.
+		l.RLockIRQ()
+		preempt.Hardirq(func() {
+			ran = true
+			if free = l.TryLock(); free {
+				l.Unlock()
+			}
+		})
+		l.RUnlockIRQ()
+		inside = ran
+		l.RUnlockIRQ() // for whose end the report may wait
+	}, lockdep.Recursion)
 	if inside != preempt.RT() || !ran || free == preempt.RT() {
 		t.Errorf("handler ran inside %v, at all %v, found the lock free %v with RT() = %v", inside, ran, free, preempt.RT())
 	}
