@@ -378,20 +378,46 @@ func TestPublishExpvar(t *testing.T) {
 	find(t, s.Allocators, "default", func(a inspect.Allocator) string { return a.Name })
 }
 
-func BenchmarkSnapshot1000(b *testing.B) {
-	a, err := page.New(page.Config{Name: "bench"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for range 1000 {
-		c, err := slab.NewCache[object]("bench", slab.WithAllocator(a))
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer c.Close()
-		c.Free(c.Alloc(gfp.Kernel))
-	}
-	for b.Loop() {
-		inspect.Snapshot()
+// The target is 5 ms for 1,000 caches. A bounded cache is made of some slab caches,
+// which are shown as well.
+func BenchmarkSnapshotOf1000Caches(b *testing.B) {
+	for name, open := range map[string]func(*page.Allocator) (func() error, error){
+		"slab": func(a *page.Allocator) (func() error, error) {
+			c, err := slab.NewCache[object]("bench", slab.WithAllocator(a))
+			if err != nil {
+				return nil, err
+			}
+			c.Free(c.Alloc(gfp.Kernel))
+			return c.Close, nil
+		},
+		"bounded": func(a *page.Allocator) (func() error, error) {
+			c, err := cache.New(cache.Options[int, [64]byte]{Name: "bench", MaxEntries: 100, Allocator: a})
+			if err != nil {
+				return nil, err
+			}
+			for k := range 200 {
+				if err := c.Set(k, [64]byte{}); err != nil {
+					return nil, err
+				}
+			}
+			return c.Close, nil
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			a, err := page.New(page.Config{Name: "bench"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for range 1000 {
+				closeIt, err := open(a)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer closeIt()
+			}
+			for b.Loop() {
+				inspect.Snapshot()
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"quiesce/gfp"
 	"quiesce/internal/nodes"
+	"quiesce/internal/pages"
 	"quiesce/page"
 	"quiesce/rcu"
 )
@@ -168,13 +169,9 @@ func (b *bridge[K]) Barrier() {
 func (b *bridge[K]) Len() int { return b.len() }
 
 func (b *bridge[K]) Memory() (n int64) {
-	for _, s := range b.heap.Stats() {
-		n += s.Bytes
-	}
+	n = pages.HeapBytes(b.heap)
 	if b.tables != b.heap {
-		for _, s := range b.tables.Stats() {
-			n += s.Bytes
-		}
+		n += pages.HeapBytes(b.tables)
 	}
 	return n + b.counts.paged.Load()*int64(bucketSize) // ord:stat
 }

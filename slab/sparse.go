@@ -11,6 +11,16 @@ func init() {
 		return heap.(*Heap).walkSlabs(from, min(to, heap.(*Heap).core.Opened()), fn)
 	}
 	pages.ShrinkSparse = func(heap any) { heap.(*Heap).shrinkSparse() }
+	pages.HeapBytes = func(heap any) int64 { return heap.(*Heap).bytes() }
+}
+
+func (h *Heap) bytes() (n int64) {
+	for i := range h.class {
+		if c := h.class[i].Load(); c != nil { // ord:publish
+			n += c.bytes()
+		}
+	}
+	return n
 }
 
 // walkSlabs shows the slabs that begin among the pages, and returns the page after

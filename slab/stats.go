@@ -66,7 +66,7 @@ func (c *cache) readStats() CacheStats {
 	c.mu.LockIRQ()
 	count, objects, out := c.slabs.count, c.slabs.objects, c.slabs.inuse
 	c.mu.UnlockIRQ()
-	guarded, retired, guardBytes := c.samplesOut()
+	guarded, retired, _ := c.samplesOut()
 	objects += guarded
 	out += c.poison.guardedOut() + guarded
 	sheaves, held, _ := c.openSheaves(false)
@@ -80,7 +80,7 @@ func (c *cache) readStats() CacheStats {
 		Slabs:         count,
 		Objects:       objects,
 		Out:           out,
-		Bytes:         c.held() + guardBytes,
+		Bytes:         c.bytes(),
 		Live:          max(out-cached-deferred-held, 0),
 		Cached:        cached,
 		Deferred:      deferred,
@@ -100,6 +100,12 @@ func (c *cache) readStats() CacheStats {
 		Held:          held,
 		Guarded:       guarded,
 	}
+}
+
+// bytes returns CacheStats.Bytes.
+func (c *cache) bytes() int64 {
+	_, _, guarded := c.samplesOut()
+	return c.held() + guarded
 }
 
 // notLive returns how many of the objects out of their slabs nobody has. It is

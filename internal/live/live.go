@@ -120,14 +120,33 @@ func (s *Set[T]) sweepLocked() {
 	}
 }
 
-// All returns the living objects, in no order.
+// looksPerHold is how many objects All looks at before it lets those in who enter and
+// remove objects: some microseconds. Untuned.
+const looksPerHold = 64
+
+// All returns the living objects, in no order. Those that come or go meanwhile are
+// among them or not.
 //
 // Context: task; not pinned.
-func (s *Set[T]) All() (all []Entry[T]) {
+func (s *Set[T]) All() []Entry[T] { return s.collect(nil) }
+
+// collect is All. Between holds of the lock it calls between, if that isn't nil.
+func (s *Set[T]) collect(between func()) (all []Entry[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all = make([]Entry[T], 0, len(s.of))
-	for label, m := range s.of {
+	looks := 0
+	for label, m := range s.of { // which may change between the holds: a range over a map allows that
+		if looks++; looks%looksPerHold == 0 {
+			s.mu.Unlock()
+			if between != nil {
+				between()
+			}
+			s.mu.Lock()
+			if s.of[label] != m {
+				continue // removed meanwhile, and the label may be another one's
+			}
+		}
 		if p := m.ptr.Value(); p != nil {
 			all = append(all, Entry[T]{label, p})
 		} else {

@@ -122,3 +122,68 @@ func TestAFinalizerRemovesTheLabel(t *testing.T) {
 	}
 	runtime.KeepAlive(kept)
 }
+
+// Who enters or removes an object waits for a bounded hold of a list that is being made,
+// and what stays all the while is in that list once, whatever comes and goes.
+func TestAllLetsOthersInBetween(t *testing.T) {
+	const stay = 20 * looksPerHold
+	var s Set[thing]
+	var kept, going []*thing
+	for i := range stay {
+		kept = append(kept, new(thing))
+		s.Enter(kept[i], "kept"+strconv.Itoa(i))
+		going = append(going, new(thing))
+		s.Enter(going[i], "going"+strconv.Itoa(i))
+	}
+	holds, come := 0, 0
+	all := s.collect(func() {
+		holds++
+		for range looksPerHold { // so many that the map grows meanwhile
+			p := new(thing)
+			kept = append(kept, p)
+			s.Enter(p, "come")
+			come++
+		}
+		s.Remove(going[holds], "going"+strconv.Itoa(holds))
+		s.Enter(new(thing), "going"+strconv.Itoa(holds))
+	})
+	if holds < 2*stay/looksPerHold-1 || holds > (2*stay+come)/looksPerHold {
+		t.Errorf("%d holds for %d objects and %d that came: a hold looks at %d", holds, 2*stay, come, looksPerHold)
+	}
+	times := make(map[*thing]int)
+	for _, e := range all {
+		if times[e.Object]++; times[e.Object] > 1 {
+			t.Errorf("%s is there %d times", e.Label, times[e.Object])
+		}
+	}
+	for i, p := range kept[:stay] {
+		if times[p] != 1 {
+			t.Errorf("kept%d is there %d times", i, times[p])
+		}
+	}
+	runtime.KeepAlive(going)
+}
+
+// Objects come and go, and others are read, while one of a list is read that takes its
+// time: only the removal of that one waits.
+func TestReadingAnObjectStopsNobodyElse(t *testing.T) {
+	var s Set[thing]
+	objects := []*thing{new(thing), new(thing), new(thing)}
+	for i, p := range objects {
+		s.Enter(p, strconv.Itoa(i))
+	}
+	seen := 0
+	ReadAll(&s, func(p *thing) (Figures, bool) {
+		seen++
+		later := new(thing) // the same goroutine: what would wait for the reading would do so forever
+		if got := s.Enter(later, "later"+strconv.Itoa(seen)); got != "later"+strconv.Itoa(seen) || len(s.All()) != 3+seen {
+			t.Errorf("label %q among %d objects", got, len(s.All()))
+		}
+		objects = append(objects, later)
+		return Figures{}, true
+	})
+	if seen != 3 {
+		t.Errorf("%d objects were read, want 3", seen)
+	}
+	runtime.KeepAlive(objects)
+}

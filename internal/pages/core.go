@@ -177,6 +177,11 @@ var WalkSlabs func(heap any, from, to uint32, fn func(Slab)) uint32
 // Package slab sets it when it is initialized. Context: task; not pinned, no locks held.
 var ShrinkSparse func(heap any)
 
+// HeapBytes returns the bytes of pages that the caches of a *slab.Heap have: the sum of
+// their CacheStats.Bytes. It takes no lock. Package slab sets it when it is initialized.
+// Context: any.
+var HeapBytes func(heap any) int64
+
 // Unseen is a gfp.Flags bit for pages that hidden code alone touches: sheaves.
 // They must come back by FreeUnseen. For the race detector such a page is free
 // all the time, and its next holder is ordered after its last real holder, not
