@@ -288,6 +288,7 @@ func TestTheServiceFindsWhatHelpersLeft(t *testing.T) {
 
 // FreeRCU helps wherever it may be preempted.
 func TestFreeRCUHelpsOutsideRawAtomicContextsOnly(t *testing.T) {
+	notSampled(t)
 	testkit.Procs(t, 1) // one RCU sheaf for all
 	c := newTest[cell](t, newPages(t, 0), WithSheaf(1))
 	holdService(&c.c)

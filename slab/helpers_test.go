@@ -147,3 +147,21 @@ func byTurns[T any](ps []T, even, odd func(T)) {
 		}
 	}
 }
+
+// notSampled has no allocation get a guard page until the test ends, whatever
+// QUIESCE=guards says: the test counts what is in sheaves, where such an object is not.
+func notSampled(t testing.TB) {
+	t.Helper()
+	every := ReadGuardStats().Every
+	if every == 0 {
+		return
+	}
+	if err := SampleGuards(GuardConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := SampleGuards(GuardConfig{Every: every}); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -74,6 +74,7 @@ func useOf(t *testing.T, n int) (u use) {
 // Neither goroutines nor membarriers nor wake-ups grow with the number of
 // caches. The bounds are those of a drain every drainMost, with some air.
 func TestManyCachesCostWhatTwoDo(t *testing.T) {
+	notSampled(t)
 	eventually(t, "workers of other tests end", func() bool { return workers() == 0 })
 	few, many := useOf(t, 2), useOf(t, 64)
 	t.Logf("2 caches: %+v; 64: %+v", few, many)
@@ -243,6 +244,7 @@ func TestBarrierWaitsForWhatCameAfterTheServiceCollected(t *testing.T) {
 // Another caller has announced that it asks for the cache to be drained, and did
 // not get any further.
 func TestADrainDoesNotRelyOnASlowCaller(t *testing.T) {
+	notSampled(t)
 	c := newTest[cell](t, newPages(t, 0))
 	p := unsafe.Pointer(c.Alloc(gfp.Kernel))
 	c.c.first.empty.push(&c.c, filledSheaf(t, &c.c)) // for p, which might take the chain
@@ -259,6 +261,7 @@ func TestADrainDoesNotRelyOnASlowCaller(t *testing.T) {
 
 // A drain of many caches issues the membarriers of one.
 func TestCachesShareTheMembarriersOfADrain(t *testing.T) {
+	notSampled(t)
 	var caches []*cache
 	var cs []*Cache[cell]
 	a := newPages(t, 0)
