@@ -73,13 +73,16 @@ func (c *cache) allocFurther(f gfp.Flags) (unsafe.Pointer, *heapprof.Takes) {
 	}
 	if in != 0 {
 		took := int64(c.sheaf(in).n)
-		if heapprof.Exact() {
+		if heapprof.Exact() || c.direct {
 			took = 1 // the rest stays where it is
 		}
 		samples := c.used(s, uint32(took))
 		off := c.install(s, in)
 		s.exit()
 		race.Enable()
+		if c.direct {
+			c.startDrain()
+		}
 		if samples > 0 {
 			c.noteTotal(samples, f)
 		}
@@ -105,6 +108,9 @@ func (c *cache) allocFurther(f gfp.Flags) (unsafe.Pointer, *heapprof.Takes) {
 //
 //go:norace
 func (c *cache) install(s *slot, in num) (off uint32) {
+	if c.direct {
+		return c.takeDirect(in)
+	}
 	m := c.sheaf(in)
 	m.n--
 	off = m.obj[m.n]
@@ -145,6 +151,9 @@ func (c *cache) tryRefill(f gfp.Flags) unsafe.Pointer {
 // fromSlabs fills a sheaf from the slabs, at most one of them new. It returns what is
 // to be noted of that, or nil: by the caller, whose stack is shorter.
 func (c *cache) fromSlabs(f gfp.Flags) (p unsafe.Pointer, noted *heapprof.Takes) {
+	if c.direct {
+		return c.fromPages(f)
+	}
 	asked := f
 	f = f&(gfp.Atomic|gfp.NoLocks) | gfp.NoWarn // refill waits and warns
 	var one [1]uint32
@@ -239,6 +248,9 @@ func (c *cache) useSheaf(e num) unsafe.Pointer {
 		off := c.install(s, e)
 		s.exit()
 		race.Enable()
+		if c.direct {
+			c.startDrain()
+		}
 		return c.pointer(off)
 	}
 	s.exit()

@@ -98,6 +98,7 @@ type config struct {
 	sheaf    int
 	hook     func([]uint32)
 	fine     bool // it is one of many size classes
+	direct   bool // see direct.go
 
 	unguarded bool // see pages.Unguarded
 }
@@ -153,8 +154,11 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 		cfg.pages = page.Default()
 	}
 	c.exact = max(size, 1)
-	if cfg.fine && size > sizeclass.Run && !poisonOn {
+	if (cfg.fine && size > sizeclass.Run || cfg.direct) && !poisonOn {
 		c.geometry = cutRun(size)
+		if c.direct = cfg.direct && directs; c.direct {
+			c.sheafCap = uint32(max(directSheaf/size, 1))
+		}
 	} else {
 		c.geometry = cut(max((size+unit-1)&^(unit-1), unit))
 	}
@@ -187,7 +191,7 @@ func (c *cache) init(name string, size uintptr, opts []Option) error {
 		c.sheafCap = uint32(min(int(c.sheafCap), cfg.sheaf))
 	}
 	perSheaf := int64(c.sheafCap) * int64(c.size)
-	c.depot.init(cfg.depot, perSheaf, c.core.Limit, !cfg.depotSet && !c.run)
+	c.depot.init(cfg.depot, perSheaf, c.core.Limit, !cfg.depotSet && (!c.run || c.direct))
 	if !c.run {
 		c.keepEmpty = int((64 << 10) >> (page.Shift + c.order))
 	}

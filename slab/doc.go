@@ -110,7 +110,7 @@
 //
 // Sheaves hold cacheBytes of objects at most, and the depot depotBytes, so
 // large objects are not hoarded; with a limit, both hold less than a small part
-// of it. A gfp.Kernel allocation at the page allocator's limit waits in that
+// of it. An idle cache of a Heap's objects above 128 KiB keeps none (direct.go). A gfp.Kernel allocation at the page allocator's limit waits in that
 // allocator's queue: package page says who gives up what there, pressure.go what
 // a cache does. A cache with less than youngBytes of slabs is young, and saves
 // memory: its next slab is as small as can be, and its sheaves are (shape.go,
@@ -132,8 +132,8 @@
 // lockdep observes, with the locks of poison builds. Pages are freed under
 // cache.mu, for which page takes no lock. It is taken with interrupts off,
 // because handlers may allocate. No slow path of FreeRCU or Free waits for a
-// lock; for an empty sheaf they may try smallPages.mu and page's zone lock, and
-// FreeRCU may try reclaimMu.
+// lock; for an empty sheaf they may try smallPages.mu and page's zone lock, FreeRCU
+// may try reclaimMu, and Free of a large object cache.mu (direct.go).
 //
 // # Which misuse is detected
 //

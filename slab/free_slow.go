@@ -19,6 +19,11 @@ import (
 func (c *cache) freeSlow(s *slot, off uint32) {
 	race.Disable()
 	c.admit(s)
+	if c.direct {
+		s.exit()
+		c.freeDirect(off)
+		return
+	}
 	sp := atomic.SwapUint32(&s.spare, 0) // ord:slot
 	fault.Delay("slot")
 	in, out := sp, num(0)

@@ -130,7 +130,7 @@ func (h *Heap) makeClass(i int) (*cache, error) {
 	}
 	size := h.sizeOfClass(i)
 	c := &cache{owner: h.name}
-	if err := c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages), func(c *config) { c.fine, c.unguarded = h.fine, h.never }}); err != nil {
+	if err := c.init(fmt.Sprintf("kmalloc-%d", size), size, []Option{WithAllocator(h.pages), func(c *config) { c.fine, c.unguarded, c.direct = h.fine, h.never, size > cacheBytes }}); err != nil {
 		return nil, err
 	}
 	h.owner.add(c)

@@ -55,7 +55,7 @@ func (c *cache) reclaimOnce(expedited bool) {
 		}
 	}
 	c.awaitHelpers()
-	c.trimDepot(false)
+	c.trimDepot(c.direct)
 }
 
 // passLocked is one grace period's worth of reclaimOnce. It returns whether the

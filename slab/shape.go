@@ -21,8 +21,8 @@ import (
 // because that slab stays one: its own metadata doesn't change, and in its
 // neighbour's no slab of this cache that would cover it can appear.
 //
-// Large objects of a Heap with fine classes lie alone in a run of pages: the block's
-// pages beyond the object are others' (page.Trim). All slabs of such a cache, young or
+// Large objects of a Heap, above 128 KiB, or above 16 KiB with fine classes, lie alone in
+// a run of pages: the block's pages beyond the object are others' (page.Trim). All slabs of such a cache, young or
 // not, begin where a block may begin, have one object, and are found as young ones.
 
 // A cache whose slabs have less is young. Untuned.
@@ -35,6 +35,7 @@ type geometry struct {
 	young    shape   // of a young cache's
 	sheafCap uint32
 	run      bool // a slab is a run of pages, with one object
+	direct   bool // which no sheaf keeps: see direct.go
 }
 
 // shape is how a slab is cut.

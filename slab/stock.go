@@ -74,6 +74,10 @@ func (c *cache) requestStock() { c.requestSupply(&c.stock.wanted) }
 // fillStock fills the depot, with twice as many sheaves as the last time.
 // Context: task; not pinned.
 func (c *cache) fillStock() {
+	if c.direct {
+		c.stockPages()
+		return
+	}
 	perSheaf := int64(c.sheafCap) * int64(c.size)
 	most := min(max(int32(stockBytes/perSheaf), 1), c.depot.max.Load()) // ord:hint
 	n := max(min(2*c.stock.sheaves.Load(), most), 1)                    // ord:hint

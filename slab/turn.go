@@ -111,6 +111,7 @@ func (c *cache) letGoOfDrain() bool {
 	if !c.reclaiming.Load() { // idle; ord:wake-reclaim
 		c.dropEmptySheaves(c.keptEmpty())
 		c.depot.forget()
+		c.emptyDepot()
 		c.checkDepot()
 	}
 	c.release()
@@ -179,6 +180,9 @@ func (c *cache) letGoOfReclaim() bool {
 			return false
 		}
 		c.endTopUp()
+		if !c.draining.Load() { // ord:wake-drain
+			c.emptyDepot()
+		}
 	}
 	c.reclaiming.Store(false) // ord:wake-reclaim
 	fault.Delay("wake-reclaim")

@@ -1,0 +1,191 @@
+package slab
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"quiesce/gfp"
+	"quiesce/internal/testkit"
+	"quiesce/page"
+	"quiesce/preempt"
+)
+
+// directHeap returns a Heap and the cache of its large objects of size bytes.
+func directHeap(t *testing.T, size int, opts ...HeapOption) (*page.Allocator, *Heap, *cache) {
+	t.Helper()
+	if !directs {
+		t.Skip("large objects have sheaves in race and poison builds")
+	}
+	a := newPages(t, 0)
+	h := NewHeap(a, opts...)
+	if err := h.Prepare(size); err != nil {
+		t.Fatal(err)
+	}
+	c := h.class[h.classFor(uintptr(size))].Load()
+	if !c.direct {
+		t.Fatalf("%d bytes are not large", size)
+	}
+	return a, h, c
+}
+
+// atRest waits until the Heap has live objects and no other memory but for a few
+// small sheaves.
+func atRest(t *testing.T, h *Heap, live int) {
+	t.Helper()
+	testkit.Eventually(t, 10*time.Second, "an idle class keeps large objects", func() bool {
+		slabs, bytes := 0, int64(0)
+		for _, s := range h.Stats() {
+			slabs += s.Slabs
+			bytes += s.Bytes - int64(s.Slabs*s.SlabBytes)
+		}
+		return slabs == live && bytes <= int64(len(h.caches()))*(emptyKeep+2)*smallSize
+	})
+}
+
+// A large object takes its pages and no more, and an idle class keeps none, though
+// nobody calls Shrink.
+func TestLargeObjectsAreDenseAndNoneIsKept(t *testing.T) {
+	const each = 6
+	for _, opts := range [][]HeapOption{nil, {FineClasses()}} {
+		a, h, _ := directHeap(t, maxSize, opts...)
+		for i := h.classFor(cacheBytes + 1); i <= h.classFor(maxSize); i++ {
+			size := int(h.sizeOfClass(i))
+			had := a.Stats().InUse
+			var ps []unsafe.Pointer
+			for range each {
+				p := h.Kmalloc(size, gfp.Kernel|gfp.Zero)
+				if p == nil {
+					t.Fatalf("no memory for %d bytes", size)
+				}
+				ps = append(ps, p)
+			}
+			// Others have a few pages too: sheaves, of which some are on their way.
+			if got := a.Stats().InUse - had; got > int64(each*size+128<<10) {
+				t.Errorf("%d objects of %d bytes take %d", each, size, got)
+			}
+			byTurns(ps, h.Kfree, h.KfreeRCU)
+			atRest(t, h, 0)
+		}
+		mustClose(t, h, a)
+	}
+}
+
+// Kfree waits for no lock: with the class's held, the object goes into the depot or,
+// where there is no array, on the fallback chain. Its pages are free soon after.
+func TestKfreeOfALargeObjectWaitsForNoLock(t *testing.T) {
+	for _, array := range []bool{true, false} {
+		_, h, c := directHeap(t, 256<<10)
+		p, q := h.Kmalloc(256<<10, gfp.Kernel), h.Kmalloc(256<<10, gfp.Kernel)
+		c.depot.max.Store(0) // so that Kfree wants the lock
+		c.depot.share = 0
+		if array {
+			c.pushEmpty(c.makeSheaf(gfp.Kernel))
+		}
+		c.mu.LockIRQ()
+		h.Kfree(p)
+		again := h.Kmalloc(256<<10, gfp.NoLocks|gfp.NoWarn)
+		c.mu.UnlockIRQ()
+		if again == q {
+			t.Errorf("%p has two owners", q)
+		}
+		h.Kfree(again)
+		atRest(t, h, 1)
+		if n := h.Validate(); n != 0 {
+			t.Errorf("Validate: %d errors", n)
+		}
+		var leak *LeakError
+		if err := h.Close(); !errors.As(err, &leak) || leak.Objects != 1 || leak.First != uintptr(q) {
+			t.Errorf("Close: %v, want %p as a leak", err, q)
+		}
+	}
+}
+
+// Two frees of an object whose pages are gone: the second is told at once.
+func TestSecondKfreeOfALargeObject(t *testing.T) {
+	a, h, c := directHeap(t, 512<<10)
+	c.depot.max.Store(0)
+	c.depot.share = 0
+	p := h.Kmalloc(512<<10, gfp.Kernel)
+	h.Kfree(p)
+	if s := c.readStats(); s.Slabs != 0 {
+		t.Errorf("%d slabs are left", s.Slabs)
+	}
+	testkit.Panics(t, func() { h.Kfree(p) }, "Kfree", "foreign pointer")
+	mustClose(t, h, a)
+}
+
+// A refusal mends itself: a raw atomic context gets large objects after it was
+// refused.
+func TestNoLocksGetsLargeObjectsInTime(t *testing.T) {
+	for _, size := range []int{160 << 10, 2 << 20} {
+		if !directs {
+			t.Skip("large objects have sheaves in race and poison builds")
+		}
+		a := newPages(t, 0)
+		h := NewHeap(a)
+		var p unsafe.Pointer
+		testkit.Eventually(t, 10*time.Second, "gfp.NoLocks never gets memory", func() bool {
+			pin := preempt.Disable()
+			p = h.Kmalloc(size, gfp.NoLocks|gfp.NoWarn)
+			pin.Enable()
+			return p != nil
+		})
+		h.Kfree(p)
+		mustClose(t, h, a)
+	}
+}
+
+// All at once, and at rest nothing is kept: each large object has one owner.
+func TestLargeObjectsAreNobodyElses(t *testing.T) {
+	a, h, _ := directHeap(t, 160<<10)
+	sizes := []int{160 << 10, 200 << 10, 512 << 10, 2 << 20}
+	var all sync.WaitGroup
+	for id := range 4 {
+		all.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(id), 1))
+			var mine [4]*uint64
+			for i := range 400 {
+				if p := mine[i%4]; p != nil {
+					if *p != uint64(id+1) {
+						t.Errorf("goroutine %d has the object of %d", id+1, *p)
+						return
+					}
+					switch *p = 0; rng.IntN(3) {
+					case 0:
+						h.KfreeRCU(unsafe.Pointer(p))
+					case 1:
+						pin := preempt.Disable()
+						h.Kfree(unsafe.Pointer(p))
+						pin.Enable()
+					default:
+						h.KfreeBulk([]unsafe.Pointer{unsafe.Pointer(p)})
+					}
+				}
+				f := gfp.Kernel
+				if rng.IntN(4) == 0 {
+					f = gfp.NoLocks | gfp.NoWarn
+				}
+				mine[i%4] = (*uint64)(h.Kmalloc(sizes[rng.IntN(len(sizes))], f))
+				if p := mine[i%4]; p != nil {
+					*p = uint64(id + 1)
+				}
+				if i%100 == 50 {
+					h.Shrink()
+				}
+			}
+			for _, p := range mine {
+				h.Kfree(unsafe.Pointer(p))
+			}
+		})
+	}
+	all.Wait()
+	atRest(t, h, 0)
+	if n := h.Validate(); n != 0 {
+		t.Errorf("Validate: %d errors", n)
+	}
+	mustClose(t, h, a)
+}
