@@ -103,6 +103,9 @@ func (b *bucket) tryLock() bool {
 	return m&lockBit == 0 && atomic.CompareAndSwapUint64(&b.meta, m, m|lockBit) // ord:bucket-lock
 }
 
+// isLive reports whether a bucket, which may be nil, is live.
+func (b *bucket) isLive() bool { return b != nil && b.loadMeta()&liveBit != 0 } // ord:live
+
 // lockIfLive is tryLock of a bucket that has to be live.
 func (b *bucket) lockIfLive() bool {
 	m := b.loadMeta()

@@ -191,15 +191,21 @@ func (x *core) lockFor(h uint64) held {
 	}
 	s := pin.DisableIRQ()
 	t := x.table.Load() // ord:table
+	i := h & t.mask
+	b := t.bucketOf(x.base, i)
+	if !b.isLive() {
+		i &^= t.n // its parent has the entries, unless it is a child that became live
+		b = t.bucketOf(x.base, i)
+	}
 	fault.Delay("table")
 	// Live, it is the right one in this table, and stays that while it is locked.
-	if b := t.bucketOf(x.base, h); b != nil && b.lockIfLive() {
-		if x.table.Load() == t { // ord:table
+	if b != nil && b.lockIfLive() {
+		if x.table.Load() == t && (i == h&t.mask || !t.bucketOf(x.base, h&t.mask).isLive()) { // ord:table,live
 			return held{t, b, s}
 		}
 		b.unlock()
 	}
-	t, b := x.lockRight(h)
+	t, b = x.lockRight(h)
 	return held{t, b, s}
 }
 

@@ -65,3 +65,84 @@ func TestAWriterThatLoadedATableBeforeItWasReplacedWritesToTheNext(t *testing.T)
 		})
 	}
 }
+
+// A writer finds that a bucket's child is not live, and is suspended, before it locks
+// the bucket, for as long as the split takes that makes it live.
+func TestAWriterThatLookedBeforeABucketWasSplitWritesToTheChild(t *testing.T) {
+	const size = runBuckets * 9 / 2
+	for name, m := range map[string]*Map[uint64, uint64]{
+		"narrow": newNarrow[uint64, uint64](t, size, 0),
+		"wide":   newMap[uint64, uint64](t, size, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, next, mover := doubled(t, m)
+			child := next.bucketAt(m.x.base, next.n)
+			write := func(op func()) {
+				t.Helper()
+				child.meta &^= liveBit // until the writer has looked
+				did := false
+				fault.At(func(tag string) {
+					if tag == "table" && !did {
+						did = true
+						child.meta |= liveBit
+					}
+				})
+				op()
+				if fault.At(nil); !did {
+					t.Fatal("the child did not become live")
+				}
+			}
+			write(func() { m.Put(mover, 2) })
+			if v, ok := get(m, mover); v != 2 || !ok || m.Len() != 1 {
+				t.Errorf("after a Put of 2: %d, %v, and %d keys", v, ok, m.Len())
+			}
+			write(func() { m.Delete(mover) })
+			if v, ok := get(m, mover); ok || m.Len() != 0 {
+				t.Errorf("after a Delete: %d, and %d keys", v, m.Len())
+			}
+			checkIndex(t, &m.x)
+		})
+	}
+}
+
+// A writer finds that a bucket is live, and is suspended, before it locks it, for as
+// long as its merge takes.
+func TestAWriterThatLookedBeforeABucketWasMergedWritesToTheParent(t *testing.T) {
+	const size = runBuckets * 9 / 2
+	for name, m := range map[string]*Map[uint64, uint64]{
+		"narrow": newNarrow[uint64, uint64](t, size, 0),
+		"wide":   newMap[uint64, uint64](t, size, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, next, mover := doubled(t, m)
+			child := next.bucketAt(m.x.base, next.n)
+			if !m.x.mergeLast(next) || next.bucketAt(m.x.base, next.n) != child {
+				t.Fatal("not merged, or without memory now")
+			}
+			write := func(op func()) {
+				t.Helper()
+				child.meta |= liveBit // until the writer has looked
+				did := false
+				fault.At(func(tag string) {
+					if tag == "table" && !did {
+						did = true
+						child.meta &^= liveBit
+					}
+				})
+				op()
+				if fault.At(nil); !did {
+					t.Fatal("the child is live still")
+				}
+			}
+			write(func() { m.Put(mover, 2) })
+			if v, ok := get(m, mover); v != 2 || !ok || m.Len() != 1 {
+				t.Errorf("after a Put of 2: %d, %v, and %d keys", v, ok, m.Len())
+			}
+			write(func() { m.Delete(mover) })
+			if v, ok := get(m, mover); ok || m.Len() != 0 {
+				t.Errorf("after a Delete: %d, and %d keys", v, m.Len())
+			}
+			checkIndex(t, &m.x)
+		})
+	}
+}

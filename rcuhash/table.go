@@ -118,10 +118,8 @@ func (t *table) bucketAt(base unsafe.Pointer, i uint64) *bucket {
 	return (*bucket)(unsafe.Add(base, off+i%runBuckets<<t.shift))
 }
 
-// bucketOf returns the bucket of a hash's own number, or nil if it has no memory yet.
-func (t *table) bucketOf(base unsafe.Pointer, h uint64) *bucket {
-	i := h & t.mask
-	// The directory has all numbers of the mask: no check.
+// bucketOf is bucketAt of a number within the mask, which the directory has.
+func (t *table) bucketOf(base unsafe.Pointer, i uint64) *bucket {
 	off := (*run)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.dir)), i>>runShift*8)).at.Load() // ord:run
 	if off == 0 {
 		return nil

@@ -53,15 +53,15 @@ func (x *core) putWide(h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.
 	l := x.lockFor(h)
 	b, tag := l.b, tagOf(h)
 	meta, low := b.loadMeta(), b.loadLow() // no others change them
-	if meta&wideOver != 0 {
-		return x.putWideFurther(l, h, k, v, cond, f)
-	}
-	var from int // 8 times the slot of old
+	var from int                           // 8 times the slot of old
 	for c := wideCandidates(low, tag*everyByte); c != 0; c &= c - 1 {
 		if e := b.entryOf(c); *keyWord(e) == k {
 			old, from = e, (bits.TrailingZeros64(c)-7)&63
 			break
 		}
+	}
+	if old == nil && meta&wideOver != 0 {
+		return x.putWideFurther(l, h, k, v, cond, f)
 	}
 	if cond.absent && old != nil || cond.old != nil && cond.old != old {
 		x.unlock(l)
@@ -73,7 +73,7 @@ func (x *core) putWide(h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.
 			break
 		}
 	}
-	if to == 0 {
+	if to == 0 || meta&wideOver != 0 && b.cleanIn(low, to&(to-1)) >= 0 { // else an entry can come home
 		return x.putWideFurther(l, h, k, v, cond, f)
 	}
 	shift := (bits.TrailingZeros64(to) - 7) & 63
@@ -230,19 +230,23 @@ func (x *core) removeWide(h, k uint64, old unsafe.Pointer, moved bool) (e unsafe
 	l := x.lockFor(h)
 	b, tag := l.b, tagOf(h)
 	meta, low := b.loadMeta(), b.loadLow() // no others change them
-	if meta&wideOver != 0 {
-		return x.removeWideFurther(l, h, k, old, moved)
-	}
 	for c := wideCandidates(low, tag*everyByte); c != 0; c &= c - 1 {
 		if e = b.entryOf(c); *keyWord(e) != k {
 			continue
 		}
+		if meta&wideOver != 0 && b.cleanIn(low, wideTop) >= 0 {
+			return x.removeWideFurther(l, h, k, old, moved) // an entry can come home
+		}
 		if old != nil && old != e && !(moved && x.mayBeLocked(l, h, old, e)) {
-			break
+			x.unlockAt(l, meta)
+			return nil
 		}
 		x.killWideLocked(b, low, e, bits.TrailingZeros64(c)-7, tag)
 		x.unlockAt(l, meta)
 		return e
+	}
+	if meta&wideOver != 0 {
+		return x.removeWideFurther(l, h, k, old, moved)
 	}
 	x.unlockAt(l, meta)
 	return nil
