@@ -102,11 +102,11 @@ func (x *core) missed(t *table, h uint64, b *bucket, meta uint64) (*table, *buck
 	return current, right, now
 }
 
-// stayed reports whether nothing has moved since a look-up began in the bucket that
-// has the hash's own number, in a table that is still the current one. It is what most
-// misses come to: else missed looks closer.
+// stayed reports whether nothing has moved since a look-up began in the right bucket,
+// in a table that is still the current one. It is what most misses come to: else
+// missed looks closer.
 func (x *core) stayed(t *table, h uint64, b *bucket, meta uint64) bool {
-	if t.bucketAt(x.base, h&t.mask) != b {
+	if t.ownerOf(x.base, h) != b {
 		return false
 	}
 	now := b.loadMeta()                                                        // ord:moved

@@ -127,6 +127,16 @@ func (t *table) bucketOf(base unsafe.Pointer, i uint64) *bucket {
 	return (*bucket)(unsafe.Add(base, off+i%runBuckets<<(t.shift&63)))
 }
 
+// ownerOf returns the bucket that has the hash's own number, if that is live, or else
+// its parent, which need not be.
+func (t *table) ownerOf(base unsafe.Pointer, h uint64) *bucket {
+	i := h & t.mask
+	if b := t.bucketOf(base, i); b.isLive() {
+		return b
+	}
+	return t.bucketOf(base, i&^t.n)
+}
+
 // Look-ups begin in a bucket that is found with two loads. For a run of which not
 // all buckets are live, it is in the run of their parents, so some have to look
 // further. Tables of few runs don't stay in between for long (midRun). In a small

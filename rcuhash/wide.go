@@ -114,7 +114,7 @@ func (b *bucket) findWide(rep, k uint64) unsafe.Pointer {
 //
 //go:noinline
 func (x *core) lookFurtherWide(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
-	if meta&(wideOver|liveBit) == liveBit && t.bucketAt(x.base, h&t.mask) == b &&
+	if meta&(wideOver|liveBit) == liveBit && t.ownerOf(x.base, h) == b &&
 		(b.loadMeta()^meta)&identity == 0 && x.table.Load() == t { // ord:moved,live,table
 		return nil
 	}
