@@ -47,5 +47,5 @@ func TestReadingFiguresStopsNobody(t *testing.T) {
 	for _, c := range caches[1:] {
 		mustClose(t, c)
 	}
-	closeAll(t, caches[0])
+	mustClose(t, caches[0], caches[0].c.pages)
 }
