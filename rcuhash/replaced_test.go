@@ -77,29 +77,7 @@ func TestAWriterThatLookedBeforeABucketWasSplitWritesToTheChild(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, next, mover := doubled(t, m)
 			child := next.bucketAt(m.x.base, next.n)
-			write := func(op func()) {
-				t.Helper()
-				child.meta &^= liveBit // until the writer has looked
-				did := false
-				fault.At(func(tag string) {
-					if tag == "table" && !did {
-						did = true
-						child.meta |= liveBit
-					}
-				})
-				op()
-				if fault.At(nil); !did {
-					t.Fatal("the child did not become live")
-				}
-			}
-			write(func() { m.Put(mover, 2) })
-			if v, ok := get(m, mover); v != 2 || !ok || m.Len() != 1 {
-				t.Errorf("after a Put of 2: %d, %v, and %d keys", v, ok, m.Len())
-			}
-			write(func() { m.Delete(mover) })
-			if v, ok := get(m, mover); ok || m.Len() != 0 {
-				t.Errorf("after a Delete: %d, and %d keys", v, m.Len())
-			}
+			changesMeanwhile(t, m, mover, func() { child.meta &^= liveBit }, func() { child.meta |= liveBit })
 			checkIndex(t, &m.x)
 		})
 	}
@@ -119,30 +97,37 @@ func TestAWriterThatLookedBeforeABucketWasMergedWritesToTheParent(t *testing.T) 
 			if !m.x.mergeLast(next) || next.bucketAt(m.x.base, next.n) != child {
 				t.Fatal("not merged, or without memory now")
 			}
-			write := func(op func()) {
-				t.Helper()
-				child.meta |= liveBit // until the writer has looked
-				did := false
-				fault.At(func(tag string) {
-					if tag == "table" && !did {
-						did = true
-						child.meta &^= liveBit
-					}
-				})
-				op()
-				if fault.At(nil); !did {
-					t.Fatal("the child is live still")
-				}
-			}
-			write(func() { m.Put(mover, 2) })
-			if v, ok := get(m, mover); v != 2 || !ok || m.Len() != 1 {
-				t.Errorf("after a Put of 2: %d, %v, and %d keys", v, ok, m.Len())
-			}
-			write(func() { m.Delete(mover) })
-			if v, ok := get(m, mover); ok || m.Len() != 0 {
-				t.Errorf("after a Delete: %d, and %d keys", v, m.Len())
-			}
+			changesMeanwhile(t, m, mover, func() { child.meta |= liveBit }, func() { child.meta &^= liveBit })
 			checkIndex(t, &m.x)
 		})
+	}
+}
+
+// changesMeanwhile puts and deletes a key that the map has. Each time a writer sees what
+// before makes of the map, and what after makes of it once it takes a lock.
+func changesMeanwhile(t *testing.T, m *Map[uint64, uint64], k uint64, before, after func()) {
+	t.Helper()
+	write := func(op func()) {
+		t.Helper()
+		before()
+		did := false
+		fault.At(func(tag string) {
+			if tag == "table" && !did {
+				did = true
+				after()
+			}
+		})
+		op()
+		if fault.At(nil); !did {
+			t.Fatal("nothing changed meanwhile")
+		}
+	}
+	write(func() { m.Put(k, 2) })
+	if v, ok := get(m, k); v != 2 || !ok || m.Len() != 1 {
+		t.Errorf("after a Put of 2: %d, %v, and %d keys", v, ok, m.Len())
+	}
+	write(func() { m.Delete(k) })
+	if v, ok := get(m, k); ok || m.Len() != 0 {
+		t.Errorf("after a Delete: %d, and %d keys", v, m.Len())
 	}
 }
