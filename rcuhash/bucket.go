@@ -114,7 +114,9 @@ func (b *bucket) lockIfLive() bool {
 
 // The bucket's chain is locked for all that follows.
 
-func (b *bucket) unlock() { storeWord(&b.meta, b.loadMeta()&^lockBit) } // ord:bucket-lock
+// unlock is a full barrier, unlike the stores before it: what a goroutine wrote is
+// there for all before its next look-up, in this map or another, begins.
+func (b *bucket) unlock() { atomic.StoreUint64(&b.meta, b.loadMeta()&^lockBit) } // ord:bucket-lock,done
 
 // moved changes the version, after entries were copied to other slots and
 // before they leave their old ones.

@@ -246,13 +246,14 @@ func (x *core) approach(h uint64) {
 	s.Enable()
 }
 
-// unlockAt is unlock of a first bucket with that meta.
+// unlockAt is unlock of a first bucket with that meta, after an operation that has
+// changed nothing, or whose last change was a swap.
 func (x *core) unlockAt(l held, meta uint64) {
 	if depcheck.Enabled() {
 		x.unlockChecked(l)
 		return
 	}
-	pokeWord(&l.b.meta, meta&^lockBit) // ord:bucket-lock
+	pokeWord(&l.b.meta, meta&^lockBit) // ord:bucket-lock,done
 	l.s.Restore()
 }
 

@@ -221,7 +221,8 @@
 // shrinks. (H-B) Neither finds a key that was not in the map at any time during
 // the call. (H-C) The value does not change, and stays readable, until the guard
 // is unlocked. (H-D) Put of a key that is in the map replaces it: every reader
-// finds the old or the new value, never neither.
+// finds the old or the new value, never neither. (H-E) Operations are linearizable:
+// what one changed, every later one sees, in whatever goroutine.
 //
 // # Lock order
 //

@@ -93,7 +93,7 @@ func (x *core) putWide(h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.
 	if depcheck.Enabled() {
 		x.unlockChecked(l)
 	} else {
-		pokeWord(&b.meta, meta&^lockBit) // ord:bucket-lock
+		pokeWord(&b.meta, meta&^lockBit) // ord:bucket-lock,done
 		l.s.Restore()
 	}
 	return old, true, true
