@@ -4,8 +4,8 @@
  * Buckets 0 and 1, and 2 and 3 above them. A table of level 0 has mask 1: child
  * 1 of parent 0. A table of level 1 has mask 3: children 2 and 3 of parents 0
  * and 1, in a segment of its own. Each doubling and halving makes a new table.
- * A bucket: a word (live, locked, version), two slots, and a pointer to an
- * overflow line of one slot. A slot with its tag is one word here: a tag that
+ * A bucket: a word (live, locked, by which of a hash's bits it owns entries,
+ * version), two slots, and a pointer to an overflow line of one slot. A slot with its tag is one word here: a tag that
  * is not set hides a key as an empty slot does.
  *
  * Node 1 is a key that stays; nodes 2 and 3 are of another key, with -DWRITERS
@@ -54,8 +54,21 @@
 /* A bucket's word. */
 #define LIVE	1
 #define LOCK	2
-#define VERSION	4
+#define BY(n)	((n) << 2)	/* it owns by the lowest n bits, of which it names the last */
+#define VERSION	16
 #define UNLIKE(v, w) ((((v) ^ (w)) & ~LOCK) != 0)
+
+/*
+ * Whether bucket b, with word v, owns the entries of hash h, for which a table
+ * leads to b or to its child. Segments have the numbers 2 and 3.
+ */
+#define NUMBER(b) ((b) < 4 -> (b) : (b) - 2)
+#define LAST(v, x) (((v) & BY(3)) == BY(0) -> 0 : (((v) & BY(3)) == BY(1) -> (x) & 1 : (x) & 2))
+#ifdef MUTANT_NO_OWNER
+#define OWNS(v, b, h) ((v) & LIVE)
+#else
+#define OWNS(v, b, h) (((v) & LIVE) && LAST(v, h) == LAST(v, NUMBER(b)))
+#endif
 
 /*
  * WEAK: Go's atomic store is an STLR: stores before it are visible before it,
@@ -208,19 +221,23 @@ proctype reader(byte me; byte k)
 	byte t, b, v, x, i, m, found, unlinked;
 
 	d_step { section = section | (1 << me); unlinked = unlinked_now };
+	/* It begins where its hint says: in the child or in the parent, live or not. */
+	atomic {
+		t = mem[TABLE];
+		i = hash[1 + k] & MASK(t);
+		if
+		:: true
+		:: i >= HALF(t) -> i = i - HALF(t)
+		fi
+	};
 look:
-	atomic { t = mem[TABLE]; START(t, hash[1 + k]) };
-	locate(t);
 	atomic {
 		b = BUCKET(t, i);
 		USE(b);
 		v = mem[META(b)];
+		REACHED_IF(2, !(v & LIVE));
 		m = 0;
-		i = 0;
-		if
-		:: !(v & LIVE) -> REACHED(2); goto look
-		:: else
-		fi
+		i = 0
 	};
 	x = mem[SLOT(b, 0)];
 #ifndef MUTANT_LATE_SLOT
@@ -237,9 +254,28 @@ look:
 		:: found -> goto done
 		:: else
 		fi;
+		/* The bucket's own word says most of the time that the key is absent. */
+#ifndef MUTANT_LATE_SLOT
+		if
+		:: OWNS(v, b, hash[1 + k]) && !UNLIKE(v, mem[META(b)]) -> goto stayed
+		:: else
+		fi;
+#endif
+		goto missed
+	};
+stayed:
+	atomic {
+		if
+		:: OTHER_TABLE -> REACHED(8)
+		:: else -> assert(k != 0); goto done
+		fi
+	};
+	/* Else it looks closer. */
+missed:
+	atomic {
 #ifdef MUTANT_VERSION_FIRST
 		if
-		:: UNLIKE(v, mem[META(b)]) -> goto look
+		:: UNLIKE(v, mem[META(b)]) -> goto again
 		:: else
 		fi;
 #endif
@@ -249,18 +285,18 @@ look:
 	locate(t);
 	atomic {
 		if
-		:: b != BUCKET(t, i) -> REACHED(3); goto look
+		:: b != BUCKET(t, i) -> REACHED(3); goto again
 		:: else
 		fi
 	};
 #endif
 	if
-	:: OTHER_TABLE -> REACHED(4); goto look
+	:: OTHER_TABLE -> REACHED(4); goto again
 	:: !(OTHER_TABLE)
 	fi;
 #ifndef MUTANT_VERSION_FIRST
 	if
-	:: UNLIKE(v, mem[META(b)]) -> REACHED(1); goto look
+	:: UNLIKE(v, mem[META(b)]) -> REACHED(1); goto again
 	:: !(UNLIKE(v, mem[META(b)]))
 	fi;
 #endif
@@ -270,6 +306,11 @@ look:
 #endif
 	/* A key that stays is found. */
 	assert(k != 0);
+	goto done;
+again:
+	atomic { t = mem[TABLE]; START(t, hash[1 + k]) };
+	locate(t);
+	goto look;
 done:
 	atomic {
 		REACHED_IF(5, mem[TABLE] != t);
@@ -286,6 +327,19 @@ done:
 #else
 #define MAY_LOCK(m)	((m) & LIVE)
 #endif
+
+/* Who changes an entry locks the bucket that it was led to, if that owns it. */
+inline lock_owner(c, b, h, m)
+{
+	d_step {
+		QUIET(c);
+		USE(b);
+		if
+		:: !(mem[META(b)] & LOCK) && OWNS(mem[META(b)], b, h) -> m = mem[META(b)] | LOCK; mem[META(b)] = m
+		:: else -> m = 0
+		fi
+	}
+}
 
 inline lock(c, b, m)
 {
@@ -405,13 +459,20 @@ inline clear_all(c, from, it)
 
 inline child_live(c)
 {
-	atomic { OWN(c, META(ch), mc); mc = mc | CHILD };
+	atomic { OWN(c, META(ch), mc); mc = (mc & ~BY(3)) | CHILD | BY(1 + level[t]) };
 	RELEASE(c, META(ch), mc)
 }
 
 inline bump(c)
 {
 	mp = mp + VERSION;
+	RELEASE(c, META(p), mp)
+}
+
+/* Its version, and by how many bits the parent owns from now on. */
+inline bump_by(c, n)
+{
+	mp = ((mp & ~BY(3)) + VERSION) | BY(n);
 	RELEASE(c, META(p), mp)
 }
 
@@ -492,7 +553,7 @@ inline split(c)
 	child_live(c);
 #endif
 #ifndef MUTANT_SPLIT_NO_BUMP
-	bump(c);
+	bump_by(c, 1 + level[t]);
 #endif
 	clear_all(c, p, MOVES);
 #ifdef MUTANT_LIVE_LAST
@@ -537,7 +598,7 @@ inline merge(c)
 	fi;
 	copy_all(c, ch, ANY, p);
 #ifndef MUTANT_MERGE_NO_BUMP
-	bump(c);
+	bump_by(c, level[t]);
 #endif
 #ifndef MUTANT_CLEAR_FIRST
 	not_live(c);
@@ -633,6 +694,12 @@ done:		atomic { t = 0; cu = 0; p = 0; ch = 0; ok = 0 };
 }
 
 #if WRITERS > 0
+#ifdef MUTANT_NO_RECHECK
+#define WRITERS_OTHER_TABLE false
+#else
+#define WRITERS_OTHER_TABLE (mem[TABLE] != t)
+#endif
+
 /* A writer of the other key. */
 proctype writer(byte c)
 {
@@ -642,6 +709,23 @@ proctype writer(byte c)
 	:: puts < PUTS ->
 		puts++;
 		enter(c);
+		/* It is led to the child or to the parent, and then it looks closer. */
+		atomic {
+			t = mem[TABLE];
+			i = hash[2] & MASK(t);
+			if
+			:: true
+			:: i >= HALF(t) -> i = i - HALF(t)
+			fi;
+			b = BUCKET(t, i);
+			i = 0
+		};
+		lock_owner(c, b, hash[2], mp);
+		if
+		:: mp == 0 -> goto again
+		:: mp != 0 && !(WRITERS_OTHER_TABLE) -> goto locked
+		:: mp != 0 && WRITERS_OTHER_TABLE -> REACHED(9); unlock(c, b, mp)
+		fi;
 again:
 		atomic { t = mem[TABLE]; START(t, hash[2]) };
 		locate(t);
@@ -663,6 +747,7 @@ again:
 		:: o == 1 -> o = 0
 		fi;
 #endif
+locked:
 		atomic {
 			m = 0;
 			i = 0;
@@ -738,9 +823,10 @@ init {
 #ifdef FULL
 		level[0] = 1;
 		cursor[0] = 2;
-		mem[META(1)] = LIVE;
-		mem[META(2)] = LIVE;
-		mem[META(3)] = LIVE;
+		mem[META(0)] = LIVE | BY(2);
+		mem[META(1)] = LIVE | BY(2);
+		mem[META(2)] = LIVE | BY(2);
+		mem[META(3)] = LIVE | BY(2);
 		b = hash[1];
 #endif
 		if

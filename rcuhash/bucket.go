@@ -22,15 +22,39 @@ type bucket struct {
 
 // Parts of meta.
 const (
-	lockBit    = 1 << 24
-	liveBit    = 1 << 25 // the bucket has the entries of its index; 0: those are in its parent
-	versionOne = 1 << 32 // the upper half is the version
-	highTags   = 1<<24 - 1
+	lockBit  = 1 << 24
+	liveBit  = 1 << 25 // the bucket has the entries of its index; 0: those are in its parent
+	highTags = 1<<24 - 1
+
+	// A bucket that is live has the entries whose hashes end in its number, in as many
+	// bits as there are in that: one less before it is split. It says which the first
+	// of these bits is, and what that has to be. The others are right wherever a table
+	// leads a hash.
+	ownShift   = 32
+	ownOne     = 1 << 37 // the bit is 1
+	ownMask    = ownOne<<1 - 1<<ownShift
+	versionOne = 1 << 38 // the rest is the version
 
 	// identity is what stays the same while no entry moves to another slot. A
 	// look-up that misses compares it with what it saw first.
-	identity = liveBit | 1<<64 - versionOne
+	identity = liveBit | 1<<64 - 1<<ownShift
 )
+
+// ownBy returns that part of a meta for hashes whose bit n, a power of two, is that of
+// the number i.
+func ownBy(n, i uint64) uint64 {
+	m := uint64(bits.TrailingZeros64(n)) << ownShift
+	if i&n != 0 {
+		m |= ownOne
+	}
+	return m
+}
+
+// owns reports whether a bucket with that meta is live and has the entries of hash h,
+// which a table has led there.
+func owns(meta, h uint64) bool {
+	return meta&liveBit != 0 && (h>>(meta>>ownShift&31)^meta/ownOne)&1 == 0
+}
 
 const (
 	bucketShift = 6
@@ -103,13 +127,10 @@ func (b *bucket) tryLock() bool {
 	return m&lockBit == 0 && atomic.CompareAndSwapUint64(&b.meta, m, m|lockBit) // ord:bucket-lock
 }
 
-// isLive reports whether a bucket, which may be nil, is live.
-func (b *bucket) isLive() bool { return b != nil && b.loadMeta()&liveBit != 0 } // ord:live
-
-// lockIfLive is tryLock of a bucket that has to be live.
-func (b *bucket) lockIfLive() bool {
+// lockIfOwner is tryLock of a bucket that has to own the entries of hash h.
+func (b *bucket) lockIfOwner(h uint64) bool {
 	m := b.loadMeta()
-	return m&(liveBit|lockBit) == liveBit && atomic.CompareAndSwapUint64(&b.meta, m, m|lockBit) // ord:bucket-lock,live
+	return m&lockBit == 0 && owns(m, h) && atomic.CompareAndSwapUint64(&b.meta, m, m|lockBit) // ord:bucket-lock,live
 }
 
 // The bucket's chain is locked for all that follows.
@@ -121,6 +142,16 @@ func (b *bucket) unlock() { atomic.StoreUint64(&b.meta, b.loadMeta()&^lockBit) }
 // moved changes the version, after entries were copied to other slots and
 // before they leave their old ones.
 func (b *bucket) moved() { storeWord(&b.meta, b.loadMeta()+versionOne) } // ord:moved
+
+// movedAs is moved of a bucket that owns by bit n of its number i from now on.
+func (b *bucket) movedAs(n, i uint64) {
+	storeWord(&b.meta, b.loadMeta()&^ownMask+versionOne|ownBy(n, i)) // ord:moved,live
+}
+
+// becomeLive makes bucket i live, which owns by bit n of that.
+func (b *bucket) becomeLive(n, i uint64) {
+	storeWord(&b.meta, b.loadMeta()&^ownMask|liveBit|ownBy(n, i)) // ord:live
+}
 
 // free returns a free slot of this bucket, or -1.
 func (b *bucket) free() int {

@@ -106,11 +106,7 @@ func (x *core) missed(t *table, h uint64, b *bucket, meta uint64) (*table, *buck
 // in a table that is still the current one. It is what most misses come to: else
 // missed looks closer.
 func (x *core) stayed(t *table, h uint64, b *bucket, meta uint64) bool {
-	if t.ownerOf(x.base, h) != b {
-		return false
-	}
-	now := b.loadMeta()                                                        // ord:moved
-	return now&liveBit != 0 && (now^meta)&identity == 0 && x.table.Load() == t // ord:table,live
+	return owns(meta, h) && (b.loadMeta()^meta)&identity == 0 && x.table.Load() == t // ord:moved,table,live
 }
 
 // lookupWord is index.get for keys of 8 bytes that are integers. A processor
@@ -191,16 +187,11 @@ func (x *core) lockFor(h uint64) held {
 	}
 	s := pin.DisableIRQ()
 	t := x.table.Load() // ord:table
-	i := h & t.mask
-	b := t.bucketOf(x.base, i)
-	if !b.isLive() {
-		i &^= t.n // its parent has the entries, unless it is a child that became live
-		b = t.bucketOf(x.base, i)
-	}
+	b := t.beginAt(x.base, h, t.shift)
 	fault.Delay("table")
-	// Live, it is the right one in this table, and stays that while it is locked.
-	if b != nil && b.lockIfLive() {
-		if x.table.Load() == t && (i == h&t.mask || !t.bucketOf(x.base, h&t.mask).isLive()) { // ord:table,live
+	// It is the right one in this table, and stays that while it is locked.
+	if b.lockIfOwner(h) {
+		if x.table.Load() == t { // ord:table
 			return held{t, b, s}
 		}
 		b.unlock()

@@ -43,8 +43,8 @@
 // A node holds one key with its value, in one object of a [slab.Heap]. It never
 // changes once it can be found. A reference is its place in 32 bits, in units of
 // 16 bytes. A bucket is one cache line of 11 slots. Each slot has a reference and
-// a tag, which is one byte of the hash; a word, meta, has the lock, the bit live
-// and the version. Entries that find no free slot are in further buckets, which
+// a tag, which is one byte of the hash; a word, meta, has the lock, the bit live,
+// what the bucket owns and the version. Entries that find no free slot are in further buckets, which
 // are linked: the bucket's chain.
 //
 // A table has 2n buckets, and the low bits of a hash are the number of one. Bucket
@@ -60,7 +60,14 @@
 // each run of buckets, begin says in which page, and is a hint. It is the
 // parents' until all buckets of the run are live. It loads meta, compares the
 // tags, loads the reference of each that matches, and compares the key. A key
-// that is found is right, wherever it was. If there is none (missed, in core.go):
+// that is found is right, wherever it was. If there is none, the bucket's own meta
+// mostly tells that there was none (stayed, in core.go). It has the bit of a hash by
+// which the bucket owns entries: of its number's bits the last, or, while it is not
+// split, the one before. The key was absent if the bucket was live and owned its hash,
+// meta says the same after the look but for the lock, and the table is still the
+// map's. For a split changes the parent's meta before the movers leave it, and a merge
+// the child's; a merge changes the parent's, too, so that the same meta means that
+// neither has come in between. Otherwise (missed):
 //
 //	1  find the live bucket of the hash: the child, or else its parent
 //	2  load the meta of that bucket, after that of its child
@@ -92,6 +99,10 @@
 // not used again before a grace period has ended. A slot is clean, live or dead; a
 // dead one keeps the value, and has a cookie in place of the key (wide.go).
 //
+// The word with the tags has a byte more: eight bits that say which tags the further
+// buckets may have (farBit), so that few look-ups that miss have to look there. A bit
+// is set before such a node can be found, and cleared after the last one has left.
+//
 //	insert   store value and key in a clean slot, then the tag
 //	replace  insert, change the version, then as in remove
 //	remove   swap the tag for that of a dead slot; store the cookie
@@ -121,7 +132,7 @@
 //
 //	1  store the movers, whose hashes have the bit n, in the child as well
 //	2  the child is live: look-ups of movers find it
-//	3  change the parent's version: look-ups that miss look again
+//	3  change the parent's version, and what it owns: look-ups that miss look again
 //	4  clear the movers' slots in the parent
 //
 // Then the keepers that are in further buckets of the chain come to the first one,
@@ -129,7 +140,7 @@
 // chain (gatherLocked). A merge holds both locks too (mergeLocked):
 //
 //	1  store the child's entries in the parent as well
-//	2  change the parent's version: look-ups that miss there look again
+//	2  change the parent's version, and what it owns: look-ups that miss look again
 //	3  the child is not live, and its version is another one
 //	4  clear its slots, and unlink its chain
 //
@@ -173,8 +184,8 @@
 // # Writers
 //
 // A writer locks a bucket, and with it the chain, by a bit in meta, pinned and with
-// interrupts off. With the lock held, it looks again whether the bucket is the one
-// that has the hash, and the table the current one. It reads at most 8 buckets,
+// interrupts off. It takes the lock only if the same word says that the bucket owns
+// the hash, and looks again whether the table is the current one. It reads at most 8 buckets,
 // and stores a few words. Memory is allocated before and freed after that. No
 // function of the caller runs under the lock: Compute's runs in a read-side
 // section, and its result is stored if the entry is still the node that it saw. A

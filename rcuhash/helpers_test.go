@@ -89,12 +89,22 @@ func checkIndex[K comparable](t *testing.T, x *index[K]) {
 			continue
 		}
 		live++
+		by := tab.n
+		if child := tab.bucketAt(x.base, i|tab.n); child == nil || child.loadMeta()&liveBit == 0 {
+			by /= 2
+		}
+		if own := b.loadMeta() & ownMask; own != ownBy(by, i) {
+			t.Errorf("bucket %d owns by %#x, want %#x", i, own, ownBy(by, i))
+		}
 		if b.loadMeta()&lockBit != 0 {
 			t.Errorf("bucket %d is locked", i)
 		}
 		c := b
 		if x.isWide() {
 			c = x.nextWide(b)
+			if far := b.loadLow() & farBits; far != x.farLocked(b) {
+				t.Errorf("bucket %d says that further ones have the tags of %#x; it is %#x", i, far, x.farLocked(b))
+			}
 			for s := range wideSlots {
 				if b.tagAt(s) < 0x80 {
 					continue

@@ -113,6 +113,9 @@ func (m *Map[K, V]) Get(g rcu.Guard, k K) *V {
 				return (*V)(e)
 			}
 		}
+		if x.isWithoutWide(t, h, b, meta) {
+			return nil
+		}
 		return (*V)(x.lookFurtherWide(word, t, h, b, meta))
 	}
 	b := unsafe.Add(base, begin+i<<bucketShift)

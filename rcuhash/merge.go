@@ -56,7 +56,7 @@ func (x *index[K]) mergeLast(t *table) bool {
 				spare = nil
 			}
 			t.leaves(t.n + i)
-			gone = x.mergeLocked(b, child)
+			gone = x.mergeLocked(t, i, b, child)
 			t.cursor.Add(-busyOne) // ord:cursor
 		}
 		child.unlock()
@@ -70,7 +70,7 @@ func (x *index[K]) mergeLast(t *table) bool {
 // mergeLocked moves the entries of a child back to its parent. Both chains are
 // locked, and the parent's has room. It returns the buckets that have left the
 // child's chain, linked.
-func (x *core) mergeLocked(b, child *bucket) (gone *bucket) {
+func (x *core) mergeLocked(t *table, i uint64, b, child *bucket) (gone *bucket) {
 	// 1. The entries are in the parent too.
 	in := b
 	for c := child; c != nil; c = x.next(c) {
@@ -85,7 +85,7 @@ func (x *core) mergeLocked(b, child *bucket) (gone *bucket) {
 	}
 	// 2. Those that are in the parent since before it was split, and miss, look
 	// again.
-	b.moved() // ord:moved
+	b.movedAs(t.n/2, i) // ord:moved,live
 	fault.Delay("moved")
 	// 3. Look-ups begin in the parent from now on; those that began in the child,
 	// and miss, look again.

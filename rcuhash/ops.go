@@ -72,7 +72,11 @@ func (x *index[K]) firstTable(buckets int) bool {
 			x.freeTable(t)
 			return false
 		}
-		t.bucketAt(x.base, i).meta = liveBit
+		by := n // its parent, or itself, is split
+		if i < n && i+n >= uint64(buckets) {
+			by = n / 2
+		}
+		t.bucketAt(x.base, i).becomeLive(by, i)
 	}
 	t.ready(uint64(buckets))
 	if t.n >= largeBuckets {

@@ -131,8 +131,8 @@ func TestHA_ALookUpIsRepeatedWhenItsChainIsShortened(t *testing.T) {
 		t.Fatal("the chain has not become shorter")
 	}
 	// The version counts both moves: of the movers, and of the keepers.
-	if now := b.loadMeta() >> 32; now != w.meta>>32+2 {
-		t.Errorf("the version went from %d to %d, want 2 more", w.meta>>32, now)
+	if now := b.loadMeta() / versionOne; now != w.meta/versionOne+2 {
+		t.Errorf("the version went from %d to %d, want 2 more", w.meta/versionOne, now)
 	}
 	if !w.missed() {
 		t.Error("the look-up is not repeated")

@@ -5,7 +5,9 @@ package rcuhash
 import (
 	"testing"
 
+	"quiesce/gfp"
 	"quiesce/internal/fault"
+	"quiesce/rcu"
 )
 
 // doubled returns a map that has doubled its table, with both tables, and a key that
@@ -37,37 +39,71 @@ func TestAWriterThatLoadedATableBeforeItWasReplacedWritesToTheNext(t *testing.T)
 		"wide":   newMap[uint64, uint64](t, size, 0),
 	} {
 		t.Run(name, func(t *testing.T) {
-			first, next, mover := doubled(t, m)
-			x := &m.x
-			write := func(op func()) {
-				t.Helper()
-				x.table.Store(first) // until the writer has loaded it
-				did := false
-				fault.At(func(tag string) {
-					if tag == "table" && x.table.CompareAndSwap(first, next) {
-						did = true
-					}
-				})
-				op()
-				if fault.At(nil); !did {
-					t.Fatal("the table was not replaced")
-				}
-			}
-			write(func() { m.Put(mover, 2) })
-			if v, ok := get(m, mover); v != 2 || !ok || m.Len() != 1 {
-				t.Errorf("after a Put of 2: %d, %v, and %d keys", v, ok, m.Len())
-			}
-			write(func() { m.Delete(mover) })
-			if v, ok := get(m, mover); ok || m.Len() != 0 {
-				t.Errorf("after a Delete: %d, and %d keys", v, m.Len())
-			}
-			checkIndex(t, x)
+			writeToTheNext(t, m, doubled)
+			checkIndex(t, &m.x)
 		})
 	}
 }
 
-// A writer finds that a bucket's child is not live, and is suspended, before it locks
-// the bucket, for as long as the split takes that makes it live.
+// The same with a table whose entries are copied: its own stay what they were.
+func TestAWriterThatLoadedASmallTableBeforeItWasReplacedWritesToTheNext(t *testing.T) {
+	for name, m := range map[string]*Map[uint64, uint64]{
+		"narrow": newNarrow[uint64, uint64](t, 0, 0),
+		"wide":   newMap[uint64, uint64](t, 0, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.Put(1, 1)
+			rcu.Read(func(rcu.Guard) { // so long its memory stays
+				writeToTheNext(t, m, left)
+			})
+			checkIndex(t, &m.x)
+		})
+	}
+}
+
+// left returns a map's small table, the one that it was left for, and a key.
+func left(t *testing.T, m *Map[uint64, uint64]) (first, next *table, k uint64) {
+	t.Helper()
+	for first = m.x.table.Load(); first.live() < int64(2*first.n); {
+		m.x.split(t, first)
+	}
+	if !first.isSmall() || !m.x.leaveSmall(first) {
+		t.Fatal("the map did not leave a small table")
+	}
+	return first, m.x.table.Load(), 1
+}
+
+// writeToTheNext puts and deletes a key that the map has by writers that have loaded the
+// first of two tables when the next one comes.
+func writeToTheNext(t *testing.T, m *Map[uint64, uint64], replaced func(*testing.T, *Map[uint64, uint64]) (first, next *table, k uint64)) {
+	first, next, mover := replaced(t, m)
+	x := &m.x
+	write := func(op func()) {
+		t.Helper()
+		x.table.Store(first) // until the writer has loaded it
+		did := false
+		fault.At(func(tag string) {
+			if tag == "table" && x.table.CompareAndSwap(first, next) {
+				did = true
+			}
+		})
+		op()
+		if fault.At(nil); !did {
+			t.Fatal("the table was not replaced")
+		}
+	}
+	write(func() { m.PutFlags(mover, 2, gfp.NoWait) })
+	if v, ok := get(m, mover); v != 2 || !ok || m.Len() != 1 {
+		t.Fatalf("after a Put of 2: %d, %v, and %d keys", v, ok, m.Len())
+	}
+	write(func() { m.Delete(mover) })
+	if v, ok := get(m, mover); ok || m.Len() != 0 {
+		t.Errorf("after a Delete: %d, and %d keys", v, m.Len())
+	}
+}
+
+// A writer is led to a bucket, and is suspended, before it locks that, for as long as
+// its split takes.
 func TestAWriterThatLookedBeforeABucketWasSplitWritesToTheChild(t *testing.T) {
 	const size = runBuckets * 9 / 2
 	for name, m := range map[string]*Map[uint64, uint64]{
@@ -76,15 +112,21 @@ func TestAWriterThatLookedBeforeABucketWasSplitWritesToTheChild(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, next, mover := doubled(t, m)
-			child := next.bucketAt(m.x.base, next.n)
-			changesMeanwhile(t, m, mover, func() { child.meta &^= liveBit }, func() { child.meta |= liveBit })
+			b, child := next.bucketAt(m.x.base, 0), next.bucketAt(m.x.base, next.n)
+			changesMeanwhile(t, m, mover, func() {
+				b.movedAs(next.n/2, 0)
+				child.meta &^= liveBit
+			}, func() {
+				child.becomeLive(next.n, next.n)
+				b.movedAs(next.n, 0)
+			})
 			checkIndex(t, &m.x)
 		})
 	}
 }
 
-// A writer finds that a bucket is live, and is suspended, before it locks it, for as
-// long as its merge takes.
+// A writer is led to a child, and is suspended, before it locks that, for as long as
+// its merge takes.
 func TestAWriterThatLookedBeforeABucketWasMergedWritesToTheParent(t *testing.T) {
 	const size = runBuckets * 9 / 2
 	for name, m := range map[string]*Map[uint64, uint64]{
@@ -97,7 +139,14 @@ func TestAWriterThatLookedBeforeABucketWasMergedWritesToTheParent(t *testing.T) 
 			if !m.x.mergeLast(next) || next.bucketAt(m.x.base, next.n) != child {
 				t.Fatal("not merged, or without memory now")
 			}
-			changesMeanwhile(t, m, mover, func() { child.meta |= liveBit }, func() { child.meta &^= liveBit })
+			r := next.n >> runShift
+			changesMeanwhile(t, m, mover, func() {
+				next.beginIn(r, r)
+				child.meta |= liveBit
+			}, func() {
+				next.beginIn(r, 0)
+				child.meta &^= liveBit
+			})
 			checkIndex(t, &m.x)
 		})
 	}

@@ -56,7 +56,7 @@ func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
 			s.Restore()
 			break
 		}
-		gone := x.splitLocked(b, child, &e, movers, spares[:need])
+		gone := x.splitLocked(t, b, child, &e, movers, spares[:need])
 		copy(spares[:], spares[need:have])
 		have -= need
 		t.cursor.Add(-busyOne) // ord:cursor
@@ -129,7 +129,7 @@ func has(m [2]uint64, i int) bool { return m[i/64]>>(i%64)&1 != 0 }
 // splitLocked moves the movers of a locked chain to the child of its bucket, which
 // it locks and leaves locked. It returns the buckets that have left the chain,
 // linked.
-func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, spares []*bucket) (gone *bucket) {
+func (x *index[K]) splitLocked(t *table, b, child *bucket, e *entries, movers [2]uint64, spares []*bucket) (gone *bucket) {
 	// 1. The movers are in the child too, which is not live. It is locked until
 	// they have left the parent: one that was deleted in between would be freed
 	// while new readers can still reach it there.
@@ -147,10 +147,10 @@ func (x *index[K]) splitLocked(b, child *bucket, e *entries, movers [2]uint64, s
 		used++
 	}
 	// 2. Look-ups of movers begin in the child from now on.
-	storeWord(&child.meta, child.loadMeta()|liveBit) // ord:live
+	child.becomeLive(t.n, t.n) // ord:live
 	fault.Delay("live")
 	// 3. Those that began in the parent, and miss, look again.
-	b.moved() // ord:moved
+	b.movedAs(t.n, 0) // ord:moved,live
 	fault.Delay("moved")
 	// 4. The movers leave the parent.
 	for j := range e.n {

@@ -40,8 +40,9 @@ func (y *wideHistory) say(what string, key, began int) {
 	}
 }
 
-// found returns the entry of a key that a look-up with these tags finds, or nil.
-func (y *wideHistory) found(b *bucket, low uint64, key int) unsafe.Pointer {
+// found returns the entry of a key that a look-up finds, or nil, which has loaded low for
+// the tags, and far for what further buckets may have.
+func (y *wideHistory) found(b *bucket, low, far uint64, key int) unsafe.Pointer {
 	x, k := &y.c.x, y.c.keys[key]
 	rep := tagOf(x.seeds.mix(k)) * everyByte
 	for m := wideCandidates(low, rep); m != 0; m &= m - 1 {
@@ -49,7 +50,7 @@ func (y *wideHistory) found(b *bucket, low uint64, key int) unsafe.Pointer {
 			return e
 		}
 	}
-	if b = x.nextWide(b); b == nil {
+	if b = x.nextWide(b); b == nil || far&farBit(rep) == 0 {
 		return nil
 	}
 	return x.lookInChain(b, rep, k)
@@ -78,13 +79,15 @@ func (y *wideHistory) at(tag string) {
 	}
 	for i := range y.lookups {
 		l := &y.lookups[i]
-		old, now := y.found(l.b, l.low, l.key), y.found(l.b, l.b.loadLow(), l.key)
-		for _, e := range [...]unsafe.Pointer{old, now} {
+		low := l.b.loadLow()
+		for _, e := range [...]unsafe.Pointer{
+			y.found(l.b, l.low, l.low, l.key), y.found(l.b, l.low, low, l.key), y.found(l.b, low, low, l.key),
+		} {
 			if e != nil && *(*uint64)(e) != valueOfKey(c.keys[l.key]) {
 				y.say("a look-up finds another's value", l.key, l.began)
 			}
+			l.blank = l.blank || e == nil
 		}
-		l.blank = l.blank || old == nil || now == nil
 		if l.blank && l.key != y.gone {
 			if _, again, _ := x.missed(c.t, x.seeds.mix(c.keys[l.key]), l.b, l.meta); again == nil {
 				y.say("a look-up ends without its key", l.key, l.began)

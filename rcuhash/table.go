@@ -118,25 +118,6 @@ func (t *table) bucketAt(base unsafe.Pointer, i uint64) *bucket {
 	return (*bucket)(unsafe.Add(base, off+i%runBuckets<<t.shift))
 }
 
-// bucketOf is bucketAt of a number within the mask, which the directory has.
-func (t *table) bucketOf(base unsafe.Pointer, i uint64) *bucket {
-	off := (*run)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.dir)), i>>runShift*8)).at.Load() // ord:run
-	if off == 0 {
-		return nil
-	}
-	return (*bucket)(unsafe.Add(base, off+i%runBuckets<<(t.shift&63)))
-}
-
-// ownerOf returns the bucket that has the hash's own number, if that is live, or else
-// its parent, which need not be.
-func (t *table) ownerOf(base unsafe.Pointer, h uint64) *bucket {
-	i := h & t.mask
-	if b := t.bucketOf(base, i); b.isLive() {
-		return b
-	}
-	return t.bucketOf(base, i&^t.n)
-}
-
 // Look-ups begin in a bucket that is found with two loads. For a run of which not
 // all buckets are live, it is in the run of their parents, so some have to look
 // further. Tables of few runs don't stay in between for long (midRun). In a small

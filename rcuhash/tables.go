@@ -134,7 +134,7 @@ func (x *index[K]) leaveSmall(t *table) bool {
 	moved, used, short := false, 0, 0
 	for {
 		for i := range n {
-			*next.bucketAt(x.base, i) = bucket{meta: liveBit}
+			*next.bucketAt(x.base, i) = bucket{meta: liveBit | ownBy(n/2, i)}
 		}
 		for _, s := range spares {
 			*s = bucket{}

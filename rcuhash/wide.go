@@ -17,7 +17,8 @@ import (
 // 8 bytes, and its key. doc.go has the rules by which a slot is used again.
 //
 //	low   the tags, one byte each: 0 if the slot was not used since the bucket
-//	      was made, dead until its grace period has ended, or that of a hash
+//	      was made, dead until its grace period has ended, or that of a hash;
+//	      the top byte says which tags further buckets may have (farBit)
 //	meta  the place of the chain's next bucket in units of 64 bytes (wideOver),
 //	      the lock, live and the version
 //
@@ -37,7 +38,14 @@ const (
 	deadTag  = 1
 	movedTag = 2
 	wideTop  = topBits >> 8
+
+	farBits = 0xff << 56
 )
+
+// farBit returns the bit of low that is set while a further bucket of the chain has a
+// tag with the same three lowest bits: most look-ups that miss need no look there.
+// tag may be a hash's 7 bits without the top one.
+func farBit(tag uint64) uint64 { return 1 << (56 + tag&7) }
 
 // isWide reports whether the map's buckets are wide.
 func (x *core) isWide() bool { return wideBuckets && x.shape.kind == wideKey }
@@ -96,6 +104,9 @@ func (x *core) lookupWide(t *table, h, k uint64) unsafe.Pointer {
 	if e := b.findWide(tagOf(h)*everyByte, k); e != nil {
 		return e
 	}
+	if x.isWithoutWide(t, h, b, meta) {
+		return nil
+	}
 	return x.lookFurtherWide(k, t, h, b, meta)
 }
 
@@ -109,22 +120,18 @@ func (b *bucket) findWide(rep, k uint64) unsafe.Pointer {
 	return nil
 }
 
-// lookFurtherWide is lookFurther for a wide bucket. Most misses end where stayed, of
-// which this is a copy that is inlined, says so.
+// isWithoutWide is stayed of a wide bucket whose further buckets have no key with the
+// tag: most misses end with that. What left these since the tags were loaded changed the
+// version, if it was not deleted.
+func (x *core) isWithoutWide(t *table, h uint64, b *bucket, meta uint64) bool {
+	return owns(meta, h) && b.loadLow()&farBit(h>>57) == 0 &&
+		(b.loadMeta()^meta)&identity == 0 && x.table.Load() == t // ord:moved,live,overflow,table
+}
+
+// lookFurtherWide is lookFurther for a wide bucket.
 //
 //go:noinline
 func (x *core) lookFurtherWide(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
-	if meta&(wideOver|liveBit) == liveBit && t.ownerOf(x.base, h) == b &&
-		(b.loadMeta()^meta)&identity == 0 && x.table.Load() == t { // ord:moved,live,table
-		return nil
-	}
-	return x.lookInAllWide(k, t, h, b, meta)
-}
-
-// lookInAllWide looks in the chain, and wherever else the key may be.
-//
-//go:noinline
-func (x *core) lookInAllWide(k uint64, t *table, h uint64, b *bucket, meta uint64) unsafe.Pointer {
 	rep := tagOf(h) * everyByte
 	for {
 		if c := x.nextWide(b); c != nil {
@@ -251,6 +258,9 @@ func (x *core) findWideLocked(first *bucket, h, k uint64) place {
 			return place{first, bits.TrailingZeros64(c) >> 3, e}
 		}
 	}
+	if first.loadLow()&farBit(rep) == 0 {
+		return place{}
+	}
 	for b := x.nextWide(first); b != nil; b = x.next(b) {
 		for m := b.candidates(rep); m != 0; m &= m - 1 {
 			if n := x.node(b, slotOf(m)); *keyWord(n) == k {
@@ -265,14 +275,42 @@ func (x *core) findWideLocked(first *bucket, h, k uint64) place {
 // that is empty. It returns such a bucket.
 func (x *core) dropLocked(first *bucket, p place) (gone *bucket) {
 	p.b.remove(p.slot)
-	if !p.b.isEmpty() {
-		return nil
+	if p.b.isEmpty() {
+		if gone = p.b; x.nextWide(first) == gone {
+			x.linkLocked(first, x.next(gone))
+		} else {
+			x.unlinkLocked(x.nextWide(first), gone)
+		}
 	}
-	if x.nextWide(first) == p.b {
-		x.linkLocked(first, x.next(p.b))
-		return p.b
+	fault.Delay("entry")
+	low := first.loadLow()
+	if now := low&^farBits | x.farLocked(first); now != low {
+		storeWord(&first.low, now) // ord:overflow
+		fault.Delay("entry")
 	}
-	return x.unlinkLocked(x.nextWide(first), p.b)
+	return gone
+}
+
+// farLocked returns the bits that the tags in the further buckets of a chain need.
+func (x *core) farLocked(first *bucket) (far uint64) {
+	for b := x.nextWide(first); b != nil; b = x.next(b) {
+		for s := range slots {
+			if tag := b.tagAt(s); tag != 0 {
+				far |= farBit(tag)
+			}
+		}
+	}
+	return far
+}
+
+// setFar puts a node of a tag into a free slot of a further bucket. The chain's first
+// bucket says so before.
+func (x *core) setFar(first, b *bucket, slot int, tag uint64, node unsafe.Pointer) {
+	if low := first.loadLow(); low&farBit(tag) == 0 {
+		storeWord(&first.low, low|farBit(tag)) // ord:overflow
+		fault.Delay("entry")
+	}
+	b.set(slot, tag, x.refOf(node)) // ord:entry
 }
 
 // comeHomeLocked moves a node's entry to a clean slot of the first bucket, if there

@@ -60,7 +60,7 @@ func (x *core) copyWideLocked(to *bucket, e *wideEntries, spares []*bucket) (use
 			x.appendWideLocked(to, spares[used])
 			slot, used = 0, used+1
 		}
-		spares[used-1].set(slot, tagOf(e.h[i]), x.refOf(p.e)) // ord:entry
+		x.setFar(to, spares[used-1], slot, tagOf(e.h[i]), p.e)
 		slot++
 		p.e = nil
 	}
@@ -105,7 +105,7 @@ func (x *index[K]) splitWide(t *table, c int64, i uint64, f gfp.Flags) (did bool
 		full = inside > clean
 		need := (max(e.n-clean, 0) + slots - 1) / slots
 		if !full && need <= have && t.cursor.CompareAndSwap(c, c+1+busyOne) { // ord:cursor
-			used = x.splitWideLocked(b, child, &e, spares[:need], &d)
+			used = x.splitWideLocked(t, b, child, &e, spares[:need], &d)
 			t.cursor.Add(-busyOne) // ord:cursor
 			did = true
 		}
@@ -137,11 +137,11 @@ func (x *index[K]) splitWide(t *table, c int64, i uint64, f gfp.Flags) (did bool
 
 // splitWideLocked moves the entries e of a locked chain to the child of its bucket,
 // which is locked and not live: the steps of splitLocked.
-func (x *core) splitWideLocked(b, child *bucket, e *wideEntries, spares []*bucket, d *debris) (used int) {
+func (x *core) splitWideLocked(t *table, b, child *bucket, e *wideEntries, spares []*bucket, d *debris) (used int) {
 	used = x.copyWideLocked(child, e, spares)
-	storeWord(&child.meta, child.loadMeta()|liveBit) // ord:live
+	child.becomeLive(t.n, t.n) // ord:live
 	fault.Delay("live")
-	b.moved() // ord:moved
+	b.movedAs(t.n, 0) // ord:moved,live
 	fault.Delay("moved")
 	x.leaveLocked(b, e, movedTag, d)
 	x.allHomeLocked(b, d)
@@ -162,7 +162,7 @@ func (x *index[K]) mergeWide(t *table, c int64, i uint64) (did bool) {
 		x.entriesWideLocked(child, 0, &e)
 		if full = e.n > b.cleanCountLocked(); !full && t.cursor.CompareAndSwap(c, c-1+busyOne) { // ord:cursor
 			t.leaves(t.n + i)
-			x.mergeWideLocked(b, child, &e, &d)
+			x.mergeWideLocked(t, i, b, child, &e, &d)
 			t.cursor.Add(-busyOne) // ord:cursor
 			did = true
 		}
@@ -181,9 +181,9 @@ func (x *index[K]) mergeWide(t *table, c int64, i uint64) (did bool) {
 
 // mergeWideLocked moves the entries e of a child, which are all, back to its parent:
 // the steps of mergeLocked.
-func (x *core) mergeWideLocked(b, child *bucket, e *wideEntries, d *debris) {
+func (x *core) mergeWideLocked(t *table, i uint64, b, child *bucket, e *wideEntries, d *debris) {
 	x.copyWideLocked(b, e, nil)
-	b.moved() // ord:moved
+	b.movedAs(t.n/2, i) // ord:moved,live
 	fault.Delay("moved")
 	storeWord(&child.meta, child.loadMeta()&^liveBit+versionOne) // ord:live
 	fault.Delay("live")
@@ -209,7 +209,7 @@ func (x *index[K]) leaveSmallWide(t *table) bool {
 				x.freeTable(next)
 				return false
 			}
-			next.bucketAt(x.base, i).meta = liveBit
+			next.bucketAt(x.base, i).becomeLive(n/2, i)
 		}
 		next.ready(n)
 		short := false

@@ -60,7 +60,7 @@ func (x *core) putWide(h, k, v uint64, cond condition, f gfp.Flags) (old unsafe.
 			break
 		}
 	}
-	if old == nil && meta&wideOver != 0 {
+	if old == nil && low&farBit(tag) != 0 {
 		return x.putWideFurther(l, h, k, v, cond, f)
 	}
 	if cond.absent && old != nil || cond.old != nil && cond.old != old {
@@ -196,7 +196,7 @@ func (x *core) appendNodeLocked(first *bucket, p *putting, there bool) bool {
 	in, slot, length := x.roomLocked(x.nextWide(first))
 	switch {
 	case in != nil:
-		in.set(slot, tagOf(p.h), x.refOf(p.node)) // ord:entry
+		x.setFar(first, in, slot, tagOf(p.h), p.node)
 	case length+1 >= maxChain && !(there && length < maxChain):
 		p.full = true
 		return false
@@ -207,7 +207,7 @@ func (x *core) appendNodeLocked(first *bucket, p *putting, there bool) bool {
 		if p.extra == nil {
 			return false
 		}
-		p.extra.set(0, tagOf(p.h), x.refOf(p.node)) // ord:entry
+		x.setFar(first, p.extra, 0, tagOf(p.h), p.node)
 		x.appendWideLocked(first, p.extra)
 		p.extra = nil
 	}
@@ -245,7 +245,7 @@ func (x *core) removeWide(h, k uint64, old unsafe.Pointer, moved bool) (e unsafe
 		x.unlockAt(l, meta)
 		return e
 	}
-	if meta&wideOver != 0 {
+	if low&farBit(tag) != 0 {
 		return x.removeWideFurther(l, h, k, old, moved)
 	}
 	x.unlockAt(l, meta)
@@ -377,7 +377,7 @@ func (x *core) lookupBatchWide(t *table, ks []uint64, b *batch) {
 				n = c.findWide(tagOf(h)*everyByte, k)
 			}
 		}
-		if n == nil {
+		if n == nil && !x.isWithoutWide(t, h, c, meta[i&15]) {
 			n = x.lookFurtherWide(k, t, h, c, meta[i&15])
 		}
 		b.node[i&15] = n
