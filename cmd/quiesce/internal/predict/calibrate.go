@@ -48,6 +48,8 @@ func Calibrate(ctx context.Context, effort float64, tell func(step string)) (*Ca
 		{"slabs and sheaves", m.slabs},
 		{"hand-over", m.handover},
 		{"pages", m.pages},
+		{"new pages", m.newPages},
+		{"slices of a processor", m.slice},
 		{"crates of objects", m.crates},
 	}
 	for _, s := range steps {

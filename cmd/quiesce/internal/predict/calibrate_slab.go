@@ -191,13 +191,42 @@ func (m *meter) pages() error {
 	blocks := make([]unsafe.Pointer, 64) // well beyond the list's 8
 	m.p.PageBlock = m.alone(1, func(int) {
 		for i := range blocks {
-			blocks[i] = a.Alloc(3, gfp.Kernel)
+			blocks[i] = a.Alloc(slabOrder, gfp.Kernel)
 		}
 		for _, b := range blocks {
 			if b != nil {
-				a.Free(b, 3)
+				a.Free(b, slabOrder)
 			}
 		}
 	}) / float64(len(blocks))
 	return a.Close()
+}
+
+// newPages measures the pages of slabs that have never been used.
+func (m *meter) newPages() error {
+	defer procs(1)()
+	const blocks = 256
+	var v []float64
+	for range max(m.windows/20, 5) {
+		a, err := page.New(page.Config{})
+		if err != nil {
+			return err
+		}
+		var got [blocks]unsafe.Pointer
+		t := sys.Nanotime()
+		for i := range got {
+			got[i] = a.Alloc(slabOrder, gfp.Kernel)
+		}
+		v = append(v, float64(sys.Nanotime()-t)/(blocks*slabPages))
+		for _, b := range got {
+			if b != nil {
+				a.Free(b, slabOrder)
+			}
+		}
+		if err := a.Close(); err != nil {
+			return err
+		}
+	}
+	m.p.NewPage = kit.Quantile(v, 0.25)
+	return nil
 }

@@ -1,11 +1,13 @@
 // Package predict predicts what Quiesce does on machines with more processors
-// than this one. Three parts:
+// than this one. Four parts:
 //
 //	calibrate.go  measures named parameters here, on one and two Ps
 //	closed.go     closed forms: grace period, membarrier, drain, queues
 //	sim.go        a discrete-event simulation of P processors that allocate
 //	              and free by RCU, on sheaves, stacks, the slab lock, the
 //	              reclaim worker and Go's scheduler
+//	shared.go     closed forms of what tests/shared counts; crowd.go has what
+//	              more Ps than processors add to it
 //
 // check.go compares the predictions for one and two Ps with measurements, and
 // the report says so when one is more than 30 % off. docs/measured/predict.md

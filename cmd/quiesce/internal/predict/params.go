@@ -31,6 +31,8 @@ type Params struct {
 	FreeBulk        float64 `json:"free_bulk_ns" how:"FreeBulk of an object, depot with room"`
 	AllocOnly       float64 `json:"alloc_ns" how:"Alloc of an object from a filled depot"`
 	Crate           float64 `json:"crate_ns" how:"processor time of an array of pointers to another goroutine and back, through channels"`
+	NewPage         float64 `json:"new_page_ns" how:"a page of a new slab: its memory from the system, and its part of zone lock and lists"`
+	Slice           float64 `json:"slice_ns" how:"how long a thread keeps its processor where others want it: three for each processor, spinning"`
 	SheafCap        float64 `json:"sheaf_objects" how:"objects of 64 bytes in a sheaf"`
 }
 
@@ -40,6 +42,11 @@ const (
 	slabBytes   = 32 << 10
 	perSlab     = slabBytes / objectSize
 	pageBytes   = 4096
+	slabOrder   = 3
+	slabPages   = 1 << slabOrder
+	sectionPage = 128       // page's section: pages that get their metadata at once
+	slabBatch   = 4         // and its batch of a slab's order: blocks for one hold of the zone lock
+	pageBatch   = 32        // and of single pages
 	depotSize   = 4 << 20   // slab's depotBytes
 	depotShare  = 2 << 20   // and depotShare, for each P
 	missFor     = 100e6     // and missFor
@@ -104,8 +111,8 @@ func (p *Params) Check() error {
 			return fmt.Errorf("predict: parameter %s is %v", n.Name, n.Value)
 		}
 	}
-	if p.SheafCap < 1 || p.Pair <= 0 {
-		return fmt.Errorf("predict: %v objects in a sheaf, %v ns to a pair", p.SheafCap, p.Pair)
+	if p.SheafCap < 1 || p.Pair <= 0 || p.Slice <= 0 {
+		return fmt.Errorf("predict: %v objects in a sheaf, %v ns to a pair, %v to a slice", p.SheafCap, p.Pair, p.Slice)
 	}
 	return nil
 }

@@ -144,7 +144,7 @@ func calibration(ctx context.Context, cfg Config) (*Calibration, string, error) 
 	}
 	done := 0
 	c, err := Calibrate(ctx, cfg.Effort, func(step string) {
-		cfg.Tell("calibrating: "+step, done, 11)
+		cfg.Tell("calibrating: "+step, done, 13)
 		done++
 	})
 	if err != nil {

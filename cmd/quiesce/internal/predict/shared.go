@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 )
 
 // What processors share, per 1,000 objects: the figures that go run ./tests/shared
-// counts, foretold. They are closed forms, of the code and not of the machine, and so
-// are made before anything is counted.
+// counts, foretold. They are closed forms, made before anything is counted: most of the
+// code alone, and what a crowd on few processors adds (crowd.go) of parameters, too.
 
 // Shared is per 1,000 objects. Atomic operations of a P on words of its own are not
 // among them.
@@ -34,14 +35,23 @@ const (
 	tryRMWs   = 1                // a try to make sheaves ripe asks for a grace period
 	slabRMWs  = 20               // a slab's pages, there and back
 	holdTakes = 128              // slab's objectsPerHold
-	vainHelps = 4                // of a batch: a helper that finds nothing ripe comes again when a quarter more is pending
+
+	// leftOver is the share of batches that are no multiple of what a helper takes.
+	// The helper that takes the last of one collects the next then, has something in
+	// hand and does not yield: so the next one tries first and yields after.
+	leftOver = (helpTakes - 1.0) / helpTakes
+	tries    = 2 + leftOver // of a batch: one collects, one ripens
 )
 
-// Foretell is what a workload of tests/shared shares with n Ps. bulk is the share of
+// batch is how many sheaves share a grace period.
+func (p *Params) batch() float64 { return max(helpOwn/(p.SheafCap*objectSize), 1) }
+
+// Foretell is what a run of a workload of tests/shared shares. bulk is the share of
 // sheaves that the depot has no room for. ok is false for an unknown workload.
 //
-// The number of Ps has no part in it but by bulk: that is the design's claim.
-func (p *Params) Foretell(workload string, bulk float64) (s Shared, ok bool) {
+// The number of Ps has no part in it but by bulk, and by what it costs that there are
+// more of them than processors: that is the design's claim.
+func (p *Params) Foretell(workload string, r Counting, bulk float64) (s Shared, ok bool) {
 	switch workload {
 	case "alloc", "remote", "read":
 		return Shared{}, true // sheaves stay with their P, or change hands between its slots
@@ -49,16 +59,18 @@ func (p *Params) Foretell(workload string, bulk float64) (s Shared, ok bool) {
 	default:
 		return Shared{}, false
 	}
-	batch := max(helpOwn/(p.SheafCap*objectSize), 1) // in sheaves: one grace period for so many
-	helps := 1.0/helpTakes + vainHelps/batch
-	tries := (2 + vainHelps) / batch // one collects, one ripens
+	c := p.crowd(r)
+	batch := p.batch()
+	vain := c.vain + leftOver/batch
+	helps := 1.0/helpTakes + 1/batch + vain // one of a batch comes again after its yield
+	tries := tries/batch + c.vain
 	rmws := closeRMWs + ripeRMWs + depotRMWs + helps*helpRMWs + waitRMWs/batch + tries*tryRMWs
 	if workload == "churn" {
 		rmws += emptyRMWs // a Sheaf keeps the empty one
 	}
 	slabs := p.SheafCap / perSlab
-	holds := tries + waitHolds/batch + bulk*(p.SheafCap/holdTakes+2)
-	rmws += bulk * slabs * slabRMWs
+	holds := tries + waitHolds/batch + bulk*(p.SheafCap/holdTakes+2) + c.fresh*p.freshHolds()
+	rmws += bulk*slabs*slabRMWs + c.fresh*p.freshRMWs()
 	per := 1000 / p.SheafCap
 	return Shared{RMWs: rmws * per, Holds: holds * per, Membarriers: per / batch}, true
 }
@@ -68,18 +80,26 @@ type Counted struct {
 	Workload string `json:"workload"`
 	Procs    int    `json:"gomaxprocs"`
 	Shared   `json:"per_1000_objects"`
+
+	CPUs    int `json:"-"` // of the machine
+	Objects int `json:"-"` // of the run
 }
 
 // ReadCounted reads the output of go run ./tests/shared -json.
 func ReadCounted(r io.Reader) ([]Counted, error) {
 	var rep struct {
-		Rows []Counted `json:"rows"`
+		CPUs    int       `json:"cpus"`
+		Objects int       `json:"objects"`
+		Rows    []Counted `json:"rows"`
 	}
 	if err := json.NewDecoder(r).Decode(&rep); err != nil {
 		return nil, fmt.Errorf("predict: not the output of go run ./tests/shared -json: %w", err)
 	}
-	if len(rep.Rows) == 0 {
-		return nil, errors.New("predict: not the output of go run ./tests/shared -json: it has no rows")
+	if len(rep.Rows) == 0 || rep.CPUs < 1 || rep.Objects < 1 {
+		return nil, errors.New("predict: not the output of go run ./tests/shared -json: it has no rows, CPUs or objects")
+	}
+	for i := range rep.Rows {
+		rep.Rows[i].CPUs, rep.Rows[i].Objects = rep.CPUs, rep.Objects
 	}
 	return rep.Rows, nil
 }
@@ -107,16 +127,21 @@ func alike(foretold, counted float64) bool {
 // sharedPs is the number of Ps that is foretold, the most that tests/shared counts.
 const sharedPs = 64
 
+// sharedObjects is how many objects a run of it has if nobody says otherwise.
+const sharedObjects = 1 << 24
+
 // foretell lists the figures of sharedPs Ps, with what was counted, if anything was.
 func (p *Params) foretell(bulk float64, counted []Counted) (all []Foretold) {
 	for _, w := range []string{"alloc", "churn", "sheaf", "remote", "read"} {
-		s, _ := p.Foretell(w, bulk)
+		run := Counting{Ps: sharedPs, Procs: runtime.NumCPU(), Objects: sharedObjects}
 		var is *Counted
 		for i := range counted {
 			if counted[i].Workload == w && counted[i].Procs == sharedPs {
 				is = &counted[i]
+				run.Procs, run.Objects = is.CPUs, is.Objects
 			}
 		}
+		s, _ := p.Foretell(w, run, bulk)
 		add := func(what string, foretold float64, of func(Shared) float64) {
 			f := Foretold{Workload: w, Ps: sharedPs, What: what, Foretold: foretold, OK: true}
 			if is != nil {

@@ -13,7 +13,7 @@ func countedAs(t *testing.T, p *Params, off map[string]float64) []Counted {
 	var rows []map[string]any
 	for _, w := range []string{"alloc", "churn", "sheaf", "remote", "read"} {
 		for _, ps := range []int{2, 16, sharedPs} {
-			s, ok := p.Foretell(w, 0)
+			s, ok := p.Foretell(w, Counting{Ps: ps, Procs: 2, Objects: 1 << 22}, 0)
 			if !ok {
 				t.Fatalf("nothing is foretold of %s", w)
 			}
@@ -28,7 +28,7 @@ func countedAs(t *testing.T, p *Params, off map[string]float64) []Counted {
 			}})
 		}
 	}
-	b, err := json.Marshal(map[string]any{"ok": true, "rows": rows})
+	b, err := json.Marshal(map[string]any{"ok": true, "cpus": 2, "objects": 1 << 22, "rows": rows})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,18 +74,19 @@ func TestWhatIsForetoldIsComparedWithWhatWasCounted(t *testing.T) {
 // A grace period is for helpOwn of objects, and a depot without room costs locks.
 func TestForetellFollowsTheDesign(t *testing.T) {
 	p := some()
-	s, _ := p.Foretell("churn", 0)
+	run := Counting{Ps: 64, Procs: 2, Objects: sharedObjects}
+	s, _ := p.Foretell("churn", run, 0)
 	near(t, "membarriers", s.Membarriers, 1000*objectSize/float64(helpOwn), 0.01)
-	if b, _ := p.Foretell("churn", 0.5); b.Holds < s.Holds+3 || b.RMWs <= s.RMWs {
+	if b, _ := p.Foretell("churn", run, 0.5); b.Holds < s.Holds+3 || b.RMWs <= s.RMWs {
 		t.Errorf("half freed in bulk: %+v, none: %+v", b, s)
 	}
-	if o, _ := p.Foretell("sheaf", 0); o.RMWs >= s.RMWs {
+	if o, _ := p.Foretell("sheaf", run, 0); o.RMWs >= s.RMWs {
 		t.Errorf("a Sheaf shares %v read-modify-writes, a cache %v", o.RMWs, s.RMWs)
 	}
 }
 
 func TestReadCountedRefusesOthersFiles(t *testing.T) {
-	for _, text := range []string{"", "per 1,000 objects", "{}", `{"rows":[]}`} {
+	for _, text := range []string{"", "per 1,000 objects", "{}", `{"rows":[]}`, `{"rows":[{"workload":"churn"}]}`} {
 		if _, err := ReadCounted(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "tests/shared") {
 			t.Errorf("%q: %v", text, err)
 		}
