@@ -12,6 +12,7 @@ import (
 	"quiesce/internal/testkit"
 	"quiesce/page"
 	"quiesce/preempt"
+	"quiesce/rcu"
 )
 
 // directHeap returns a Heap and the cache of its large objects of size bytes.
@@ -74,6 +75,15 @@ func TestLargeObjectsAreDenseAndNoneIsKept(t *testing.T) {
 	}
 }
 
+// A large object that is freed into the depot does not stay there, whoever else comes
+// to the class or not.
+func TestNoLargeObjectIsLeftByOneKfree(t *testing.T) {
+	a, h, _ := directHeap(t, 160<<10)
+	h.Kfree(h.Kmalloc(160<<10, gfp.Kernel))
+	atRest(t, h, 0)
+	mustClose(t, h, a)
+}
+
 // Kfree waits for no lock: with the class's held, the object goes into the depot or,
 // where there is no array, on the fallback chain. Its pages are free soon after.
 func TestKfreeOfALargeObjectWaitsForNoLock(t *testing.T) {
@@ -115,6 +125,79 @@ func TestSecondKfreeOfALargeObject(t *testing.T) {
 		t.Errorf("%d slabs are left", s.Slabs)
 	}
 	testkit.Panics(t, func() { h.Kfree(p) }, "Kfree", "foreign pointer")
+	mustClose(t, h, a)
+}
+
+// A large object is nobody else's before its grace period is over, and its pages are
+// free afterwards.
+func TestKfreeRCUOfALargeObjectWaitsForReaders(t *testing.T) {
+	a, h, _ := directHeap(t, 160<<10)
+	p := h.Kmalloc(160<<10, gfp.Kernel)
+	g := rcu.ReadLock()
+	h.KfreeRCU(p)
+	var others []unsafe.Pointer
+	for range 8 {
+		q := h.Kmalloc(160<<10, gfp.NoWait)
+		if q == p {
+			t.Error("an object that a reader may have is allocated again")
+		}
+		others = append(others, q)
+	}
+	g.Unlock()
+	h.KfreeBulk(others)
+	h.Barrier()
+	atRest(t, h, 0)
+	mustClose(t, h, a)
+}
+
+// An allocation takes one object of a sheaf, which nobody else gets, and leaves the
+// others to the next ones, or to the page allocator.
+func TestOneOfASheafOfLargeObjectsIsTaken(t *testing.T) {
+	a, h, c := directHeap(t, 160<<10)
+	n := c.makeSheaf(gfp.Kernel)
+	s := c.sheaf(n)
+	free := map[unsafe.Pointer]bool{}
+	for range 3 {
+		p := h.Kmalloc(160<<10, gfp.Kernel)
+		s.obj[s.n] = uint32(c.unitOf(p))
+		s.n++
+		free[p] = true
+	}
+	if !claim(&c.draining) {
+		t.Fatal("the service drains the class, which nothing was freed to")
+	}
+	c.pushFull(n)
+	p := h.Kmalloc(160<<10, gfp.Kernel)
+	q := h.Kmalloc(160<<10, gfp.Kernel)
+	if !free[p] || !free[q] || p == q {
+		t.Fatalf("%p and %p are allocated, of %v in the depot", p, q, free)
+	}
+	c.draining.Store(false) // the service may empty the depot again
+	h.Kfree(p)
+	h.Kfree(q)
+	atRest(t, h, 0)
+	mustClose(t, h, a)
+}
+
+// A request that has its pages, and may not wait for the cache's lock, returns them.
+func TestRefusedLargeObjectLeavesNoPages(t *testing.T) {
+	a, h, c := directHeap(t, 160<<10)
+	c.depot.max.Store(0) // so that Kfree frees the pages
+	c.depot.share = 0
+	noLocks := func() unsafe.Pointer { return h.Kmalloc(160<<10, gfp.NoLocks|gfp.NoWarn) }
+	testkit.Eventually(t, 10*time.Second, "gfp.NoLocks never gets memory", func() bool {
+		p := noLocks()
+		h.Kfree(p)
+		return p != nil
+	})
+	atRest(t, h, 0)
+	c.mu.LockIRQ()
+	p := noLocks()
+	c.mu.UnlockIRQ()
+	if p != nil {
+		t.Error("an object was allocated without the lock of its slab")
+	}
+	h.Kfree(p)
 	mustClose(t, h, a)
 }
 
