@@ -51,8 +51,9 @@ func (p *Params) crowd(r Counting) crowd {
 }
 
 func (p *Params) crowding(r Counting) *crowding {
-	gp := p.GracePeriod(min(r.Ps, r.Procs)).Mid
-	sheaf := p.SheafCap*p.Pair + p.SheafSlow + p.Handover + gp/p.batch()
+	running := min(r.Ps, r.Procs)
+	gp := p.GracePeriod(running).Mid
+	sheaf := p.SheafCap*p.Pair + p.SheafSlow + p.Handover + (gp+p.IPISteal*float64(running-1))/p.batch()
 	// Where the last of a batch go with others, the goroutine that drives the grace
 	// period waits for its P's next sheaf.
 	exposed := gp + leftOver*sheaf
