@@ -198,6 +198,7 @@ func (m *fuzzedHeap) classes() {
 //	g    ReadLock   u  Unlock          b Barrier   s Shrink
 //	xK   a bad free of kind K          o here and on another P by turns
 func FuzzKmalloc(f *testing.F) {
+	notSampled(f) // close frees to a Heap that is closed, which finds no such object
 	sizes := []int{1, 8, 16, 17, 64, 128, 129, 160, 161, 1000, 4096, 4097, 5120, 32768, 100_000, 1 << 20, 2 << 20, 2<<20 + 1, 0, -1}
 	flags := []gfp.Flags{gfp.NoWait, gfp.Atomic, gfp.NoLocks, gfp.Kernel | gfp.Zero, gfp.NoLocks | gfp.Zero}
 	f.Fuzz(func(t *testing.T, b []byte) {

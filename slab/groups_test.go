@@ -16,6 +16,7 @@ import (
 // of it for each.
 func groupedCache(t *testing.T, opts ...Option) (c *Cache[cell], of []*group, ps []unsafe.Pointer) {
 	t.Helper()
+	notSampled(t)
 	c = newTest[cell](t, newPages(t, 0), opts...)
 	slotOfAbsentP(&c.c, 3*groupPs)
 	c.c.makeGroups()

@@ -149,7 +149,8 @@ func byTurns[T any](ps []T, even, odd func(T)) {
 }
 
 // notSampled has no allocation get a guard page until the test ends, whatever
-// QUIESCE=guards says: the test counts what is in sheaves, where such an object is not.
+// QUIESCE=guards says: the test counts what is in sheaves and slabs, where such an
+// object is not.
 func notSampled(t testing.TB) {
 	t.Helper()
 	every := ReadGuardStats().Every

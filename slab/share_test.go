@@ -71,6 +71,7 @@ func TestATakerAndFreeRCUNeverShareASheaf(t *testing.T) {
 // An object that is allocated is not allocated again, though its sheaf is
 // flushed to the slabs all the time.
 func TestATakerAndAllocNeverShareASheaf(t *testing.T) {
+	notSampled(t)
 	testkit.AtLeastProcs(t, 2)
 	for _, late := range []bool{false, true} {
 		a, err := page.New(page.Config{Reserve: 64 << 20})

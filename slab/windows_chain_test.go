@@ -24,6 +24,7 @@ import (
 // The worker took the object's bit, and freed the object, before the slab was
 // pushed: an empty slab is on the chain.
 func TestAnEmptySlabOnTheChainStaysASlab(t *testing.T) {
+	notSampled(t)
 	for _, way := range []string{"the last free", "Shrink"} {
 		t.Run(way, func(t *testing.T) {
 			c := newTest[cell](t, newPages(t, 0))
@@ -114,6 +115,7 @@ func TestAPassOverAFewSlabsBorrowsNothing(t *testing.T) {
 // Sheaves that go from FreeRCU to the next allocation whole never meet the
 // bitmap, except for a sample.
 func TestADoubleFreeIsSeenAtASampledHandOver(t *testing.T) {
+	notSampled(t)
 	testkit.Procs(t, 1)                   // one RCU sheaf for both
 	c := newTest[cell](t, newPages(t, 0)) // never closed: it is corrupt
 	p := c.Alloc(gfp.Kernel)
@@ -126,6 +128,7 @@ func TestADoubleFreeIsSeenAtASampledHandOver(t *testing.T) {
 }
 
 func TestZeroClearsUsedObjects(t *testing.T) {
+	notSampled(t)
 	a := newPages(t, 0)
 	c := newTest[cell](t, a)
 	h := NewHeap(a)

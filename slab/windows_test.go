@@ -151,6 +151,7 @@ func TestATakerWaitsForTheOperationUnderWay(t *testing.T) {
 // The owner has swapped its RCU sheaf out, to close it or not, and puts one in
 // before its operation ends. The taker came in between.
 func TestATakerFindsTheSheafThatAnOperationHadInHand(t *testing.T) {
+	notSampled(t)
 	c := newTest[cell](t, newPages(t, 0))
 	n := filledSheaf(t, &c.c, unsafe.Pointer(c.Alloc(gfp.Kernel)))
 	s := slotOfAbsentP(&c.c, 100)
@@ -171,6 +172,7 @@ func TestATakerFindsTheSheafThatAnOperationHadInHand(t *testing.T) {
 }
 
 func TestATakerFindsTheSheafOfAPThatIsGone(t *testing.T) {
+	notSampled(t)
 	c := newTest[cell](t, newPages(t, 0))
 	gone := runtime.GOMAXPROCS(0) + 20
 	n := filledSheaf(t, &c.c, unsafe.Pointer(c.Alloc(gfp.Kernel)))

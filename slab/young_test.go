@@ -13,9 +13,11 @@ import (
 	"quiesce/page"
 )
 
-// newYoung makes a cache that begins young, in race builds as well.
+// newYoung makes a cache that begins young, in race builds as well, and of whose
+// objects none has a guard page until the test ends.
 func newYoung[T any](t *testing.T, name string, a *page.Allocator) *Cache[T] {
 	t.Helper()
+	notSampled(t)
 	c, err := NewCache[T](name, WithAllocator(a))
 	if err != nil {
 		t.Fatal(err)
