@@ -44,7 +44,7 @@ func Orders() (orders []Order) {
 type Stats struct {
 	Acquisitions uint64 // of locks, and with -tags lockdep of sections
 	ChainMisses  uint64 // acquisitions whose chain was new
-	Reports      uint64 // delivered
+	Reports      uint64 // made
 	Suppressed   uint64 // faults found again, or too many to remember
 
 	Classes, Orders, Chains, Stacks, Goroutines int // in use now

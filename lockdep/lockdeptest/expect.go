@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"quiesce/internal/depcheck"
+	"quiesce/internal/sys"
 	"quiesce/lockdep"
 )
 
@@ -15,6 +16,10 @@ var met = struct {
 	sync.Mutex
 	tests map[string]bool
 }{tests: map[string]bool{}}
+
+// onItsWay is how long Expect waits for reports that were made, in ns: the machine
+// may stall.
+const onItsWay = 30_000_000_000
 
 // Expect runs f, which breaks rules on purpose. If lockdep is on, the test fails
 // unless the reports during f are those in want, in any order. Each is a kind or,
@@ -37,11 +42,20 @@ func Expect(t testing.TB, f func(), want ...string) {
 		defer mu.Unlock()
 		got = append(got, r)
 	})
-	before := lockdep.ReadStats().Suppressed
+	before := lockdep.ReadStats()
 	defer func() {
-		depcheck.Left() // a report from a pinned section may still be on its way
+		depcheck.Left()
+		arrived := func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return uint64(len(got)) >= lockdep.ReadStats().Reports-before.Reports
+		}
+		// A report from a pinned section is counted there, and may still be on its way.
+		for end := sys.Nanotime() + onItsWay; !arrived() && sys.Nanotime() < end; {
+			sys.Sleep(100_000) // no Go timer: the test may be in a bubble
+		}
 		restore()
-		again := lockdep.ReadStats().Suppressed - before
+		again := lockdep.ReadStats().Suppressed - before.Suppressed
 		mu.Lock()
 		defer mu.Unlock()
 		missing := slices.Clone(want)
