@@ -2,7 +2,7 @@
 // collector neither scans nor counts them, and frees them while readers may
 // still use them (kfree_rcu).
 //
-//	sessions, err := slab.NewCache[Session]("sessions") // one type, no Go pointers in it
+//	sessions, err := slab.NewCache[Session]("sessions") // a type without Go pointers
 //	s := sessions.Alloc(gfp.Kernel)                     // nil: no memory
 //	current.Store(s)                                    // a slab.Pointer, which readers load
 //	old := current.Swap(nil)                            // unlink first
@@ -110,11 +110,11 @@
 //
 // Sheaves hold cacheBytes of objects at most, and the depot depotBytes, so
 // large objects are not hoarded; with a limit, both hold less than a small part
-// of it. An idle cache of a Heap's objects above 128 KiB keeps none (direct.go). A gfp.Kernel allocation at the page allocator's limit waits in that
-// allocator's queue: package page says who gives up what there, pressure.go what
-// a cache does. A cache with less than youngBytes of slabs is young, and saves
-// memory: its next slab is as small as can be, and its sheaves are (shape.go,
-// small.go).
+// of it. An idle cache of a Heap's objects above 128 KiB keeps none (direct.go).
+// A gfp.Kernel allocation at the page allocator's limit waits in that allocator's
+// queue: package page says who gives up what there, pressure.go what a cache
+// does. A cache with less than youngBytes of slabs is young, and saves memory:
+// its next slab is as small as can be, and its sheaves are (shape.go, small.go).
 //
 // # Lock order
 //

@@ -21,9 +21,10 @@ import (
 // because that slab stays one: its own metadata doesn't change, and in its
 // neighbour's no slab of this cache that would cover it can appear.
 //
-// Large objects of a Heap, above 128 KiB, or above 16 KiB with fine classes, lie alone in
-// a run of pages: the block's pages beyond the object are others' (page.Trim). All slabs of such a cache, young or
-// not, begin where a block may begin, have one object, and are found as young ones.
+// Large objects of a Heap, above 128 KiB, or above 16 KiB with fine classes, lie
+// alone in a run of pages: the block's pages beyond the object are others'
+// (page.Trim). All slabs of such a cache, young or not, begin where a block may
+// begin, have one object, and are found as young ones.
 
 // A cache whose slabs have less is young. Untuned.
 const youngBytes = 16 << 10
