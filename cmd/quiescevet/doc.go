@@ -54,7 +54,14 @@
 //
 // earlyfree finds a Free of what a Swap or CompareAndSwap took out of a
 // slab.Pointer just now, in a package that has readers. It suggests FreeRCU. -fix
-// applies what is suggested.
+// applies what is suggested. It finds, too, a Free of what a Load or a Get returned
+// under a guard of the same function, if nothing between may have unlinked it.
+//
+//	g := rcu.ReadLock()
+//	if s := current.Load(); s != nil && s.Expired(now) {
+//		sessions.Free(s) // of an object that readers may still have
+//	}
+//	g.Unlock()
 //
 // oneowner finds an rcu.Reader or a slab.Sheaf that two goroutines use.
 //

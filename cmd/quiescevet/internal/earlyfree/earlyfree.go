@@ -1,5 +1,6 @@
 // Package earlyfree finds objects that are freed at once where readers may still
-// look at them: what was just taken out of a slab.Pointer, or found under a guard.
+// look at them: what was just taken out of a slab.Pointer, or was found under a
+// guard and is still linked.
 package earlyfree
 
 import (
@@ -18,7 +19,7 @@ import (
 // Analyzer is the check.
 var Analyzer = &analysis.Analyzer{
 	Name:     "earlyfree",
-	Doc:      "report Free of an object that readers may still have\n\nThe old value of a slab.Pointer's Swap that puts another object there, or the value that a CompareAndSwap replaced, was visible to readers until now. It has to go to FreeRCU, or to wait for a grace period. The check reports a Free of it in the same function with no wait between. It is silent where the pointer is set to nil, as at the end of a structure, and in packages that have no readers. A fix is suggested: FreeRCU.",
+	Doc:      "report Free of an object that readers may still have\n\nThe old value of a slab.Pointer's Swap that puts another object there, or the value that a CompareAndSwap replaced, was visible to readers until now. It has to go to FreeRCU, or to wait for a grace period. The check reports a Free of it in the same function with no wait between. It also reports a Free of what a look-up under a guard returned in the same function, as a Load or a map's Get does, if nothing between may have unlinked it. It is silent where the pointer is set to nil, as at the end of a structure, and in packages that have no readers. A fix is suggested: FreeRCU.",
 	Requires: []*analysis.Analyzer{buildssa.Analyzer, contexts.Analyzer},
 	Run:      run,
 }
@@ -48,10 +49,15 @@ func run(pass *analysis.Pass) (any, error) {
 					continue
 				}
 				taken := source(c.Call.Args[len(c.Call.Args)-1])
-				if taken == nil || waits(known, taken, b, i) {
+				if taken == nil {
+					if l := found(c); l != nil {
+						reportFound(pass, c, f, l)
+					}
 					continue
 				}
-				report(pass, c, f, taken)
+				if !waits(known, taken, b, i) {
+					report(pass, c, f, taken)
+				}
 			}
 		}
 	}
@@ -74,13 +80,7 @@ func reads(pass *analysis.Pass) bool {
 // source returns the operation that a value was taken out of a link by: a Swap,
 // or the CompareAndSwap of the value, which another object replaced.
 func source(v ssa.Value) *ssa.Call {
-	for {
-		c, ok := v.(*ssa.Convert)
-		if !ok {
-			break
-		}
-		v = c.X
-	}
+	v = bare(v)
 	if c, ok := v.(*ssa.Call); ok {
 		if f := ssax.Callee(c.Common()); f != nil && api.Name(f) == "quiesce/slab.Pointer.Swap" && !isNil(c.Call.Args[1]) {
 			return c

@@ -183,47 +183,8 @@ func mayOrder(in ssa.Instruction) bool {
 	return false
 }
 
-// place is an instruction's block and number there.
-func place(in ssa.Instruction) (*ssa.BasicBlock, int) {
-	for i, x := range in.Block().Instrs {
-		if x == in {
-			return in.Block(), i
-		}
-	}
-	return in.Block(), len(in.Block().Instrs)
-}
-
-// walk follows all paths that begin after an instruction, until visit returns
-// false.
-func walk(from ssa.Instruction, visit func(ssa.Instruction) bool) {
-	b, i := place(from)
-	var todo []*ssa.BasicBlock
-	list := b.Instrs[i+1:]
-	seen := map[*ssa.BasicBlock]bool{}
-	for {
-		on := true
-		for _, in := range list {
-			if on = visit(in); !on {
-				break
-			}
-		}
-		if on {
-			todo = append(todo, b.Succs...)
-		}
-		for len(todo) > 0 && seen[todo[len(todo)-1]] {
-			todo = todo[:len(todo)-1]
-		}
-		if len(todo) == 0 {
-			return
-		}
-		b, todo = todo[len(todo)-1], todo[:len(todo)-1]
-		seen[b] = true
-		list = b.Instrs
-	}
-}
-
 func reaches(from, to ssa.Instruction) (yes bool) {
-	walk(from, func(in ssa.Instruction) bool {
+	ssax.Walk(from, func(in ssa.Instruction) bool {
 		yes = yes || in == to
 		return !yes
 	})
@@ -234,7 +195,7 @@ func reaches(from, to ssa.Instruction) (yes bool) {
 // the goroutines.
 func waitsBetween(from, to ssa.Instruction) bool {
 	clear := false // a path with nothing on it
-	walk(from, func(in ssa.Instruction) bool {
+	ssax.Walk(from, func(in ssa.Instruction) bool {
 		if in == to {
 			clear = true
 			return false

@@ -4,6 +4,7 @@ package ssax
 import (
 	"go/constant"
 	"go/types"
+	"slices"
 
 	"golang.org/x/tools/go/ssa"
 
@@ -57,4 +58,33 @@ func Reaches(from, to *ssa.BasicBlock) bool {
 		}
 	}
 	return false
+}
+
+// Walk follows all paths that begin after an instruction, each until visit returns
+// false.
+func Walk(from ssa.Instruction, visit func(ssa.Instruction) bool) {
+	b := from.Block()
+	var todo []*ssa.BasicBlock
+	list := b.Instrs[slices.Index(b.Instrs, from)+1:]
+	seen := map[*ssa.BasicBlock]bool{}
+	for {
+		on := true
+		for _, in := range list {
+			if on = visit(in); !on {
+				break
+			}
+		}
+		if on {
+			todo = append(todo, b.Succs...)
+		}
+		for len(todo) > 0 && seen[todo[len(todo)-1]] {
+			todo = todo[:len(todo)-1]
+		}
+		if len(todo) == 0 {
+			return
+		}
+		b, todo = todo[len(todo)-1], todo[:len(todo)-1]
+		seen[b] = true
+		list = b.Instrs
+	}
 }
