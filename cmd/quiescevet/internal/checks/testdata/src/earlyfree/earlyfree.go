@@ -198,6 +198,20 @@ func (s *server) passed() {
 
 func (s *server) remove(o *session) bool { return s.first.CompareAndSwap(o, nil) }
 
+func (s *server) passedLater() {
+	g := rcu.ReadLock()
+	defer g.Unlock()
+	o := s.first.Load()
+	defer s.remove(o)
+	s.c.Free(o)
+}
+
+func (s *server) takenNow(name string) {
+	g := rcu.ReadLock()
+	s.c.Free(s.byName.LoadAndDelete(g, name).Get())
+	g.Unlock()
+}
+
 func (s *server) oneOf(second bool) {
 	g := rcu.ReadLock()
 	defer g.Unlock()
