@@ -153,7 +153,7 @@ func (c *core) put(h uint64, k, n unsafe.Pointer, ttl int64, absent bool, stale 
 		for more {
 			more = c.evict(ref)
 		}
-		if err == nil || try == tries || !c.index.MakeRoom() {
+		if err == nil || try == tries || !c.index.MakeRoom(try%2 == 1) {
 			break
 		}
 	}

@@ -149,8 +149,8 @@ func (b *bridge[K]) Grow() bool {
 	return !b.table.Load().crowded(keys) // ord:table
 }
 
-func (b *bridge[K]) MakeRoom() bool {
-	return b.x().makeRoom(gfp.NoWait) || b.stock()
+func (b *bridge[K]) MakeRoom(again bool) bool {
+	return b.x().makeRoom(gfp.NoWait) && !again || b.stock()
 }
 
 func (b *bridge[K]) NodeBytes() int64 { return b.bytes() - b.counts.lines.Load()*int64(bucketSize) } // ord:stat

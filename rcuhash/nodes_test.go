@@ -2,10 +2,12 @@ package rcuhash
 
 import (
 	"testing"
+	"time"
 	"unsafe"
 
 	"quiesce/gfp"
 	"quiesce/internal/nodes"
+	"quiesce/page"
 )
 
 // The map of another package, with something in front of each node.
@@ -41,9 +43,51 @@ func put(t *testing.T, x nodes.Index, k uint64, head int) unsafe.Pointer {
 			x.Grow()
 			return n
 		}
-		if !x.MakeRoom() {
+		if !x.MakeRoom(false) {
 			t.Fatal("no room")
 		}
+	}
+}
+
+// A split makes room for its bucket's keys, and for no others': whoever finds none again
+// needs memory.
+func TestASplitIsNotRoomForWhoFindsNoneAgain(t *testing.T) {
+	a, err := page.New(page.Config{Limit: 4 << 20, ReclaimTimeout: 20 * time.Millisecond, Reserve: space(), Name: "room"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New[uint64, uint64](blockBuckets*perBucket, WithAllocator(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := nodes.Of(m)
+	tab := m.x.table.Load()
+	for k := range uint64(200) {
+		m.Put(k, k)
+	}
+	m.x.split(t, tab) // there is memory for the next ones
+	tab.resizeAt(false, true)
+	var hogs []unsafe.Pointer
+	for p := m.x.allocBuckets(1, gfp.Kernel); p != nil; p = m.x.allocBuckets(1, gfp.Kernel) {
+		hogs = append(hogs, p)
+	}
+	if !x.MakeRoom(false) {
+		t.Error("the first time a split does")
+	}
+	if x.MakeRoom(true) {
+		t.Error("a split is taken for room")
+	}
+	for _, p := range hogs {
+		m.x.free(p)
+	}
+	if !x.MakeRoom(true) {
+		t.Error("there is memory")
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
