@@ -69,7 +69,7 @@ func farReader() (g rcu.Guard) {
 // eventually polls for up to 5 s.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	testkit.Eventually(t, 5*time.Second, what, ok)
+	testkit.Eventually(t, 30*time.Second, what, ok)
 }
 
 // letReclaim gives the worker the time to reclaim what it may.
