@@ -27,8 +27,8 @@ const (
 	highTags = 1<<24 - 1
 
 	// A bucket that is live has the entries whose hashes end in its number, in as many
-	// bits as there are in that: one less before it is split. It says which the first
-	// of these bits is, and what that has to be. The others are right wherever a table
+	// bits as there are in that: one less before it is split. It says which the
+	// highest of these bits is, and what that has to be. The others are right wherever a table
 	// leads a hash.
 	ownShift   = 32
 	ownOne     = 1 << 37 // the bit is 1

@@ -41,11 +41,11 @@
 // # Terms
 //
 // A node holds one key with its value, in one object of a [slab.Heap]. It never
-// changes once it can be found. A reference is its place in 32 bits, in units of
-// 16 bytes. A bucket is one cache line of 11 slots. Each slot has a reference and
-// a tag, which is one byte of the hash; a word, meta, has the lock, the bit live,
-// what the bucket owns and the version. Entries that find no free slot are in further buckets, which
-// are linked: the bucket's chain.
+// changes once it can be found. A reference is its place in 32 bits, in units of 16
+// bytes. A bucket is one cache line of 11 slots. Each slot has a reference and a
+// tag, which is one byte of the hash; a word, meta, has the lock, the bit live,
+// what the bucket owns and the version. Entries that find no free slot are in
+// further buckets, which are linked: the bucket's chain.
 //
 // A table has 2n buckets, and the low bits of a hash are the number of one. Bucket
 // i+n is the child of bucket i, its parent. A split makes a child live, and a
@@ -62,8 +62,8 @@
 // tags, loads the reference of each that matches, and compares the key. A key
 // that is found is right, wherever it was. If there is none, the bucket's own meta
 // mostly tells that there was none (stayed, in core.go). It has the bit of a hash by
-// which the bucket owns entries: of its number's bits the last, or, while it is not
-// split, the one before. The key was absent if the bucket was live and owned its hash,
+// which the bucket owns entries: of its number's bits the highest, or, while it is not
+// split, the one below. The key was absent if the bucket was live and owned its hash,
 // meta says the same after the look but for the lock, and the table is still the
 // map's. For a split changes the parent's meta before the movers leave it, and a merge
 // the child's; a merge changes the parent's, too, so that the same meta means that
@@ -185,29 +185,28 @@
 //
 // A writer locks a bucket, and with it the chain, by a bit in meta, pinned and with
 // interrupts off. It takes the lock only if the same word says that the bucket owns
-// the hash, and looks again whether the table is the current one. It reads at most 8 buckets,
-// and stores a few words. Memory is allocated before and freed after that. No
-// function of the caller runs under the lock: Compute's runs in a read-side
-// section, and its result is stored if the entry is still the node that it saw. A
-// split holds two locks while it hashes at most 88 keys.
+// the hash, and looks again whether the table is the current one. It reads at most
+// 8 buckets, and stores a few words. Memory is allocated before and freed after
+// that. No function of the caller runs under the lock: Compute's runs in a
+// read-side section, and its result is stored if the entry is still the node that
+// it saw. A split holds two locks while it hashes at most 88 keys.
 //
 // A chain has at most 8 buckets, so a writer's pinned section is bounded. It
 // gets so long only if there is no memory for splits, and then Put is refused.
 //
 // # Memory
 //
-// A wide bucket has 4.9 keys on the average: 26 bytes a key, which is all but for the
-// few in chains. A node is key and value, and 4 bytes for the length of what varies (8 in Bytes,
-// for a string key of 255 bytes or more), in a size class of 16 bytes to the next.
-// There is a live bucket for every 5 keys: 13 bytes a key. In the map of a package
-// cache, where memory is what decides, for every 9: 8 to 9 bytes with the chains. The
-// further buckets of these have a heap of their own there, because nodes can be
-// evicted and buckets can't, and the first bucket takes what is in them when others
-// leave (bridge.Remove). An empty map has 512
-// bytes of buckets, one object. From 64 buckets on they are pages, in blocks that
-// are as large as what there is, and of 8 pages from 512 buckets on, so that no
-// step of growing is long. The directory has 16 bytes for each page, on the Go
-// heap.
+// A wide bucket has 4.9 keys on the average: 26 bytes a key, which is all but for
+// the few in chains. A node is key and value, and 4 bytes for the length of what
+// varies (8 in Bytes, for a string key of 255 bytes or more), in a size class of 16
+// bytes to the next. There is a live bucket for every 5 keys: 13 bytes a key. In
+// the map of a package cache, where memory is what decides, for every 9: 8 to 9
+// bytes with the chains. The further buckets of these have a heap of their own
+// there, because nodes can be evicted and buckets can't, and the first bucket takes
+// what is in them when others leave (bridge.Remove). An empty map has 512 bytes of
+// buckets, one object. From 64 buckets on they are pages, in blocks that are as
+// large as what there is, and of 8 pages from 512 buckets on, so that no step of
+// growing is long. The directory has 16 bytes for each page, on the Go heap.
 //
 // A heap costs some KiB, so maps that are made for less than 64 KiB share one
 // in each allocator (heap.go). Close of a map with a heap of its own waits for a
