@@ -49,8 +49,8 @@ func put(t *testing.T, x nodes.Index, k uint64, head int) unsafe.Pointer {
 	}
 }
 
-// A split makes room for its bucket's keys, and for no others': whoever finds none again
-// needs memory.
+// A split makes room for the keys of its bucket, and for no others: a Set that finds none
+// again needs memory.
 func TestASplitIsNotRoomForWhoFindsNoneAgain(t *testing.T) {
 	a, err := page.New(page.Config{Limit: 4 << 20, ReclaimTimeout: 20 * time.Millisecond, Reserve: space(), Name: "room"})
 	if err != nil {

@@ -122,7 +122,8 @@ func (b *bucket) findWide(rep, k uint64) unsafe.Pointer {
 
 // isWithoutWide is stayed of a wide bucket whose further buckets have no key with the
 // tag: most misses end with that. What left these since the tags were loaded changed the
-// version, if it was not deleted.
+// version, if it was not deleted. stayed is written out, because with a call of it the
+// compiler does not inline this, and misses take an eighth longer.
 func (x *core) isWithoutWide(t *table, h uint64, b *bucket, meta uint64) bool {
 	return owns(meta, h) && b.loadLow()&farBit(h>>57) == 0 &&
 		(b.loadMeta()^meta)&identity == 0 && x.table.Load() == t // ord:moved,live,overflow,table
