@@ -258,13 +258,15 @@ func TestWithLittleAddressSpaceAConstructorSaysSoAndASmallerOneWorks(t *testing.
 }
 
 // Too little for a default allocator of any use: the import takes a part of what
-// there is, says so, and leaves the rest to others.
+// there is, says so, and leaves the rest to others. The Go runtime alone has
+// 690 MB at its start, or one or two arenas of 64 MiB more: Go 1.26 begins its
+// heap at a random place, which may be the end of an arena.
 func TestWithFarTooLittleAddressSpaceTheImportSaysSoAndContinues(t *testing.T) {
 	unlimited(t)
 	t.Parallel()
-	c := ended(t, "small address space", fmt.Sprintf("SPACE=%d", 800<<20))
+	c := ended(t, "small address space", fmt.Sprintf("SPACE=%d", 1000<<20))
 	text := c.stderr.String()
-	for _, part := range []string{"page: little address space", "allocator=default", "RLIMIT_AS is 819200 KiB"} {
+	for _, part := range []string{"page: little address space", "allocator=default", "RLIMIT_AS is 1024000 KiB"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is not in\n%.2000s", part, text)
 		}
