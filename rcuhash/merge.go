@@ -143,9 +143,7 @@ func (x *core) halve(t *table) bool {
 		return false
 	}
 	next := x.newTable(t.n/2, t.n0, t.floor)
-	for i := range next.dir {
-		next.dir[i].at.Store(t.dir[i].at.Load()) // ord:run
-	}
+	next.copyDir(t)
 	next.ready(t.n)
 	next.cursor.Store(int64(next.n)) // ord:cursor
 	x.table.Store(next)              // ord:table

@@ -3,6 +3,7 @@ package rcuhash
 import (
 	"quiesce/gfp"
 	"quiesce/internal/sys"
+	"quiesce/page"
 	"quiesce/preempt"
 	"quiesce/rcu"
 )
@@ -25,6 +26,9 @@ const (
 	// most: twice as many as come to be needed. In a table of few runs it is all
 	// of a run.
 	atOnce = 2
+
+	// aheadFrom is how many parents a table has whose next is prepared. Untuned.
+	aheadFrom = 1 << 15
 
 	// scale is the unit of the two numbers that a table compares with.
 	scale = 16
@@ -81,7 +85,28 @@ func (x *index[K]) grow(keys int64, f gfp.Flags) {
 			}
 			return
 		}
+		x.makeAhead(t)
 	}
+}
+
+// makeAhead has a goroutine make the arrays of the next table of a large one, of
+// which 7/8 are split. They are megabytes, which the system has yet to give, and the
+// Put that made them would take milliseconds.
+func (x *index[K]) makeAhead(t *table) {
+	if t.n < aheadFrom || t.live() < int64(2*t.n-t.n/8) || t.ahead.Load() != nil || 4*t.n > maxBuckets || // ord:publish
+		!t.ahead.CompareAndSwap(nil, new(arrays)) { // ord:publish
+		return
+	}
+	x.waiting.Add(1) // ord:resizing
+	sys.Go(func() {
+		a := arraysFor(2 * t.n)
+		for i := 0; i < len(a.dir); i += page.Size / 8 { // touched, not only promised
+			setNew(&a.begin[i], 0)
+			setNew(&a.dir[i].at, 0)
+		}
+		t.ahead.Store(a)  // ord:publish
+		x.waiting.Add(-1) // ord:resizing
+	})
 }
 
 // makeRoom splits one more bucket of a crowded map, for an insertion that found

@@ -194,10 +194,12 @@ func (x *index[K]) double(t *table) bool {
 	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
 		return false
 	}
-	next := x.newTable(2*t.n, t.n0, t.floor)
-	for i := range t.dir {
-		setNew(&next.dir[i].at, t.dir[i].at.Load()) // ord:run
+	a := t.ahead.Load()           // ord:publish
+	if a == nil || a.dir == nil { // none, or not made yet
+		a = arraysFor(2 * t.n)
 	}
+	next := x.tableWith(a, 2*t.n, t.n0, t.floor)
+	next.copyDir(t)
 	next.ready(next.n)
 	if next.n >= largeBuckets {
 		x.counts.widen()

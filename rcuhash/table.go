@@ -34,6 +34,14 @@ type table struct {
 
 	starved atomic.Int64 // no attempt to grow with fewer keys, since there was no memory; 0: none failed
 	cursor  atomic.Int64 // how many children are live, and, in units of busyOne, how many of them are being made or unmade
+
+	ahead atomic.Pointer[arrays] // of the next table; empty while they are being made, and nil before
+}
+
+// arrays are those of a table: its begin and dir.
+type arrays struct {
+	begin []atomic.Uint64
+	dir   []run
 }
 
 const (
@@ -62,10 +70,19 @@ const (
 	maxBuckets = 1 << 30
 )
 
+// arraysFor returns those of a table of 2n buckets.
+func arraysFor(n uint64) *arrays {
+	runs := max(2*n>>runShift, 1)
+	return &arrays{begin: make([]atomic.Uint64, runs), dir: make([]run, runs)}
+}
+
 // newTable returns a table of 2n buckets, without memory.
 func (x *core) newTable(n, n0 uint64, floor int64) *table {
-	runs := max(2*n>>runShift, 1)
-	t := &table{mask: 2*n - 1, n: n, n0: n0, floor: floor, shift: x.shift(), dir: make([]run, runs), begin: make([]atomic.Uint64, runs)}
+	return x.tableWith(arraysFor(n), n, n0, floor)
+}
+
+func (x *core) tableWith(a *arrays, n, n0 uint64, floor int64) *table {
+	t := &table{mask: 2*n - 1, n: n, n0: n0, floor: floor, shift: x.shift(), dir: a.dir, begin: a.begin}
 	if t.start.Store(t.mask); t.isSmall() { // ord:hint
 		t.start.Store(n - 1) // ord:hint
 	}
@@ -143,15 +160,24 @@ func (t *table) beginOf(r, run uint64) uint64 {
 // and a table may have a hundred thousand.
 func setNew(w *atomic.Uint64, v uint64) { *(*uint64)(unsafe.Pointer(w)) = v }
 
+// copyDir takes over where the buckets are that t and another table have in common.
+// Nobody has t yet.
+func (t *table) copyDir(other *table) {
+	for i := range min(len(t.dir), len(other.dir)) {
+		setNew(&t.dir[i].at, other.dir[i].at.Load()) // ord:run
+	}
+}
+
 // ready has look-ups begin in the first n buckets, which are live, in full runs.
 // Nobody has the table yet.
 func (t *table) ready(n uint64) {
-	for r := range t.begin {
-		first := uint64(r) << runShift
-		for first >= t.n && first+runBuckets > n && !t.isSmall() {
-			first = parent(first)
+	half := t.n >> runShift // 0 in a small table, which is one run
+	for r := range uint64(len(t.begin)) {
+		from := r
+		if r >= half && (r+1)<<runShift > n {
+			from -= half // the parents
 		}
-		setNew(&t.begin[r], t.beginOf(uint64(r), first>>runShift))
+		setNew(&t.begin[r], t.beginOf(r, from))
 	}
 	if t.isSmall() && n == 2*t.n {
 		t.start.Store(t.mask) // ord:hint

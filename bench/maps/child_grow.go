@@ -19,7 +19,7 @@ const growth = 10
 // grow measures a map that grows from t.keys to ten times as many: how long
 // that takes; and, in a second map, how long look-ups take during it and at
 // rest (before or after it, the longer one), and the longest Put by the
-// thread's CPU time.
+// thread's CPU time, with what the machine adds to that.
 func grow(t *task) error {
 	if err := growAlone(t); err != nil {
 		return err
@@ -39,6 +39,7 @@ func grow(t *task) error {
 	var longest float64
 	var refused int
 	var wg sync.WaitGroup
+	began := now()
 	wg.Go(func() {
 		defer full.Store(true)
 		runtime.LockOSThread() // which has the CPU time
@@ -63,6 +64,7 @@ func grow(t *task) error {
 	}
 	t.figure("during", float64(during.ValueAtQuantile(99.9)))
 	t.figure("longest_put", longest)
+	t.figure("longest_idle", longestIdle(now()-began))
 
 	after, err := latencies(m, p, func(n int) bool { return float64(n) < t.ns*float64(t.batches)/100 })
 	if err != nil {
@@ -73,6 +75,20 @@ func grow(t *task) error {
 		return err
 	}
 	return m.close()
+}
+
+// longestIdle is what the longest Put would be if a Put did nothing: what the machine
+// itself adds to a thread's CPU time, for so many ns.
+func longestIdle(ns float64) (longest float64) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	used := harness.ThreadTime()
+	for end := now() + ns; now() < end; {
+		next := harness.ThreadTime()
+		longest = max(longest, next-used)
+		used = next
+	}
+	return longest
 }
 
 // grown makes a map that holds t.keys, and was made for as many at most.

@@ -44,7 +44,8 @@ The table:
   updates     in turn a Put of a key that is there, the insertion of one that
               isn't, and the deletion of one that was inserted
   growth      insertion alone; p99.9 of Get, at rest and while the map grows;
-              the longest Put by the CPU time of its thread
+              the longest Put by the CPU time of its thread, and the same of
+              a loop that puts nothing: what the machine adds
   memory      RSS of a process, after the collector gave back what it could,
               and at its peak
   ratio       to the row that has 1.00, in the same round; the median of rounds:

@@ -27,7 +27,7 @@ func TestVerdicts(t *testing.T) {
 	m1 := job{kindUint64, million}
 	rcu, xsync := ref{m1, "rcuhash", "hit.2.each"}, ref{m1, "xsync", "hit.2.each"}
 	batch, one := ref{job{kindUint64, 8 * million}, "rcuhash", "hit.2.batch"}, ref{job{kindUint64, 8 * million}, "rcuhash", "hit.2.one"}
-	longest := ref{job{kindGrow, million}, "rcuhash", "longest_put"}
+	longest, idle := ref{job{kindGrow, million}, "rcuhash", "longest_put"}, ref{job{kindGrow, million}, "rcuhash", "longest_idle"}
 	find := func(vs []harness.Verdict, claim string) harness.Verdict {
 		for _, v := range vs {
 			if strings.Contains(v.Claim, claim) {
@@ -56,6 +56,8 @@ func TestVerdicts(t *testing.T) {
 		{"at least, reached", batch, []float64{10, 10, 10}, one, []float64{17, 18, 19}, "GetBatch", harness.Met, 1.8},
 		{"at least, not reached", batch, []float64{10, 10, 10}, one, []float64{14, 14, 14}, "GetBatch", harness.Missed, 1.4},
 		{"alone", longest, []float64{2e6, 2e6, 2e6}, longest, []float64{2e6, 2e6, 2e6}, "longest Put", harness.Missed, 2},
+		{"alone, and the machine is quiet", longest, []float64{2e6, 2e6, 2e6}, idle, []float64{1e5, 1e5, 9e6}, "longest Put", harness.Missed, 2},
+		{"alone, and the machine adds more than the limit", longest, []float64{2e6, 2e6, 2e6}, idle, []float64{1e5, 3e6, 3e6}, "longest Put", harness.Noisy, 2},
 		{"one of two is missing", rcu, []float64{1, 1, 1}, longest, []float64{1, 1, 1}, "1 M integers, ReadLock", harness.Absent, 0},
 	} {
 		all := results{}

@@ -119,6 +119,7 @@ func allGroups(o options) (groups []group) {
 		{label: "p99.9 rest", job: grow, figure: "rest", scale: 1},
 		{label: "growing", job: grow, figure: "during", scale: 1},
 		{label: "Put max, µs", job: grow, figure: "longest_put", scale: 1e3},
+		{label: "of none", job: grow, figure: "longest_idle", scale: 1e3},
 	}, rowsFor(false, true)})
 	groups = append(groups, group{"rss", fmt.Sprintf("Memory of an entry after growth from 0 to %s: bytes, ratio", short(o.rss)), []column{
 		{label: "8 B to 8", job: job{kindRSS, o.rss}, figure: "bytes", scale: 1},

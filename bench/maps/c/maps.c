@@ -577,6 +577,21 @@ static void *growing(void *arg)
 	return NULL;
 }
 
+/* longest_idle is what the machine itself adds to a thread's time, for so many ns. */
+static double longest_idle(double ns)
+{
+	double end = now() + ns, most = 0, used, next;
+
+	used = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	while (now() < end) {
+		next = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		if (next - used > most)
+			most = next - used;
+		used = next;
+	}
+	return most;
+}
+
 /* latencies takes each look-up's time: at rest for so many, or until it is full. */
 static double latencies(struct probes *p, long n)
 {
@@ -615,11 +630,13 @@ static void grow(void)
 	put_all(table, 0, args.objects);
 	p = probes_of(order, args.objects < MOST ? args.objects : MOST, 0, 0);
 	before = latencies(&p, rest < CHUNK ? CHUNK : rest);
+	start = now();
 	if (pthread_create(&id, NULL, growing, NULL))
 		die("no thread");
 	figure("during", latencies(&p, 0));
 	pthread_join(id, NULL);
 	figure("longest_put", longest);
+	figure("longest_idle", longest_idle(now() - start));
 	after = latencies(&p, rest < CHUNK ? CHUNK : rest);
 	figure("rest", before > after ? before : after);
 	all_there(table, GROWTH * args.objects);
