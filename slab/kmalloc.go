@@ -2,7 +2,6 @@ package slab
 
 import (
 	"fmt"
-	"math/bits"
 	"sync/atomic"
 	"unsafe"
 
@@ -13,34 +12,6 @@ import (
 	"quiesce/lock"
 	"quiesce/page"
 )
-
-// Size classes: multiples of 16 up to 128, then four to a doubling (jemalloc's
-// spacing), so that at most a fifth of an object is waste beyond 16 bytes. A Heap with
-// FineClasses has those of package sizeclass.
-const (
-	smallClasses = 8                 // 16, 32, ... 128
-	classes      = smallClasses + 56 // up to 2 MiB
-)
-
-// class returns the size class for size bytes, 1 to maxSize.
-func class(size uintptr) int {
-	if size <= 128 {
-		return int(size+unit-1)/unit - 1
-	}
-	// The highest bit of size-1 names the doubling, the two below it the step.
-	l := bits.Len(uint(size - 1))
-	step := int((size-1)>>(l-3)) & 3
-	return smallClasses + (l-8)*4 + step
-}
-
-// classSize is the object size of class i.
-func classSize(i int) uintptr {
-	if i < smallClasses {
-		return uintptr(i+1) * unit
-	}
-	i -= smallClasses
-	return uintptr(i&3+5) << (i>>2 + 5)
-}
 
 // Heap allocates objects of any size up to 2 MiB from one page allocator. It
 // has a cache for each size class, made when it is first needed. The functions
@@ -54,6 +25,7 @@ type Heap struct {
 	never bool                                                 // no object is guarded: see pages.Unguarded
 	name  string                                               // in statistics
 	class [max(classes, sizeclass.Count)]atomic.Pointer[cache] // by size class
+	small [smallSizes]atomic.Pointer[cache]                    // those of class for so many units, less one
 	asked [sizeclass.Count / 64]atomic.Uint64                  // size classes that are being made for a gfp.NoLocks request, a bit each
 	owner owners                                               // for frees; changes under mu
 
@@ -135,6 +107,11 @@ func (h *Heap) makeClass(i int) (*cache, error) {
 	}
 	h.owner.add(c)
 	h.class[i].Store(c) // ord:publish
+	for s := range h.small {
+		if h.classFor(uintptr(s+1)*unit) == i {
+			h.small[s].Store(c) // ord:publish
+		}
+	}
 	return c, nil
 }
 
@@ -183,12 +160,17 @@ func (h *Heap) Prepare(sizes ...int) error {
 //
 // Linux: kmalloc.
 func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
-	if uint(size-1) >= maxSize {
-		return nil
+	var c *cache
+	if i := uint(size-1) / unit; i < smallSizes {
+		c = h.small[i].Load() // ord:publish
 	}
-	c := h.cacheFor(h.classFor(uintptr(size)), f)
 	if c == nil {
-		return nil
+		if uint(size-1) >= maxSize {
+			return nil
+		}
+		if c = h.cacheFor(h.classFor(uintptr(size)), f); c == nil {
+			return nil
+		}
 	}
 	if hooked || poisonOn {
 		return c.allocHooked(f, uintptr(size))
@@ -197,6 +179,18 @@ func (h *Heap) Kmalloc(size int, f gfp.Flags) unsafe.Pointer {
 		return leafAlloc(c, f)
 	}
 	return allocPinned(c, f)
+}
+
+// cacheNear is cacheOf where the cache is found at the first place. It is inlined,
+// and returns nil for the rest.
+func (h *Heap) cacheNear(p unsafe.Pointer) (c *cache) {
+	if pg := (uintptr(p) - uintptr(h.core.Base)) >> pages.Shift; !poisonOn && pg < uintptr(h.core.Opened()) {
+		id := h.core.Meta(uint32(pg)).Owner
+		if c = h.owner.at(id).Load(); c != nil && c.id == id { // ord:publish
+			return c
+		}
+	}
+	return nil
 }
 
 // cacheOf finds the cache of an object by its page's metadata.
@@ -241,9 +235,14 @@ func (h *Heap) owns(c *cache) bool {
 //
 // Linux: kfree.
 func (h *Heap) Kfree(p unsafe.Pointer) {
-	if p != nil {
-		h.cacheOf(p, "Kfree").freeObject(p)
+	if p == nil {
+		return
 	}
+	c := h.cacheNear(p)
+	if c == nil {
+		c = h.cacheOf(p, "Kfree")
+	}
+	c.freeObject(p)
 }
 
 // KfreeBulk frees many objects, of any sizes, and skips nils.
@@ -274,9 +273,14 @@ func (h *Heap) KfreeBulk(ps []unsafe.Pointer) {
 //
 // Linux: kvfree_rcu.
 func (h *Heap) KfreeRCU(p unsafe.Pointer) {
-	if p != nil {
-		h.cacheOf(p, "KfreeRCU").freeRCUObject(p)
+	if p == nil {
+		return
 	}
+	c := h.cacheNear(p)
+	if c == nil {
+		c = h.cacheOf(p, "KfreeRCU")
+	}
+	c.freeRCUObject(p)
 }
 
 // KfreeRCUSized is KfreeRCU for a caller that knows the size it passed to

@@ -1,6 +1,39 @@
 package slab
 
-import "testing"
+import (
+	"testing"
+
+	"quiesce/gfp"
+)
+
+// A free finds the cache of its object where another one lies at the place that is
+// searched first.
+func TestAFreeFindsItsCacheBehindAnother(t *testing.T) {
+	a := newPages(t, 0)
+	h := NewHeap(a)
+	sizes := []int{64, 256, 1024}
+	for _, size := range sizes {
+		if err := h.Prepare(size); err != nil {
+			t.Fatal(err)
+		}
+		lastID.Add(uint32(len(h.owner)) - 1) // the next cache's number has the same place
+	}
+	first, second := h.caches()[0], h.caches()[1]
+	if h.owner.at(first.id) != h.owner.at(second.id) {
+		t.Fatalf("caches %d and %d don't collide", first.id, second.id)
+	}
+	for _, size := range sizes {
+		h.Kfree(h.Kmalloc(size, gfp.Kernel))
+		h.KfreeRCU(h.Kmalloc(size, gfp.Kernel))
+	}
+	h.Barrier()
+	for i, s := range h.Stats() {
+		if s.ObjectSize != sizes[i] || s.Live != 0 || s.Deferred != 0 {
+			t.Errorf("after one Kfree and one KfreeRCU of %d bytes: %+v", sizes[i], s)
+		}
+	}
+	mustClose(t, h, a)
+}
 
 // Every cache is found by its number, however the numbers collide, and no other
 // number finds one.
