@@ -133,7 +133,7 @@ func (c *core) put(h uint64, k, n unsafe.Pointer, ttl int64, absent bool, stale 
 	for try := 0; ; try++ {
 		var out leaving
 		c.mu.Lock()
-		c.drainLocked()
+		c.drainLocked(c.drainAtOnce())
 		var serve bool
 		var ref uint32
 		if stale == nil || !stale.Load() { // ord:cache-stale

@@ -22,7 +22,7 @@ func (c *core) forge(hash, ref uint32) {
 func (c *core) drain() {
 	c.mu.Lock()
 	for range 1 + c.rings.Used() {
-		c.drainLocked()
+		c.drainLocked(1)
 	}
 	c.mu.Unlock()
 }

@@ -1,17 +1,20 @@
 package lock
 
 import (
+	"runtime"
 	"sync"
 
 	"quiesce/internal/depcheck"
 	"quiesce/internal/holds"
+	"quiesce/internal/race"
 	"quiesce/preempt"
 )
 
 // Spin is a lock that sleeps or spins, as preempt_rt says. With preempt_rt=1
-// (the default) it parks waiters and its holder stays preemptible; with
-// QUIESCE=preempt_rt=0 it is a [Raw]. Code that is correct in both modes neither
-// takes it in a raw atomic context nor sleeps while holding it.
+// (the default) a waiter parks, after some 10 µs in which it only looks, and the
+// holder stays preemptible; with QUIESCE=preempt_rt=0 it is a [Raw]. Code that is
+// correct in both modes neither takes it in a raw atomic context nor sleeps while
+// holding it.
 //
 // Linux: spinlock_t.
 type Spin struct {
@@ -22,7 +25,7 @@ type Spin struct {
 // Init names the lock's class. The lock must not be held.
 func (l *Spin) Init(name string) { l.raw.Init(name) }
 
-// Lock takes the lock. With preempt_rt=1 it may park.
+// Lock takes the lock. With preempt_rt=1 it may park, after some 10 µs.
 //
 // Context: task or softirq; not pinned.
 //
@@ -42,12 +45,37 @@ func (l *Spin) Lock() {
 	l.raw.acquire()
 }
 
+// patientTries is how often a waiter looks at the lock before it parks, for some
+// 10 µs. A holder is mostly done by then, and to wake a thread up costs more. Without
+// PAUSE, which some virtual machines leave to their host. Untuned.
+const patientTries = 10_000
+
+// manyCPUs is false where the holder can't run while a waiter looks.
+var manyCPUs = runtime.NumCPU() > 1
+
 // sleep takes the lock with preempt_rt=1, and counts if it had to wait.
+// Linux: adaptive spinning of rt_mutex.
 func (l *Spin) sleep() {
-	if !l.mu.TryLock() {
-		l.mu.Lock()
-		l.raw.contentions.Add(1) // ord:stat
+	if l.mu.TryLock() {
+		return
 	}
+	if !l.look() {
+		l.mu.Lock()
+	}
+	l.raw.contentions.Add(1) // ord:stat
+}
+
+// look tries to take the lock for a while.
+func (l *Spin) look() bool {
+	if !manyCPUs || race.Enabled { // there a try takes much longer
+		return false
+	}
+	for range patientTries {
+		if l.mu.TryLock() {
+			return true
+		}
+	}
+	return false
 }
 
 // Contentions is [Raw.Contentions].

@@ -68,9 +68,9 @@ type background struct {
 // Watermarks, in parts of the limit and at most. Below backgroundLeast low would be
 // less than a slab, and there are none. Untuned.
 const (
-	lowPart         = 128
+	lowPart         = 64
 	lowMost         = 2 << 20
-	highPart        = 64
+	highPart        = 32
 	highMost        = 4 << 20
 	backgroundLeast = 4 << 20
 
