@@ -61,8 +61,8 @@ type core struct {
 	late   late   // what was evicted and is not free yet
 	served bool   // by the service that frees what expired
 	counts counts
-	// drained is counts.sets when a reader drained its ring last, and idle how many
-	// full rings were seen since.
+	// drained is how many new keys had been stored when rings were drained last, and idle
+	// how many full rings readers have seen since they drained one.
 	drained uint64
 	idle    int
 }
@@ -133,7 +133,9 @@ func (c *core) put(h uint64, k, n unsafe.Pointer, ttl int64, absent bool, stale 
 	for try := 0; ; try++ {
 		var out leaving
 		c.mu.Lock()
-		c.drainLocked(c.drainAtOnce())
+		if c.growsLocked() {
+			c.drainLocked(c.drainAtOnce())
+		}
 		var serve bool
 		var ref uint32
 		if stale == nil || !stale.Load() { // ord:cache-stale

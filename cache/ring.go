@@ -39,7 +39,7 @@ const (
 	ringWords = 64 // as many as a batch of the policy's. Untuned
 	// lostEvery is how many hits are lost before another attempt to drain. Untuned.
 	lostEvery = 64
-	// sampleEvery is how many full rings are left full while nothing is stored. Untuned.
+	// sampleEvery is how many full rings are left full while no new key is stored. Untuned.
 	sampleEvery = 16
 )
 
@@ -84,10 +84,8 @@ func (c *core) relieve() {
 		return
 	}
 	if c.mu.TryLock() {
-		// While nothing is stored nothing is evicted: what the policy hears of it then
-		// is a sample, because each hit costs it some cache misses.
-		if c.idle++; c.counts.sets != c.drained || c.idle >= sampleEvery {
-			c.idle, c.drained = 0, c.counts.sets
+		if c.idle++; c.growsLocked() || c.idle >= sampleEvery {
+			c.idle = 0
 			c.drainLocked(1)
 		}
 		c.mu.Unlock()
@@ -100,9 +98,18 @@ func (c *core) relieve() {
 // entries one hit matters more.
 func (c *core) drainAtOnce() uint64 { return min(ringWords/2, uint64(c.policy.Len())/64+1) }
 
+// growsLocked reports whether new keys were stored since rings were drained. While none
+// are, none are evicted, and the policy hears of a sample of the hits, because each
+// costs it some cache misses.
+func (c *core) growsLocked() bool { return c.entered() != c.drained }
+
+// entered is how many new keys were stored.
+func (c *core) entered() uint64 { return c.counts.sets - c.counts.gone[Replaced] }
+
 // drainLocked drains the ring of this P, and one more in turn, if there are as many
 // hits in it as least.
 func (c *core) drainLocked(least uint64) {
+	c.drained = c.entered()
 	p := pin.Disable()
 	here := p.CPU.ID()
 	p.Enable()

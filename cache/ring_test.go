@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"quiesce/internal/pin"
+	"quiesce/internal/testkit"
 )
 
 // forge notes a hit that never was.
@@ -127,5 +128,46 @@ func TestHitsOfManyGoroutinesReachThePolicy(t *testing.T) {
 	defer c.x.mu.Unlock()
 	if f := c.x.policy.Frequency(hash); f < 5 {
 		t.Errorf("an entry that was asked for a thousand times has a frequency of %d", f)
+	}
+}
+
+// While only values of present keys are replaced, nothing is evicted: a Set leaves the
+// hits in the ring, and readers drain one full ring of some. The Set after that of a new
+// key drains.
+func TestHitsAreASampleWhileNoNewKeyIsStored(t *testing.T) {
+	testkit.Procs(t, 1)
+	c := newCache(t, Options[uint64, [6]uint64]{MaxBytes: 1 << 20})
+	set := func(k uint64) {
+		if err := c.Set(k, [6]uint64{k}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for k := range uint64(100) {
+		set(k)
+	}
+	c.x.drain()
+	const hits = ringWords / 2
+	for range hits {
+		c.Get(7)
+	}
+	pending := func() (n uint64) {
+		c.x.mu.Lock()
+		defer c.x.mu.Unlock()
+		for i := range c.x.rings.Used() {
+			r := c.x.rings.At(i)
+			n += r.at - r.seen
+		}
+		return n
+	}
+	for range 10 {
+		set(7)
+	}
+	if n := pending(); n != hits {
+		t.Errorf("%d of %d hits are in the ring after Sets of a key that is there", n, hits)
+	}
+	set(1000)
+	set(7)
+	if n := pending(); n != 0 {
+		t.Errorf("%d hits are in the ring after Sets of a new key and of another", n)
 	}
 }
