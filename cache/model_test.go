@@ -138,6 +138,10 @@ func TestCacheAgreesWithAModel(t *testing.T) {
 				}
 			}
 			c.x.expire()
+			// The service may have taken some out by then, and tell of them a moment later.
+			testkit.Eventually(t, 20*time.Second, "OnEvict was called for all that expired", func() bool {
+				return gone.n[Expired].Load() == c.Stats().Expirations
+			})
 			now := clock.Now()
 			mu.Lock()
 			defer mu.Unlock()

@@ -99,8 +99,8 @@ func (c *core) relieve() {
 func (c *core) drainAtOnce() uint64 { return min(ringWords/2, uint64(c.policy.Len())/64+1) }
 
 // growsLocked reports whether new keys were stored since rings were drained. While none
-// are, none are evicted, and the policy hears of a sample of the hits, because each
-// costs it some cache misses.
+// are, nothing is evicted, but where values become larger, and the policy hears of a
+// sample of the hits, because each costs it some cache misses.
 func (c *core) growsLocked() bool { return c.entered() != c.drained }
 
 // entered is how many new keys were stored.

@@ -81,6 +81,7 @@ func (x *core) newTable(n, n0 uint64, floor int64) *table {
 	return x.tableWith(arraysFor(n), n, n0, floor)
 }
 
+// tableWith is newTable with arrays that nobody else has.
 func (x *core) tableWith(a *arrays, n, n0 uint64, floor int64) *table {
 	t := &table{mask: 2*n - 1, n: n, n0: n0, floor: floor, shift: x.shift(), dir: a.dir, begin: a.begin}
 	if t.start.Store(t.mask); t.isSmall() { // ord:hint

@@ -25,7 +25,7 @@ type Heap struct {
 	never bool                                                 // no object is guarded: see pages.Unguarded
 	name  string                                               // in statistics
 	class [max(classes, sizeclass.Count)]atomic.Pointer[cache] // by size class
-	small [smallSizes]atomic.Pointer[cache]                    // those of class for so many units, less one
+	small [smallSizes]atomic.Pointer[cache]                    // the same up to 1 KiB, by the size in units, less one
 	asked [sizeclass.Count / 64]atomic.Uint64                  // size classes that are being made for a gfp.NoLocks request, a bit each
 	owner owners                                               // for frees; changes under mu
 
