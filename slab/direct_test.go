@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -172,10 +173,52 @@ func TestOneOfASheafOfLargeObjectsIsTaken(t *testing.T) {
 	if !free[p] || !free[q] || p == q {
 		t.Fatalf("%p and %p are allocated, of %v in the depot", p, q, free)
 	}
-	c.draining.Store(false) // the service may empty the depot again
+	c.draining.Store(false) // the service may empty the depot again,
+	c.startDrain()          // and is asked to, as by who puts the rest of a sheaf back
 	h.Kfree(p)
 	h.Kfree(q)
 	atRest(t, h, 0)
+	mustClose(t, h, a)
+}
+
+// A class that becomes idle frees the sheaves too that its free objects were in,
+// whichever of drain and reclaim ends last.
+func TestAnIdleClassOfLargeObjectsKeepsFewSheaves(t *testing.T) {
+	a, h, c := directHeap(t, 160<<10)
+	c.depot.max.Store(2 * emptyKeep) // nothing is to be reclaimed
+	for _, end := range []struct {
+		what    string
+		claimed *atomic.Bool
+		letGo   func() bool
+		keeps   int32
+	}{
+		{"drain", &c.draining, c.letGoOfDrain, 0},
+		{"reclaim", &c.reclaiming, c.letGoOfReclaim, emptyKeep},
+	} {
+		if !claim(end.claimed) {
+			t.Fatalf("%s: the service has the class, which nothing was freed to", end.what)
+		}
+		c.hold()
+		var full []num
+		for range 2 * emptyKeep {
+			n := c.newSheaf(c.pages.Alloc(0, gfp.Kernel))
+			s := c.sheaf(n)
+			s.obj[0], s.n = uint32(c.unitOf(h.Kmalloc(160<<10, gfp.Kernel))), 1
+			full = append(full, n)
+		}
+		for _, n := range full {
+			c.pushFull(n)
+		}
+		if !end.letGo() {
+			t.Fatalf("%s: the class has work", end.what)
+		}
+		if s := c.readStats(); s.Slabs != 0 {
+			t.Errorf("%s: %d objects are kept", end.what, s.Slabs)
+		}
+		if n := c.sheaves(emptyOf); n > end.keeps {
+			t.Errorf("%s: %d sheaves are kept, of %d", end.what, n, end.keeps)
+		}
+	}
 	mustClose(t, h, a)
 }
 

@@ -109,9 +109,9 @@ func (c *cache) letGoOfDrain() bool {
 		return false
 	}
 	if !c.reclaiming.Load() { // idle; ord:wake-reclaim
-		c.dropEmptySheaves(c.keptEmpty())
 		c.depot.forget()
-		c.emptyDepot()
+		c.emptyDepot() // which leaves its sheaves empty
+		c.dropEmptySheaves(c.keptEmpty())
 		c.checkDepot()
 	}
 	c.release()
@@ -179,10 +179,10 @@ func (c *cache) letGoOfReclaim() bool {
 		if c.hasWork() {
 			return false
 		}
-		c.endTopUp()
 		if !c.draining.Load() { // ord:wake-drain
 			c.emptyDepot()
 		}
+		c.endTopUp()
 	}
 	c.reclaiming.Store(false) // ord:wake-reclaim
 	fault.Delay("wake-reclaim")
