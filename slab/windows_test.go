@@ -192,7 +192,7 @@ func TestASheafThatComesWhenTheReclaimWorkerEndsIsReclaimed(t *testing.T) {
 	c := newTest[cell](t, newPages(t, 0), r.hook())
 	p, q := unsafe.Pointer(c.Alloc(gfp.Kernel)), unsafe.Pointer(c.Alloc(gfp.Kernel))
 	for try, hits := 0, 0; hits < 3; try++ {
-		if try == 200 {
+		if try == 2000 {
 			t.Skipf("the window was hit %d times in %d tries", hits, try)
 		}
 		const many = 4000
