@@ -77,7 +77,7 @@ func (c *Cache[K, V]) Get(k K) (v V, ok bool) {
 		p.Enable()
 		panic(closedUse("Get"))
 	}
-	full := false
+	var full *shard
 	if at := c.peek(k); at != nil && c.x.live(headerOf(c.nodeOf(at)), now) {
 		v, ok = *at, true
 		n := c.nodeOf(at)
@@ -86,8 +86,8 @@ func (c *Cache[K, V]) Get(k K) (v V, ok bool) {
 		c.x.miss(p)
 	}
 	p.Enable()
-	if full {
-		c.x.relieve()
+	if full != nil {
+		full.relieve()
 	}
 	return v, ok
 }
@@ -134,7 +134,7 @@ func (c *Cache[K, V]) note(v *V, now int64) *V {
 	if v != nil && !c.x.live(headerOf(c.nodeOf(v)), now) {
 		v = nil
 	}
-	full := false
+	var full *shard
 	p := pin.Disable()
 	if v != nil {
 		n := c.nodeOf(v)
@@ -143,8 +143,8 @@ func (c *Cache[K, V]) note(v *V, now int64) *V {
 		c.x.miss(p)
 	}
 	p.Enable()
-	if full {
-		c.x.relieve()
+	if full != nil {
+		full.relieve()
 	}
 	return v
 }
@@ -206,7 +206,9 @@ func (c *Cache[K, V]) set(k K, v V, ttl int64, absent bool, stale *atomic.Bool) 
 
 // SetMaxBytes changes MaxBytes of a cache that has its memory for itself. If that is
 // less than the cache has, entries are evicted; [ErrBusy] means that readers, in
-// sections that do not end, keep it from being so little yet.
+// sections that do not end, keep it from being so little yet. A cache that was made
+// with 64 MiB or more is split into shards, whose number stays: they need 64 KiB each,
+// and what is much less than the cache was made with serves it less well.
 //
 // Context: task; not pinned, not in a read-side section.
 func (c *Cache[K, V]) SetMaxBytes(n int64) error { return c.x.setMaxBytes(n) }

@@ -10,7 +10,6 @@ import (
 	"quiesce/internal/nodes"
 	"quiesce/internal/percpu"
 	"quiesce/internal/tinylfu"
-	"quiesce/lock"
 	"quiesce/page"
 	"quiesce/rcu"
 )
@@ -20,7 +19,6 @@ type core struct {
 	name     string
 	label    string      // in statistics
 	index    nodes.Index // all immutable, but for what is atomic
-	entries  *entries
 	pages    *page.Allocator
 	maxBytes atomic.Int64
 	strings  bool         // keys are
@@ -43,51 +41,20 @@ type core struct {
 	ready     atomic.Bool  // it is made
 	users     atomic.Int64 // operations that change the cache
 
-	zero  *rcu.Batch[byte] // retires nodes, and zeroes them; nil: not asked for
-	rings percpu.Slots[ring]
+	zero *rcu.Batch[byte] // retires nodes, and zeroes them; nil: not asked for
+
+	// What hit needs lies together.
+	numbers entries            // for ref alone: each shard has its own
+	rings   percpu.Slots[ring] // a row of rings, one for each shard
+	shift   uint8              // from a hash to the number of its shard
+	shards  []shard
 
 	sharers  *sharers
-	sparsing atomic.Bool // evictSparse runs
-	hand     uint32      // the next page to look at; its own
-
-	mu     lock.Spin
-	policy *tinylfu.Policy[*entries] // protected by mu, as all that follows
-	limit  uint64                    // of policy.Capacity: bytes, or entries if unit is not 0
-	wheel  wheel
-	guest  uint32 // an entry that the policy refused; 0: none. See putLocked
-	turn   int    // the ring that is drained next
-	grown  uint64 // of the limit: see growLocked
-	hungry int    // no attempt to get the sketch a page with fewer entries
-	late   late   // what was evicted and is not free yet
-	served bool   // by the service that frees what expired
-	counts counts
-	// drained is how many new keys had been stored when rings were drained last, and idle
-	// how many full rings readers have seen since they drained one.
-	drained uint64
-	idle    int
+	sparsing atomic.Bool   // evictSparse runs
+	hand     uint32        // the next page to look at; its own
+	picks    atomic.Uint32 // see pick
+	late     late          // what was evicted and is not free yet
 }
-
-// counts has what became of every entry that was stored.
-type counts struct {
-	sets    uint64
-	gone    [reasons]uint64
-	refused uint64 // Sets that found no memory
-	large   uint64 // Sets of what is too large
-}
-
-// removed is an entry that has left the map and the policy.
-type removed struct {
-	n   unsafe.Pointer
-	why Reason
-}
-
-// leaving are entries that have left, and are retired when the lock is released.
-type leaving struct {
-	n    int
-	list [8]removed
-}
-
-func (l *leaving) full() bool { return l.n == len(l.list) }
 
 // begin begins an operation that changes the cache. It returns false if that is
 // closed; otherwise end follows.
@@ -130,30 +97,31 @@ func (c *core) put(h uint64, k, n unsafe.Pointer, ttl int64, absent bool, stale 
 			c.deadlines.Store(true) // ord:hint
 		}
 	}
+	s := c.shardOf(h)
 	for try := 0; ; try++ {
 		var out leaving
-		c.mu.Lock()
-		if c.growsLocked() {
-			c.drainLocked(c.drainAtOnce())
+		s.mu.Lock()
+		if s.growsLocked() {
+			s.drainLocked(s.drainAtOnce())
 		}
 		var serve bool
 		var ref uint32
 		if stale == nil || !stale.Load() { // ord:cache-stale
-			stored, serve, err = c.putLocked(h, k, n, now, absent, &out)
-			ref = c.entries.ref(n)
+			stored, serve, err = s.putLocked(h, k, n, now, absent, &out)
+			ref = s.entries.ref(n)
 		}
-		more := err == nil && c.evictLocked(&out, ref)
-		hungry := c.hungryLocked()
-		c.mu.Unlock()
+		more := err == nil && s.evictLocked(&out, ref)
+		hungry := s.hungryLocked()
+		s.mu.Unlock()
 		c.dispose(&out)
 		if hungry {
-			c.feed()
+			s.feed()
 		}
 		if serve {
-			service.add(c)
+			service.add(s)
 		}
 		for more {
-			more = c.evict(ref)
+			more = s.evict(ref)
 		}
 		if err == nil || try == tries || !c.index.MakeRoom(try%2 == 1) {
 			break
@@ -163,60 +131,11 @@ func (c *core) put(h uint64, k, n unsafe.Pointer, ttl int64, absent bool, stale 
 	case stored:
 		c.index.Grow()
 	case err != nil:
-		c.refuse(n, k, &c.counts.refused)
+		s.refuse(n, k, &s.counts.refused)
 	default:
 		c.index.Free(n)
 	}
 	return stored, err
-}
-
-// putLocked stores a node in the map and tells the policy. The policy may refuse a
-// large entry, for which many others would have to leave. But what was set has to be
-// there for the next Get. So it becomes the guest: it is in the map, and leaves when
-// the next entry is stored, unless it was asked for.
-func (c *core) putLocked(h uint64, k, n unsafe.Pointer, now int64, absent bool, out *leaving) (stored, serve bool, err error) {
-	if absent {
-		if old := c.findLocked(k); old != nil {
-			if t := headerOf(old).timer(); t == nil || now < t.deadline {
-				return false, false, nil
-			}
-			c.dropLocked(c.entries.ref(old), old, Expired, out)
-		}
-	}
-	ref := c.entries.add(n)
-	old, _, ok := c.index.Install(h, k, n, false)
-	if !ok {
-		c.entries.remove(n, ref)
-		return false, false, ErrBusy
-	}
-	c.counts.sets++
-	guest := c.guest
-	if old != nil {
-		was := c.entries.ref(old)
-		why := Replaced
-		if t := headerOf(old).timer(); t != nil {
-			c.wheel.remove(c.entries, t)
-			if t.deadline <= now {
-				why = Expired
-			}
-		}
-		c.enterLocked(ref, was, n)
-		if was == guest {
-			guest = 0
-		}
-		c.entries.remove(old, was)
-		c.leftLocked(old, why, out)
-	} else {
-		c.enterLocked(ref, 0, n)
-	}
-	if guest != 0 {
-		c.dropLocked(guest, c.entries.node(guest), Evicted, out)
-	}
-	if t := headerOf(n).timer(); t != nil {
-		serve = c.timeLocked(ref, t, now)
-	}
-	c.growLocked(uint64(c.sizeOf(n)))
-	return true, serve, nil
 }
 
 // sizeOf returns the size of a node for the policy.
@@ -227,117 +146,11 @@ func (c *core) sizeOf(n unsafe.Pointer) uint32 {
 	return footprint(c.index.Size(n))
 }
 
-// enterLocked tells the policy of an entry, which is in place of another or, if was is
-// 0, of none. If that was the guest there is none any more.
-func (c *core) enterLocked(ref, was uint32, n unsafe.Pointer) {
-	size := c.sizeOf(n)
-	switch was {
-	case c.guest, 0:
-		if was != 0 {
-			c.guest = 0
-		}
-		c.policy.Enter(ref, headerOf(n).links.Hash(), size)
-	default:
-		c.policy.Replace(was, ref, size)
-	}
-}
-
-// admitGuestLocked follows a hit on the guest.
-func (c *core) admitGuestLocked() {
-	ref := c.guest
-	c.enterLocked(ref, ref, c.entries.node(ref))
-}
-
-// evictLocked has the policy's victims leave, until there are enough for now. It
-// reports whether there are more. The entry with the number keep becomes the guest
-// if it is among them.
-func (c *core) evictLocked(out *leaving, keep uint32) (more bool) {
-	for !out.full() {
-		v, ok := c.policy.Evict()
-		switch {
-		case !ok:
-			return false
-		case v != keep:
-			c.takeLocked(v, c.entries.node(v), Evicted, out)
-		default:
-			if c.guest != 0 {
-				c.dropLocked(c.guest, c.entries.node(c.guest), Evicted, out)
-			}
-			c.guest = v
-		}
-	}
-	return true
-}
-
-// evict has some victims leave, and reports whether there are more.
-func (c *core) evict(keep uint32) (more bool) {
-	var out leaving
-	c.mu.Lock()
-	more = c.evictLocked(&out, keep)
-	c.mu.Unlock()
-	c.dispose(&out)
-	return more
-}
-
-// dropLocked takes an entry out of the policy and of the map.
-func (c *core) dropLocked(ref uint32, n unsafe.Pointer, why Reason, out *leaving) {
-	if ref == c.guest {
-		c.guest = 0
-	} else {
-		c.policy.Remove(ref)
-	}
-	c.takeLocked(ref, n, why, out)
-}
-
-// takeLocked takes an entry, which the policy has dropped, out of the map.
-func (c *core) takeLocked(ref uint32, n unsafe.Pointer, why Reason, out *leaving) {
-	h := headerOf(n)
-	if t := h.timer(); t != nil {
-		c.wheel.remove(c.entries, t)
-	}
-	if !c.index.Remove(h.mapHash(), n) {
-		panic("quiesce/cache: an entry of the policy is not in the map")
-	}
-	c.entries.remove(n, ref)
-	c.leftLocked(n, why, out)
-}
-
-func (c *core) leftLocked(n unsafe.Pointer, why Reason, out *leaving) {
-	c.counts.gone[why]++
-	out.list[out.n] = removed{n, why}
-	out.n++
-}
-
-// findLocked returns the node of a key, or nil.
+// findLocked returns the node of a key, or nil. The lock of the key's shard is held.
 func (c *core) findLocked(k unsafe.Pointer) unsafe.Pointer {
 	g := rcu.ReadLock() // for the buckets: the map may grow
 	defer g.Unlock()
 	return c.index.Find(k)
-}
-
-// remove removes the entry of a key, and reports whether there was one that had not
-// expired.
-func (c *core) remove(k unsafe.Pointer, why Reason) bool {
-	now := int64(0)
-	if c.deadlines.Load() { // ord:hint
-		now = c.clock()
-	}
-	var out leaving
-	c.mu.Lock()
-	n := c.findLocked(k)
-	found := n != nil
-	if found {
-		if d := headerOf(n).deadline(); d != 0 && d <= now {
-			why, found = Expired, false
-		}
-		c.dropLocked(c.entries.ref(n), n, why, &out)
-	}
-	c.mu.Unlock()
-	c.dispose(&out)
-	if out.n > 0 {
-		c.index.Grow()
-	}
-	return found
 }
 
 // has reports whether a key is in the cache. It is no hit.
@@ -375,11 +188,12 @@ func (c *core) newNode(h uint64, k unsafe.Pointer, vlen int, timed bool) (unsafe
 	if n != nil && footprint(c.index.Size(n)) <= c.most.Load() { // ord:hint
 		return n, nil
 	}
+	s := c.shardOf(h)
 	if n != nil || c.index.TooLarge(k, vlen) {
-		c.refuse(n, k, &c.counts.large)
+		s.refuse(n, k, &s.counts.large)
 		return nil, ErrTooLarge
 	}
-	c.refuse(nil, k, &c.counts.refused)
+	s.refuse(nil, k, &s.counts.refused)
 	return nil, ErrBusy
 }
 
@@ -396,13 +210,9 @@ func (c *core) allocNode(h uint64, k unsafe.Pointer, vlen int, timed bool) unsaf
 	return n
 }
 
-// refuse counts a Set that failed, and removes the old value of its key.
-func (c *core) refuse(n, k unsafe.Pointer, count *uint64) {
-	if n != nil {
-		c.index.Free(n)
-	}
-	c.mu.Lock()
-	*count++
-	c.mu.Unlock()
-	c.remove(k, Dropped)
+// delete is Delete of a cache.
+func (c *core) delete(k unsafe.Pointer) bool {
+	c.mustBegin("Delete")
+	defer c.end()
+	return c.shardOf(c.index.Hash(k)).remove(k, Deleted)
 }

@@ -22,7 +22,7 @@ func (c *core) find(k unsafe.Pointer, now int64, op string) unsafe.Pointer {
 	if n != nil && !c.live(headerOf(n), now) {
 		n = nil
 	}
-	full := false
+	var full *shard
 	p := pin.Disable()
 	if n != nil {
 		full = c.hit(p, headerOf(n), n)
@@ -30,8 +30,8 @@ func (c *core) find(k unsafe.Pointer, now int64, op string) unsafe.Pointer {
 		c.miss(p)
 	}
 	p.Enable()
-	if full {
-		c.relieve()
+	if full != nil {
+		full.relieve()
 	}
 	return n
 }
@@ -44,11 +44,4 @@ func (c *core) guarded(k unsafe.Pointer, op string) ([]byte, bool) {
 		return nil, false
 	}
 	return c.value(n), true
-}
-
-// delete is Delete of a cache.
-func (c *core) delete(k unsafe.Pointer) bool {
-	c.mustBegin("Delete")
-	defer c.end()
-	return c.remove(k, Deleted)
 }

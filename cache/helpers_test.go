@@ -24,10 +24,37 @@ func nodeOfKey[K comparable](c *core, k K) unsafe.Pointer {
 
 // last reports whether a word of a ring may have that number: in poison builds
 // they are those of a table.
-func last(c *core, ref uint32) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.entries.known(ref)
+func last(s *shard, ref uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.entries.known(ref)
+}
+
+// shardOfKey returns the shard of a key, and the policy's hash of it.
+func shardOfKey[K comparable](c *core, k K) (*shard, uint32) {
+	h := c.index.Hash(unsafe.Pointer(&k))
+	return c.shardOf(h), policyHash(h)
+}
+
+// frequency returns what the policy of a key's shard says of the key.
+func frequency[K comparable](c *core, k K) int {
+	s, hash := shardOfKey(c, k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.policy.Frequency(hash)
+}
+
+// refOfKey returns the number of the node of a key that is there.
+func refOfKey[K comparable](c *core, k K) uint32 { return c.numbers.ref(nodeOfKey(c, k)) }
+
+// manyShards has caches that the test makes from now on be split into 8 shards,
+// however small they are.
+func manyShards(t testing.TB) {
+	t.Helper()
+	testkit.Procs(t, 8/shardsPerP)
+	bytes, entries := shardBytes, shardEntries
+	shardBytes, shardEntries = 1, 1
+	t.Cleanup(func() { shardBytes, shardEntries = bytes, entries })
 }
 
 // clock is a clock that tests move. The service looks at it as well.

@@ -170,13 +170,23 @@ func TestCacheAgreesWithAModel(t *testing.T) {
 	}
 }
 
-// checkPolicy checks that map, policy and wheel have the same entries.
+// checkPolicy checks that map, policies and wheels have the same entries.
 func checkPolicy(t *testing.T, c *core) {
 	t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := c.index.Len(); n != c.lenLocked() {
-		t.Errorf("the map has %d entries, the policy %d with the guest", n, c.lenLocked())
+	have := make([]int, len(c.shards))
+	c.index.Walk(func(n nodePointer) { have[c.shardOf(uint64(headerOf(n).mapHash())).i]++ }, func() bool { return true })
+	n := 0
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		if got := s.lenLocked(); got != have[i] {
+			t.Errorf("the map has %d entries of shard %d, its policy %d with the guest", have[i], i, got)
+		}
+		n += s.lenLocked()
+		s.mu.Unlock()
+	}
+	if got := c.index.Len(); got != n {
+		t.Errorf("the map has %d entries, the policies %d with the guests", got, n)
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 //
 // Readers ask for the hash and the mark, which are immutable from the moment that the
 // node can be found, and for the deadline, which Touch changes. The rest is the
-// policy's links and the wheel's, which core.mu protects: no reader looks at them.
+// policy's links and the wheel's, which shard.mu protects: no reader looks at them.
 
 // timer is what an entry has that has a deadline.
 type timer struct {
-	deadline   int64  // on the cache's clock, not 0; changes under core.mu
+	deadline   int64  // on the cache's clock, not 0; changes under shard.mu
 	next, prev uint32 // of the wheel
 }
 

@@ -18,9 +18,9 @@ type header struct {
 // free for other uses.
 type entries struct{ base unsafe.Pointer }
 
-func newEntries(base unsafe.Pointer) *entries { return &entries{base} }
+func newEntries(base unsafe.Pointer) entries { return entries{base} }
 
-// add gives a new node its number, remove ends that. core.mu is held.
+// add gives a new node its number, remove ends that. shard.mu is held.
 func (e *entries) add(n unsafe.Pointer) uint32       { return e.ref(n) }
 func (e *entries) remove(n unsafe.Pointer, _ uint32) {}
 
@@ -33,5 +33,5 @@ func (e *entries) ref(n unsafe.Pointer) uint32 {
 func (e *entries) known(uint32) bool { return true }
 
 // node returns the node with a number, wherever that is from: the map knows
-// whether it has such a node. core.mu is held.
+// whether it has such a node. shard.mu is held.
 func (e *entries) node(ref uint32) unsafe.Pointer { return unsafe.Add(e.base, uintptr(ref)<<4) }

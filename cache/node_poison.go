@@ -16,14 +16,14 @@ type header struct {
 	_      [12]byte
 }
 
-// entries finds a node by its number.
+// entries finds a node of its shard by its number.
 type entries struct {
-	at   []unsafe.Pointer // protected by core.mu, as is the next
+	at   []unsafe.Pointer // protected by shard.mu, as is the next
 	free []uint32
 }
 
-func newEntries(unsafe.Pointer) *entries {
-	return &entries{at: make([]unsafe.Pointer, firstRef)}
+func newEntries(unsafe.Pointer) entries {
+	return entries{at: make([]unsafe.Pointer, firstRef)}
 }
 
 func (e *entries) add(n unsafe.Pointer) uint32 {

@@ -53,10 +53,11 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 		limit = mostBytes
 	}
 	c.most.Store(mostOf(limit)) // ord:hint
-	c.limit = uint64(limit)
+	whole := uint64(limit)
 	if o.MaxEntries > 0 {
-		c.limit, c.unit = uint64(o.MaxEntries), 1
+		whole, c.unit = uint64(o.MaxEntries), 1
 	}
+	c.split(shardsFor(limit, uint64(o.MaxEntries)), pages.CoreOf(c.pages).Base)
 	c.label = known.Enter(c, o.Name)
 	fail := func(err error) (*core, error) {
 		known.Remove(c, c.label)
@@ -65,7 +66,7 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 		}
 		return nil, fmt.Errorf("cache: %s: %w", o.Name, err)
 	}
-	if err := c.rings.Init(); err != nil {
+	if err := c.rings.InitRow(len(c.shards)); err != nil {
 		return fail(err)
 	}
 	m, closeMap, err := makeMap(rcuhash.WithAllocator(c.pages), nodes.WithHead(nodes.Head{Least: headSize, Most: headSize + timerSize, Of: headOf}).(rcuhash.Option), rcuhash.WithName(c.label))
@@ -77,18 +78,12 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	c.index = nodes.Of(m)
 	c.strings = reflect.TypeFor[K]().Kind() == reflect.String
 	c.lens = c.strings || reflect.TypeFor[V]().Kind() == reflect.Slice
-	c.entries = newEntries(pages.CoreOf(c.pages).Base)
-	first := c.newChunk(gfp.Kernel)
-	if first == nil {
+	if !c.openPolicies(whole) {
 		err := errors.Join(errors.New("no memory"), c.closeMap())
 		c.rings.Release()
 		return fail(err)
 	}
-	c.policy = tinylfu.New(c.entries, c.limit, rand.Uint64(), first)
-	if c.unit == 0 {
-		c.policy.SizesAreBytes()
-	}
-	c.mu.Init("cache.mu")
+	c.late.mu.Init("cache.late.mu")
 	if o.ZeroOnFree {
 		c.zero = rcu.NewBatch("cache "+c.name, c.freeZeroed)
 	}
@@ -99,6 +94,36 @@ func open[K comparable, V any](o *Options[K, V], makeMap func(opts ...rcuhash.Op
 	c.pages.AddReclaimer(c)
 	c.ready.Store(true) // ord:stat
 	return c, nil
+}
+
+// openPolicies makes the policies of the shards, which have their parts of the limit,
+// and reports whether there was memory for that.
+func (c *core) openPolicies(limit uint64) bool {
+	for i := range c.shards {
+		first := c.newChunk(gfp.Kernel)
+		if first == nil {
+			c.freePolicies()
+			return false
+		}
+		s := &c.shards[i]
+		s.limit = s.share(limit)
+		s.policy = tinylfu.New(s.entries, s.limit, rand.Uint64(), first)
+		if c.unit == 0 {
+			s.policy.SizesAreBytes()
+		}
+	}
+	return true
+}
+
+// freePolicies frees the memory of the policies. Nobody uses them.
+func (c *core) freePolicies() {
+	for i := range c.shards {
+		if p := c.shards[i].policy; p != nil {
+			for _, chunk := range p.Chunks() {
+				c.freeChunk(chunk)
+			}
+		}
+	}
 }
 
 // close frees everything.
@@ -123,9 +148,7 @@ func (c *core) close() error {
 		err = c.zero.Close()
 		c.index.Walk(func(n unsafe.Pointer) { c.wipe(n) }, func() bool { return true })
 	}
-	for _, p := range c.policy.Chunks() {
-		c.freeChunk(p)
-	}
+	c.freePolicies()
 	err = errors.Join(err, c.closeMap())
 	if c.own {
 		err = errors.Join(err, c.pages.Close())
@@ -139,31 +162,9 @@ func (c *core) close() error {
 
 // clear removes all entries that are there when it is called.
 func (c *core) clear() {
-	c.mu.Lock()
-	n := c.lenLocked()
-	c.mu.Unlock()
-	for n > 0 {
-		var out leaving
-		c.mu.Lock()
-		if c.guest != 0 {
-			c.dropLocked(c.guest, c.entries.node(c.guest), Cleared, &out)
-		}
-		had := c.policy.Capacity()
-		c.policy.SetCapacity(0)
-		for !out.full() && out.n < n {
-			v, ok := c.policy.Evict()
-			if !ok {
-				n = 0
-				break
-			}
-			c.takeLocked(v, c.entries.node(v), Cleared, &out)
-		}
-		c.policy.SetCapacity(had)
-		n -= out.n
-		c.mu.Unlock()
-		c.dispose(&out)
+	for i := range c.shards {
+		c.shards[i].clear()
 	}
-	c.starve()
 	c.index.Grow()
 }
 
@@ -172,14 +173,6 @@ func (c *core) length() int {
 		return 0
 	}
 	return c.index.Len()
-}
-
-func (c *core) lenLocked() int {
-	n := c.policy.Len()
-	if c.guest != 0 {
-		n++
-	}
-	return n
 }
 
 // each shows the nodes that have not expired.

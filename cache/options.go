@@ -15,7 +15,8 @@ type Options[K comparable, V any] struct {
 	// MaxBytes is the most memory that the cache takes, in bytes: entries, hash
 	// table, free space in between, and what waits for readers to leave it. It is
 	// at least 256 KiB and at most 64 GiB. 0 means that MaxEntries or the Allocator
-	// alone bounds the cache.
+	// alone bounds the cache. With 64 MiB or more the cache is split into shards, by the
+	// number of processors (GOMAXPROCS) that there is when it is made.
 	MaxBytes int64
 	// MaxEntries is the most entries that the cache has. 0 means that memory alone
 	// bounds it.

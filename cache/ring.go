@@ -9,28 +9,29 @@ import (
 	"quiesce/rcu"
 )
 
-// A hit is noted in a ring of the P, in one word: half of the key's hash, and the
-// number of the node. Nobody else writes the line, and the policy hears of it later,
-// many at a time.
+// A hit is noted in a ring of the P and of the key's shard, in one word: half of the
+// key's hash, and the number of the node. Nobody else writes the line, and the shard's
+// policy hears of it later, many at a time.
 //
 // The owner, pinned to the P, stores a word where it finds none, and moves on; if
-// there is one, the ring is full and the hit is lost. Whoever holds core.mu drains:
+// there is one, the ring is full and the hit is lost. Whoever holds shard.mu drains:
 // it takes the words in their order and clears each. So a word has one writer at a
 // time: the owner while it is 0, the drain while it is not. ord:ring
 //
 // A word says that there was a hit, and nothing else. By the time that it is drained
 // the node may be free, its memory another entry's, a bucket, or a page of the
 // system's. The drain therefore does not follow it, but asks the map whether it has
-// that very node under a key with that hash. What the map has the policy has as
-// well: both change under core.mu, and only then is a node retired. If the memory is
-// another entry's, it is found only if that has the same hash, to 32 bits; then one
-// hit is attributed to the wrong entry.
+// that very node in the bucket of that hash, and then the node for its hash: it may be
+// another shard's, but the section keeps what the map had. A node of this hash is this
+// shard's: its policy has it as long as the map has, which is as long as shard.mu is
+// held (shard.go). If the memory is another entry's, it is found only if that has the
+// same hash, to 31 bits; then one hit is attributed to the wrong entry.
 type ring struct {
 	at     uint64 // of the next word; the owner's, as is the next
 	known  uint64 // Register was called
 	hits   uint64 // the owner's; others read them
 	misses uint64
-	seen   uint64 // of the next word to drain; protected by core.mu
+	seen   uint64 // of the next word to drain; protected by shard.mu
 	_      [percpu.Line - 5*8]byte
 	words  [ringWords]uint64
 }
@@ -43,28 +44,44 @@ const (
 	sampleEvery = 16
 )
 
-// hit notes a hit on the P that the caller is pinned to, and reports whether the
-// ring should be drained.
+// ringSize is the size of a ring: whole lines, since rings of shards are in a row.
+const ringSize = unsafe.Sizeof(ring{})
+
+var _ [-(ringSize % percpu.Line)]struct{}
+
+// ringOf returns the ring of a P and a shard.
+func (c *core) ringOf(id int, shard uintptr) *ring {
+	return (*ring)(unsafe.Add(unsafe.Pointer(c.rings.At(id)), shard*ringSize))
+}
+
+// hit notes a hit on the P that the caller is pinned to, and returns the shard whose
+// ring should be drained, if it should.
 //
 //go:norace
-func (c *core) hit(p pin.Section, h *header, n unsafe.Pointer) (full bool) {
-	r := c.rings.At(p.CPU.ID())
+func (c *core) hit(p pin.Section, h *header, n unsafe.Pointer) (full *shard) {
+	i := c.shardNumber(h.links.Hash())
+	r := (*ring)(unsafe.Add(unsafe.Pointer(c.rings.At(p.CPU.ID())), i*ringSize))
 	r.hits++ // ord:stat
 	w := &r.words[r.at%ringWords]
 	if *w != 0 { // ord:ring
-		r.known++
-		return r.known%lostEvery == 0
+		if r.known++; r.known%lostEvery == 0 {
+			return &c.shards[i]
+		}
+		return nil
 	}
-	*w = uint64(h.mapHash())<<32 | uint64(c.entries.ref(n)) // ord:ring
+	*w = uint64(h.mapHash())<<32 | uint64(c.numbers.ref(n)) // ord:ring
 	r.at++                                                  // ord:ring
 	if r.known == 0 {
 		c.rings.Register(p.CPU.ID())
 		r.known = 1
 	}
-	return r.words[r.at%ringWords] != 0 // ord:ring
+	if r.words[r.at%ringWords] != 0 { // ord:ring
+		return &c.shards[i]
+	}
+	return nil
 }
 
-// miss counts a miss.
+// miss counts a miss, in the ring of the first shard.
 //
 //go:norace
 func (c *core) miss(p pin.Section) {
@@ -79,46 +96,46 @@ func (c *core) miss(p pin.Section) {
 // relieve drains the ring of this P, unless another goroutine holds the lock.
 //
 //go:noinline
-func (c *core) relieve() {
-	if !c.begin() { // its caller has left its section
+func (s *shard) relieve() {
+	if !s.c.begin() { // its caller has left its section
 		return
 	}
-	if c.mu.TryLock() {
-		if c.idle++; c.growsLocked() || c.idle >= sampleEvery {
-			c.idle = 0
-			c.drainLocked(1)
+	if s.mu.TryLock() {
+		if s.idle++; s.growsLocked() || s.idle >= sampleEvery {
+			s.idle = 0
+			s.drainLocked(1)
 		}
-		c.mu.Unlock()
+		s.mu.Unlock()
 	}
-	c.end()
+	s.c.end()
 }
 
 // drainAtOnce is how many hits a Set drains at the least: the policy hears of many in
 // a row faster than of each alone, since its cache misses overlap. Where there are few
 // entries one hit matters more.
-func (c *core) drainAtOnce() uint64 { return min(ringWords/2, uint64(c.policy.Len())/64+1) }
+func (s *shard) drainAtOnce() uint64 { return min(ringWords/2, uint64(s.policy.Len())/64+1) }
 
 // growsLocked reports whether new keys were stored since rings were drained. While none
 // are, nothing is evicted, but where values become larger, and the policy hears of a
 // sample of the hits, because each costs it some cache misses.
-func (c *core) growsLocked() bool { return c.entered() != c.drained }
+func (s *shard) growsLocked() bool { return s.entered() != s.drained }
 
 // entered is how many new keys were stored.
-func (c *core) entered() uint64 { return c.counts.sets - c.counts.gone[Replaced] }
+func (s *shard) entered() uint64 { return s.counts.sets - s.counts.gone[Replaced] }
 
 // drainLocked drains the ring of this P, and one more in turn, if there are as many
 // hits in it as least.
-func (c *core) drainLocked(least uint64) {
-	c.drained = c.entered()
+func (s *shard) drainLocked(least uint64) {
+	s.drained = s.entered()
 	p := pin.Disable()
 	here := p.CPU.ID()
 	p.Enable()
-	c.drainRingLocked(c.rings.At(here), least)
-	if n := c.rings.Used(); n > 1 {
-		if c.turn++; c.turn >= n {
-			c.turn = 0
+	s.drainRingLocked(s.c.ringOf(here, s.i), least)
+	if n := s.c.rings.Used(); n > 1 {
+		if s.turn++; s.turn >= n {
+			s.turn = 0
 		}
-		c.drainRingLocked(c.rings.At(c.turn), least)
+		s.drainRingLocked(s.c.ringOf(s.turn, s.i), least)
 	}
 }
 
@@ -126,7 +143,7 @@ func (c *core) drainLocked(least uint64) {
 // many.
 //
 //go:norace
-func (c *core) drainRingLocked(r *ring, least uint64) {
+func (s *shard) drainRingLocked(r *ring, least uint64) {
 	if atomic.LoadUint64(&r.at)-r.seen < least { // ord:ring
 		return
 	}
@@ -142,21 +159,21 @@ func (c *core) drainRingLocked(r *ring, least uint64) {
 		*at = 0 // ord:ring
 		r.seen++
 		ref := uint32(w)
-		if !c.entries.known(ref) {
+		if !s.entries.known(ref) {
 			continue
 		}
-		node := c.entries.node(ref)
+		node := s.entries.node(ref)
 		hash := uint32(w >> 32)
-		if node == nil || !c.index.Holds(hash, node) || headerOf(node).mapHash() != hash {
+		if node == nil || !s.c.index.Holds(hash, node) || headerOf(node).mapHash() != hash {
 			continue // only a node of the map is looked at
 		}
-		if ref == c.guest {
-			c.admitGuestLocked()
+		if ref == s.guest {
+			s.admitGuestLocked()
 			continue
 		}
 		refs[n] = ref
 		n++
 	}
 	g.Unlock()
-	c.policy.Hits(refs[:n])
+	s.policy.Hits(refs[:n])
 }

@@ -9,10 +9,10 @@ import (
 )
 
 // forge notes a hit that never was.
-func (c *core) forge(hash, ref uint32) {
+func (s *shard) forge(hash, ref uint32) {
 	p := pin.Disable()
-	c.rings.Register(p.CPU.ID()) // or Close leaves it as it is for the next owner of the memory
-	r := c.rings.At(p.CPU.ID())
+	s.c.rings.Register(p.CPU.ID()) // or Close leaves it as it is for the next owner of the memory
+	r := s.c.ringOf(p.CPU.ID(), s.i)
 	if w := &r.words[r.at%ringWords]; *w == 0 {
 		*w = uint64(hash)<<32 | uint64(ref)
 		r.at++
@@ -20,16 +20,39 @@ func (c *core) forge(hash, ref uint32) {
 	p.Enable()
 }
 
-func (c *core) drain() {
-	c.mu.Lock()
-	for range 1 + c.rings.Used() {
-		c.drainLocked(1)
+func (s *shard) drain() {
+	s.mu.Lock()
+	for range 1 + s.c.rings.Used() {
+		s.drainLocked(1)
 	}
-	c.mu.Unlock()
+	s.mu.Unlock()
+}
+
+func (c *core) drain() {
+	for i := range c.shards {
+		c.shards[i].drain()
+	}
+}
+
+// pending returns how many hits are in the rings of a shard.
+func (s *shard) pending() (n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.c.rings.Used() {
+		r := s.c.ringOf(id, s.i)
+		n += r.at - r.seen
+	}
+	return n
 }
 
 // A word of a ring may be older than what is at its place by now.
 func TestAStaleRingEntryIsNotFollowed(t *testing.T) {
+	t.Run("a shard", testStaleRingEntries)
+	manyShards(t)
+	t.Run("8 shards", testStaleRingEntries)
+}
+
+func testStaleRingEntries(t *testing.T) {
 	c := newCache(t, Options[uint64, [6]uint64]{MaxBytes: 1 << 20})
 	const keys = 2000
 	for k := range uint64(keys) {
@@ -42,25 +65,24 @@ func TestAStaleRingEntryIsNotFollowed(t *testing.T) {
 	// entries, of the middle of entries, of buckets and of free memory.
 	rng := rand.New(rand.NewPCG(1, 1))
 	refs := map[uint32]bool{}
-	c.x.index.Walk(func(n nodePointer) { refs[c.x.entries.ref(n)] = true }, func() bool { return true })
-	frequency := func() (sum int) {
+	c.x.index.Walk(func(n nodePointer) { refs[c.x.numbers.ref(n)] = true }, func() bool { return true })
+	sum := func(first uint64) (sum int) {
 		for k := range uint64(keys) {
-			c.x.mu.Lock()
-			sum += c.x.policy.Frequency(uint32(c.x.index.Hash(keyPointer(&k))))
-			c.x.mu.Unlock()
+			sum += frequency(c.x, first+k)
 		}
 		return sum
 	}
-	before := frequency()
+	before := sum(0)
 	for ref := range refs {
 		for _, r := range []uint32{ref, ref + 1, ref - 1, ref ^ 1<<12} {
-			if last(c.x, r) {
-				c.x.forge(rng.Uint32(), r)
-				c.x.drain()
+			hash := rng.Uint32()
+			if s := c.x.shardOf(uint64(hash)); last(s, r) {
+				s.forge(hash, r)
+				s.drain()
 			}
 		}
 	}
-	if got := frequency(); got != before {
+	if got := sum(0); got != before {
 		t.Errorf("the frequencies of the entries changed from %d to %d", before, got)
 	}
 	checkPolicy(t, c.x)
@@ -69,8 +91,8 @@ func TestAStaleRingEntryIsNotFollowed(t *testing.T) {
 	type word struct{ hash, ref uint32 }
 	var words []word
 	for k := range uint64(keys) {
-		n := nodeOfKey(c.x, k)
-		words = append(words, word{uint32(c.x.index.Hash(keyPointer(&k))), c.x.entries.ref(n)})
+		_, hash := shardOfKey(c.x, k)
+		words = append(words, word{hash >> 1, refOfKey(c.x, k)})
 	}
 	for k := range uint64(keys) {
 		c.Delete(k)
@@ -82,27 +104,20 @@ func TestAStaleRingEntryIsNotFollowed(t *testing.T) {
 		if err := c.Set(k, [6]uint64{k}); err != nil {
 			t.Fatal(err)
 		}
-		now[c.x.entries.ref(nodeOfKey(c.x, k))] = true
+		now[refOfKey(c.x, k)] = true
 	}
-	next := func() (sum int) {
-		for k := range uint64(keys) {
-			k += keys
-			sum += c.x.policy.Frequency(uint32(c.x.index.Hash(keyPointer(&k))))
-		}
-		return sum
-	}
-	before = next()
+	before = sum(keys)
 	reused := 0
 	for _, w := range words {
 		if now[w.ref] {
 			reused++
 		}
-		if last(c.x, w.ref) {
-			c.x.forge(w.hash, w.ref)
-			c.x.drain()
+		if s := c.x.shardOf(uint64(w.hash)); last(s, w.ref) {
+			s.forge(w.hash, w.ref)
+			s.drain()
 		}
 	}
-	if got := next(); got != before || reused < keys/10 {
+	if got := sum(keys); got != before || reused < keys/10 {
 		t.Errorf("the frequencies changed from %d to %d; %d of %d entries lie where others did", before, got, reused, keys)
 	}
 	checkPolicy(t, c.x)
@@ -118,15 +133,11 @@ func TestHitsOfManyGoroutinesReachThePolicy(t *testing.T) {
 	if err := c.Set(1, 1); err != nil {
 		t.Fatal(err)
 	}
-	k := 1
-	hash := policyHash(c.x.index.Hash(keyPointer(&k)))
 	for range 1000 {
 		c.Get(1)
 	}
 	c.x.drain()
-	c.x.mu.Lock()
-	defer c.x.mu.Unlock()
-	if f := c.x.policy.Frequency(hash); f < 5 {
+	if f := frequency(c.x, 1); f < 5 {
 		t.Errorf("an entry that was asked for a thousand times has a frequency of %d", f)
 	}
 }
@@ -150,15 +161,7 @@ func TestHitsAreASampleWhileNoNewKeyIsStored(t *testing.T) {
 	for range hits {
 		c.Get(7)
 	}
-	pending := func() (n uint64) {
-		c.x.mu.Lock()
-		defer c.x.mu.Unlock()
-		for i := range c.x.rings.Used() {
-			r := c.x.rings.At(i)
-			n += r.at - r.seen
-		}
-		return n
-	}
+	pending := c.x.shards[0].pending
 	for range 10 {
 		set(7)
 	}

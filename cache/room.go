@@ -3,6 +3,7 @@ package cache
 import (
 	"cmp"
 	"fmt"
+	"math/bits"
 	"slices"
 	"sync/atomic"
 	"unsafe"
@@ -31,26 +32,26 @@ const (
 )
 
 // growLocked lets the capacity rise, for an entry that was stored.
-func (c *core) growLocked(size uint64) {
-	have := c.policy.Capacity()
-	if have >= c.limit {
+func (s *shard) growLocked(size uint64) {
+	have := s.policy.Capacity()
+	if have >= s.limit {
 		return
 	}
-	if c.grown += size; c.grown < max(c.limit/growStep, 1) {
+	if s.grown += size; s.grown < max(s.limit/growStep, 1) {
 		return
 	}
-	more := c.grown / growPart
-	if c.unit == 0 {
-		s := c.pages.Stats()
-		switch room := s.Limit - s.Resident + s.FreePopulated; {
-		case s.Limit == 0 || room > s.Limit/16:
-			more = max(more, uint64(max(room, 0))/4, c.grown)
-		case c.own && c.policy.Size() < c.limit/16*13:
-			more = c.grown // there is room in slabs that are sparse: Reclaim finds it
+	more := s.grown / growPart
+	if s.c.unit == 0 {
+		p := s.c.pages.Stats()
+		switch room := p.Limit - p.Resident + p.FreePopulated; {
+		case p.Limit == 0 || room > p.Limit/16:
+			more = max(more, uint64(max(room, 0))/4/uint64(len(s.c.shards)), s.grown)
+		case s.c.own && s.policy.Size() < s.limit/16*13:
+			more = s.grown // there is room in slabs that are sparse: Reclaim finds it
 		}
 	}
-	c.policy.SetCapacity(min(have+max(more, 1), c.limit))
-	c.grown = 0
+	s.policy.SetCapacity(min(have+max(more, 1), s.limit))
+	s.grown = 0
 }
 
 // sharers are the caches of an allocator. What it asks each for is as much; what
@@ -117,13 +118,63 @@ func (c *core) reclaim(need int64) {
 	if !c.mayEvict(need) {
 		return
 	}
-	freed := c.evictSparse(need)
-	for more := freed == 0; more && freed < need; {
-		n := c.shrink(need - freed)
-		freed, more = freed+n, n > 0
+	freed, from := c.evictSparse(need)
+	if freed == 0 {
+		freed, from = c.shrink(need)
 	}
 	c.evicted(freed)
-	c.feed()
+	for ; from != 0; from &= from - 1 {
+		c.shards[bits.TrailingZeros64(uint64(from))].feed()
+	}
+}
+
+// set is a set of shards, by their numbers.
+type set uint64
+
+func (x *set) add(s *shard) { *x |= 1 << s.i }
+
+// shrinkPart is how much a shard shrinks at a time, in bytes, if others are asked too:
+// little enough that they shrink alike. Untuned.
+const shrinkPart = 16 << 10
+
+// shrink evicts some of the entries that have to leave if the cache is to shrink by
+// need bytes, and returns how many bytes they had, and which shards'. Shards are asked
+// for a part each, as often as they hold much: what they hold shrinks in proportion,
+// and one that grows more than others gives more.
+func (c *core) shrink(need int64) (freed int64, from set) {
+	ask := func(s *shard, part int64) {
+		for more := true; more && part > 0; {
+			n := s.shrink(part)
+			freed, part, more = freed+n, part-n, n > 0
+			from.add(s)
+		}
+	}
+	if n := len(c.shards); n > 1 {
+		var held [mostShards]uint64 // by the shards up to each
+		sum := uint64(0)
+		for i := range c.shards {
+			sum += c.shards[i].size()
+			held[i] = sum
+		}
+		part := max(need/int64(4*n), shrinkPart)
+		for i := 0; i < 4*n && freed < need && sum > 0; i++ {
+			ask(c.pick(held[:n]), min(part, need-freed))
+		}
+	}
+	for i := range c.shards { // if those that were asked did not have it
+		ask(&c.shards[i], need-freed)
+	}
+	return freed, from
+}
+
+// pick returns a shard, each in proportion to what it holds: held has the sums of that
+// up to each. Multiples of the golden ratio are spread evenly, so that of few picks
+// in a row hardly any two are of the same shard.
+func (c *core) pick(held []uint64) *shard {
+	const golden = 0x9e3779b9
+	at, _ := bits.Mul64(uint64(c.picks.Add(golden))<<32, held[len(held)-1]) // ord:hint
+	i, _ := slices.BinarySearch(held, at+1)
+	return &c.shards[i]
 }
 
 // The memory of what was evicted is there when a grace period has ended. While a
@@ -135,15 +186,16 @@ const latePart = 16
 
 // late is what was evicted since the grace period that is waited for.
 type late struct {
-	bytes  int64
+	mu     lock.Spin
+	bytes  int64      // protected by mu, as is the next
 	cookie rcu.Cookie // of the first of it
 }
 
 // mayEvict reports whether entries may be evicted for need bytes.
 func (c *core) mayEvict(need int64) bool {
 	most := max(4*need, c.index.NodeBytes()/latePart)
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.late.mu.Lock()
+	defer c.late.mu.Unlock()
 	if c.late.bytes > 0 && rcu.Poll(c.late.cookie) {
 		c.late.bytes = 0
 	}
@@ -152,8 +204,8 @@ func (c *core) mayEvict(need int64) bool {
 
 // evicted follows mayEvict.
 func (c *core) evicted(bytes int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.late.mu.Lock()
+	defer c.late.mu.Unlock()
 	if c.late.bytes == 0 {
 		c.late.cookie = rcu.GetState()
 	}
@@ -177,10 +229,10 @@ const (
 )
 
 // evictSparse evicts the entries of sparse slabs, if there are any worth it, and
-// returns how much memory will be free for it.
-func (c *core) evictSparse(need int64) (freed int64) {
+// returns how much memory will be free for it, and from which shards they left.
+func (c *core) evictSparse(need int64) (freed int64, from set) {
 	if memory := c.index.Memory(); memory-c.index.NodeBytes() < memory/wastePart || !c.sparsing.CompareAndSwap(false, true) { // ord:hint
-		return 0
+		return 0, 0
 	}
 	defer c.sparsing.Store(false) // ord:hint
 	var found []pages.Slab
@@ -200,14 +252,14 @@ func (c *core) evictSparse(need int64) (freed int64) {
 		c.hand = look(0, min(end-min(end, opened), opened))
 	}
 	if idle < seen/wastePart { // what else there is of waste stays, whoever leaves
-		return 0
+		return 0, 0
 	}
 	slices.SortFunc(found, func(a, b pages.Slab) int { return cmp.Compare(a.Out*b.Bytes*int(a.Pitch), b.Out*a.Bytes*int(b.Pitch)) })
 	for i, s := range found {
 		if i == sparseMost || freed >= need {
 			break
 		}
-		if c.evictSlab(s) {
+		if c.evictSlab(s, &from) {
 			freed += int64(s.Bytes)
 		} else {
 			kept += s.Bytes // by free objects that are kept at hand
@@ -218,35 +270,52 @@ func (c *core) evictSparse(need int64) (freed int64) {
 		pages.ShrinkSparse(c.index.Heap())
 		freed += max(before-c.index.Memory(), 0)
 	}
-	return freed
+	return freed, from
 }
 
-// evictSlab evicts the entries in a slab, and reports whether there were any.
-func (c *core) evictSlab(s pages.Slab) (any bool) {
-	for i := 0; i < s.Objects; {
-		var out leaving
-		c.mu.Lock()
-		g := rcu.ReadLock() // for Holds
-		for ; i < s.Objects && !out.full(); i++ {
-			// It may be anything: the map knows.
-			n := unsafe.Add(s.First, uintptr(i)*s.Pitch+uintptr(headSize))
-			for range 2 {
-				if hash := peekHash(n); c.index.Holds(hash, n) {
-					c.dropLocked(c.entries.ref(n), n, Evicted, &out)
-					break
-				}
-				n = unsafe.Add(n, timerSize)
+// evictSlab evicts the entries in a slab, adds their shards to a set, and reports
+// whether there were any.
+func (c *core) evictSlab(in pages.Slab, from *set) (any bool) {
+	var out leaving
+	for i := range in.Objects {
+		// It may be anything: the map knows.
+		n := unsafe.Add(in.First, uintptr(i)*in.Pitch+uintptr(headSize))
+		for range 2 {
+			if s := c.evictNode(n, &out); s != nil {
+				any = true
+				from.add(s)
+				break
 			}
+			n = unsafe.Add(n, timerSize)
 		}
-		g.Unlock()
-		if c.unit == 0 {
-			c.policy.SetCapacity(min(c.policy.Capacity(), max(c.policy.Size(), 1)))
+		if out.full() {
+			c.dispose(&out)
+			out = leaving{}
 		}
-		c.mu.Unlock()
-		any = any || out.n > 0
-		c.dispose(&out)
 	}
+	c.dispose(&out)
 	return any
+}
+
+// evictNode evicts the entry whose node is at n, if there is one, and returns its shard.
+func (c *core) evictNode(n unsafe.Pointer, out *leaving) *shard {
+	g := rcu.ReadLock() // for Holds, and it keeps the node that is there
+	defer g.Unlock()
+	hash := peekHash(n)
+	if !c.index.Holds(hash, n) || headerOf(n).mapHash() != hash {
+		return nil
+	}
+	s := c.shardOf(uint64(hash))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.index.Holds(hash, n) { // it has left in between
+		return nil
+	}
+	s.dropLocked(s.entries.ref(n), n, Evicted, out)
+	if c.unit == 0 {
+		s.policy.SetCapacity(min(s.policy.Capacity(), max(s.policy.Size(), 1)))
+	}
+	return s
 }
 
 // peekHash returns the hash of a node, if that is one.
@@ -254,27 +323,33 @@ func (c *core) evictSlab(s pages.Slab) (any bool) {
 //go:norace
 func peekHash(n unsafe.Pointer) uint32 { return headerOf(n).mapHash() }
 
-// shrink evicts some of the entries that have to leave if the cache is to shrink by
-// need bytes, and returns how many bytes they had.
-func (c *core) shrink(need int64) (freed int64) {
+// shrink is that of a shard.
+func (s *shard) shrink(need int64) (freed int64) {
 	var out leaving
-	c.mu.Lock()
-	if c.guest != 0 {
-		c.dropLocked(c.guest, c.entries.node(c.guest), Evicted, &out)
+	s.mu.Lock()
+	if s.guest != 0 {
+		s.dropLocked(s.guest, s.entries.node(s.guest), Evicted, &out)
 	}
 	less := uint64(need)
-	if c.unit != 0 {
+	if s.c.unit != 0 {
 		less = 1
 	}
-	size := c.policy.Size()
-	c.policy.SetCapacity(size - min(less, size))
-	c.evictLocked(&out, 0)
+	size := s.policy.Size()
+	s.policy.SetCapacity(size - min(less, size))
+	s.evictLocked(&out, 0)
 	for _, r := range out.list[:out.n] {
-		freed += int64(footprint(c.index.Size(r.n)))
+		freed += int64(footprint(s.c.index.Size(r.n)))
 	}
-	c.mu.Unlock()
-	c.dispose(&out)
+	s.mu.Unlock()
+	s.c.dispose(&out)
 	return freed
+}
+
+// size returns what a shard's policy holds.
+func (s *shard) size() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.policy.Size()
 }
 
 // setMaxBytes changes the limit of the cache's own allocator.
@@ -286,19 +361,12 @@ func (c *core) setMaxBytes(n int64) error {
 	switch {
 	case !c.own:
 		return fmt.Errorf("cache: %s: SetMaxBytes of a cache with an Allocator, whose limit it is, or with MaxEntries alone", c.name)
-	case n < leastBytes || n > mostBytes:
-		return fmt.Errorf("cache: %s: MaxBytes is %d, want %d to %d", c.name, n, leastBytes, int64(mostBytes))
+	case n < c.leastBytes() || n > mostBytes:
+		return fmt.Errorf("cache: %s: MaxBytes is %d, want %d to %d", c.name, n, c.leastBytes(), int64(mostBytes))
 	}
-	c.mu.Lock()
-	c.maxBytes.Store(n)     // ord:hint
-	c.most.Store(mostOf(n)) // ord:hint
-	if c.unit == 0 {
-		c.limit = uint64(n)
-		c.policy.SetCapacity(min(c.policy.Capacity(), c.limit))
-	}
-	c.mu.Unlock()
-	for more := true; more; {
-		more = c.evict(0)
+	c.maxBytes.Store(n) // ord:hint
+	for i := range c.shards {
+		c.shards[i].follow()
 	}
 	core := pages.CoreOf(c.pages)
 	core.SetLimit(n)
@@ -315,6 +383,29 @@ func (c *core) setMaxBytes(n int64) error {
 		}
 	}
 	return nil
+}
+
+// leastBytes is the least that SetMaxBytes may set.
+func (c *core) leastBytes() int64 { return max(leastBytes, int64(len(c.shards))*leastShard) }
+
+// follow has a shard follow a change of maxBytes. It looks at that with its lock held:
+// if there are several changes at a time, the last sees to it that all shards follow it,
+// whoever comes after.
+func (s *shard) follow() {
+	c := s.c
+	s.mu.Lock()
+	n := c.maxBytes.Load() // ord:hint
+	if s.i == 0 {
+		c.most.Store(mostOf(n)) // ord:hint
+	}
+	if c.unit == 0 {
+		s.limit = s.share(uint64(n))
+		s.policy.SetCapacity(min(s.policy.Capacity(), s.limit))
+	}
+	s.mu.Unlock()
+	for more := true; more; {
+		more = s.evict(0)
+	}
 }
 
 // mostOf returns the largest footprint of an entry that a cache of n bytes takes.

@@ -20,8 +20,8 @@ func init() {
 
 type expirer struct {
 	mu     lock.Mutex
-	caches map[*core]struct{} // protected by mu, as is the next
-	armed  bool               // the alarm is set, or a round is under way
+	shards map[*shard]struct{} // protected by mu, as is the next
+	armed  bool                // the alarm is set, or a round is under way
 }
 
 // expireEvery is the time between two rounds, in ns. With a tick it is how late an
@@ -30,49 +30,51 @@ const expireEvery = 250_000_000
 
 var expireAlarm sys.Alarm // immutable after init
 
-// add has the service look after a cache. Context: task; not pinned.
-func (s *expirer) add(c *core) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.caches == nil {
-		s.caches = make(map[*core]struct{})
+// add has the service look after a shard. Context: task; not pinned.
+func (e *expirer) add(s *shard) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.shards == nil {
+		e.shards = make(map[*shard]struct{})
 	}
-	s.caches[c] = struct{}{}
-	if !s.armed {
-		s.armed = true
+	e.shards[s] = struct{}{}
+	if !e.armed {
+		e.armed = true
 		expireAlarm.Set(expireEvery)
 	}
 }
 
-// remove ends that.
-func (s *expirer) remove(c *core) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.caches, c)
+// remove ends that for all shards of a cache.
+func (e *expirer) remove(c *core) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range c.shards {
+		delete(e.shards, &c.shards[i])
+	}
 }
 
-// round frees what has expired, and forgets caches that have no deadlines any more.
-func (s *expirer) round() {
-	s.mu.Lock()
-	all := slices.Collect(maps.Keys(s.caches))
-	s.mu.Unlock()
-	for _, c := range all {
-		if c.begin() {
-			c.expire()
-			c.end()
+// round frees what has expired, and forgets shards that have no deadlines any more.
+func (e *expirer) round() {
+	e.mu.Lock()
+	all := slices.Collect(maps.Keys(e.shards))
+	e.mu.Unlock()
+	for _, s := range all {
+		if s.c.begin() {
+			s.expire()
+			s.c.end()
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range all {
-		c.mu.Lock()
-		if c.wheel.n == 0 {
-			c.served = false
-			delete(s.caches, c)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range all {
+		s.mu.Lock()
+		if s.wheel.n == 0 {
+			s.served = false
+			delete(e.shards, s)
 		}
-		c.mu.Unlock()
+		s.mu.Unlock()
 	}
-	if s.armed = len(s.caches) > 0; s.armed {
+	if e.armed = len(e.shards) > 0; e.armed {
 		expireAlarm.Set(expireEvery)
 	}
 }
@@ -81,35 +83,42 @@ func (s *expirer) round() {
 const expireMoves = 64
 
 // expire frees what has expired.
-func (c *core) expire() {
-	now := c.clock()
+func (s *shard) expire() {
+	now := s.c.clock()
 	for more := true; more; {
 		var out leaving
-		c.mu.Lock()
+		s.mu.Lock()
 		for more && !out.full() {
 			var ref uint32
-			if ref, more = c.wheel.due(c.entries, now, expireMoves); ref == 0 {
+			if ref, more = s.wheel.due(s.entries, now, expireMoves); ref == 0 {
 				break
 			}
-			c.expiredLocked(ref, &out)
+			s.expiredLocked(ref, &out)
 		}
-		c.mu.Unlock()
-		c.dispose(&out)
+		s.mu.Unlock()
+		s.c.dispose(&out)
 	}
-	c.index.Grow()
+	s.c.index.Grow()
+}
+
+// expire frees what has expired in all shards.
+func (c *core) expire() {
+	for i := range c.shards {
+		c.shards[i].expire()
+	}
 }
 
 // expiredLocked takes an entry out that has left the wheel.
-func (c *core) expiredLocked(ref uint32, out *leaving) {
-	n := c.entries.node(ref)
-	if ref == c.guest {
-		c.guest = 0
+func (s *shard) expiredLocked(ref uint32, out *leaving) {
+	n := s.entries.node(ref)
+	if ref == s.guest {
+		s.guest = 0
 	} else {
-		c.policy.Remove(ref)
+		s.policy.Remove(ref)
 	}
-	if !c.index.Remove(headerOf(n).mapHash(), n) {
+	if !s.c.index.Remove(headerOf(n).mapHash(), n) {
 		panic("quiesce/cache: an entry of the wheel is not in the map")
 	}
-	c.entries.remove(n, ref)
-	c.leftLocked(n, Expired, out)
+	s.entries.remove(n, ref)
+	s.leftLocked(n, Expired, out)
 }

@@ -8,8 +8,8 @@ import (
 	"quiesce/page"
 )
 
-// The policy's sketch lies in pages of the cache's allocator, so that it counts: 4
-// bytes for each entry. core.mu protects them, and no reader looks at them. The
+// A policy's sketch lies in pages of the cache's allocator, so that it counts: 4
+// bytes for each entry. shard.mu protects them, and no reader looks at them. The
 // policy says under the lock whether it lacks a page, or has one that it does not
 // use; pages are allocated and freed without the lock.
 
@@ -32,49 +32,53 @@ func (c *core) freeChunk(p *tinylfu.Chunk) { c.pages.Free(unsafe.Pointer(p), 0) 
 
 // hungryLocked reports whether the sketch lacks a page and may ask for one, or has one
 // too many.
-func (c *core) hungryLocked() bool {
-	need := c.policy.Need()
-	return need < 0 || need > 0 && c.policy.Len() >= c.hungry
+func (s *shard) hungryLocked() bool {
+	need := s.policy.Need()
+	return need < 0 || need > 0 && s.policy.Len() >= s.hungry
 }
 
 // feed gives the sketch a page, or takes one, and reports whether it took one.
-func (c *core) feed() (took bool) {
-	c.mu.Lock()
+func (s *shard) feed() (took bool) {
+	s.mu.Lock()
 	for range fitSteps {
-		c.policy.Fit()
+		s.policy.Fit()
 	}
-	need := c.policy.Need()
+	need := s.policy.Need()
 	var unused *tinylfu.Chunk
 	if need < 0 {
-		unused = c.policy.Take()
+		unused = s.policy.Take()
 	}
-	c.mu.Unlock()
+	s.mu.Unlock()
 	switch {
 	case unused != nil:
-		c.freeChunk(unused)
+		s.c.freeChunk(unused)
 	case need > 0:
-		p := c.newChunk(gfp.NoWait)
-		c.mu.Lock()
-		if c.hungry = 0; p != nil {
-			c.policy.Give(p)
+		p := s.c.newChunk(gfp.NoWait)
+		s.mu.Lock()
+		if s.hungry = 0; p != nil {
+			s.policy.Give(p)
 		} else {
-			n := c.policy.Len()
-			c.hungry = n + max(n/sketchRetry, leastRetry)
+			n := s.policy.Len()
+			s.hungry = n + max(n/sketchRetry, leastRetry)
 		}
-		c.mu.Unlock()
+		s.mu.Unlock()
 	}
 	return unused != nil
 }
 
 // starve takes all pages that the sketch does not use.
-func (c *core) starve() {
-	for c.feed() {
+func (s *shard) starve() {
+	for s.feed() {
 	}
 }
 
-// sketchBytes is the memory of the sketch.
-func (c *core) sketchBytes() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return int64(c.policy.ChunkBytes())
+// sketchBytes is the memory of the sketches.
+func (c *core) sketchBytes() (sum int64) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		sum += int64(s.policy.ChunkBytes())
+		s.mu.Unlock()
+	}
+	return sum
 }

@@ -75,19 +75,34 @@ func (s Stats) HitRatio() float64 {
 
 func (c *core) stats() Stats {
 	s := Stats{Name: c.name, Bytes: c.bytes(), MaxBytes: c.maxBytes.Load()} // ord:hint
-	c.mu.Lock()
-	n := &c.counts
-	s.Sets, s.Busy, s.TooLarge = n.sets, n.refused, n.large
-	s.Evictions, s.Expirations, s.Deletes = n.gone[Evicted], n.gone[Expired], n.gone[Deleted]
-	s.Replaced, s.Cleared, s.Dropped = n.gone[Replaced], n.gone[Cleared], n.gone[Dropped]
-	s.Entries = c.lenLocked()
-	c.mu.Unlock()
+	for i := range c.shards {
+		c.shards[i].addTo(&s)
+	}
 	if !c.closed.Load() { // ord:cache-close
 		for id := range c.rings.Used() {
-			r := c.rings.At(id)
-			s.Hits += atomic.LoadUint64(&r.hits)     // ord:stat
-			s.Misses += atomic.LoadUint64(&r.misses) // ord:stat
+			for i := range c.shards {
+				r := c.ringOf(id, uintptr(i))
+				s.Hits += atomic.LoadUint64(&r.hits)     // ord:stat
+				s.Misses += atomic.LoadUint64(&r.misses) // ord:stat
+			}
 		}
 	}
 	return s
+}
+
+// addTo adds a shard's figures to those of a cache.
+func (s *shard) addTo(to *Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &s.counts
+	to.Sets += n.sets
+	to.Busy += n.refused
+	to.TooLarge += n.large
+	to.Evictions += n.gone[Evicted]
+	to.Expirations += n.gone[Expired]
+	to.Deletes += n.gone[Deleted]
+	to.Replaced += n.gone[Replaced]
+	to.Cleared += n.gone[Cleared]
+	to.Dropped += n.gone[Dropped]
+	to.Entries += s.lenLocked()
 }

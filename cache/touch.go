@@ -11,7 +11,7 @@ import (
 
 // A new time to live. An entry that has a timer keeps its node: the deadline is one
 // word, so a reader finds the old one or the new, and the wheel's links change under
-// core.mu. An entry without gets a node with a timer and the same value. That is
+// shard.mu. An entry without gets a node with a timer and the same value. That is
 // copied in the section in which the old node was found, and put in its place if it is
 // still there: its memory can't be another entry's by then.
 
@@ -74,30 +74,31 @@ func (c *core) touchNode(h uint64, k, fresh unsafe.Pointer, ttl int64) (found, d
 	var ref uint32
 	var gone unsafe.Pointer
 	serve, more := false, false
-	c.mu.Lock()
+	s := c.shardOf(h)
+	s.mu.Lock()
 	n := c.findLocked(k)
 	switch t := timerOf(n); {
 	case n == nil, t != nil && t.deadline <= now:
 		done = true
 	case t != nil:
-		ref = c.entries.ref(n)
-		c.wheel.remove(c.entries, t)
+		ref = s.entries.ref(n)
+		s.wheel.remove(s.entries, t)
 		t.set(deadline)
-		serve = c.timeLocked(ref, t, now)
-		c.requestLocked(ref)
+		serve = s.timeLocked(ref, t, now)
+		s.requestLocked(ref)
 		found, done = true, true
 	case ttl == 0:
-		c.requestLocked(c.entries.ref(n))
+		s.requestLocked(s.entries.ref(n))
 		found, done = true, true
 	case fits && n == old:
 		done = true
-		if ref, found = c.exchangeLocked(h, k, old, fresh); found {
-			serve = c.timeLocked(ref, headerOf(fresh).timer(), now)
+		if ref, found = s.exchangeLocked(h, k, old, fresh); found {
+			serve = s.timeLocked(ref, headerOf(fresh).timer(), now)
 			gone, fresh = old, nil
-			more = c.evictLocked(&out, ref)
+			more = s.evictLocked(&out, ref)
 		}
 	}
-	c.mu.Unlock()
+	s.mu.Unlock()
 	g.Unlock()
 	if gone != nil {
 		c.retire(gone)
@@ -107,41 +108,41 @@ func (c *core) touchNode(h uint64, k, fresh unsafe.Pointer, ttl int64) (found, d
 	}
 	c.dispose(&out)
 	for more {
-		more = c.evict(ref)
+		more = s.evict(ref)
 	}
 	if serve {
-		service.add(c)
+		service.add(s)
 	}
 	return found, done
 }
 
 // exchangeLocked puts a node with the same key and value in the place of another. Its
 // caller retires that, and counts nothing: the entry is the same.
-func (c *core) exchangeLocked(h uint64, k, old, n unsafe.Pointer) (ref uint32, ok bool) {
-	ref, was := c.entries.add(n), c.entries.ref(old)
-	if _, _, ok = c.index.Install(h, k, n, false); !ok {
-		c.entries.remove(n, ref)
+func (s *shard) exchangeLocked(h uint64, k, old, n unsafe.Pointer) (ref uint32, ok bool) {
+	ref, was := s.entries.add(n), s.entries.ref(old)
+	if _, _, ok = s.c.index.Install(h, k, n, false); !ok {
+		s.entries.remove(n, ref)
 		return 0, false
 	}
-	c.enterLocked(ref, was, n)
-	c.entries.remove(old, was)
+	s.enterLocked(ref, was, n)
+	s.entries.remove(old, was)
 	return ref, true
 }
 
 // requestLocked tells the policy of a request for an entry.
-func (c *core) requestLocked(ref uint32) {
-	if ref == c.guest {
-		c.admitGuestLocked()
+func (s *shard) requestLocked(ref uint32) {
+	if ref == s.guest {
+		s.admitGuestLocked()
 		return
 	}
-	c.policy.Hit(ref)
+	s.policy.Hit(ref)
 }
 
 // timeLocked has the wheel look after an entry, and reports whether the service has to
-// look after the cache.
-func (c *core) timeLocked(ref uint32, t *timer, now int64) (serve bool) {
-	c.wheel.add(c.entries, ref, t, now)
-	serve, c.served = !c.served, true
+// look after the shard.
+func (s *shard) timeLocked(ref uint32, t *timer, now int64) (serve bool) {
+	s.wheel.add(s.entries, ref, t, now)
+	serve, s.served = !s.served, true
 	return serve
 }
 
@@ -156,7 +157,7 @@ func timerOf(n unsafe.Pointer) *timer {
 // expires returns the deadline, for readers.
 func (t *timer) expires() int64 { return atomic.LoadInt64(&t.deadline) } // ord:cache-deadline
 
-// set changes the deadline. core.mu is held.
+// set changes the deadline. shard.mu is held.
 func (t *timer) set(deadline int64) { atomic.StoreInt64(&t.deadline, deadline) } // ord:cache-deadline
 
 // Touch gives the entry of k a new time to live, as SetTTL does: 0 means until it is

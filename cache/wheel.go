@@ -3,7 +3,7 @@ package cache
 // wheel has the entries with deadlines, each in a slot of a level. A slot of level
 // 0 covers a tick, one of the next level as many ticks as level 0 has slots, and so
 // on. When the time comes to a slot of a higher level, its entries are moved to
-// lower ones. Everything is protected by core.mu.
+// lower ones. Everything is protected by shard.mu.
 //
 // A slot is a list, linked by the numbers of the entries. The first of a list has
 // the slot's index, which is below firstRef, in place of its predecessor.

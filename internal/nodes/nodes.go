@@ -10,11 +10,13 @@ import "unsafe"
 // Index is a map. Pointers to keys are *K of the map's K, and are not kept. Flags
 // are gfp.Flags.
 //
-// The methods that change the map are for one goroutine at a time: the caller holds
-// a lock of its own. Look-ups, and what allocates and frees, are not.
+// The methods that change the map are for one goroutine at a time for each hash: the
+// caller holds a lock of its own, which may be that of some hashes. Look-ups, and what
+// allocates and frees, are not.
 type Index interface {
 	// Hash returns the hash of a key, and Find the node of a key, or nil. For Find
-	// the caller is in a read-side section, or holds its lock.
+	// the caller is in a read-side section. If it holds its lock for the hash, the node
+	// that Find returned stays until it is released.
 	Hash(k unsafe.Pointer) uint64
 	Find(k unsafe.Pointer) unsafe.Pointer
 
@@ -38,8 +40,10 @@ type Index interface {
 	// set, and there is another, it does nothing but return that. It never waits and
 	// takes no lock that may sleep. ok is false if there is no room; then MakeRoom may help.
 	Install(h uint64, k, n unsafe.Pointer, absent bool) (old unsafe.Pointer, stored, ok bool)
-	// Holds reports whether n is a node of the map, of a key whose hash ends in
-	// these 32 bits. It does not read at n. The caller is in a read-side section.
+	// Holds reports whether n is a node of the map, in the bucket of the hashes that end
+	// in these 32 bits. It does not read at n. The caller is in a read-side section, in
+	// which n may then be read. If n is of this hash, and the caller holds its lock for
+	// that, the answer is exact. Otherwise n may have left in the section.
 	Holds(hash uint32, n unsafe.Pointer) bool
 	// Remove takes out the node n, and reports whether it was there. The caller
 	// retires it.

@@ -1,6 +1,7 @@
 package percpu
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -26,22 +27,32 @@ const LineShift = 7
 type Slots[T any] struct {
 	base unsafe.Pointer // the slot of P 0
 	used atomic.Int32
+	row  int32 // how many of T a slot is; 0: it was not made
 }
 
 // Init takes a column of the process's tables. Slots start as zero, except those
 // that were used before Release without having been registered.
 //
 // Context: task; not pinned.
-func (s *Slots[T]) Init() error {
-	p, err := takeColumn(lines[T]())
-	s.base = p
+func (s *Slots[T]) Init() error { return s.InitRow(1) }
+
+// InitRow is Init of slots that are n of T in a row, which is at most 128 KiB. At
+// returns the first of them.
+//
+// Context: task; not pinned.
+func (s *Slots[T]) InitRow(n int) error {
+	if width := lines[T](n); n < 1 || width > pitch/Line {
+		return fmt.Errorf("a slot of %d is wider than the row of a P", n)
+	}
+	p, err := takeColumn(lines[T](n))
+	s.base, s.row = p, int32(n)
 	return err
 }
 
-// lines returns the width of a column of T.
-func lines[T any]() uintptr {
+// lines returns the width of a column of n of T.
+func lines[T any](n int) uintptr {
 	var t T
-	return (unsafe.Sizeof(t) + Line - 1) / Line
+	return (unsafe.Sizeof(t)*uintptr(n) + Line - 1) / Line
 }
 
 // Register raises the high-water mark over P id.
@@ -58,7 +69,7 @@ func (s *Slots[T]) Used() int { return int(s.used.Load()) } // ord:mark
 //
 // Context: task; not pinned.
 func (s *Slots[T]) Release() {
-	n := lines[T]()
+	n := lines[T](max(int(s.row), 1))
 	grave, err := graveColumn(n)
 	if err != nil {
 		return // keep the column: it can't be recycled while it may be used

@@ -243,3 +243,51 @@ func TestRegisterReaderMarksThePOnce(t *testing.T) {
 		t.Errorf("Readers() = %d, Reader = %d after RegisterReader(%d)", Readers(), Of(id).Reader, id)
 	}
 }
+
+// Slots of several values in a row lie next to each other on the P's row, and are
+// cleared when they are released, all of them.
+func TestSlotsInARow(t *testing.T) {
+	const n = 5
+	s := new(Slots[slot])
+	if err := s.InitRow(pitch/Line + 1); err == nil {
+		t.Error("a slot wider than a row is accepted")
+	}
+	if err := s.InitRow(n); err != nil {
+		t.Fatal(err)
+	}
+	next := newSlots(t)
+	defer next.Release()
+	at := func(id, i int) *slot {
+		return (*slot)(unsafe.Add(unsafe.Pointer(s.At(id)), uintptr(i)*unsafe.Sizeof(slot{})))
+	}
+	seen := map[*slot]bool{next.At(0): true, next.At(1): true}
+	for id := range 2 {
+		s.Register(id)
+		for i := range n {
+			p := at(id, i)
+			if seen[p] || p.n != 0 {
+				t.Errorf("value %d of P %d: it is another's: %v; it has %d", i, id, seen[p], p.n)
+			}
+			seen[p] = true
+			p.n = 1
+		}
+	}
+	first := s.At(0)
+	s.Release()
+	again := new(Slots[slot])
+	if err := again.InitRow(n); err != nil {
+		t.Fatal(err)
+	}
+	defer again.Release()
+	if again.At(0) != first {
+		t.Error("a column that was released is not taken again")
+	}
+	s = again
+	for id := range 2 {
+		for i := range n {
+			if at(id, i).n != 0 {
+				t.Errorf("value %d of P %d was not cleared", i, id)
+			}
+		}
+	}
+}
