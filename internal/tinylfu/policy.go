@@ -8,6 +8,8 @@ type Policy[E Entries] struct {
 	trials trials
 
 	touched uint64 // keeps what Hits loads; nothing reads it
+
+	_ [128]byte // what lies behind it is another policy's, which has a lock of its own
 }
 
 // atATime are as many hits as a first-level cache has room for: five lines each.
