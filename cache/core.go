@@ -38,8 +38,7 @@ type core struct {
 	closeMap  func() error
 	deadlines atomic.Bool // there was an entry with a deadline
 	closed    atomic.Bool
-	ready     atomic.Bool  // it is made
-	users     atomic.Int64 // operations that change the cache
+	ready     atomic.Bool // it is made
 
 	zero *rcu.Batch[byte] // retires nodes, and zeroes them; nil: not asked for
 
@@ -56,25 +55,13 @@ type core struct {
 	late     late          // what was evicted and is not free yet
 }
 
-// begin begins an operation that changes the cache. It returns false if that is
-// closed; otherwise end follows.
-func (c *core) begin() bool {
-	c.users.Add(1)       // ord:cache-close
-	if c.closed.Load() { // ord:cache-close
-		c.users.Add(-1) // ord:cache-close
-		return false
-	}
-	return true
-}
+// begin begins an operation on the whole cache, as that of a shard does.
+func (c *core) begin() bool { return c.shards[0].begin() }
 
-func (c *core) end() { c.users.Add(-1) } // ord:cache-close
+func (c *core) end() { c.shards[0].end() }
 
 // mustBegin is begin for operations without an error.
-func (c *core) mustBegin(op string) {
-	if !c.begin() {
-		panic(closedUse(op))
-	}
-}
+func (c *core) mustBegin(op string) { c.shards[0].mustBegin(op) }
 
 func closedUse(op string) string { return "quiesce/cache: " + op + " of a closed cache" }
 
@@ -165,14 +152,15 @@ func (c *core) has(k unsafe.Pointer) bool {
 // set stores a value of vlen bytes, which fill writes, unless absent is set and k is
 // there, or stale is not nil and set.
 func (c *core) set(k unsafe.Pointer, vlen int, ttl int64, absent bool, stale *atomic.Bool, fill func(n unsafe.Pointer)) (stored bool, err error) {
-	if !c.begin() {
+	h := c.index.Hash(k)
+	s := c.shardOf(h)
+	if !s.begin() {
 		return false, ErrClosed
 	}
-	defer c.end()
+	defer s.end()
 	if absent && c.has(k) || stale != nil && stale.Load() { // ord:cache-stale
 		return false, nil
 	}
-	h := c.index.Hash(k)
 	n, err := c.newNode(h, k, vlen, ttl != 0)
 	if err != nil {
 		return false, err
@@ -212,7 +200,8 @@ func (c *core) allocNode(h uint64, k unsafe.Pointer, vlen int, timed bool) unsaf
 
 // delete is Delete of a cache.
 func (c *core) delete(k unsafe.Pointer) bool {
-	c.mustBegin("Delete")
-	defer c.end()
-	return c.shardOf(c.index.Hash(k)).remove(k, Deleted)
+	s := c.shardOf(c.index.Hash(k))
+	s.mustBegin("Delete")
+	defer s.end()
+	return s.remove(k, Deleted)
 }

@@ -138,8 +138,10 @@ func (c *core) close() error {
 	known.Remove(c, c.label)
 	defer c.share(false)
 	service.remove(c)
-	for c.users.Load() > 0 { // ord:cache-close
-		sys.Sleep(100_000)
+	for i := range c.shards {
+		for c.shards[i].users.Load() > 0 { // ord:cache-close
+			sys.Sleep(100_000)
+		}
 	}
 	service.remove(c) // a Set may have added it
 	rcu.Synchronize() // for readers that found it open

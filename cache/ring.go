@@ -59,7 +59,8 @@ func (c *core) ringOf(id int, shard uintptr) *ring {
 //
 //go:norace
 func (c *core) hit(p pin.Section, h *header, n unsafe.Pointer) (full *shard) {
-	i := c.shardNumber(h.links.Hash())
+	hash := h.links.Hash()
+	i := c.shardNumber(hash)
 	r := (*ring)(unsafe.Add(unsafe.Pointer(c.rings.At(p.CPU.ID())), i*ringSize))
 	r.hits++ // ord:stat
 	w := &r.words[r.at%ringWords]
@@ -69,8 +70,8 @@ func (c *core) hit(p pin.Section, h *header, n unsafe.Pointer) (full *shard) {
 		}
 		return nil
 	}
-	*w = uint64(h.mapHash())<<32 | uint64(c.numbers.ref(n)) // ord:ring
-	r.at++                                                  // ord:ring
+	*w = uint64(hash>>1)<<32 | uint64(c.numbers.ref(n)) // by mapHash; ord:ring
+	r.at++                                              // ord:ring
 	if r.known == 0 {
 		c.rings.Register(p.CPU.ID())
 		r.known = 1
@@ -97,7 +98,7 @@ func (c *core) miss(p pin.Section) {
 //
 //go:noinline
 func (s *shard) relieve() {
-	if !s.c.begin() { // its caller has left its section
+	if !s.begin() { // its caller has left its section
 		return
 	}
 	if s.mu.TryLock() {
@@ -107,7 +108,7 @@ func (s *shard) relieve() {
 		}
 		s.mu.Unlock()
 	}
-	s.c.end()
+	s.end()
 }
 
 // drainAtOnce is how many hits a Set drains at the least: the policy hears of many in

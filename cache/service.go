@@ -59,9 +59,9 @@ func (e *expirer) round() {
 	all := slices.Collect(maps.Keys(e.shards))
 	e.mu.Unlock()
 	for _, s := range all {
-		if s.c.begin() {
+		if s.begin() {
 			s.expire()
-			s.c.end()
+			s.end()
 		}
 	}
 	e.mu.Lock()

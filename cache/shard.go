@@ -3,6 +3,7 @@ package cache
 import (
 	"math/bits"
 	"runtime"
+	"sync/atomic"
 	"unsafe"
 
 	"quiesce/internal/percpu"
@@ -28,6 +29,7 @@ type shard struct {
 	c       *core // immutable, as the next two
 	i       uintptr
 	entries *entries
+	users   atomic.Int64 // operations that change the cache, and began here
 
 	mu     lock.Spin
 	policy *tinylfu.Policy[*entries] // protected by mu, as all that follows
@@ -111,6 +113,27 @@ func (c *core) shardNumber(policyHash uint32) uintptr {
 
 // shardOf returns the shard of a key, by the map's hash of it or by mapHash of its node.
 func (c *core) shardOf(hash uint64) *shard { return &c.shards[c.shardNumber(policyHash(hash))] }
+
+// begin begins an operation that changes the cache, and returns false if that is
+// closed; otherwise end follows. Each shard counts those of its keys, so that they do
+// not write one word, and the first those on the whole cache.
+func (s *shard) begin() bool {
+	s.users.Add(1)         // ord:cache-close
+	if s.c.closed.Load() { // ord:cache-close
+		s.users.Add(-1) // ord:cache-close
+		return false
+	}
+	return true
+}
+
+func (s *shard) end() { s.users.Add(-1) } // ord:cache-close
+
+// mustBegin is begin for operations without an error.
+func (s *shard) mustBegin(op string) {
+	if !s.begin() {
+		panic(closedUse(op))
+	}
+}
 
 // counts has what became of every entry that was stored.
 type counts struct {

@@ -51,13 +51,13 @@ func TestACacheOfSeveralShards(t *testing.T) {
 	}
 	t.Run("allocations", TestNothingIsAllocatedOnTheGoHeap)
 	t.Run("bytes", TestSetMaxBytes)
+	t.Run("close", TestCloseWhileTheCacheIsUsed)
 	t.Run("model", TestCacheAgreesWithAModel)
 	t.Run("share", TestCachesShareAnAllocator)
 	t.Run("sparse", TestSparseSlabsAreEmptiedWhereEntriesHaveDeadlinesAndWhereNot)
 	if testing.Short() {
 		return
 	}
-	t.Run("close", TestCloseWhileTheCacheIsUsed)
 	t.Run("drift", TestACacheWhoseSizesDriftedHasAsManyHitsAsAFreshOne)
 	t.Run("limit", TestCB_MemoryStaysBelowTheLimitWhileSizesDrift)
 	t.Run("reader", TestAReaderThatStaysDoesNotEmptyTheCache)

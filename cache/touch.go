@@ -20,12 +20,13 @@ const never = 1 << 62
 
 // touch gives an entry a new time to live, as Touch does.
 func (c *core) touch(k unsafe.Pointer, ttl int64) bool {
-	c.mustBegin("Touch")
-	defer c.end()
+	h := c.index.Hash(k)
+	s := c.shardOf(h)
+	s.mustBegin("Touch")
+	defer s.end()
 	if ttl != 0 && !c.deadlines.Load() { // ord:hint
 		c.deadlines.Store(true) // ord:hint
 	}
-	h := c.index.Hash(k)
 	for {
 		vlen, timed, ok := c.look(k)
 		if !ok {
