@@ -150,7 +150,11 @@ func (b *bridge[K]) Grow() bool {
 }
 
 func (b *bridge[K]) MakeRoom(again bool) bool {
-	return b.x().makeRoom(gfp.NoWait) && !again || b.stock()
+	if again {
+		b.x().awaitRoom()
+		return b.stock()
+	}
+	return b.x().makeRoom(gfp.NoWait) || b.stock()
 }
 
 func (b *bridge[K]) NodeBytes() int64 { return b.bytes() - b.counts.lines.Load()*int64(bucketSize) } // ord:stat

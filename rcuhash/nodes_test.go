@@ -1,6 +1,7 @@
 package rcuhash
 
 import (
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -83,6 +84,96 @@ func TestASplitIsNotRoomForWhoFindsNoneAgain(t *testing.T) {
 	if !x.MakeRoom(true) {
 		t.Error("there is memory")
 	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Growing was put off because there was no memory, until there are more keys. Keys that
+// find only chains of full length have room made for them all the same.
+func TestChainsOfFullLengthGetRoomThoughGrowingIsPutOff(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		m, x := newOwned(t)
+		for k := range uint64(2000) {
+			n := x.New(unsafe.Pointer(&k), 0, testHead, uint32(gfp.Kernel))
+			*(*uint64)(unsafe.Add(n, -8)) = testHead
+			*(*uint64)(unsafe.Add(n, x.ValueAt())) = k
+			for try := 0; ; try++ {
+				m.x.table.Load().starved.Store(1 << 40)
+				if _, _, ok := x.Install(x.Hash(unsafe.Pointer(&k)), unsafe.Pointer(&k), n, false); ok {
+					break
+				}
+				if try == 1000 || !x.MakeRoom(again) {
+					t.Fatalf("no room for key %d, again %v, after %d tries", k, again, try)
+				}
+			}
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// hogs are pages that are freed when memory is asked for.
+type hogs struct {
+	a  *page.Allocator
+	mu sync.Mutex
+	ps []unsafe.Pointer
+}
+
+func (h *hogs) Reclaim(need int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ; need > 0 && len(h.ps) > 0; need -= page.Size {
+		h.a.Free(h.ps[len(h.ps)-1], 0)
+		h.ps = h.ps[:len(h.ps)-1]
+	}
+}
+
+// Where a small map's chains have their full length, and there is memory only for who
+// waits for it, an insertion that waits finds room.
+func TestRoomInASmallMapIsWaitedFor(t *testing.T) {
+	a, err := page.New(page.Config{Limit: 4 << 20, Reserve: space(), Name: "small"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New[uint64, uint64](0, WithAllocator(a), nodes.WithHead(nodes.Head{Least: testHead, Most: testHead, Of: func(unsafe.Pointer) int { return testHead }}).(Option))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := nodes.Of(m)
+	install := func(k uint64, n unsafe.Pointer) bool {
+		_, _, ok := x.Install(x.Hash(unsafe.Pointer(&k)), unsafe.Pointer(&k), n, false)
+		return ok
+	}
+	full, h := false, hogs{a: a}
+	for k := uint64(0); !full; k++ {
+		n := x.New(unsafe.Pointer(&k), 0, testHead, uint32(gfp.Kernel))
+		*(*uint64)(unsafe.Add(n, x.ValueAt())) = k
+		ok := install(k, n)
+		for ; !ok && m.x.table.Load().cursor.Load() < smallBuckets/2; ok = install(k, n) {
+			m.x.makeRoom(gfp.NoWait) // its last buckets
+		}
+		if full = !ok; !full {
+			continue
+		}
+		m.x.free(m.x.allocBuckets(1, gfp.Kernel)) // one is at hand: it is not what lacks
+		for p := a.Alloc(0, gfp.NoWait|gfp.NoWarn); p != nil; p = a.Alloc(0, gfp.NoWait|gfp.NoWarn) {
+			h.ps = append(h.ps, p)
+		}
+		pages := len(h.ps)
+		a.AddReclaimer(&h)
+		for try := 0; !install(k, n); try++ {
+			if try == 1 || !x.MakeRoom(true) {
+				t.Fatalf("no room for key %d after %d tries, with %d pages to reclaim", k, try, pages)
+			}
+		}
+	}
+	a.RemoveReclaimer(&h)
+	h.Reclaim(1 << 30)
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}

@@ -18,7 +18,7 @@ func doubled(t *testing.T, m *Map[uint64, uint64]) (first, next *table, mover ui
 	for first = x.table.Load(); first.live() < int64(2*first.n); {
 		x.split(t, first)
 	}
-	if first.isSmall() || !x.double(first) {
+	if first.isSmall() || !x.double(first, gfp.NoWait) {
 		t.Fatal("the map did not double")
 	}
 	next = x.table.Load()
@@ -67,7 +67,7 @@ func left(t *testing.T, m *Map[uint64, uint64]) (first, next *table, k uint64) {
 	for first = m.x.table.Load(); first.live() < int64(2*first.n); {
 		m.x.split(t, first)
 	}
-	if !first.isSmall() || !m.x.leaveSmall(first) {
+	if !first.isSmall() || !m.x.leaveSmall(first, gfp.NoWait) {
 		t.Fatal("the map did not leave a small table")
 	}
 	return first, m.x.table.Load(), 1

@@ -109,17 +109,28 @@ func (x *index[K]) makeAhead(t *table) {
 	})
 }
 
-// makeRoom splits one more bucket of a crowded map, for an insertion that found
-// no room: raw contexts, which can't, leave long chains. It reports whether it is
-// worth another try.
+// makeRoom splits one more bucket of a dense map, for an insertion that found no room:
+// raw contexts, which can't, leave long chains, and so does growing that was put off for
+// lack of memory. It reports whether it is worth another try.
 func (x *index[K]) makeRoom(f gfp.Flags) bool {
 	t := x.table.Load() // ord:table
 	keys, _ := x.counts.sum()
-	if !f.CanLock() || !t.crowded(keys) {
+	if !f.CanLock() || !t.dense(keys) {
 		return false
 	}
 	c := t.cursor.Load()                                                                           // ord:cursor
 	return x.splitNext(t, f&^gfp.Kernel|gfp.NoWarn) || x.table.Load() != t || t.cursor.Load() != c // ord:table,cursor
+}
+
+// awaitRoom is makeRoom for an insertion that found no room again. It waits for the memory
+// that the split takes: where chains have their full length nothing else makes room.
+//
+// Context: task; not pinned.
+func (x *index[K]) awaitRoom() {
+	t := x.table.Load() // ord:table
+	if keys, _ := x.counts.sum(); t.dense(keys) {
+		x.splitNext(t, gfp.Kernel|gfp.NoWarn)
+	}
 }
 
 // shrink merges buckets if the keys are few for those that the map has.
@@ -139,10 +150,15 @@ func (x *index[K]) shrink(keys int64) {
 	}
 }
 
-// crowded reports whether the map should grow.
+// crowded reports whether the map should grow now.
 func (t *table) crowded(keys int64) bool {
+	return t.dense(keys) && keys >= t.starved.Load() // ord:hint
+}
+
+// dense reports whether the map should grow once there is memory.
+func (t *table) dense(keys int64) bool {
 	n := int64(t.n)
-	return keys*scale > n*t.growAt+(t.live()-n)*t.growStep && keys >= t.starved.Load() // ord:hint
+	return keys*scale > n*t.growAt+(t.live()-n)*t.growStep
 }
 
 // hunger puts off the next attempt to grow, because there was no memory for it.

@@ -18,7 +18,7 @@ func (x *index[K]) splitNext(t *table, f gfp.Flags) bool {
 	case c == frozen:
 		return false
 	case c == int64(t.n):
-		return f.CanLock() && x.double(t)
+		return f.CanLock() && x.double(t, f)
 	}
 	i := uint64(c % busyOne)
 	if i == t.n || !x.ensure(t, t.n+i, f) {
@@ -183,13 +183,13 @@ func (x *core) gatherLocked(b *bucket, most int) (gone *bucket) {
 	return gone
 }
 
-// double makes the next table, with twice the buckets.
-func (x *index[K]) double(t *table) bool {
+// double makes the next table, with twice the buckets, or that of a small one.
+func (x *index[K]) double(t *table, f gfp.Flags) bool {
 	if 4*t.n > maxBuckets {
 		return false
 	}
 	if t.isSmall() {
-		return x.leaveSmall(t)
+		return x.leaveSmall(t, f)
 	}
 	if !t.cursor.CompareAndSwap(int64(t.n), frozen) { // ord:cursor
 		return false

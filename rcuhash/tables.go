@@ -112,9 +112,9 @@ func (x *core) waitFreed() {
 
 // leaveSmall moves all entries of a small table, whose buckets are all live, to
 // one of pages. It returns false if that could not be done.
-func (x *index[K]) leaveSmall(t *table) bool {
+func (x *index[K]) leaveSmall(t *table, f gfp.Flags) bool {
 	if x.isWide() {
-		return x.leaveSmallWide(t)
+		return x.leaveSmallWide(t, f)
 	}
 	// With so many buckets, hardly one gets more entries than it has slots.
 	keys, _ := x.counts.sum()
@@ -124,7 +124,7 @@ func (x *index[K]) leaveSmall(t *table) bool {
 	}
 	next := x.newTable(n, runBuckets, runBuckets)
 	for i := uint64(0); i < n; i += runBuckets {
-		if !x.ensure(next, i, gfp.NoWait) {
+		if !x.ensure(next, i, f) {
 			x.freeTable(next)
 			return false
 		}
@@ -143,7 +143,7 @@ func (x *index[K]) leaveSmall(t *table) bool {
 			break
 		}
 		for ; short > 0; short-- {
-			p := x.allocBuckets(1, gfp.NoWait)
+			p := x.allocBuckets(1, f)
 			if p == nil {
 				break
 			}

@@ -196,7 +196,7 @@ const mostWide = 1 << 14
 
 // leaveSmallWide is leaveSmall for wide buckets. Every entry has to find a slot in the
 // next table.
-func (x *index[K]) leaveSmallWide(t *table) bool {
+func (x *index[K]) leaveSmallWide(t *table, f gfp.Flags) bool {
 	keys, _ := x.counts.sum()
 	nodes := make([]unsafe.Pointer, 0, smallBuckets*maxChain*slots)
 	for n := uint64(runBuckets); n <= mostWide; n *= 2 {
@@ -205,7 +205,7 @@ func (x *index[K]) leaveSmallWide(t *table) bool {
 		}
 		next := x.newTable(n, runBuckets, runBuckets)
 		for i := uint64(0); i < n; i++ {
-			if !x.ensure(next, i, gfp.NoWait) {
+			if !x.ensure(next, i, f) {
 				x.freeTable(next)
 				return false
 			}

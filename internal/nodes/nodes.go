@@ -55,9 +55,9 @@ type Index interface {
 
 	// Grow lets the map follow the number of its keys, after Install or Remove. It
 	// may take locks that sleep, and reports whether the map is as large as it
-	// should be. MakeRoom splits a bucket or waits for memory, both if again says that
-	// the last split was of no use, and reports whether it is worthwhile to try Install
-	// again. Context: task; not pinned, no locks held.
+	// should be. MakeRoom splits a bucket or waits for memory, both, for which a split
+	// waits too, if again says that the last was of no use. It reports whether it is
+	// worthwhile to try Install again. Context: task; not pinned, no locks held.
 	Grow() bool
 	MakeRoom(again bool) bool
 	// Len is the number of nodes, and Memory what the map has of its allocator, in
