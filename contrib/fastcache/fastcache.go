@@ -1,6 +1,7 @@
 package fastcache
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -159,9 +160,14 @@ func (c *Cache) Reset() {
 	c.resets.Lock()
 	defer c.resets.Unlock()
 	c.b.Clear()
-	// Memory that is free stays the cache's, except when it has to have less. Errors
-	// say that readers keep some, or others fill it again meanwhile.
-	_ = c.b.SetMaxBytes(leastKept)
+	// Memory that is free stays the cache's, except when it has to have less. How little
+	// it may have depends on its size and the processors. ErrBusy says that readers keep
+	// some, or others fill it again meanwhile.
+	for n := int64(leastKept); n < int64(c.maxBytes); n *= 2 {
+		if err := c.b.SetMaxBytes(n); err == nil || errors.Is(err, cache.ErrBusy) {
+			break
+		}
+	}
 	_ = c.b.SetMaxBytes(int64(c.maxBytes))
 	c.base = c.b.Stats()
 	c.big.reset()
