@@ -95,8 +95,8 @@
 //
 // The policy may refuse a large entry, because many others would have to leave for it
 // that are asked for more often. It is still in the cache, in a place of its
-// own, until the next entry of the shard is stored; if it is asked for before, the policy has to
-// look at it again.
+// own, until the next entry of the shard is stored; if it is asked for before, the
+// policy has to look at it again.
 //
 // # Guarantees
 //

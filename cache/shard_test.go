@@ -170,7 +170,7 @@ func TestAHitReachesThePolicyOfItsShardAlone(t *testing.T) {
 	checkPolicy(t, c.x)
 }
 
-// While a shard's lock is held, everything goes on for keys of the others.
+// While a shard's lock is held, operations on keys of the others do not wait.
 func TestShardsDoNotWaitForEachOther(t *testing.T) {
 	if !preempt.RT() {
 		t.Skip("the holder would keep its P, and the collector wait for it")

@@ -92,8 +92,8 @@ func TestASplitIsNotRoomForWhoFindsNoneAgain(t *testing.T) {
 	}
 }
 
-// Growing was put off because there was no memory, until there are more keys. Keys that
-// find only chains of full length have room made for them all the same.
+// Growing is put off until there are more keys, as after a lack of memory. A key whose
+// chain has its full length still has room made for it.
 func TestChainsOfFullLengthGetRoomThoughGrowingIsPutOff(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		m, x := newOwned(t)

@@ -9,7 +9,7 @@ type Policy[E Entries] struct {
 
 	touched uint64 // keeps what Hits loads; nothing reads it
 
-	_ [128]byte // what lies behind it is another policy's, which has a lock of its own
+	_ [128]byte // what follows is another policy's, under another lock
 }
 
 // atATime are as many hits as a first-level cache has room for: five lines each.
