@@ -31,8 +31,11 @@ type arm struct {
 const (
 	// protectedShare is the protected list's, of what the window leaves.
 	protectedShare = 0.8
-	// freeMoves bounds how much of a window that became smaller one call moves.
+	// freeMoves bounds how many entries one call moves from list to list.
 	freeMoves = 64
+	// chances is how many used entries stay in the protected list for one that leaves
+	// it. Untuned.
+	chances = 8
 	// warm is the frequency from which on a candidate that lost is let in once
 	// in luckyOf: otherwise keys that collide with a hot one in the sketch, by
 	// chance or malice, would keep everything else out for ever.
@@ -82,22 +85,39 @@ func (p *core[E]) add(ref, hash, size uint32) {
 	}
 }
 
-// hit makes an entry the newest of its list, or promotes it.
+// hit makes an entry the window's newest, or notes in the main space that it is used:
+// evict moves it when its turn comes, once however often it was hit. So a hit does not
+// touch the entries beside it, and is rarely more than a write to the entry itself.
 func (p *core[E]) hit(ref uint32, l *Links) {
 	switch l.list() {
 	case window:
 		if ref != p.candidate && l.size() <= p.windowMax {
 			p.move(ref, l, window)
 		}
-	case probation:
-		p.move(ref, l, protected)
-		for n, q := 0, &p.lists[protected]; q.size > p.protectedMax && n < freeMoves; n++ {
-			old := q.oldest
-			p.move(old, p.entries.Links(old), probation)
-		}
-	case protected:
-		p.move(ref, l, protected)
+	case probation, protected:
+		l.where |= usedBit
 	}
+}
+
+// promote makes an entry of probation the newest of the protected list. What is too much
+// there goes to probation, the oldest first; of those that are used a few become the
+// newest instead. It returns how many entries it moved.
+func (p *core[E]) promote(ref uint32) (moved int) {
+	p.move(ref, p.entries.Links(ref), protected)
+	again := 0
+	q := &p.lists[protected]
+	for moved = 1; q.size > p.protectedMax && moved < freeMoves; moved++ {
+		old := q.oldest
+		l := p.entries.Links(old)
+		if used := l.where & usedBit; used != 0 && again < chances && old != q.newest {
+			again++
+			p.move(old, l, protected)
+		} else {
+			p.move(old, l, probation)
+			l.where |= used
+		}
+	}
+	return moved
 }
 
 // remove takes an entry out.
@@ -119,6 +139,8 @@ func (p *core[E]) evict() (ref uint32, ok bool) {
 		case p.candidate != 0 && !over:
 			p.move(p.candidate, p.entries.Links(p.candidate), probation)
 			p.candidate = 0
+		case over && moved < freeMoves && p.usedVictim():
+			moved += p.promote(p.lists[probation].oldest)
 		case p.candidate == 0 && w.size > p.windowMax && over:
 			l := p.entries.Links(w.oldest)
 			if !p.admit(l, p.size-p.capacity) {
@@ -139,6 +161,12 @@ func (p *core[E]) evict() (ref uint32, ok bool) {
 func (p *core[E]) drop(ref uint32) (uint32, bool) {
 	p.remove(ref, p.entries.Links(ref))
 	return ref, true
+}
+
+// usedVictim reports whether the oldest of probation is used: it is promoted, then.
+func (p *core[E]) usedVictim() bool {
+	v := p.lists[probation].oldest
+	return v != 0 && p.entries.Links(v).used()
 }
 
 // victim is the main space's next; the window's, if that is empty.

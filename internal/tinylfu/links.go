@@ -6,13 +6,18 @@ package tinylfu
 type Links struct {
 	next, prev uint32 // towards the newest, towards the oldest; 0: none
 	hash       uint32 // the lowest bit is the cache's mark
-	where      uint32 // the list in the upper two bits, the size in the others
+	where      uint32 // the list in the upper two bits, used in the next, the size in the others
 }
 
 // MaxSize is the largest size of an entry, in the caller's unit.
-const MaxSize = 1<<listShift - 1
+const MaxSize = usedBit - 1
 
-const listShift = 30
+const (
+	listShift = 30
+	// usedBit says that there was a request for an entry of the main space since it became
+	// the newest of its list.
+	usedBit = 1 << 29
+)
 
 // Lists. An entry is in exactly one of the last three; where says in which.
 const (
@@ -24,6 +29,7 @@ const (
 )
 
 func (l *Links) list() uint32 { return l.where >> listShift }
+func (l *Links) used() bool   { return l.where&usedBit != 0 }
 func (l *Links) size() uint64 { return uint64(l.where & MaxSize) }
 
 func (l *Links) set(list, size uint32) { l.where = list<<listShift | size }

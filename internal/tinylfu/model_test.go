@@ -199,6 +199,7 @@ type naive struct {
 	core   *core[nodes] // for the sketch and the same luck
 	lists  [numLists][]uint32
 	hashes map[uint32]uint32
+	used   map[uint32]bool
 }
 
 func (m *naive) len() int {
@@ -211,16 +212,11 @@ func (m *naive) request(ref, hash uint32) {
 		if i < 0 {
 			continue
 		}
-		m.lists[list] = slices.Delete(q, i, i+1)
-		to := list
-		if list == probation {
-			to = protected
+		if list != window {
+			m.used[ref] = true
+			return
 		}
-		m.lists[to] = append(m.lists[to], ref)
-		for len(m.lists[protected]) > int(m.core.protectedMax) {
-			m.lists[probation] = append(m.lists[probation], m.lists[protected][0])
-			m.lists[protected] = m.lists[protected][1:]
-		}
+		m.lists[window] = append(slices.Delete(q, i, i+1), ref)
 		return
 	}
 	m.hashes[ref] = hash
@@ -234,6 +230,7 @@ func (m *naive) request(ref, hash uint32) {
 		m.lists[probation] = append(m.lists[probation], candidate)
 		return
 	}
+	m.promoteUsed()
 	from := probation
 	if len(m.lists[probation]) == 0 {
 		from = protected
@@ -243,9 +240,37 @@ func (m *naive) request(ref, hash uint32) {
 	}
 	have, cost := m.core.sketch.estimate(m.hashes[candidate]), m.core.sketch.estimate(m.hashes[m.lists[from][0]])
 	if have > cost+m.core.arm.margin || have >= warm && m.core.rand()%luckyOf == 0 {
-		m.lists[from] = m.lists[from][1:]
+		delete(m.used, m.take(from))
 		m.lists[probation] = append(m.lists[probation], candidate)
 	}
+}
+
+// promoteUsed has the victims be some that are not used, if it may move as many.
+func (m *naive) promoteUsed() {
+	for moved := 0; moved < freeMoves && len(m.lists[probation]) > 0 && m.used[m.lists[probation][0]]; {
+		ref := m.take(probation)
+		delete(m.used, ref)
+		m.lists[protected] = append(m.lists[protected], ref)
+		moves, again := 1, 0
+		for ; len(m.lists[protected]) > int(m.core.protectedMax) && moves < freeMoves; moves++ {
+			old, alone := m.take(protected), len(m.lists[protected]) == 0
+			if m.used[old] && again < chances && !alone {
+				again++
+				delete(m.used, old)
+				m.lists[protected] = append(m.lists[protected], old)
+			} else {
+				m.lists[probation] = append(m.lists[probation], old)
+			}
+		}
+		moved += moves
+	}
+}
+
+// take takes the oldest out of a list.
+func (m *naive) take(list int) uint32 {
+	ref := m.lists[list][0]
+	m.lists[list] = m.lists[list][1:]
+	return ref
 }
 
 func TestListsAreThoseOfANaiveModel(t *testing.T) {
@@ -257,7 +282,7 @@ func TestListsAreThoseOfANaiveModel(t *testing.T) {
 			c := core[nodes]{entries: n, sketch: counts, arm: a, capacity: uint64(capacity), random: 7}
 			c.split()
 			luck := c
-			m := naive{core: &luck, hashes: map[uint32]uint32{}}
+			m := naive{core: &luck, hashes: map[uint32]uint32{}, used: map[uint32]bool{}}
 			rng := rand.New(rand.NewPCG(3, 4))
 			for step := range 6000 {
 				key := uint32(rng.ExpFloat64()*float64(capacity)) % 1000

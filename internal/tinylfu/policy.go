@@ -66,6 +66,9 @@ func (p *Policy[E]) Hits(refs []uint32) {
 			l := p.entries.Links(ref)
 			b, _ := p.counts.block(l.hash)
 			touched += b[0]
+			if l.list() != window { // its neighbours are left alone
+				continue
+			}
 			if l.next != 0 {
 				touched += uint64(p.entries.Links(l.next).hash)
 			}
