@@ -36,7 +36,7 @@ import (
 //
 // The goroutine takes the place of the waiter that leads (queue.led), so no waiter
 // makes a round at the same time, and it makes none while there are waiters: those
-// know best what they need. One that comes during its round parks, and is woken to
+// know best what they need, and set due themselves (payDue). One that comes during its round parks, and is woken to
 // lead at the end of it. Reclaimers are called by one goroutine at a time
 // (queue.asking).
 //
@@ -195,8 +195,7 @@ func (a *Allocator) backgroundRound() {
 			got += a.release(pages.Depots, nil, need-got)
 		}
 	}
-	s = a.shortage()
-	b.due.Store(min(max(s.room-s.pending, 2*s.beyond), high)) // ord:hint
+	a.setDue(a.shortage())
 	asked := b.asked.Load()                                   // ord:hint
 	if got > 0 || pending || asked != b.seen {
 		b.seen, b.rest = asked, 0
@@ -204,6 +203,12 @@ func (a *Allocator) backgroundRound() {
 	}
 	b.rest = min(max(2*b.rest, restFirst), restMost)
 	b.restsTo.Store(sys.Nanotime() + b.rest) // ord:hint
+}
+
+// setDue sets due to what is missing beyond what a grace period brings.
+func (a *Allocator) setDue(s shortage) {
+	_, high := a.marks()
+	a.background.due.Store(min(max(s.room-s.pending, 2*s.beyond), high)) // ord:hint
 }
 
 // shortage is how many bytes are missing, not positive if none.

@@ -53,6 +53,30 @@ func freeAll(a *Allocator, ps []unsafe.Pointer) {
 	}
 }
 
+// Background reclaim makes no round while there are waiters. If those asked for no more
+// than they need, they would share what is freed, and all go on waiting.
+func TestAWaiterPaysAPartOfWhatIsDue(t *testing.T) {
+	a := newTest(t, Config{Limit: 8 << 20, ReclaimTimeout: 20 * time.Second})
+	a.background.running.Store(true) // it gets no turn
+	defer a.background.running.Store(false)
+	ps := exhaust(a)
+	var first int64
+	a.AddReclaimer(&reclaimFunc{func(need int64) {
+		if first == 0 {
+			first = need
+		}
+		for ; need > 0; need -= Size {
+			a.Free(ps[len(ps)-1], 0)
+			ps = ps[:len(ps)-1]
+		}
+	}})
+	p := a.Alloc(0, gfp.Kernel)
+	if p == nil || first != dueNeeds*Size {
+		t.Errorf("%p; a waiter for %d bytes asked for %d first, want %d", p, Size, first, dueNeeds*Size)
+	}
+	freeAll(a, append(ps, p))
+}
+
 // Where background reclaim gets its turn, no allocation waits at the limit, and no
 // more is evicted than has to be.
 func TestAllocationsAtTheLimitDoNotWait(t *testing.T) {

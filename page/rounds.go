@@ -12,6 +12,8 @@ import (
 // (wait.go), on behalf of all. A round goes from what costs nobody anything to
 // what does, and ends when there is memory:
 //
+//	in the first round after somebody was served: what is missing below the high
+//	    watermark, which nobody but those who wait would ask Reclaimers for now
 //	the Ps' page lists
 //	what waits for a grace period is hurried along; empty slabs
 //	from the second round on:
@@ -35,6 +37,9 @@ const sheavesEvery = 10_000_000
 // patience is how many rounds a waiter has for grace periods before it asks the
 // Reclaimers, and again before it asks them the next time. Untuned.
 const patience = 5
+
+// dueNeeds is how many times what it needs a waiter asks for ahead. Untuned.
+const dueNeeds = 8
 
 // Pauses between two rounds, in ns: doubled from one to the next. A nudge ends
 // one within a slice. Untuned.
@@ -89,6 +94,9 @@ func (a *Allocator) tryOnce(w *waiter, try func() bool) bool {
 func (a *Allocator) round(w *waiter) {
 	a.count.reclaims.Add(1)                    // ord:stat
 	level := int(a.queue.fruitless.Add(1)) - 1 // ord:hint
+	if level == 0 {
+		a.payDue(w)
+	}
 	pending, done := a.gather(w, level)
 	left := a.expire()
 	if w.tried = done && !w.tried; w.tried || level == 0 && !pending {
@@ -203,6 +211,19 @@ func (a *Allocator) ask(w *waiter) {
 		w.need = min(2*w.need, w.most)
 		a.takeLists()
 	}
+}
+
+// payDue asks Reclaimers for a part of what background reclaim would have asked for:
+// that makes no round while there are waiters. If all that is freed went to them, there
+// would always be some, each waiting for a grace period.
+func (a *Allocator) payDue(w *waiter) {
+	a.setDue(a.shortage())
+	if a.background.due.Load() <= 0 { // ord:hint
+		return
+	}
+	a.setAway(w, true)
+	defer a.setAway(w, false)
+	a.askAhead(dueNeeds * w.need)
 }
 
 // askReclaimers asks the program's Reclaimers for need bytes in all, and reports
