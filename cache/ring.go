@@ -124,15 +124,14 @@ func (s *shard) growsLocked() bool { return s.entered() != s.drained }
 // entered is how many new keys were stored.
 func (s *shard) entered() uint64 { return s.counts.sets - s.counts.gone[Replaced] }
 
-// drainLocked drains the ring of this P, and one more in turn, if there are as many
-// hits in it as least.
+// drainLocked drains the ring of this P if there are as many hits in it as least, or
+// else the next one in turn: not both, for others wait for the lock.
 func (s *shard) drainLocked(least uint64) {
 	s.drained = s.entered()
 	p := pin.Disable()
 	here := p.CPU.ID()
 	p.Enable()
-	s.drainRingLocked(s.c.ringOf(here, s.i), least)
-	if n := s.c.rings.Used(); n > 1 {
+	if n := s.c.rings.Used(); !s.drainRingLocked(s.c.ringOf(here, s.i), least) && n > 1 {
 		if s.turn++; s.turn >= n {
 			s.turn = 0
 		}
@@ -141,12 +140,12 @@ func (s *shard) drainLocked(least uint64) {
 }
 
 // drainRingLocked tells the policy about the hits in a ring, if there are at least so
-// many.
+// many, which it reports.
 //
 //go:norace
-func (s *shard) drainRingLocked(r *ring, least uint64) {
+func (s *shard) drainRingLocked(r *ring, least uint64) bool {
 	if atomic.LoadUint64(&r.at)-r.seen < least { // ord:ring
-		return
+		return false
 	}
 	var refs [ringWords]uint32
 	n := 0
@@ -177,4 +176,5 @@ func (s *shard) drainRingLocked(r *ring, least uint64) {
 	}
 	g.Unlock()
 	s.policy.Hits(refs[:n])
+	return true
 }
