@@ -50,7 +50,6 @@ func Calibrate(ctx context.Context, effort float64, tell func(step string)) (*Ca
 		{"pages", m.pages},
 		{"new pages", m.newPages},
 		{"slices of a processor", m.slice},
-		{"crates of objects", m.crates},
 	}
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {

@@ -163,26 +163,6 @@ func (m *meter) handover() error {
 	return end()
 }
 
-// crates measures what it takes to pass one on and to get it back, with a pause for
-// as long as it takes to fill and to empty it: how often a side sleeps depends on
-// that.
-func (m *meter) crates() error {
-	defer procs(2)()
-	pause := func(perObject float64) func([]*obj) {
-		return func([]*obj) {
-			for stop := sys.Nanotime() + int64(perObject*crate); sys.Nanotime() < stop; {
-			}
-		}
-	}
-	var v []float64
-	for range 4 {
-		u, ok, n := passCrates(m.ctx, int64(m.windows)*500_000, pause(m.p.AllocOnly), pause(m.p.FreeBulk))
-		v = append(v, perObject(u, ok, 2, float64(n))-(m.p.AllocOnly+m.p.FreeBulk)*crate)
-	}
-	m.p.Crate = max(kit.Quantile(v, 0.25), 0)
-	return nil
-}
-
 func (m *meter) pages() error {
 	a, err := page.New(page.Config{})
 	if err != nil {

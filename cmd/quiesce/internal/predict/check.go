@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/gfp"
 	"quiesce/internal/sys"
 	"quiesce/rcu"
@@ -31,7 +32,7 @@ type Measured struct {
 	GP     [3]float64 // by Ps
 	Churn  [3]float64 // processor time per object
 	Reused [3]float64
-	Remote float64 // processor time per object, two Ps
+	Remote float64 // time in Alloc and FreeBulk per object, two Ps
 	Noise  float64 // share of the time that threads waited for a processor
 }
 
@@ -116,19 +117,31 @@ func (m *Measured) churn(ctx context.Context, n int, nanos int64) (usage, error)
 	return u, end()
 }
 
-// remote allocates on one P and frees on another.
+// remote allocates on one P and frees on another. It takes the median crate of either
+// side: what passing one on costs is Go's, and differs from run to run by as much as
+// all of the rest, since a side that finds none may sleep.
 func (m *Measured) remote(ctx context.Context, nanos int64) error {
 	defer procs(2)()
 	c, end, err := newCache(depotSize)
 	if err != nil {
 		return err
 	}
-	u, ok, crates := passCrates(ctx, nanos, func(ps []*obj) {
-		for j := range ps {
-			ps[j] = c.Alloc(gfp.Kernel)
-		}
-	}, c.FreeBulk)
-	m.Remote = perObject(u, ok, 2, float64(crates*crate))
+	var fill, empty []float64
+	timed := func(v *[]float64, do func()) {
+		t := sys.Nanotime()
+		do()
+		*v = append(*v, float64(sys.Nanotime()-t))
+	}
+	passCrates(ctx, nanos, func(ps []*obj) {
+		timed(&fill, func() {
+			for j := range ps {
+				ps[j] = c.Alloc(gfp.Kernel)
+			}
+		})
+	}, func(ps []*obj) {
+		timed(&empty, func() { c.FreeBulk(ps) })
+	})
+	m.Remote = (kit.Quantile(fill, 0.5) + kit.Quantile(empty, 0.5)) / crate
 	return end()
 }
 
@@ -136,8 +149,8 @@ func (m *Measured) remote(ctx context.Context, nanos int64) error {
 const crate = 1000
 
 // passCrates has a goroutine fill arrays and pass them to another, which empties
-// them and passes them back. It returns what that took, and how many there were.
-func passCrates(ctx context.Context, nanos int64, fill, empty func([]*obj)) (u usage, ok bool, crates int) {
+// them and passes them back.
+func passCrates(ctx context.Context, nanos int64, fill, empty func([]*obj)) {
 	there, back := make(chan []*obj, 8), make(chan []*obj, 8)
 	for range cap(back) {
 		back <- make([]*obj, crate)
@@ -149,16 +162,13 @@ func passCrates(ctx context.Context, nanos int64, fill, empty func([]*obj)) (u u
 			back <- ps
 		}
 	})
-	before, ok := use()
-	for stop := sys.Nanotime() + nanos; sys.Nanotime() < stop && ctx.Err() == nil; crates++ {
+	for stop := sys.Nanotime() + nanos; sys.Nanotime() < stop && ctx.Err() == nil; {
 		ps := <-back
 		fill(ps)
 		there <- ps
 	}
 	close(there)
 	wg.Wait()
-	after, _ := use()
-	return after.since(before), ok, crates
 }
 
 // checks compares the model with m. It also returns the shares of sheaves that
@@ -180,14 +190,14 @@ func checks(p *Params, m Measured, seed uint64) (all []Check, reused [2]float64)
 		add("churn, processor time per object", n, r.CPUPerObj, m.Churn[n], "simulation")
 		reused[n-1] = r.Reused
 	}
-	add("remote free, processor time per object", 2, p.Remote(), m.Remote, "closed form")
+	add("remote free, time of both halves per object", 2, p.Remote(), m.Remote, "closed form")
 	return all, reused
 }
 
-// Remote is the processor time of an object that is allocated on one P and freed
-// on another: both halves; the array of pointers there and back, through channels;
-// the sheaf there and back. A line holds 8 pointers or 16 offsets.
+// Remote is the time of an object that is allocated on one P and freed on another: both
+// halves; the lines of the array of pointers, there and back; those of the sheaf. A line
+// holds 8 pointers or 16 offsets.
 func (p *Params) Remote() float64 {
 	lines := 2.0/8 + 2.0/16
-	return p.AllocOnly + p.FreeBulk + lines*p.Line + p.Crate/crate + 4*p.contended(0)/p.SheafCap
+	return p.AllocOnly + p.FreeBulk + lines*p.Line + 4*p.contended(0)/p.SheafCap
 }

@@ -30,7 +30,6 @@ type Params struct {
 	Pace            float64 `json:"pace_ns" how:"the service's sleep of 200 µs as it is slept here"`
 	FreeBulk        float64 `json:"free_bulk_ns" how:"FreeBulk of an object, depot with room"`
 	AllocOnly       float64 `json:"alloc_ns" how:"Alloc of an object from a filled depot"`
-	Crate           float64 `json:"crate_ns" how:"processor time of an array of pointers to another goroutine and back, through channels"`
 	NewPage         float64 `json:"new_page_ns" how:"a page of a new slab: its memory from the system, and its part of zone lock and lists"`
 	Slice           float64 `json:"slice_ns" how:"how long a thread keeps its processor where others want it: three for each processor, spinning"`
 	SheafCap        float64 `json:"sheaf_objects" how:"objects of 64 bytes in a sheaf"`

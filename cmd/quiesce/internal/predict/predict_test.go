@@ -20,7 +20,7 @@ func some() *Params {
 	return &Params{
 		MembarrierAlone: 500, MembarrierPeer: 12000, IPISteal: 3000, GPFixed: 50, ScanP: 3, Line: 6, DrainSlot: 5,
 		Pair: 10, SheafSlow: 100, StackOp: 7, StackTwo: 30, StackRetries: 0.1, SpinAlone: 6, SpinHandoff: 200,
-		RefillObj: 2.5, FlushObj: 9, Handover: 370, PageBlock: 90, Pace: 300_000, FreeBulk: 3, AllocOnly: 5, Crate: 2000, NewPage: 500, Slice: 3e6, SheafCap: 1000,
+		RefillObj: 2.5, FlushObj: 9, Handover: 370, PageBlock: 90, Pace: 300_000, FreeBulk: 3, AllocOnly: 5, NewPage: 500, Slice: 3e6, SheafCap: 1000,
 	}
 }
 
@@ -209,7 +209,7 @@ func TestCalibrationGivesFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Params.Check(); err != nil || steps != 13 || len(c.GP) != 10 {
+	if err := c.Params.Check(); err != nil || steps != 12 || len(c.GP) != 10 {
 		t.Errorf("%v after %d steps: %+v", err, steps, c)
 	}
 	p := &c.Params
