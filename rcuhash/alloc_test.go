@@ -1,4 +1,4 @@
-//go:build !race && !poison && !lockdep && !delay
+//go:build !race && !poison && !lockdep && !delay && !purego
 
 package rcuhash
 
@@ -9,7 +9,7 @@ import (
 )
 
 // No operation allocates on the Go heap. (Debug builds take pages or stacks from
-// there.)
+// there, and hash/maphash does with the tag purego.)
 func TestOperationsDoNotAllocate(t *testing.T) {
 	m, s, b := newMap[uint64, uint64](t, 5000, 0), newMap[string, uint64](t, 5000, 0), newBytes[string](t, 5000, 0)
 	other := newMap[point, uint64](t, 5000, 0)
