@@ -18,18 +18,23 @@ import (
 // Compute sees what another goroutine did in between, whatever that was, and
 // calls its function again: its result is never of an entry that was not there.
 func TestComputeLooksAgainIfTheEntryChanged(t *testing.T) {
-	const k = 7
-	for what, other := range map[string]func(m *Map[int, uint64]){
-		"replaced":                func(m *Map[int, uint64]) { m.PutFlags(k, 50, gfp.NoWait) },
-		"replaced by an equal":    func(m *Map[int, uint64]) { m.PutFlags(k, 1, gfp.NoWait) },
-		"deleted":                 func(m *Map[int, uint64]) { m.Delete(k) },
-		"deleted, and put again":  func(m *Map[int, uint64]) { m.Delete(k); m.PutFlags(k, 1, gfp.NoWait) },
-		"computed":                func(m *Map[int, uint64]) { m.PutFlags(k, 60, gfp.NoLocks) },
-		"put, if it is not there": func(m *Map[int, uint64]) { m.PutFlags(k, 2, gfp.NoWait) },
+	t.Run("entries in buckets", func(t *testing.T) { testComputeLooksAgain(t, 7) })
+	t.Run("nodes", func(t *testing.T) { testComputeLooksAgain(t, "seven") })
+}
+
+func testComputeLooksAgain[K comparable](t *testing.T, k K) {
+	type own = Map[K, uint64]
+	for what, other := range map[string]func(m *own){
+		"replaced":                func(m *own) { m.PutFlags(k, 50, gfp.NoWait) },
+		"replaced by an equal":    func(m *own) { m.PutFlags(k, 1, gfp.NoWait) },
+		"deleted":                 func(m *own) { m.Delete(k) },
+		"deleted, and put again":  func(m *own) { m.Delete(k); m.PutFlags(k, 1, gfp.NoWait) },
+		"computed":                func(m *own) { m.PutFlags(k, 60, gfp.NoLocks) },
+		"put, if it is not there": func(m *own) { m.PutFlags(k, 2, gfp.NoWait) },
 	} {
 		for _, present := range []bool{true, false} {
 			for _, op := range []Op{Replace, Remove} {
-				m := newMap[int, uint64](t, 0, 0)
+				m := newMap[K, uint64](t, 0, 0)
 				if present {
 					m.Put(k, 1)
 				}
