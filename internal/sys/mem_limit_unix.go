@@ -52,13 +52,28 @@ func left(which int) (bytes uint64, limited bool) {
 	return l - min(l, inUse(which)), l > 0
 }
 
-// noRoom names the limits in the error of a system call that was refused memory
-// or address space.
-func noRoom(call string, err error) error {
-	if err == unix.ENOMEM {
-		if l := Limits(); l != "none" {
-			return fmt.Errorf("%w (%s)", os.NewSyscallError(call, err), l)
-		}
+// roomError is that of a system call that was refused memory or address space. There
+// is one for each call: an allocation that waits gets it again and again, and where
+// memory is short the Go heap may have none for errors, either.
+type roomError struct{ call string }
+
+var mmapRoom, mprotectRoom = &roomError{"mmap"}, &roomError{"mprotect"}
+
+// Error names the limits, as they are by now.
+func (e *roomError) Error() string {
+	s := e.call + ": " + unix.ENOMEM.Error()
+	if l := Limits(); l != "none" {
+		s += " (" + l + ")"
 	}
-	return os.NewSyscallError(call, err)
+	return s
+}
+
+func (e *roomError) Unwrap() error { return unix.ENOMEM }
+
+// noRoom returns the error of a system call, room if it was refused memory.
+func noRoom(room *roomError, err error) error {
+	if err == unix.ENOMEM {
+		return room
+	}
+	return os.NewSyscallError(room.call, err)
 }

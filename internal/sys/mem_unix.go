@@ -12,7 +12,7 @@ import (
 func Reserve(size uintptr) (unsafe.Pointer, error) {
 	p, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE|noReserve)
 	if err != nil {
-		return nil, noRoom("mmap", err)
+		return nil, noRoom(mmapRoom, err)
 	}
 	reserved(p, size)
 	return p, nil
@@ -20,5 +20,5 @@ func Reserve(size uintptr) (unsafe.Pointer, error) {
 
 // Open makes [p, p+size) of a reserved range readable and writable.
 func Open(p unsafe.Pointer, size uintptr) error {
-	return noRoom("mprotect", unix.Mprotect(unsafe.Slice((*byte)(p), size), unix.PROT_READ|unix.PROT_WRITE))
+	return noRoom(mprotectRoom, unix.Mprotect(unsafe.Slice((*byte)(p), size), unix.PROT_READ|unix.PROT_WRITE))
 }
