@@ -169,6 +169,9 @@ func (b *background) resume() bool {
 	return b.wanted.Load() && b.running.CompareAndSwap(false, true) // ord:wake-background
 }
 
+// busy is that of stocking.
+func (b *background) busy() bool { return b.wanted.Load() || b.running.Load() } // ord:wake-background
+
 // backgroundRound makes a round, unless there is enough, or somebody waits.
 func (a *Allocator) backgroundRound() {
 	a.followLimit()
@@ -196,7 +199,7 @@ func (a *Allocator) backgroundRound() {
 		}
 	}
 	a.setDue(a.shortage())
-	asked := b.asked.Load()                                   // ord:hint
+	asked := b.asked.Load() // ord:hint
 	if got > 0 || pending || asked != b.seen {
 		b.seen, b.rest = asked, 0
 		return

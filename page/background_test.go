@@ -58,7 +58,7 @@ func freeAll(a *Allocator, ps []unsafe.Pointer) {
 func TestAWaiterPaysAPartOfWhatIsDue(t *testing.T) {
 	a := newTest(t, Config{Limit: 8 << 20, ReclaimTimeout: 20 * time.Second})
 	a.background.running.Store(true) // it gets no turn
-	defer a.background.running.Store(false)
+	defer func() { a.background.running.Store(false); a.background.wanted.Store(false) }()
 	ps := exhaust(a)
 	var first int64
 	a.AddReclaimer(&reclaimFunc{func(need int64) {
@@ -207,4 +207,38 @@ func TestBackgroundReclaimAndWaitersTakeTurns(t *testing.T) {
 		t.Error("the waiter was refused")
 	}
 	freeAll(a, ps)
+}
+
+// A goroutine that fills stock, or reclaims, clears running before it looks for the last
+// time whether a round is wanted. Close in between has to wait for that round, in which
+// it has pages in hand.
+func TestCloseWaitsForARoundThatIsAboutToBegin(t *testing.T) {
+	for what, round := range map[string]func(a *Allocator) (end func()){
+		"stocking": func(a *Allocator) func() {
+			a.stocking.wanted.Store(1)
+			return func() { a.stocking.wanted.Store(0) }
+		},
+		"background": func(a *Allocator) func() {
+			a.background.wanted.Store(true)
+			return func() { a.background.wanted.Store(false) }
+		},
+	} {
+		a, err := New(Config{Name: what, Limit: 8 << 20, Reserve: 1 << 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := round(a)
+		closed := testkit.Async(func() {
+			if err := a.Close(); err != nil {
+				t.Error(what, err)
+			}
+		})
+		select {
+		case <-closed:
+			t.Errorf("%s: Close did not wait", what)
+		case <-time.After(20 * time.Millisecond):
+		}
+		end()
+		testkit.Within(t, "Close", closed)
+	}
 }

@@ -91,7 +91,7 @@ func (a *Allocator) Close() error {
 // Without users no new ones start, but that each may start those after it: in
 // this order.
 func (a *Allocator) waitIdle() {
-	for i := 0; a.background.running.Load() || a.stocking.running.Load() || a.merging.Load(); i++ { // ord:wake-background,wake-stock,wake-zone
+	for i := 0; a.background.busy() || a.stocking.busy() || a.merging.Load(); i++ { // ord:wake-zone
 		sys.RelaxUnpinned(i)
 	}
 }
