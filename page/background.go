@@ -36,8 +36,9 @@ import (
 //
 // The goroutine takes the place of the waiter that leads (queue.led), so no waiter
 // makes a round at the same time, and it makes none while there are waiters: those
-// know best what they need, and set due themselves (payDue). One that comes during its round parks, and is woken to
-// lead at the end of it. Reclaimers are called by one goroutine at a time
+// know best what they need, and set due themselves (payDue). One that comes during its
+// round parks, and is woken to lead at the end of it. Reclaimers are called by one
+// goroutine at a time
 // (queue.asking).
 //
 // # No wake-up is missed

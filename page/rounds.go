@@ -12,8 +12,8 @@ import (
 // (wait.go), on behalf of all. A round goes from what costs nobody anything to
 // what does, and ends when there is memory:
 //
-//	in the first round after somebody was served: what is missing below the high
-//	    watermark, which nobody but those who wait would ask Reclaimers for now
+//	in the first round after a waiter was served: Reclaimers, for a part of what is
+//	    short, since background reclaim makes no round while there are waiters
 //	the Ps' page lists
 //	what waits for a grace period is hurried along; empty slabs
 //	from the second round on:

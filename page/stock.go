@@ -126,8 +126,8 @@ func (a *Allocator) stockLoop() {
 }
 
 // busy reports whether a round is made, or will be. A goroutine that ends clears running,
-// and begins again if a round is wanted, which it clears afterwards: so whoever finds
-// none wanted, and then nobody running, has not looked in between.
+// and begins again if a round is wanted, which it clears afterwards. So if none is wanted,
+// and then nobody runs, no round is about to begin.
 func (st *stocking) busy() bool { return st.wanted.Load() != 0 || st.running.Load() } // ord:wake-stock
 
 // populateFree gives memory to free blocks of an order, n pages in all and at

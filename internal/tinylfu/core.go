@@ -87,7 +87,7 @@ func (p *core[E]) add(ref, hash, size uint32) {
 
 // hit makes an entry the window's newest, or notes in the main space that it is used:
 // evict moves it when its turn comes, once however often it was hit. So a hit does not
-// touch the entries beside it, and is rarely more than a write to the entry itself.
+// touch the entry's neighbours, and is rarely more than a write to the entry itself.
 func (p *core[E]) hit(ref uint32, l *Links) {
 	switch l.list() {
 	case window:
