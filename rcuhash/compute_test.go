@@ -69,23 +69,24 @@ func testComputeLooksAgain[K comparable](t *testing.T, k K) {
 
 // Computes of several goroutines are one after the other.
 func TestComputeLosesNoUpdate(t *testing.T) {
-	m := newMap[int, uint64](t, 0, 0)
-	const each, keys = 3000, 3
-	<-testkit.AsyncN(3, func(int) {
-		for i := range each {
-			m.Compute(i%keys, func(old *uint64) (uint64, Op) {
-				if old == nil {
-					return 1, Replace
-				}
-				return *old + 1, Replace
-			})
+	inBothKinds(t, 0, func(t *testing.T, m *Map[uint64, uint64]) {
+		const each, keys = 3000, 3
+		<-testkit.AsyncN(3, func(int) {
+			for i := range each {
+				m.Compute(uint64(i%keys), func(old *uint64) (uint64, Op) {
+					if old == nil {
+						return 1, Replace
+					}
+					return *old + 1, Replace
+				})
+			}
+		})
+		for k := range uint64(keys) {
+			if v, _ := get(m, k); v != each {
+				t.Errorf("key %d was counted to %d, want %d", k, v, each)
+			}
 		}
 	})
-	for k := range keys {
-		if v, _ := get(m, k); v != each {
-			t.Errorf("key %d was counted to %d, want %d", k, v, each)
-		}
-	}
 }
 
 // A panic in Compute's function leaves nothing behind: no section, no lock, no

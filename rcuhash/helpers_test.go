@@ -39,7 +39,17 @@ func newMap[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V]
 // newNarrow returns a map whose entries are nodes, of whatever size.
 func newNarrow[K comparable, V any](t testing.TB, size int, limit int64) *Map[K, V] {
 	t.Helper()
-	return newMapWith[K, V](t, size, limit, func(c *config) { c.narrow = true })
+	return newMapWith[K, V](t, size, limit, asNodes)
+}
+
+func asNodes(c *config) { c.narrow = true }
+
+// inBothKinds runs a test with a map whose entries are in its buckets, and with one
+// whose entries are nodes.
+func inBothKinds(t *testing.T, size int, test func(t *testing.T, m *Map[uint64, uint64])) {
+	t.Helper()
+	t.Run("wide", func(t *testing.T) { test(t, newMap[uint64, uint64](t, size, 0)) })
+	t.Run("narrow", func(t *testing.T) { test(t, newNarrow[uint64, uint64](t, size, 0)) })
 }
 
 func newMapWith[K comparable, V any](t testing.TB, size int, limit int64, opts ...Option) *Map[K, V] {

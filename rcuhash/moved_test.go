@@ -39,36 +39,31 @@ func (x *index[K]) merge(t *testing.T, tab *table) {
 
 // (H-A) While not all buckets of a run are live, look-ups begin in their parents.
 func TestHA_ALookUpThatBeginsInTheParentOfASplitBucketLooksInTheChild(t *testing.T) {
-	for name, m := range map[string]*Map[uint64, uint64]{
-		"narrow": newNarrow[uint64, uint64](t, runBuckets*9/2, 0),
-		"wide":   newMap[uint64, uint64](t, runBuckets*9/2, 0),
-	} {
-		t.Run(name, func(t *testing.T) {
-			tab := m.x.table.Load()
-			var mover uint64
-			for m.x.hash(&mover)&tab.mask != tab.n {
-				mover++
+	inBothKinds(t, runBuckets*9/2, func(t *testing.T, m *Map[uint64, uint64]) {
+		tab := m.x.table.Load()
+		var mover uint64
+		for m.x.hash(&mover)&tab.mask != tab.n {
+			mover++
+		}
+		m.Put(mover, 1)
+		m.x.split(t, tab)
+		if b := tab.beginAt(m.x.base, m.x.hash(&mover), tab.shift); b != tab.bucketAt(m.x.base, 0) {
+			t.Fatal("it does not begin in the parent")
+		}
+		if v, ok := get(m, mover); v != 1 || !ok {
+			t.Errorf("Get: %d, %v", v, ok)
+		}
+		found := make([]*uint64, 1)
+		rcu.Read(func(g rcu.Guard) {
+			if m.GetBatch(g, []uint64{mover}, found); found[0] == nil || *found[0] != 1 {
+				t.Errorf("GetBatch: %v", found[0])
 			}
-			m.Put(mover, 1)
-			m.x.split(t, tab)
-			if b := tab.beginAt(m.x.base, m.x.hash(&mover), tab.shift); b != tab.bucketAt(m.x.base, 0) {
-				t.Fatal("it does not begin in the parent")
-			}
-			if v, ok := get(m, mover); v != 1 || !ok {
-				t.Errorf("Get: %d, %v", v, ok)
-			}
-			found := make([]*uint64, 1)
-			rcu.Read(func(g rcu.Guard) {
-				if m.GetBatch(g, []uint64{mover}, found); found[0] == nil || *found[0] != 1 {
-					t.Errorf("GetBatch: %v", found[0])
-				}
-			})
-			if !m.Delete(mover) || m.Len() != 0 {
-				t.Error("Delete does not find it")
-			}
-			checkIndex(t, &m.x)
 		})
-	}
+		if !m.Delete(mover) || m.Len() != 0 {
+			t.Error("Delete does not find it")
+		}
+		checkIndex(t, &m.x)
+	})
 }
 
 // (H-A) Each of these look-ups has seen a bucket, and what happens then takes the

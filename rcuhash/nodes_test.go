@@ -57,7 +57,7 @@ func TestASplitIsNotRoomForWhoFindsNoneAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New[uint64, uint64](blockBuckets*perBucket, WithAllocator(a))
+	m, err := New[uint64, uint64](blockBuckets*perBucket, WithAllocator(a), asNodes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,31 +34,21 @@ func doubled(t *testing.T, m *Map[uint64, uint64]) (first, next *table, mover ui
 // the map takes to double and to split the bucket.
 func TestAWriterThatLoadedATableBeforeItWasReplacedWritesToTheNext(t *testing.T) {
 	const size = runBuckets * 9 / 2 // keys for which a table has runBuckets parents
-	for name, m := range map[string]*Map[uint64, uint64]{
-		"narrow": newNarrow[uint64, uint64](t, size, 0),
-		"wide":   newMap[uint64, uint64](t, size, 0),
-	} {
-		t.Run(name, func(t *testing.T) {
-			writeToTheNext(t, m, doubled)
-			checkIndex(t, &m.x)
-		})
-	}
+	inBothKinds(t, size, func(t *testing.T, m *Map[uint64, uint64]) {
+		writeToTheNext(t, m, doubled)
+		checkIndex(t, &m.x)
+	})
 }
 
 // The same with a table whose entries are copied: its own stay what they were.
 func TestAWriterThatLoadedASmallTableBeforeItWasReplacedWritesToTheNext(t *testing.T) {
-	for name, m := range map[string]*Map[uint64, uint64]{
-		"narrow": newNarrow[uint64, uint64](t, 0, 0),
-		"wide":   newMap[uint64, uint64](t, 0, 0),
-	} {
-		t.Run(name, func(t *testing.T) {
-			m.Put(1, 1)
-			rcu.Read(func(rcu.Guard) { // so long its memory stays
-				writeToTheNext(t, m, left)
-			})
-			checkIndex(t, &m.x)
+	inBothKinds(t, 0, func(t *testing.T, m *Map[uint64, uint64]) {
+		m.Put(1, 1)
+		rcu.Read(func(rcu.Guard) { // so long its memory stays
+			writeToTheNext(t, m, left)
 		})
-	}
+		checkIndex(t, &m.x)
+	})
 }
 
 // left returns a map's small table, the one that it was left for, and a key.
@@ -106,50 +96,40 @@ func writeToTheNext(t *testing.T, m *Map[uint64, uint64], replaced func(*testing
 // its split takes.
 func TestAWriterThatLookedBeforeABucketWasSplitWritesToTheChild(t *testing.T) {
 	const size = runBuckets * 9 / 2
-	for name, m := range map[string]*Map[uint64, uint64]{
-		"narrow": newNarrow[uint64, uint64](t, size, 0),
-		"wide":   newMap[uint64, uint64](t, size, 0),
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, next, mover := doubled(t, m)
-			b, child := next.bucketAt(m.x.base, 0), next.bucketAt(m.x.base, next.n)
-			changesMeanwhile(t, m, mover, func() {
-				b.movedAs(next.n/2, 0)
-				child.meta &^= liveBit
-			}, func() {
-				child.becomeLive(next.n, next.n)
-				b.movedAs(next.n, 0)
-			})
-			checkIndex(t, &m.x)
+	inBothKinds(t, size, func(t *testing.T, m *Map[uint64, uint64]) {
+		_, next, mover := doubled(t, m)
+		b, child := next.bucketAt(m.x.base, 0), next.bucketAt(m.x.base, next.n)
+		changesMeanwhile(t, m, mover, func() {
+			b.movedAs(next.n/2, 0)
+			child.meta &^= liveBit
+		}, func() {
+			child.becomeLive(next.n, next.n)
+			b.movedAs(next.n, 0)
 		})
-	}
+		checkIndex(t, &m.x)
+	})
 }
 
 // A writer is led to a child, and is suspended, before it locks that, for as long as
 // its merge takes.
 func TestAWriterThatLookedBeforeABucketWasMergedWritesToTheParent(t *testing.T) {
 	const size = runBuckets * 9 / 2
-	for name, m := range map[string]*Map[uint64, uint64]{
-		"narrow": newNarrow[uint64, uint64](t, size, 0),
-		"wide":   newMap[uint64, uint64](t, size, 0),
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, next, mover := doubled(t, m)
-			child := next.bucketAt(m.x.base, next.n)
-			if !m.x.mergeLast(next) || next.bucketAt(m.x.base, next.n) != child {
-				t.Fatal("not merged, or without memory now")
-			}
-			r := next.n >> runShift
-			changesMeanwhile(t, m, mover, func() {
-				next.beginIn(r, r)
-				child.meta |= liveBit
-			}, func() {
-				next.beginIn(r, 0)
-				child.meta &^= liveBit
-			})
-			checkIndex(t, &m.x)
+	inBothKinds(t, size, func(t *testing.T, m *Map[uint64, uint64]) {
+		_, next, mover := doubled(t, m)
+		child := next.bucketAt(m.x.base, next.n)
+		if !m.x.mergeLast(next) || next.bucketAt(m.x.base, next.n) != child {
+			t.Fatal("not merged, or without memory now")
+		}
+		r := next.n >> runShift
+		changesMeanwhile(t, m, mover, func() {
+			next.beginIn(r, r)
+			child.meta |= liveBit
+		}, func() {
+			next.beginIn(r, 0)
+			child.meta &^= liveBit
 		})
-	}
+		checkIndex(t, &m.x)
+	})
 }
 
 // changesMeanwhile puts and deletes a key that the map has. Each time a writer sees what

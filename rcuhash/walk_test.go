@@ -11,9 +11,9 @@ import (
 	"quiesce/rcu"
 )
 
-func filledMap(t *testing.T, keys int) *Map[int, int] {
+func filledMap(t *testing.T, keys int, opts ...Option) *Map[int, int] {
 	t.Helper()
-	m := newMap[int, int](t, 0, 0)
+	m := newMapWith[int, int](t, 0, 0, opts...)
 	for k := range keys {
 		m.Put(k, k)
 	}
@@ -62,7 +62,11 @@ func TestAWalkThatChangesTheMapSeesKeysThatStayOnce(t *testing.T) {
 			if at > 20 && at%13 != 0 {
 				continue
 			}
-			m := filledMap(t, stay)
+			var opts []Option
+			if at%2 == 1 {
+				opts = []Option{asNodes}
+			}
+			m := filledMap(t, stay, opts...)
 			var seen [stay]int
 			steps := 0
 			walk(m, func(k int, v *int) bool {
@@ -101,19 +105,20 @@ func TestAWalkThatChangesTheMapSeesKeysThatStayOnce(t *testing.T) {
 // empty.
 func TestAWalkMayDeleteWhatItSees(t *testing.T) {
 	const keys = 5000
-	m := filledMap(t, keys)
-	n := 0
-	m.Range(func(k int, _ *int) bool {
-		if n++; !m.Delete(k) {
-			t.Errorf("key %d is gone", k)
+	for _, m := range []*Map[int, int]{filledMap(t, keys), filledMap(t, keys, asNodes)} {
+		n := 0
+		m.Range(func(k int, _ *int) bool {
+			if n++; !m.Delete(k) {
+				t.Errorf("key %d is gone", k)
+			}
+			return true
+		})
+		if n != keys || m.Len() != 0 {
+			t.Errorf("%d keys were seen, %d are left", n, m.Len())
 		}
-		return true
-	})
-	if n != keys || m.Len() != 0 {
-		t.Errorf("%d keys were seen, %d are left", n, m.Len())
+		waitResized(t, &m.x)
+		checkIndex(t, &m.x)
 	}
-	waitResized(t, &m.x)
-	checkIndex(t, &m.x)
 }
 
 // Range stops when its function says so, or panics, and its section ends; it is

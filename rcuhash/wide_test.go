@@ -243,7 +243,7 @@ func TestCompareAndDeleteOfAnEntryThatMoved(t *testing.T) {
 			t.Fatal("the entry has not moved")
 		}
 		if c.CompareAndDelete(g, stays, b) {
-			t.Error("deleted an equal value, which is not the one it was told")
+			t.Fatal("deleted an equal value, which is not the one it was told")
 		}
 		if !c.CompareAndDelete(g, moved, a) {
 			t.Error("did not delete an entry that has moved")

@@ -227,20 +227,24 @@ func TestRefusedLargeObjectLeavesNoPages(t *testing.T) {
 	a, h, c := directHeap(t, 160<<10)
 	c.depot.max.Store(0) // so that Kfree frees the pages
 	c.depot.share = 0
-	noLocks := func() unsafe.Pointer { return h.Kmalloc(160<<10, gfp.NoLocks|gfp.NoWarn) }
-	testkit.Eventually(t, 10*time.Second, "gfp.NoLocks never gets memory", func() bool {
-		p := noLocks()
-		h.Kfree(p)
-		return p != nil
+	refused := 0
+	testkit.Eventually(t, 10*time.Second, "gfp.NoLocks gets pages ten times", func() bool {
+		c.stockPages()
+		p := c.allocSlab(c.order, gfp.NoLocks|gfp.NoWarn)
+		if p == nil {
+			return false
+		}
+		c.freeSlab(p, c.order) // they are there for the next one
+		c.mu.LockIRQ()
+		p = h.Kmalloc(160<<10, gfp.NoLocks|gfp.NoWarn)
+		c.mu.UnlockIRQ()
+		if p != nil {
+			t.Error("an object was allocated without the lock of its slab")
+			h.Kfree(p)
+		}
+		refused++
+		return refused == 10
 	})
-	atRest(t, h, 0)
-	c.mu.LockIRQ()
-	p := noLocks()
-	c.mu.UnlockIRQ()
-	if p != nil {
-		t.Error("an object was allocated without the lock of its slab")
-	}
-	h.Kfree(p)
 	mustClose(t, h, a)
 }
 

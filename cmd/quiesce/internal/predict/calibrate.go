@@ -87,6 +87,7 @@ func repeat(fn func()) func(int) {
 // membarrier measures one alone, one next to a peer, and what the peer loses by
 // it.
 func (m *meter) membarrier() error {
+	sys.HasMembarrier() // until it is known, barriers stop the world
 	back := procs(1)
 	m.p.MembarrierAlone = m.alone(20, repeat(sys.Membarrier))
 	back()

@@ -38,6 +38,7 @@ type Measured struct {
 
 func measure(ctx context.Context, effort float64) (m Measured, err error) {
 	windows := max(int(400*effort), 8)
+	sys.HasMembarrier() // until it is known, barriers stop the world
 	back := procs(1)
 	for i := range 3 {
 		if ns := alone(ctx, windows/2, 10, repeat(rcu.Synchronize)); i == 0 || ns < m.GP[1] {
