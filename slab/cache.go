@@ -73,7 +73,7 @@ type cache struct {
 	sheafBytes     atomic.Int64          // of all sheaves
 	slabBytes      atomic.Int64          // of all slabs; changes under mu only
 	depot          depot                 // how much full has room for
-	pendingObjects atomic.Int64          // in closed sheaves
+	pendingObjects atomic.Int64          // in closed sheaves; see counts.go
 	lastReclaim    atomic.Int64          // when Reclaim was called last
 	closed         atomic.Bool
 	discarded      bool   // by close's caller: what is still allocated is free
@@ -234,6 +234,7 @@ func barrier(cs []*cache) {
 	drain(cs)
 	for _, c := range cs {
 		c.reclaimOnce(true)
+		c.tellAll()
 	}
 }
 

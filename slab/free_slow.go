@@ -97,10 +97,9 @@ func (c *cache) freeRCUSlow(s *slot, off uint32) {
 //go:norace
 func (c *cache) closeSheaf(g *group, n num, cookie rcu.Cookie) {
 	m := c.sheaf(n)
-	c.stats.arrays.Add(uint64(m.n))                 // ord:stat
-	c.pendingObjects.Add(int64(m.n))                // ord:hint
-	service.pending.Add(int64(m.n) * int64(c.size)) // ord:hint
-	m.cookie = cookie                               // ord:cookie
+	g.counts.arrays.Add(uint64(m.n)) // ord:stat
+	c.countPending(g, int64(m.n))
+	m.cookie = cookie // ord:cookie
 	fault.Delay("cookie")
 	g.pending.push(c, n)
 }

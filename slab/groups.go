@@ -71,6 +71,7 @@ type group struct {
 	ripe       stack // of them, those whose grace period is over; see help.go
 	index      int32 // immutable
 	batched    num   // what of pending was collected, linked; protected by reclaimMu
+	counts     groupCounts
 }
 
 // groupOf returns the group of a P. Context: any.

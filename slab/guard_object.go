@@ -142,8 +142,8 @@ func (c *cache) sampleFree(p unsafe.Pointer, op string) bool {
 // retireSample has an object freed after a grace period.
 func (c *cache) retireSample(g *samplePool, i uint32) {
 	q, s := &c.sample, &g.cells[i]
-	q.deferred.Add(1)     // ord:stat
-	c.stats.arrays.Add(1) // ord:stat
+	q.deferred.Add(1)            // ord:stat
+	c.first.counts.arrays.Add(1) // ord:stat
 	for {
 		h := q.retired.Load() // ord:stack
 		s.next = h

@@ -132,7 +132,7 @@ func (c *cache) handOverSome() (any bool, until rcu.Cookie) {
 		return false, 0
 	}
 	defer c.endHelp()
-	c.stats.helps.Add(1) // ord:stat
+	c.here().counts.helps.Add(1) // ord:stat
 	for range helpSheaves {
 		g, n := c.popRipe()
 		if n == 0 {
@@ -218,9 +218,9 @@ func (c *cache) handOver(g *group, n num) {
 	if c.onReclaim != nil {
 		c.onReclaim(s.objects())
 	}
-	c.stats.reused.Add(uint64(s.n)) // ord:stat
-	c.stats.helped.Add(uint64(s.n)) // ord:stat
-	c.admits(g)                     // or it is trimmed afterwards
+	g.counts.reused.Add(uint64(s.n)) // ord:stat
+	g.counts.helped.Add(uint64(s.n)) // ord:stat
+	c.admits(g)                      // or it is trimmed afterwards
 	g.pushFull(c, n)
 }
 

@@ -128,13 +128,13 @@ func TestWhoFreesLittleIsLeftAlone(t *testing.T) {
 		if n := c.AllocBulk(gfp.Kernel, objects); n != len(objects) {
 			t.Fatalf("%d of %d objects", n, len(objects))
 		}
-		before := c.c.stats.helps.Load()
+		before := c.c.sum(helpsOf)
 		g := rcu.ReadLock()
 		defer g.Unlock()
 		for _, p := range objects {
 			c.FreeRCU(p)
 		}
-		return c.c.stats.helps.Load() - before
+		return c.c.sum(helpsOf) - before
 	}
 	if n := free(busy, 2*helpOwn); n == 0 {
 		t.Error("nobody helped a cache that has much pending")
@@ -203,7 +203,7 @@ func TestAHelperWaitsForNothingAndReclaimsNothingEarly(t *testing.T) {
 			t.Fatal("reclaimed while a reader from before was inside")
 		}
 	}
-	s, helps := c.Stats(), c.c.stats.helps.Load()
+	s, helps := c.Stats(), c.c.sum(helpsOf)
 	if s.Helped != 0 || helps == 0 || helps > s.RCUArrays/4 {
 		t.Errorf("%d objects handed over by %d helpers, %d sheaves closed", s.Helped, helps, s.RCUArrays/4)
 	}
@@ -224,9 +224,9 @@ func TestBarrierWaitsForAHelper(t *testing.T) {
 	n := c.c.first.ripe.pop(&c.c)
 	done := testkit.Async(c.Barrier)
 	eventually(t, "Barrier waits for the helper", func() bool { return c.c.helping.Load() < 0 })
-	helps := c.c.stats.helps.Load()
+	helps := c.c.sum(helpsOf)
 	c.c.help()
-	if c.c.stats.helps.Load() != helps {
+	if c.c.sum(helpsOf) != helps {
 		t.Error("a helper began while Barrier waited for helpers to end")
 	}
 	if testkit.IsClosed(done) || r.is(&c.c, p) {

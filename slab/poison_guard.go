@@ -318,7 +318,7 @@ func (c *poison) guardFree(p unsafe.Pointer, op string, to uint32) bool {
 		q.pending = append(q.pending, s)
 		q.some.Store(true)
 		q.mu.UnlockIRQ()
-		c.stats.arrays.Add(1)
+		c.first.counts.arrays.Add(1)
 		c.startReclaim()
 	case preempt.Atomic():
 		c.spawn(func() { c.guardClose(s) })

@@ -78,7 +78,7 @@ func (c *cache) stocked() (s pages.Stock) {
 		s.Lack = max(int64(c.sheafCap)-n, 0) * int64(c.size)
 	}
 	s.Free = n * int64(c.size)
-	s.Pending = max(c.pendingObjects.Load(), 0) * int64(c.size) // ord:hint
+	s.Pending = c.allPending() * int64(c.size)
 	return s
 }
 

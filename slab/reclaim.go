@@ -164,9 +164,8 @@ func (c *cache) disposeShared() {
 //go:norace
 func (c *cache) uncount(g *group, s *sheaf) {
 	race.Disable()
-	g.pending.n.Add(-1)                              // ord:hint
-	c.pendingObjects.Add(-int64(s.n))                // ord:hint
-	service.pending.Add(-int64(s.n) * int64(c.size)) // ord:hint
+	g.pending.n.Add(-1) // ord:hint
+	c.countPending(g, -int64(s.n))
 	race.Enable()
 }
 
@@ -192,7 +191,7 @@ func (c *cache) dispose(g *group, n num) {
 	// Under pressure pages are wanted, unless it is this cache's objects.
 	wanted := c.waiters.Load() > 0 || !c.pressed() // ord:hint
 	if s.n > 0 && wanted && c.admits(g) {
-		c.stats.reused.Add(uint64(s.n))          // ord:stat
+		g.counts.reused.Add(uint64(s.n))         // ord:stat
 		if c.handedOver.Add(1)%checkEvery == 0 { // ord:hint
 			c.checkSheaf(s)
 		}

@@ -13,18 +13,15 @@ import (
 	"quiesce/page"
 )
 
-// counters count objects, on slow paths only.
+// counters count objects, on slow paths only. What each sheaf is counted by is in
+// groupCounts.
 type counters struct {
-	arrays     atomic.Uint64 // went into RCU sheaves that were closed
-	reused     atomic.Uint64 // came back by hand-over of their sheaf
 	bulk       atomic.Uint64 // came back by kfree_bulk
 	flushed    atomic.Uint64 // free ones that left sheaves and depot for their slabs
 	fallback   atomic.Uint64 // went on the fallback chain
 	chainFreed atomic.Uint64 // came back from it
 	refusals   atomic.Uint64 // NoLocks allocations refused
 	failures   atomic.Uint64 // other allocations that found no memory
-	helped     atomic.Uint64 // of reused, by FreeRCU's slow path
-	helps      atomic.Uint64 // attempts of FreeRCU's slow path to help
 }
 
 // CacheStats is a snapshot of a cache. Objects are counted when the array
@@ -84,9 +81,9 @@ func (c *cache) readStats() CacheStats {
 		Live:          max(out-cached-deferred-held, 0),
 		Cached:        cached,
 		Deferred:      deferred,
-		RCUArrays:     c.stats.arrays.Load(),     // ord:stat
-		Reused:        c.stats.reused.Load(),     // ord:stat
-		Helped:        c.stats.helped.Load(),     // ord:stat
+		RCUArrays:     c.sum(arraysOf),
+		Reused:        c.sum(reusedOf),
+		Helped:        c.sum(helpedOf),
 		Bulk:          c.stats.bulk.Load(),       // ord:stat
 		Fallback:      c.stats.fallback.Load(),   // ord:stat
 		FallbackFreed: c.stats.chainFreed.Load(), // ord:stat
@@ -120,7 +117,7 @@ func (c *cache) notLive() (cached, deferred int) {
 		return 0, 0
 	}
 	defer c.release()
-	n, waiting := c.fullObjects(), c.pendingObjects.Load() // ord:hint
+	n, waiting := c.fullObjects(), c.allPending()
 	for id := range c.slots.Used() {
 		s := c.slots.At(id)
 		n += c.peek(&s.main) + c.peek(&s.spare)

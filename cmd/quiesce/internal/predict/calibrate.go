@@ -3,6 +3,7 @@ package predict
 import (
 	"cmp"
 	"context"
+	"reflect"
 	"runtime"
 	"sync/atomic"
 
@@ -29,18 +30,57 @@ type GPPoint struct {
 
 type obj [objectSize / 8]uint64
 
+// rounds is how many times everything is measured. A figure is the median of them: what
+// disturbs the machine for a second disturbs one.
+const rounds = 5
+
 // Calibrate measures. Effort 1 is the normal one, less is quicker and rougher.
-// tell is called with the name of each step.
-func Calibrate(ctx context.Context, effort float64, tell func(step string)) (*Calibration, error) {
+// tell is called with the name of each step, and how many there are. between is called
+// before each round, unless it is nil.
+func Calibrate(ctx context.Context, effort float64, tell func(step string, of int), between func() error) (*Calibration, error) {
 	c := &Calibration{Machine: machine()}
+	var all []Params
+	for range rounds {
+		if between != nil {
+			if err := between(); err != nil {
+				return nil, err
+			}
+		}
+		p := Params{}
+		m := &meter{ctx: ctx, windows: max(int(400*effort), 8), p: &p}
+		steps := m.steps()
+		for _, s := range steps {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			tell(s.name, rounds*len(steps)+1)
+			if err := s.fn(); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, p)
+	}
+	c.Params = medians(all)
 	m := &meter{ctx: ctx, windows: max(int(400*effort), 8), p: &c.Params}
-	steps := []struct {
-		name string
-		fn   func() error
-	}{
+	tell("grace periods over GOMAXPROCS", rounds*len(m.steps())+1)
+	c.GP = m.gracePeriods()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return c, c.Params.Check()
+}
+
+type step struct {
+	name string
+	fn   func() error
+}
+
+// steps are those of a round.
+func (m *meter) steps() []step {
+	return []step{
 		{"membarrier", m.membarrier},
+		{"grace period", m.gracePeriod},
 		{"lines between processors", m.lines},
-		{"grace periods over GOMAXPROCS", func() error { c.GP = m.gracePeriods(); return nil }},
 		{"drain scan", m.drain},
 		{"stack of sheaves", m.stack},
 		{"lock.Spin", m.spin},
@@ -51,19 +91,31 @@ func Calibrate(ctx context.Context, effort float64, tell func(step string)) (*Ca
 		{"new pages", m.newPages},
 		{"slices of a processor", m.slice},
 	}
-	for _, s := range steps {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		tell(s.name)
-		if err := s.fn(); err != nil {
-			return nil, err
+}
+
+// medians returns the median of each figure. T's fields are figures, or arrays of them.
+func medians[T any](all []T) (m T) {
+	var median func(to reflect.Value, of func(i int) reflect.Value)
+	median = func(to reflect.Value, of func(i int) reflect.Value) {
+		switch to.Kind() {
+		case reflect.Struct:
+			for f := range to.NumField() {
+				median(to.Field(f), func(i int) reflect.Value { return of(i).Field(f) })
+			}
+		case reflect.Array:
+			for k := range to.Len() {
+				median(to.Index(k), func(i int) reflect.Value { return of(i).Index(k) })
+			}
+		default:
+			v := make([]float64, len(all))
+			for i := range v {
+				v[i] = of(i).Float()
+			}
+			to.SetFloat(kit.Quantile(v, 0.5))
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return c, c.Params.Check()
+	median(reflect.ValueOf(&m).Elem(), func(i int) reflect.Value { return reflect.ValueOf(all[i]) })
+	return m
 }
 
 type meter struct {
@@ -160,8 +212,17 @@ func (m *meter) lines() error {
 	return nil
 }
 
-// gracePeriods fits Synchronize over GOMAXPROCS. The readers' mark is at the
-// highest, so that steps 2 and 4 scan as many Ps as step 5.
+// gracePeriod measures what one costs apart from its membarrier and from the scan of more
+// Ps than ran readers here.
+func (m *meter) gracePeriod() error {
+	defer procs(1)()
+	m.p.GPFixed = max(m.alone(10, repeat(rcu.Synchronize))-m.p.MembarrierAlone, 0)
+	return nil
+}
+
+// gracePeriods measures the scan, and compares Synchronize over GOMAXPROCS with what the
+// model makes of it. The readers' mark is at the highest, so that steps 2 and 4 scan as
+// many Ps as step 5 does at most.
 func (m *meter) gracePeriods() []GPPoint {
 	const most = 512
 	percpu.RaiseReaders(most)
@@ -185,10 +246,8 @@ func (m *meter) gracePeriods() []GPPoint {
 			s += atomic.LoadUint64(&c.Lock[0]) + atomic.LoadUint64(&c.Lock[1])
 		}
 	}) / most
-	first, last := pts[0].Here, pts[len(pts)-1].Here
-	step5 := max((last-first)/(most-1), 0)
+	step5 := max((pts[len(pts)-1].Here-pts[0].Here)/(most-1), 0)
 	m.p.ScanP = per + step5
-	m.p.GPFixed = max(first-per*most-step5-m.p.MembarrierAlone, 0)
 	for i := range pts {
 		pts[i].Model = m.p.GPFixed + m.p.MembarrierAlone + per*most + step5*float64(pts[i].Ps)
 	}

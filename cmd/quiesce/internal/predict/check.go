@@ -26,8 +26,8 @@ type Check struct {
 	By        string  `json:"by"`
 }
 
-// Measured is what the checks compare with. It is taken before the calibration,
-// in runs of its own; no parameter comes from it.
+// Measured is what the checks compare with. It is taken between the rounds of the
+// calibration, in runs of its own; no parameter comes from it.
 type Measured struct {
 	GP     [3]float64 // by Ps
 	Churn  [3]float64 // processor time per object
@@ -40,11 +40,7 @@ func measure(ctx context.Context, effort float64) (m Measured, err error) {
 	windows := max(int(400*effort), 8)
 	sys.HasMembarrier() // until it is known, barriers stop the world
 	back := procs(1)
-	for i := range 3 {
-		if ns := alone(ctx, windows/2, 10, repeat(rcu.Synchronize)); i == 0 || ns < m.GP[1] {
-			m.GP[1] = ns
-		}
-	}
+	m.GP[1] = alone(ctx, windows, 10, repeat(rcu.Synchronize))
 	back()
 	back = procs(2)
 	m.GP[2], _, err = besideOf(ctx, func() { sys.Pause(1) }, windows, 1, repeat(rcu.Synchronize))

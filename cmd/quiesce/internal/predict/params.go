@@ -12,8 +12,8 @@ type Params struct {
 	MembarrierAlone float64 `json:"membarrier_alone_ns" how:"membarrier, no other thread of the process running"`
 	MembarrierPeer  float64 `json:"membarrier_peer_ns" how:"membarrier, one other thread running all the while"`
 	IPISteal        float64 `json:"ipi_steal_ns" how:"what one membarrier takes from the running peer"`
-	GPFixed         float64 `json:"gp_fixed_ns" how:"Synchronize at GOMAXPROCS=1, less one membarrier and the scan"`
-	ScanP           float64 `json:"scan_per_p_ns" how:"slope of Synchronize over GOMAXPROCS 1..512, readers' mark at 512: steps 2, 4 and 5, lines in cache"`
+	GPFixed         float64 `json:"gp_fixed_ns" how:"Synchronize at GOMAXPROCS=1, less one membarrier"`
+	ScanP           float64 `json:"scan_per_p_ns" how:"steps 2, 4 and 5: reading the lines of 512 Ps, in cache, and the slope of Synchronize over GOMAXPROCS 1..512"`
 	Line            float64 `json:"line_ns" how:"reading 512 lines that another processor wrote a moment ago, per line"`
 	DrainSlot       float64 `json:"drain_slot_ns" how:"swap and busy look of one slot, lines in cache, per round"`
 	Pair            float64 `json:"pair_ns" how:"Alloc and FreeRCU of an object, no slow path"`

@@ -202,14 +202,18 @@ func TestMoreIsNeverLess(t *testing.T) {
 // No figure is asserted but that it is one.
 func TestCalibrationGivesFigures(t *testing.T) {
 	steps := 0
-	c, err := Calibrate(t.Context(), 0.02, func(string) { steps++ })
+	c, err := Calibrate(t.Context(), 0.02, func(_ string, of int) {
+		if steps++; steps > of {
+			t.Errorf("step %d of %d", steps, of)
+		}
+	}, nil)
 	if errors.Is(err, ErrBusy) {
 		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Params.Check(); err != nil || steps != 12 || len(c.GP) != 10 {
+	if err := c.Params.Check(); err != nil || steps != 12*rounds+1 || len(c.GP) != 10 {
 		t.Errorf("%v after %d steps: %+v", err, steps, c)
 	}
 	p := &c.Params

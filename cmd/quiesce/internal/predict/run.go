@@ -1,6 +1,7 @@
 package predict
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,18 +106,17 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 			return nil, fmt.Errorf("predict: %d Ps; 1 to %d can be simulated", n, MaxPs)
 		}
 	}
-	cfg.Tell("measuring one and two Ps", 0, 0)
-	m, err := measure(ctx, cfg.Effort)
+	var all []Measured
+	cal, when, err := calibration(ctx, cfg, func() error {
+		cfg.Tell("measuring one and two Ps", len(all), rounds)
+		m, err := measure(ctx, cfg.Effort)
+		all = append(all, m)
+		return cmp.Or(err, ctx.Err())
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	cal, when, err := calibration(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
+	m := medians(all)
 	p := &cal.Params
 	r := &Report{
 		Basis:  Basis{Machine: machine(), Calibrated: when, Seed: cfg.Seed, WorkNs: cfg.WorkNs},
@@ -135,18 +135,23 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	return r, nil
 }
 
-// calibration loads the saved one, or measures and saves.
-func calibration(ctx context.Context, cfg Config) (*Calibration, string, error) {
+// calibration loads the saved one, or measures and saves. It calls measure in each round.
+func calibration(ctx context.Context, cfg Config, measure func() error) (*Calibration, string, error) {
 	if !cfg.Recalibrate && cfg.Cache != "" {
 		if c, when := load(cfg.Cache); c != nil {
+			for range rounds {
+				if err := measure(); err != nil {
+					return nil, "", err
+				}
+			}
 			return c, "at " + when.Format(time.DateTime) + ", saved in " + cfg.Cache, nil
 		}
 	}
 	done := 0
-	c, err := Calibrate(ctx, cfg.Effort, func(step string) {
-		cfg.Tell("calibrating: "+step, done, 13)
+	c, err := Calibrate(ctx, cfg.Effort, func(step string, of int) {
+		cfg.Tell("calibrating: "+step, done, of)
 		done++
-	})
+	}, measure)
 	if err != nil {
 		return nil, "", err
 	}
