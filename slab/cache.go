@@ -67,6 +67,7 @@ type cache struct {
 	topUpSize      atomic.Int32          // sheaves that the last top-up made
 	waiters        atomic.Int32          // allocations that wait for memory
 	helping        atomic.Int32          // calls of FreeRCU that help; see help.go
+	ripensAt       atomic.Uint64         // the grace period that a helper had driven last for what was collected
 	handedOver     atomic.Uint32         // sheaves that dispose did not free in bulk
 	unfinished     atomic.Bool           // sheaves were left in collected or on ripe; cleared under reclaimMu
 	ranLowAt       atomic.Int64          // when it had few free objects left; see pressure.go

@@ -128,6 +128,9 @@ func (c *cache) help() {
 // handOverSome hands over up to helpSheaves sheaves. If there were none it returns
 // the grace period that the next ones wait for, or 0 if Barrier has them.
 func (c *cache) handOverSome() (any bool, until rcu.Cookie) {
+	if until = c.inVain(); until != 0 {
+		return false, until
+	}
 	if !c.beginHelp() {
 		return false, 0
 	}
@@ -149,6 +152,21 @@ func (c *cache) handOverSome() (any bool, until rcu.Cookie) {
 		c.handOver(g, n)
 	}
 	return any, until
+}
+
+// inVain returns the grace period that the next sheaves wait for, if it is known not to
+// be over and no sheaf is ripe, and else 0. It only loads: on many Ps a grace period
+// lasts longer than it takes to fill a sheaf, and then most calls come in vain.
+//
+//go:norace
+func (c *cache) inVain() (until rcu.Cookie) {
+	race.Disable()
+	until = rcu.Cookie(c.ripensAt.Load()) // ord:hint
+	if until != 0 && (rcu.Poll(until) || c.anyOf(ripeOf)) {
+		until = 0
+	}
+	race.Enable()
+	return until
 }
 
 // yieldUntil lets other goroutines run until the grace period of until is over,
@@ -236,12 +254,14 @@ func (c *cache) tryRipen() (any bool, until rcu.Cookie) {
 	case b.youngest == 0:
 		if c.batchPendingLocked() {
 			fault.Delay("cookie")
-			b.youngest = rcu.StartPoll() // after the cookies of them all; ord:cookie
+			b.youngest = rcu.StartPoll()         // after the cookies of them all; ord:cookie
+			c.ripensAt.Store(uint64(b.youngest)) // ord:hint
 		}
 	case rcu.Poll(b.youngest):
 		any = c.ripenLocked(ripeMost)
 	default:
-		rcu.StartPoll() // the goroutine that collected may not be waiting yet
+		rcu.StartPoll()                      // the goroutine that collected may not be waiting yet
+		c.ripensAt.Store(uint64(b.youngest)) // ord:hint
 	}
 	until = b.youngest
 	if any || until != 0 {

@@ -183,7 +183,7 @@ func TestAFloodInASectionYieldsSeldom(t *testing.T) {
 
 // A reader holds the grace period up, and FreeRCU is called inside its section.
 // It returns: helpers wait for nothing but a moment. Nothing that the reader may see is
-// reclaimed, and each call that closes a sheaf tries to help once.
+// reclaimed; and who comes after the first one sees that it would be in vain.
 func TestAHelperWaitsForNothingAndReclaimsNothingEarly(t *testing.T) {
 	defer pretendPending()()
 	var r reclaimed
@@ -204,12 +204,43 @@ func TestAHelperWaitsForNothingAndReclaimsNothingEarly(t *testing.T) {
 		}
 	}
 	s, helps := c.Stats(), c.c.sum(helpsOf)
-	if s.Helped != 0 || helps == 0 || helps > s.RCUArrays/4 {
-		t.Errorf("%d objects handed over by %d helpers, %d sheaves closed", s.Helped, helps, s.RCUArrays/4)
+	if any, _ := c.c.tryRipen(); any {
+		t.Error("made ripe while a reader from before was inside")
+	}
+	if s.Helped != 0 || helps != 1 {
+		t.Errorf("%d objects handed over by %d helpers, want 0 by 1; %d sheaves closed", s.Helped, helps, s.RCUArrays/4)
 	}
 	g.Unlock()
 	c.Barrier()
 	allReclaimed(t, &r, c, ps)
+	closeAll(t, c)
+}
+
+// While a reader holds up the grace period of what was collected last, what is ripe is
+// handed over all the same.
+func TestWhatIsRipeIsHandedOverWhileOthersWait(t *testing.T) {
+	var r reclaimed
+	c := newTest[cell](t, newPages(t, 0), r.hook())
+	holdService(&c.c)
+	ripe := makeRipe(t, &c.c, 1)[0]
+	g := rcu.ReadLock()
+	p := c.c.alloc(nil, gfp.Kernel, lookFurther)
+	c.c.freeRCU(p)
+	drain([]*cache{&c.c})
+	if any, until := c.c.tryRipen(); any || until == 0 {
+		t.Fatalf("not collected: %v, %d", any, until)
+	}
+	if any, _ := c.c.handOverSome(); !any || !r.is(&c.c, ripe) {
+		t.Error("what is ripe was not handed over")
+	}
+	if any, until := c.c.handOverSome(); any || until == 0 || r.is(&c.c, p) {
+		t.Errorf("with nothing ripe: %v, and %d to wait for", any, until)
+	}
+	g.Unlock()
+	rcu.Synchronize()
+	if any, _ := c.c.handOverSome(); !any || !r.is(&c.c, p) {
+		t.Error("what became ripe was not handed over")
+	}
 	closeAll(t, c)
 }
 
