@@ -114,7 +114,7 @@ type Closed struct {
 // Closed solves the network. delay is the time from a pace's end to the worker's
 // first instruction.
 func (p *Params) Closed(n int, d Design, delay float64) Closed {
-	z := p.SheafCap*(p.Pair+d.WorkNs) + max(p.SheafSlow-5*p.StackOp, 0)
+	z := p.SheafCap*(p.Pair+d.WorkNs) + max(p.SheafSlow-6*p.StackOp, 0)
 	if !d.NoHelp {
 		z += p.Handover
 	}
@@ -139,10 +139,10 @@ func (p *Params) Closed(n int, d Design, delay float64) Closed {
 	}
 	lock := (1 - kept) * (flush + refill)
 	groups := d.groups(n)
-	st := []Station{{resLock, lock}, {resShared, op}}
+	st := []Station{{resLock, lock}, {resCookie, op}}
 	for range groups {
 		share := op / float64(groups)
-		st = append(st, Station{resFull, 2 * share}, Station{resEmpty, 2 * share}, Station{resPending, share})
+		st = append(st, Station{resFull, 2 * share}, Station{resEmpty, 2 * share}, Station{resPending, share}, Station{resCounts, share})
 	}
 	x, busy, wait := MVA(n, z, st)
 	stacks := 0.0

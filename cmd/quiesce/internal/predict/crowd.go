@@ -9,9 +9,8 @@ import "math"
 // Where more Ps run than there are processors, the system may take the processor from
 // that thread before the grace period is over: it is at risk from the moment that the
 // sheaves are collected. It gets a processor back after each of the Ps that wait has
-// had its slice. What these close meanwhile is much more than is pending otherwise.
-// Each sheaf of it leads to a try in vain, and what the depot does not have of it
-// comes out of new slabs.
+// had its slice. What these close meanwhile is much more than is pending otherwise, and
+// what the depot does not have of it comes out of new slabs.
 //
 // Not all Ps run. Go wakes a thread for one P, and that thread, when it has found
 // work, the next. Each waits until those that run have had a slice, so that their
@@ -26,7 +25,6 @@ type Counting struct {
 
 // crowd is what a run has per sheaf because of that.
 type crowd struct {
-	vain  float64 // sheaves closed while a grace period stood still
 	fresh float64 // sheaves of objects out of new slabs
 }
 
@@ -46,8 +44,8 @@ func (p *Params) crowd(r Counting) crowd {
 	sheaves := float64(r.Objects) / p.SheafCap
 	c.run(sheaves / 4)
 	before := c.peak + c.most // each P has a sheaf's worth in two
-	vain, _ := c.run(sheaves)
-	return crowd{vain: vain / sheaves, fresh: (c.peak + c.most - before) / sheaves}
+	c.run(sheaves)
+	return crowd{fresh: (c.peak + c.most - before) / sheaves}
 }
 
 func (p *Params) crowding(r Counting) *crowding {
@@ -67,21 +65,22 @@ func (p *Params) crowding(r Counting) *crowding {
 }
 
 // run is a run of so many sheaves, at whose beginning the threads sleep. It returns how
-// many of them were closed in vain, and how often enough others were pending.
-func (c *crowding) run(sheaves float64) (vain, batches float64) {
+// many of them were closed while a grace period stood still, and how often enough others
+// were pending.
+func (c *crowding) run(sheaves float64) (still, batches float64) {
 	k := min(c.ps, c.procs)
 	for left := sheaves; left > 0; {
 		q := c.stall(k)
 		step := c.batch + c.risk*q
 		part := min(left/step, 1) // of the last one
-		vain += part * c.risk * q
+		still += part * c.risk * q
 		batches += part
 		c.peak += part * c.risk * max(c.batch+q-c.peak, 0)
 		c.most = max(c.most, k)
 		k = min(math.Sqrt(k*k+2*part*step*c.sheaf/c.p.Slice), c.ps)
 		left -= step
 	}
-	return vain, batches
+	return still, batches
 }
 
 // stall is how many sheaves are closed while a thread waits that lost its processor

@@ -32,7 +32,7 @@ func two(v float64) string  { return fmt.Sprintf("%.2f", v) }
 
 // stackWait is the share of the Ps' time that goes to the depot's shared words.
 func (r Result) stackWait() float64 {
-	return r.Lost[resFull] + r.Lost[resEmpty] + r.Lost[resPending] + r.Lost[resShared]
+	return r.Lost[resFull] + r.Lost[resEmpty] + r.Lost[resPending] + r.Lost[resCounts] + r.Lost[resCookie]
 }
 
 // Print writes the report for people.

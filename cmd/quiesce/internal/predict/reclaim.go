@@ -83,45 +83,58 @@ func (s *sim) takeRipe(own int) int {
 // help is a P's hand-over of others' sheaves: all at once into the depots, beyond
 // their bound. The first time it may yield until the grace period is over.
 func (s *sim) help(t *task, first bool) {
-	taken := s.handOver(t, 0)
-	if taken == 0 {
-		switch {
-		case s.collected() > 0 && s.graceOver:
-			s.ripen(ripeMost)
-			taken = s.handOver(t, 0)
-		case s.collected() == 0 && !s.service.slept && s.collect():
-			s.startGrace()
+	if s.handOver(t) {
+		s.vain = 0
+		return
+	}
+	switch {
+	case s.collected() > 0 && s.graceOver:
+		s.ripen(ripeMost)
+		if s.handOver(t) {
+			s.vain = 0
+			return
 		}
+	case s.collected() == 0 && !s.service.slept && s.collect():
+		s.startGrace()
 	}
 	pending := int(s.waitingSheaves())
-	switch {
-	case taken > 0:
-		s.vain = 0
-		d := float64(taken) * s.p.Handover
-		s.lose(resHelp, d)
-		s.runs(t, evNext, d)
-	case first && len(s.runq) > 0 && (s.vain > pending || pending >= s.vain+s.vain/4):
+	if first && len(s.runq) > 0 && (s.vain > pending || pending >= s.vain+s.vain/4) {
 		s.release(t)
 		s.ready(t, evHelped, 0)
-	default:
-		if !first {
-			s.vain = pending
-		}
-		s.next(t)
+		return
 	}
+	if !first {
+		s.vain = pending
+	}
+	s.next(t)
 }
 
-func (s *sim) handOver(t *task, taken int) int {
-	for ; taken < helpTakes; taken++ {
-		of := s.takeRipe(t.group)
-		if of < 0 {
-			break
-		}
-		s.admits()
-		s.groups[of].depot++
-		s.reused++
+// handOver begins to hand over a ripe sheaf, if there is one and the helper has not had
+// helpTakes of them.
+func (s *sim) handOver(t *task) bool {
+	if t.taken == helpTakes {
+		return false
 	}
-	return taken
+	if t.of = s.takeRipe(t.group); t.of < 0 {
+		return false
+	}
+	t.taken++
+	s.inHand++
+	s.lose(resHelp, s.p.Handover)
+	s.runs(t, evUncount, s.p.Handover)
+	return true
+}
+
+// handedOver is the end of it.
+func (s *sim) handedOver(t *task) {
+	s.admits()
+	s.inHand--
+	s.groups[t.of].depot++
+	s.reused++
+	if !s.handOver(t) {
+		t.taken = 0
+		s.next(t)
+	}
 }
 
 // startGrace has a grace period driven for what was collected.

@@ -121,8 +121,11 @@ func (s *sim) hold(t *task, m *mutex, k kind) float64 {
 		m.slabFree--
 		return d
 	}
-	// New slabs: their pages come through the zone lock.
 	m.made++
+	if !s.on {
+		return 0 // see Load.Warm
+	}
+	// New slabs: their pages come through the zone lock.
 	blocks := s.sheaf / perSlab
 	z := &s.zone
 	wait := max(z.free-s.now, 0)
@@ -205,7 +208,7 @@ func (s *sim) begin() {
 			s.groups[i].shared[j].busy = 0
 		}
 	}
-	s.counts.busy = 0
+	s.cookie.busy = 0
 	s.pend0 = s.waitingSheaves()
 }
 
@@ -250,11 +253,11 @@ func (s *sim) result() Result {
 		}
 	}
 	for i := range s.groups {
-		for j, name := range [...]string{resFull, resEmpty, resPending} {
+		for j, name := range [...]string{resFull, resEmpty, resPending, resCounts} {
 			r.Busy[name] = max(r.Busy[name], min(s.groups[i].shared[j].busy/t, 1))
 		}
 	}
-	r.Busy[resShared] = min(s.counts.busy/t, 1)
+	r.Busy[resCookie] = min(s.cookie.busy/t, 1)
 	made := 0.0
 	for i := range s.locks {
 		m := &s.locks[i]

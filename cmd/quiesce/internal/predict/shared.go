@@ -25,8 +25,9 @@ type Shared struct {
 // read-modify-writes. A push or a pop is a compare-and-swap and a count.
 const (
 	opRMWs    = 2
-	closeRMWs = 4 + opRMWs       // its cookie and three counts; the pending stack
-	ripeRMWs  = opRMWs + 3 + 2   // off the ripe stack, three counts, two statistics
+	closeRMWs = 3 + opRMWs       // its cookie and two counts; the pending stack
+	ripeRMWs  = opRMWs + 2 + 2   // off the ripe stack, two counts, two statistics
+	tellRMWs  = 3 * 2 / untold   // a group's changes to the sums, as it is closed and as it is ripe
 	depotRMWs = 2 * (opRMWs + 1) // into the depot and out of it, with its objects
 	emptyRMWs = 2 * opRMWs       // of a P: the empty sheaf to the depot, another out of it
 	helpRMWs  = 3                // a helper comes, is counted, and goes
@@ -35,12 +36,13 @@ const (
 	tryRMWs   = 1                // a try to make sheaves ripe asks for a grace period
 	slabRMWs  = 20               // a slab's pages, there and back
 	holdTakes = 128              // slab's objectsPerHold
+	untold    = 4.0              // and its untoldSheaves
+	tries     = 2                // of a batch: one helper collects, one ripens
 
 	// leftOver is the share of batches that are no multiple of what a helper takes.
 	// The helper that takes the last of one collects the next then, has something in
-	// hand and does not yield: so the next one tries first and yields after.
+	// hand and does not yield: so the next one does.
 	leftOver = (helpTakes - 1.0) / helpTakes
-	tries    = 2 + leftOver // of a batch: one collects, one ripens
 )
 
 // batch is how many sheaves share a grace period.
@@ -61,10 +63,9 @@ func (p *Params) Foretell(workload string, r Counting, bulk float64) (s Shared, 
 	}
 	c := p.crowd(r)
 	batch := p.batch()
-	vain := c.vain + leftOver/batch
-	helps := 1.0/helpTakes + 1/batch + vain // one of a batch comes again after its yield
-	tries := tries/batch + c.vain
-	rmws := closeRMWs + ripeRMWs + depotRMWs + helps*helpRMWs + waitRMWs/batch + tries*tryRMWs
+	helps := 1.0/helpTakes + 1/batch // one of a batch comes again after its yield
+	tries := tries / batch
+	rmws := closeRMWs + ripeRMWs + tellRMWs + depotRMWs + helps*helpRMWs + waitRMWs/batch + tries*tryRMWs
 	if workload == "churn" {
 		rmws += emptyRMWs // a Sheaf keeps the empty one
 	}

@@ -30,7 +30,7 @@ func (d *Design) groups(ps int) int {
 type Load struct {
 	Ps     int
 	Nanos  float64 // measured time
-	Warm   float64 // time before it
+	Warm   float64 // time before it, in which new slabs take none: a program has made them long ago
 	Seed   uint64
 	Design Design
 	Assume Pick // what to take of the assumptions' ranges
@@ -57,7 +57,8 @@ const (
 	resFull    = "full stack"
 	resEmpty   = "empty stack"
 	resPending = "pending stack"
-	resShared  = "cookie and counters"
+	resCounts  = "counts of a group"
+	resCookie  = "cookie"
 	resLock    = "slab lock"
 	resRefill  = "refill from slabs"
 	resZone    = "page zone"
@@ -67,7 +68,7 @@ const (
 	resIPI     = "membarrier IPIs"
 )
 
-var resources = []string{resFull, resEmpty, resPending, resShared, resLock, resRefill, resZone, resWorker, resHelp, resProc, resIPI}
+var resources = []string{resFull, resEmpty, resPending, resCounts, resCookie, resLock, resRefill, resZone, resWorker, resHelp, resProc, resIPI}
 
 // Kinds of events.
 type kind uint8
@@ -78,20 +79,24 @@ const (
 	evTaken                // refill is over: unlock
 	evPutEmpty             // push the old main sheaf
 	evGetEmpty             // pop the next reserve
-	evShared               // cookie and counters
+	evCounted              // counts of the group
+	evCookie               // the cookie
 	evPending              // push the closed sheaf
 	evCycle                // the closed sheaf is pending
 	evStolen               // a full sheaf of another group is popped
 	evHelp                 // much is pending: hand over what is ripe
 	evHelped               // the helper has yielded
-	evNext                 // the cycle is over
-	evGrace                // a grace period is over that helpers asked for
-	evWoken                // a waiter of the lock is runnable
-	evGrab                 // and has a processor
-	evAwake                // the service's sleep is over
-	evPass                 // its grace period is over, or a sheaf is done
-	evFlushed              // kfree_bulk is over: unlock
-	evDrain                // a drain is due
+	evUncount              // a sheaf is handed over: count it
+	evPutFull              // and push it
+	evHandedOver
+	evNext    // the cycle is over
+	evGrace   // a grace period is over that helpers asked for
+	evWoken   // a waiter of the lock is runnable
+	evGrab    // and has a processor
+	evAwake   // the service's sleep is over
+	evPass    // its grace period is over, or a sheaf is done
+	evFlushed // kfree_bulk is over: unlock
+	evDrain   // a drain is due
 	evDrained
 )
 
@@ -118,6 +123,7 @@ type task struct {
 	slept  bool    // service: its pace is over
 	batch  int     // sheaves that the service has left
 	of     int     // the group of the sheaf in hand
+	taken  int     // sheaves that a helper has had
 	stolen float64 // IPIs that it has paid for
 	active bool    // sleeps or works
 }
@@ -144,7 +150,7 @@ type mutex struct {
 
 // group is the stacks of some Ps, with the sheaves on them.
 type group struct {
-	shared                          [3]line // full, empty, pending
+	shared                          [4]line // full, empty, pending, counts
 	depot, pending, collected, ripe int
 }
 
@@ -159,14 +165,14 @@ type sim struct {
 	idle    int
 	locks   []mutex
 	groups  []group
-	counts  line // cookie and counters
+	cookie  line // everybody's
 	zone    line
 	service *task
 	churn   []*task
 	drainer *task
 	driver  *task // of the grace periods that helpers ask for
 	atPs    int   // sheaves, as is the next one
-	inHand  int   // the service's
+	inHand  int   // the service's, and helpers'
 
 	bound, more, moreMost, misses int     // of the depots, in sheaves
 	overflow                      float64 // when a sheaf last found no room
@@ -210,7 +216,7 @@ func newSim(p *Params, l Load) *sim {
 	}
 	s.flush, s.refill = p.FlushObj, p.RefillObj
 	// What the slow paths cost in addition to their operations on shared words.
-	rest := max(p.SheafSlow-5*p.StackOp, 0)
+	rest := max(p.SheafSlow-6*p.StackOp, 0)
 	s.fixed = s.sheaf*(p.Pair+l.Design.WorkNs) + rest
 	if l.Ps > 1 {
 		// The sheaf's array was written by another P: half of its lines are
@@ -287,9 +293,11 @@ func (s *sim) step(t *task, k kind) {
 		s.unlock(m)
 		s.op(t, t.group, resEmpty, evGetEmpty)
 	case evGetEmpty:
-		s.op(t, t.group, resEmpty, evShared)
-	case evShared:
-		s.op(t, t.group, resShared, evPending)
+		s.op(t, t.group, resEmpty, evCookie)
+	case evCookie:
+		s.op(t, t.group, resCookie, evCounted)
+	case evCounted:
+		s.op(t, t.group, resCounts, evPending)
 	case evPending:
 		s.op(t, t.group, resPending, evCycle)
 	case evCycle:
@@ -300,6 +308,12 @@ func (s *sim) step(t *task, k kind) {
 		s.help(t, true)
 	case evHelped:
 		s.help(t, false)
+	case evUncount:
+		s.op(t, t.of, resCounts, evPutFull)
+	case evPutFull:
+		s.op(t, t.of, resFull, evHandedOver)
+	case evHandedOver:
+		s.handedOver(t)
 	case evNext:
 		s.next(t)
 	case evGrace:
@@ -363,10 +377,11 @@ func (s *sim) drainCost() float64 { return s.p.Drain(s.l.Ps).of(s.l.Assume) }
 
 // op is one operation on a shared word of a group, done with the processor held.
 func (s *sim) op(t *task, group int, what string, next kind) {
-	l := &s.counts
-	if i, of := map[string]int{resFull: 0, resEmpty: 1, resPending: 2}[what]; of {
+	l := &s.cookie
+	if i, of := map[string]int{resFull: 0, resEmpty: 1, resPending: 2, resCounts: 3}[what]; of {
 		l = &s.groups[group].shared[i]
 	}
+	stacks := what != resCookie && what != resCounts
 	alone := s.p.StackOp
 	if t == s.service && what == resFull {
 		alone = s.p.Handover
@@ -375,7 +390,7 @@ func (s *sim) op(t *task, group int, what string, next kind) {
 	d := alone
 	if l.last != t && l.last != nil {
 		rivals := 0.0
-		if l.mean > 0 {
+		if stacks && l.mean > 0 { // an addition does not fail
 			rivals = min(wait/l.mean, float64(s.l.Ps))
 		}
 		d = alone + s.p.contended(rivals)*s.far
