@@ -760,6 +760,9 @@ inline synchronize(c)
 {
 #ifdef MUTANT_PLAIN_COOKIE
 	cookie = COOKIE;
+#elif defined(TSO)
+	QUIET(c);		/* a fence; the load may come later */
+	cookie = COOKIE;
 #else
 	d_step { QUIET(c); cookie = COOKIE };
 #endif

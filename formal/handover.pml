@@ -182,6 +182,9 @@ inline take_cookie()
 #else
 	cookie = SNAP(mem[SEQ])
 #endif
+#elif defined(TSO)
+	QUIET(0);		/* a fence; the load may come later */
+	cookie = SNAP(mem[SEQ])
 #else
 	d_step {
 		QUIET(0);

@@ -185,11 +185,15 @@
 // seq is odd while a grace period runs. A cookie is the even value of seq
 // that marks the end of the next whole grace period: seq+2 when idle, seq+3
 // while one runs, since that one may have begun before the caller unlinked
-// its object. It is computed from an atomic read-modify-write of seq. Step 1
-// is one as well, so the two are ordered: either step 1 sees the caller's
-// stores, or the cookie counts the running grace period as too early. A plain
-// load of seq could be satisfied while the unlinking store still waits in the
-// store buffer; that would be a use-after-free even on amd64.
+// its object. A plain load of seq could be satisfied while the unlinking store
+// still waits in the store buffer; that would be a use-after-free even on amd64.
+// So it is computed from an atomic read-modify-write of seq. Step 1 is one as
+// well, so the two are ordered: either step 1 sees the caller's stores, or the
+// cookie counts the running grace period as too early. On amd64 it is a load
+// after a full barrier (sys.Fence), which is as good, and for whose line
+// processors don't wait: the stores are in memory before the load is satisfied,
+// and a load that does not find the grace period begun was satisfied before
+// step 1.
 //
 // # Design: who runs what
 //

@@ -6,6 +6,7 @@ import (
 	"quiesce/internal/cookie"
 	"quiesce/internal/percpu"
 	"quiesce/internal/race"
+	"quiesce/internal/sys"
 )
 
 // Cookie names a grace period. It is made by [StartPoll] or [GetState].
@@ -25,15 +26,27 @@ type alone struct {
 }
 
 // snap returns the cookie of the first grace period that begins after all
-// earlier stores of the caller. The read-modify-write orders those stores
-// before it; see "Cookies" in doc.go.
+// earlier stores of the caller; see "Cookies" in doc.go.
 //
 //go:norace
 func snap() Cookie {
 	race.Disable()
-	c := Cookie((seq.Add(0) + 3) &^ 1) // ord:seq-start
+	c := (now() + 3) &^ 1
 	race.Enable()
-	return c
+	return Cookie(c)
+}
+
+// now returns seq as it is after all earlier stores of the caller. A
+// read-modify-write of seq would do on every machine, but all processors would wait
+// for its line, for each sheaf that they close.
+//
+//go:norace
+func now() uint64 {
+	if sys.HasFence && !race.Enabled {
+		sys.Fence()       // ord:fence
+		return seq.Load() // ord:seq-start
+	}
+	return seq.Add(0) // ord:seq-start
 }
 
 // done reports whether the grace period has ended. The load pairs with the

@@ -41,8 +41,9 @@ type site struct {
 }
 
 // own reports whether the word belongs to the P that changes it: only a P itself
-// changes its slots by what has this tag alone. A taker's tags are more.
-func (s site) own() bool { return s.Tags == "slot" }
+// changes its slots by what has the tag slot alone. A taker's tags are more. And nobody
+// shares the word of a fence.
+func (s site) own() bool { return s.Tags == "slot" || s.Tags == "fence" }
 
 var (
 	isRMW     = regexp.MustCompile(`^(Add|Swap|CompareAndSwap|And|Or)(Int32|Int64|Uint32|Uint64|Uintptr|Pointer)?$`)

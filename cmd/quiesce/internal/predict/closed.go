@@ -1,6 +1,10 @@
 package predict
 
-import "math"
+import (
+	"math"
+
+	"quiesce/internal/sys"
+)
 
 // The closed forms.
 
@@ -139,7 +143,10 @@ func (p *Params) Closed(n int, d Design, delay float64) Closed {
 	}
 	lock := (1 - kept) * (flush + refill)
 	groups := d.groups(n)
-	st := []Station{{resLock, lock}, {resCookie, op}}
+	st := []Station{{resLock, lock}}
+	if !sys.HasFence {
+		st = append(st, Station{resCookie, op})
+	}
 	for range groups {
 		share := op / float64(groups)
 		st = append(st, Station{resFull, 2 * share}, Station{resEmpty, 2 * share}, Station{resPending, share}, Station{resCounts, share})

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"runtime"
+
+	"quiesce/internal/sys"
 )
 
 // What processors share, per 1,000 objects: the figures that go run ./tests/shared
@@ -25,7 +27,7 @@ type Shared struct {
 // read-modify-writes. A push or a pop is a compare-and-swap and a count.
 const (
 	opRMWs    = 2
-	closeRMWs = 3 + opRMWs       // its cookie and two counts; the pending stack
+	closeRMWs = 2 + opRMWs       // two counts; the pending stack
 	ripeRMWs  = opRMWs + 2 + 2   // off the ripe stack, two counts, two statistics
 	tellRMWs  = 3 * 2 / untold   // a group's changes to the sums, as it is closed and as it is ripe
 	depotRMWs = 2 * (opRMWs + 1) // into the depot and out of it, with its objects
@@ -44,6 +46,14 @@ const (
 	// hand and does not yield: so the next one does.
 	leftOver = (helpTakes - 1.0) / helpTakes
 )
+
+// cookieRMWs is 1 where a cookie is a read-modify-write of the sequence.
+func cookieRMWs() float64 {
+	if sys.HasFence {
+		return 0
+	}
+	return 1
+}
 
 // batch is how many sheaves share a grace period.
 func (p *Params) batch() float64 { return max(helpOwn/(p.SheafCap*objectSize), 1) }
@@ -65,7 +75,7 @@ func (p *Params) Foretell(workload string, r Counting, bulk float64) (s Shared, 
 	batch := p.batch()
 	helps := 1.0/helpTakes + 1/batch // one of a batch comes again after its yield
 	tries := tries / batch
-	rmws := closeRMWs + ripeRMWs + tellRMWs + depotRMWs + helps*helpRMWs + waitRMWs/batch + tries*tryRMWs
+	rmws := closeRMWs + cookieRMWs() + ripeRMWs + tellRMWs + depotRMWs + helps*helpRMWs + waitRMWs/batch + tries*tryRMWs
 	if workload == "churn" {
 		rmws += emptyRMWs // a Sheaf keeps the empty one
 	}

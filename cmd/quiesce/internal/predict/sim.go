@@ -3,6 +3,8 @@ package predict
 import (
 	"context"
 	"math/rand/v2"
+
+	"quiesce/internal/sys"
 )
 
 // Design is what the simulation can vary of the allocator's design. The zero
@@ -295,7 +297,11 @@ func (s *sim) step(t *task, k kind) {
 	case evGetEmpty:
 		s.op(t, t.group, resEmpty, evCookie)
 	case evCookie:
-		s.op(t, t.group, resCookie, evCounted)
+		if sys.HasFence { // on a word of its own
+			s.runs(t, evCounted, s.p.StackOp)
+		} else {
+			s.op(t, t.group, resCookie, evCounted)
+		}
 	case evCounted:
 		s.op(t, t.group, resCounts, evPending)
 	case evPending:
