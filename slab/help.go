@@ -23,7 +23,8 @@ import (
 // The cache of somebody who frees little is left alone, whatever others do.
 //
 // A helper waits for nothing: it tries reclaimMu, pops from a lock-free stack, and
-// has a goroutine drive the grace period. But with all Ps busy with floods that
+// has a goroutine drive the grace period. While that lasts, who comes sees by loads alone
+// that nothing is ripe (inVain). But with all Ps busy with floods that
 // goroutine would run when one of them is preempted, 10 ms later or several times
 // that. So a helper that finds nothing ripe yields its P until the grace period is
 // over, for yieldFor at most. It can't do more: sections are counted by P, so nobody
