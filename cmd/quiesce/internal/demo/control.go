@@ -42,7 +42,7 @@ func (j *job) exec(ctx context.Context) {
 	j.rep.GOMAXPROCS = procs
 	j.rep.Readers = j.cfg.Readers
 	j.rep.Writers = min(j.cfg.Writers, len(j.entries))
-	j.stretch = min(longStretch, j.cfg.Duration/15)
+	j.stretch.Store(int64(min(longStretch, j.cfg.Duration/15)))
 	if j.cfg.hooks.loaded != nil {
 		j.cfg.hooks.loaded(j)
 	}
@@ -84,6 +84,7 @@ func (j *job) control(ctx context.Context, start time.Time, procs int, gc *colle
 	var last snapshot
 	var pressed time.Time // begin of the window
 	windowDone := false
+	lengthen := time.Duration(0) // when the stretch may next be lengthened
 	endWindow := func() {
 		if !pressed.IsZero() && !windowDone {
 			j.pressure.Store(false)
@@ -106,7 +107,9 @@ func (j *job) control(ctx context.Context, start time.Time, procs int, gc *colle
 			todo = todo[1:]
 		}
 		// The window is as long as planned even if its begin was late, and
-		// longer if nothing was refused in it yet; and the run with it.
+		// longer if nothing was refused in it yet; and the run with it. Then grace
+		// periods are held up for longer, too: on a busy machine writers free little
+		// in a stretch.
 		switch {
 		case pressed.IsZero():
 			if at >= pressureFrom {
@@ -116,6 +119,9 @@ func (j *job) control(ctx context.Context, start time.Time, procs int, gc *colle
 		case !windowDone && time.Since(pressed).Seconds() >= (pressureTo-pressureFrom)*j.cfg.Duration.Seconds():
 			if j.squeezed() {
 				endWindow()
+			} else if s := j.stretch.Load(); elapsed >= lengthen && s < int64(longestStretch) {
+				j.stretch.Store(2 * s)
+				lengthen = elapsed + 4*time.Duration(s)
 			}
 		}
 		over := at >= 1 && (windowDone || elapsed >= j.cfg.Duration+overtime)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"quiesce/cmd/quiesce/internal/kit"
 	"quiesce/lock"
@@ -33,8 +32,8 @@ type job struct {
 	writers []*writer
 
 	stop, pressure atomic.Bool
-	stretch        time.Duration // of a guard that keeps grace periods from ending
-	raw            lock.Raw      // one of the contexts
+	stretch        atomic.Int64 // ns, of a guard that keeps grace periods from ending
+	raw            lock.Raw     // one of the contexts
 
 	faults struct {
 		mu    sync.Mutex

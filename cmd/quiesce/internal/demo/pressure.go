@@ -25,14 +25,15 @@ import (
 // allocator takes the pages from all Ps' lists.
 
 const (
-	pressureFrom = 0.40 // of the duration
-	pressureTo   = 0.60
-	longStretch  = 50_000_000 // ns that the reader holds its guard; less in a short run
-	heldShare    = 8          // all pages held are at most this part of the limit
-	heldMost     = 4096       // pages that a writer holds: 16 MiB
-	heldLeast    = 64         // a full list
-	demandEvery  = 2 * time.Millisecond
-	noLocksPage  = gfp.NoWait | gfp.NoLocks | gfp.NoWarn
+	pressureFrom   = 0.40 // of the duration
+	pressureTo     = 0.60
+	longStretch    = 50_000_000  // ns that the reader holds its guard; less in a short run
+	longestStretch = 500_000_000 // where that was in vain
+	heldShare      = 8           // all pages held are at most this part of the limit
+	heldMost       = 4096        // pages that a writer holds: 16 MiB
+	heldLeast      = 64          // a full list
+	demandEvery    = 2 * time.Millisecond
+	noLocksPage    = gfp.NoWait | gfp.NoLocks | gfp.NoWarn
 )
 
 // maxHeld is how many pages each writer may hold. Even the least of it is

@@ -38,7 +38,7 @@ func (r *reader) run() {
 	for !r.j.stop.Load() {
 		switch {
 		case r.id == 0 && r.j.pressure.Load():
-			r.hold(r.j.stretch)
+			r.hold(time.Duration(r.j.stretch.Load()))
 		case r.rng.Uint32()%holdOneIn == 0:
 			r.hold(holdLeast << r.rng.IntN(holdSteps))
 		default:
