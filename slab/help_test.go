@@ -223,10 +223,10 @@ func TestWhatIsRipeIsHandedOverWhileOthersWait(t *testing.T) {
 	c := newTest[cell](t, newPages(t, 0), r.hook())
 	holdService(&c.c)
 	ripe := makeRipe(t, &c.c, 1)[0]
-	g := rcu.ReadLock()
 	p := c.c.alloc(nil, gfp.Kernel, lookFurther)
 	c.c.freeRCU(p)
 	drain([]*cache{&c.c})
+	g := rcu.ReadLock()
 	if any, until := c.c.tryRipen(); any || until == 0 {
 		t.Fatalf("not collected: %v, %d", any, until)
 	}
