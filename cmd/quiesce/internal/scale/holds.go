@@ -78,29 +78,37 @@ func MeasureHolds(ctx context.Context, cfg HoldsConfig, tell Tell) (*HoldsReport
 	r.Clock = holds.Clock()
 	defer holds.Stop()
 	var rounds []holds.Data
-	for begin := sys.Nanotime(); len(rounds) < leastRounds || sys.Nanotime()-begin < int64(cfg.Duration); {
-		holds.Start()
-		err := runHoldsJobs(ctx, cfg.Objects, func(job string) { tell.say("round %d: %s", len(rounds)+1, job) })
-		if err != nil {
-			return nil, err
+	for set := 1; ; set++ {
+		for begin, n := sys.Nanotime(), len(rounds); len(rounds)-n < leastRounds || sys.Nanotime()-begin < int64(cfg.Duration); {
+			holds.Start()
+			err := runHoldsJobs(ctx, cfg.Objects, func(job string) { tell.say("round %d: %s", len(rounds)+1, job) })
+			if err != nil {
+				return nil, err
+			}
+			holds.Stop()
+			if ctx.Err() != nil { // what a round has not done is not to count as short
+				r.Partial = true
+				break
+			}
+			rounds = append(rounds, holds.Read())
 		}
-		holds.Stop()
-		if ctx.Err() != nil { // what a round has not done is not to count as short
-			r.Partial = true
-			break
+		r.judge(rounds)
+		if r.OK || r.Partial || set == mostSets {
+			return r, nil
 		}
-		rounds = append(rounds, holds.Read())
 	}
-	r.judge(rounds)
-	return r, nil
 }
+
+// mostSets is how often it is measured if a section was too long: the work repeats, and
+// a minute in which others have the processors does not.
+const mostSets = 3
 
 // leastRounds are needed to tell work from interruptions. Untuned.
 const leastRounds = 6
 
 // judge makes the rows of what was measured, round by round.
 func (r *HoldsReport) judge(rounds []holds.Data) {
-	r.Rounds = len(rounds)
+	r.Rounds, r.Rows, r.Unmeasured, r.OK = len(rounds), r.Rows[:0], 0, true
 	if r.Rounds == 0 {
 		return
 	}
