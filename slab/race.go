@@ -60,8 +60,18 @@ func (c *cache) raceAllocBulk(ps []unsafe.Pointer) {
 	}
 }
 
+// isClosed reports whether the cache is closed, and its pages may be somebody else's.
+//
+//go:norace
+func (c *cache) isClosed() bool {
+	race.Disable()
+	closed := c.closed.Load() // ord:closed
+	race.Enable()
+	return closed
+}
+
 func (c *cache) raceFree(p unsafe.Pointer) {
-	if race.Enabled && c.unitOf(p) < c.units { // others panic in a moment
+	if race.Enabled && c.unitOf(p) < c.units && !c.isClosed() { // others panic in a moment
 		race.Freed(p, c.size)
 	}
 }
