@@ -216,8 +216,8 @@ func TestAHelperWaitsForNothingAndReclaimsNothingEarly(t *testing.T) {
 	closeAll(t, c)
 }
 
-// While a reader holds up the grace period of what was collected last, what is ripe is
-// handed over all the same.
+// A reader may hold up the grace period of what was collected last: what is ripe is still
+// handed over.
 func TestWhatIsRipeIsHandedOverWhileOthersWait(t *testing.T) {
 	var r reclaimed
 	c := newTest[cell](t, newPages(t, 0), r.hook())

@@ -60,18 +60,19 @@ func (c *cache) raceAllocBulk(ps []unsafe.Pointer) {
 	}
 }
 
-// isClosed reports whether the cache is closed, and its pages may be somebody else's.
+// raceOwns reports whether p is in the cache's range and the cache is open: a free of
+// anything else panics in a moment, and the pages of a closed cache may be somebody else's.
 //
 //go:norace
-func (c *cache) isClosed() bool {
+func (c *cache) raceOwns(p unsafe.Pointer) bool {
 	race.Disable()
 	closed := c.closed.Load() // ord:closed
 	race.Enable()
-	return closed
+	return !closed && c.unitOf(p) < c.units
 }
 
 func (c *cache) raceFree(p unsafe.Pointer) {
-	if race.Enabled && c.unitOf(p) < c.units && !c.isClosed() { // others panic in a moment
+	if race.Enabled && c.raceOwns(p) {
 		race.Freed(p, c.size)
 	}
 }
@@ -85,7 +86,7 @@ func (c *cache) raceFreeBulk(ps []unsafe.Pointer) {
 }
 
 func (c *cache) raceFreeRCU(p unsafe.Pointer) {
-	if race.Enabled && c.unitOf(p) < c.units {
+	if race.Enabled && c.raceOwns(p) {
 		race.Retired(p)
 	}
 }

@@ -76,29 +76,29 @@ var resources = []string{resFull, resEmpty, resPending, resCounts, resCookie, re
 type kind uint8
 
 const (
-	evFull     kind = iota // compute is over: pop a full sheaf
-	evRefill               // depot empty: an empty sheaf is at hand, lock the slabs
-	evTaken                // refill is over: unlock
-	evPutEmpty             // push the old main sheaf
-	evGetEmpty             // pop the next reserve
-	evCounted              // counts of the group
-	evCookie               // the cookie
-	evPending              // push the closed sheaf
-	evCycle                // the closed sheaf is pending
-	evStolen               // a full sheaf of another group is popped
-	evHelp                 // much is pending: hand over what is ripe
-	evHelped               // the helper has yielded
-	evUncount              // a sheaf is handed over: count it
-	evPutFull              // and push it
-	evHandedOver
-	evNext    // the cycle is over
-	evGrace   // a grace period is over that helpers asked for
-	evWoken   // a waiter of the lock is runnable
-	evGrab    // and has a processor
-	evAwake   // the service's sleep is over
-	evPass    // its grace period is over, or a sheaf is done
-	evFlushed // kfree_bulk is over: unlock
-	evDrain   // a drain is due
+	evFull       kind = iota // compute is over: pop a full sheaf
+	evRefill                 // depot empty: an empty sheaf is at hand, lock the slabs
+	evTaken                  // refill is over: unlock
+	evPutEmpty               // push the old main sheaf
+	evGetEmpty               // pop the next reserve
+	evCounted                // counts of the group
+	evCookie                 // the cookie
+	evPending                // push the closed sheaf
+	evCycle                  // the closed sheaf is pending
+	evStolen                 // a full sheaf of another group is popped
+	evHelp                   // much is pending: hand over what is ripe
+	evHelped                 // the helper has yielded
+	evUncount                // a sheaf is handed over: count it
+	evPutFull                // and push it
+	evHandedOver             // it is in the depot
+	evNext                   // the cycle is over
+	evGrace                  // a grace period is over that helpers asked for
+	evWoken                  // a waiter of the lock is runnable
+	evGrab                   // and has a processor
+	evAwake                  // the service's sleep is over
+	evPass                   // its grace period is over, or a sheaf is done
+	evFlushed                // kfree_bulk is over: unlock
+	evDrain                  // a drain is due
 	evDrained
 )
 
